@@ -1,0 +1,234 @@
+"""The platform's calls as pure functions: build a request, read a reply into a value or an error.
+
+Nothing here sends, waits or remembers.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any, cast
+from urllib.parse import quote, urlencode
+
+import attrs
+
+from aionorth.errors import (
+    CODES,
+    ArgumentError,
+    GatewayError,
+    InvalidIdError,
+    InvalidTokenError,
+    NorthApiError,
+    NorthError,
+    NotFoundError,
+    ReplyLostError,
+    ServerError,
+)
+
+LONGEST_STRING = 256
+"""The documents' String(256): the most characters an id, an appId or a secret may have."""
+
+TOKEN_LIFETIME = 3600.0
+"""Seconds an access token lives by the documents; used where a login reply does not say, or says nonsense."""
+
+JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
+
+_SUCCESS = frozenset({HTTPStatus.OK, HTTPStatus.NO_CONTENT})
+_SERVER_ERRORS = frozenset({HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.SERVICE_UNAVAILABLE})
+_GATEWAY_ERRORS = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT})
+
+
+@attrs.frozen
+class Request:
+    """One call, ready to be sent but for the app's headers. `target` is percent-encoded: path and query."""
+
+    method: str
+    target: str
+    body: bytes | None = attrs.field(default=None, repr=False)
+    content_type: str = JSON
+
+
+@attrs.frozen
+class Reply:
+    """One reply, read whole."""
+
+    status: int
+    body: bytes = attrs.field(default=b"", repr=False)
+    content_type: str = ""
+    retry_after: str | None = None
+
+
+@attrs.frozen
+class Token:
+    """An access token and what came with it. `lifetime` is in seconds; infinite where nobody said."""
+
+    access: str = attrs.field(repr=False)
+    refresh: str | None = attrs.field(default=None, repr=False)
+    lifetime: float = math.inf
+
+
+# --- Requests
+
+
+def check_id(value: object, name: str) -> str:
+    """Return `value` if it can be an id in a path, else raise `InvalidIdError` with `name` in its message."""
+    if not isinstance(value, str):
+        raise InvalidIdError(f"{name} {value!r} is not a str but {type(value).__name__}: pass ids as str")
+    if not value:
+        raise InvalidIdError(f"{name} is empty: leave empty entries out")
+    if len(value) > LONGEST_STRING:
+        raise InvalidIdError(
+            f"{name} {value[:20]!r}… has {len(value)} characters; the platform's ids have at most {LONGEST_STRING}"
+        )
+    if value in {".", ".."}:
+        raise InvalidIdError(f"{name} {value!r} is a step in a path, which no encoding can hide: it cannot be an id")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as exc:
+            raise InvalidIdError(f"{name} {value!r} has a lone surrogate: it was decoded wrongly") from exc
+    return value
+
+
+def check_string(value: object, name: str) -> str:
+    """Return `value` if it is a non-empty String(256), else raise `ArgumentError`; never shows the value."""
+    if not isinstance(value, str) or not value or len(value) > LONGEST_STRING:
+        raise ArgumentError(f"{name} must be a str of 1 to {LONGEST_STRING} characters")
+    return value
+
+
+def fits_header(value: str) -> bool:
+    """Whether `value` can be the value of a header: not empty, and nothing but printable ASCII."""
+    return value != "" and value.isascii() and value.isprintable()
+
+
+def _segment(value: str) -> str:
+    """Percent-encode an id so that it stays one segment of the path, dots included."""
+    return quote(value, safe="").replace("..", "%2E%2E")
+
+
+def delete_subscription(subscription_id: str, authorized_app_id: str | None = None) -> Request:
+    """``DELETE /iocm/app/sub/v1.2.0/subscriptions/{subscriptionId}``: 204.
+
+    `authorized_app_id` goes into the query as ``appId``: another app, whose subscription it is.
+    """
+    segment = _segment(check_id(subscription_id, "subscription_id"))
+    query = "" if authorized_app_id is None else f"?appId={quote(authorized_app_id, safe='')}"
+    return Request("DELETE", f"/iocm/app/sub/v1.2.0/subscriptions/{segment}{query}")
+
+
+def delete_upgrade_package(file_id: str) -> Request:
+    """``DELETE /iodm/northbound/v1.5.0/category/{fileId}``: 200."""
+    return Request("DELETE", f"/iodm/northbound/v1.5.0/category/{_segment(check_id(file_id, 'file_id'))}")
+
+
+def login(app_id: str, secret: str) -> Request:
+    """``POST /iocm/app/sec/v1.1.0/login``: 200 and a token. It makes the app's previous access token invalid."""
+    body = urlencode({"appId": app_id, "secret": secret}).encode()
+    return Request("POST", "/iocm/app/sec/v1.1.0/login", body, FORM)
+
+
+def refresh_token(app_id: str, secret: str, token: str) -> Request:
+    """``POST /iocm/app/sec/v1.1.0/refreshToken``: 200 and a new token."""
+    body = json.dumps({"appId": app_id, "secret": secret, "refreshToken": token}).encode()
+    return Request("POST", "/iocm/app/sec/v1.1.0/refreshToken", body, JSON)
+
+
+# --- Replies
+
+
+def read_error(reply: Reply, now: datetime | None = None) -> NorthError | None:
+    """Read a reply: None for a success, else the error that it is. Decides by code, and by status where there is none.
+
+    * A code counts in whatever status it comes, a 200 included.
+    * A 200 or 204 without a code is a success only if its body is empty or JSON. A proxy's page in a 200 is nobody's
+      word that anything was deleted: the reply is lost.
+    * A 404 without a code is the platform's only if its body is empty. A page, or JSON without a code, is what a
+      gateway says that was asked for a path it does not know, as with a wrong base URL.
+
+    `now` is the time against which a Retry-After date is read.
+    """
+    if not reply.body and reply.status in _SUCCESS:
+        return None
+    retry_after = _seconds(reply.retry_after, now or datetime.now(UTC)) if reply.retry_after else None
+    content = _parsed(reply.body)
+    if code := _fields(content).get("error_code"):
+        code, description = str(code), str(_fields(content).get("error_desc") or "")
+        kind = CODES.get(code) or (ServerError if reply.status in _SERVER_ERRORS | _GATEWAY_ERRORS else NorthApiError)
+        return kind(reply.status, code, description, retry_after=retry_after)
+    if reply.status not in _SUCCESS:
+        kind, description = _without_code(reply)
+        return kind(reply.status, None, description, retry_after=retry_after)
+    if content is None:
+        return ReplyLostError(f"HTTP {reply.status} with a body that is not the platform's{_shape(reply)}")
+    return None
+
+
+def _without_code(reply: Reply) -> tuple[type[NorthApiError], str]:
+    """Return the class and the description of an error that carries no code of the platform."""
+    description = f"a reply without the platform's error_code{_shape(reply)}"
+    match reply.status:
+        case HTTPStatus.BAD_GATEWAY | HTTPStatus.GATEWAY_TIMEOUT:
+            return GatewayError, description
+        case HTTPStatus.INTERNAL_SERVER_ERROR | HTTPStatus.SERVICE_UNAVAILABLE:
+            return ServerError, description
+        case HTTPStatus.UNAUTHORIZED:
+            return InvalidTokenError, description
+        case HTTPStatus.NOT_FOUND if not reply.body:
+            return NotFoundError, "there is no such resource"
+        case HTTPStatus.NOT_FOUND:
+            return NorthApiError, f"{description}; it comes from something before the platform: check the base URL"
+        case status if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+            return NorthApiError, "a redirect, which is not followed: check the base URL"
+        case _:
+            return NorthApiError, description
+
+
+def read_token(reply: Reply) -> Token:
+    """Read the reply to a login or refresh; raises `NorthApiError` where it holds no token."""
+    fields = _fields(_parsed(reply.body))
+    access, refresh = fields.get("accessToken"), fields.get("refreshToken")
+    if not isinstance(access, str) or not fits_header(access):
+        raise NorthApiError(reply.status, None, f"the reply to a login holds no accessToken{_shape(reply)}")
+    try:
+        lifetime = float(fields.get("expiresIn") or TOKEN_LIFETIME)  # a number in some editions, a string in others
+    except (TypeError, ValueError):
+        lifetime = TOKEN_LIFETIME
+    if not 0 < lifetime < math.inf:
+        lifetime = TOKEN_LIFETIME
+    return Token(access, refresh if isinstance(refresh, str) and refresh else None, lifetime)
+
+
+def _parsed(body: bytes) -> Any:  # noqa: ANN401 - any JSON at all
+    """Return what `body` holds as JSON, whatever its Content-Type says; None where it is not JSON."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _fields(content: Any) -> dict[str, Any]:  # noqa: ANN401 - as above
+    """Return the fields of a JSON object; none where `content` is something else."""
+    return cast("dict[str, Any]", content) if isinstance(content, dict) else {}
+
+
+def _shape(reply: Reply) -> str:
+    """Describe a body without quoting it: a gateway's page may show the request, and with it the token."""
+    return f" ({reply.content_type or 'no Content-Type'}, {len(reply.body)} bytes)"
+
+
+def _seconds(retry_after: str, now: datetime) -> float | None:
+    """Return a Retry-After header, a number or a date, in seconds from `now`; None where it cannot be read."""
+    try:
+        seconds = float(retry_after)
+    except ValueError:
+        try:
+            date = parsedate_to_datetime(retry_after)
+        except ValueError:
+            return None
+        seconds = (date.replace(tzinfo=date.tzinfo or UTC) - now).total_seconds()
+    return max(0.0, seconds) if math.isfinite(seconds) else None

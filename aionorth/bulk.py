@@ -1,0 +1,319 @@
+"""A bulk run: a fixed pool of workers turns a stream of ids into a stream of results and a summary."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections import Counter, deque
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Iterable, Sized
+from types import TracebackType
+from typing import Any, Self
+
+import attrs
+
+from aionorth.api import Request
+from aionorth.calls import Deletion
+from aionorth.checks import seconds, whole
+from aionorth.errors import ArgumentError, BulkAbortedError, InvalidIdError, SessionStateError, detached
+from aionorth.models import Collect, DeleteResult, DeleteSummary, Outcome
+from aionorth.seen import SeenIds
+
+WORKERS = 16
+"""How many calls may be in flight at once, unless told otherwise."""
+
+GRACE = 5.0
+"""Seconds that calls in flight are given to bring home their replies when a run is cancelled or left early."""
+
+Ids = Iterable[str] | AsyncIterable[str]
+
+
+_END = object()
+
+
+@attrs.define
+class _Tally:
+    """The fold of a run's results; `summary` is its value at a moment."""
+
+    collect: Collect
+    total: int = 0
+    duplicates: int = 0
+    refusals: int = 0
+    retries: int = 0
+    calls: int = 0
+    outcomes: Counter[Outcome] = attrs.Factory(Counter[Outcome])
+    results: list[DeleteResult] = attrs.Factory(list[DeleteResult])
+
+    def add(self, deletion: Deletion, result: DeleteResult) -> None:
+        self.outcomes[result.outcome] += 1
+        if self.collect == "all" or (self.collect == "failures" and not result.ok):
+            self.results.append(result)
+        self.calls += deletion.calls
+        self.refusals += deletion.refusals
+        self.retries += max(0, deletion.attempts - 1)
+
+    def summary(self, active: Iterable[Deletion], elapsed: float) -> DeleteSummary:
+        calls, refusals, retries = self.calls, self.refusals, self.retries
+        for deletion in active:
+            calls += deletion.calls
+            refusals += deletion.refusals
+            retries += max(0, deletion.attempts - 1)
+        return DeleteSummary(
+            total=self.total,
+            **{outcome.value: self.outcomes[outcome] for outcome in Outcome},
+            duplicates=self.duplicates,
+            refusals=refusals,
+            retries=retries,
+            calls=calls,
+            elapsed=elapsed,
+            results=tuple(self.results),
+        )
+
+
+class BulkDelete:
+    """One bulk run, to be awaited whole or streamed; `NorthSession.delete_subscriptions` and its twin make it.
+
+    * ``summary = await run``: to the end; then the `DeleteSummary`.
+    * ``async with run:`` and in it ``async for result in run``: a `DeleteResult` for each distinct id, as it comes
+      about. Leaving the block early ends the run: no new calls, calls in flight get their grace, what is still open
+      then is UNKNOWN, and `summary` is exact.
+
+    Both raise `BulkAbortedError`, which carries the summary, where the run could not go on; its cause says why.
+    """
+
+    def __init__(
+        self,
+        ids: Ids,
+        *,
+        prepare: Callable[[str], Request],
+        delete: Callable[[Deletion], Awaitable[None]],
+        workers: int = WORKERS,
+        collect: Collect = "all",
+        grace: float = GRACE,
+    ) -> None:
+        """`prepare` builds the request of an id, or raises `InvalidIdError`; `delete` carries a deletion to its end."""
+        if isinstance(ids, (str, bytes)) or not isinstance(ids, (Iterable, AsyncIterable)):
+            raise ArgumentError(f"ids is a single {type(ids).__name__}; pass an iterable of ids, as in [id]")
+        if collect not in {"all", "failures", "none"}:
+            raise ArgumentError(f"collect={collect!r}: give 'all', 'failures' or 'none'")
+        if isinstance(ids, Iterable) and isinstance(ids, Sized):  # at hand: nothing is sent if one of them is bad
+            for number, id_ in enumerate(ids):
+                try:
+                    prepare(id_)
+                except InvalidIdError as exc:
+                    raise InvalidIdError(f"item {number} of ids: {exc}") from None
+        self._ids = ids
+        self._prepare = prepare
+        self._delete = delete
+        self._workers = whole("workers", workers)
+        self._grace = seconds("grace", grace, zero=True)
+        self._tally = _Tally(collect)
+        self._seen = SeenIds()
+        self._entered = False
+        self._streamed = True
+        self._stopping = False  # whether nothing more is drawn
+        self._ended_at: float | None = None  # when the run ended
+        self._cause: Exception | None = None  # what ended it early
+        self._tasks: dict[asyncio.Task[None], Deletion | None] = {}  # the workers, and what each is at
+        self._active: set[Deletion] = set()  # drawn and not settled
+        self._ready: deque[DeleteResult] = deque()  # settled and not fetched yet by whoever iterates
+
+    # --- What a user does with it
+
+    @property
+    def summary(self) -> DeleteSummary:
+        """The account of the run so far: exact at any moment, also after an early exit or a cancellation."""
+        if not self._entered:
+            return self._tally.summary((), 0.0)
+        return self._tally.summary(
+            self._active, (self._loop.time() if self._ended_at is None else self._ended_at) - self._began
+        )
+
+    def stop(self) -> None:
+        """End the run gently: ids that have been attempted are finished, retries included; all others are SKIPPED.
+
+        Whoever awaits or iterates the run comes to its end as if the input had ended here.
+        """
+        self._stopping = True
+        self._cancel(lambda deletion: deletion is not None and deletion.calls > 0)
+
+    def __await__(self) -> Generator[object, None, DeleteSummary]:
+        return self._whole().__await__()
+
+    async def __aenter__(self) -> Self:
+        if self._entered:
+            raise SessionStateError("a bulk run can be awaited or entered only once: ask the session for another")
+        self._entered = True
+        self._loop = asyncio.get_running_loop()
+        self._began = self._loop.time()
+        self._change = asyncio.Event()
+        # Room for a result is reserved before its id is drawn: a slow consumer holds up the drawing, never a call.
+        self._room = asyncio.Semaphore(2 * self._workers)
+        self._drawing = asyncio.Lock()
+        ids = self._ids
+        self._input = aiter(ids) if isinstance(ids, AsyncIterable) else iter(ids)
+        for number in range(self._workers):
+            task = asyncio.create_task(self._work(), name=f"aionorth worker {number}")
+            self._tasks[task] = None
+            task.add_done_callback(self._worker_done)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self._close()
+
+    def __aiter__(self) -> AsyncIterator[DeleteResult]:
+        return self
+
+    async def __anext__(self) -> DeleteResult:
+        if not self._entered:
+            raise SessionStateError("enter the run before iterating it: async with north.delete_…(ids) as run:")
+        while not self._ready and self._ended_at is None:
+            self._change.clear()
+            await self._change.wait()
+        if self._ready:
+            self._room.release()
+            return self._ready.popleft()
+        self._raise_cause()
+        raise StopAsyncIteration
+
+    def __del__(self) -> None:
+        if not self.__dict__.get("_entered", True):
+            warnings.warn("a bulk run was never awaited: nothing was deleted", RuntimeWarning, stacklevel=2)
+
+    async def _whole(self) -> DeleteSummary:
+        self._streamed = False
+        async with self:
+            while self._ended_at is None:
+                self._change.clear()
+                await self._change.wait()
+            self._raise_cause()
+        return self.summary
+
+    def _raise_cause(self) -> None:
+        if self._cause is not None:
+            reason = str(self._cause) or type(self._cause).__name__
+            raise BulkAbortedError(f"the run ended early: {reason}", self.summary) from self._cause
+
+    # --- The workers
+
+    async def _work(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        while not self._stopping:
+            await self._room.acquire()
+            deletion = await self._draw()
+            if deletion is None:
+                return
+            self._tasks[task] = deletion
+            try:
+                if deletion.request is not None:
+                    await self._delete(deletion)
+            except Exception as exc:  # noqa: BLE001 - whatever it is, the id is accounted for and the run ends with it
+                self._cause = self._cause or exc
+                self._halt()
+            finally:
+                self._tasks[task] = None
+                self._settle(deletion)
+
+    async def _draw(self) -> Deletion | None:
+        """Take up the next distinct id of the input; None where there is no more to be done."""
+        while not self._stopping:
+            try:
+                item = await self._next()
+                if item is _END:
+                    self._stopping = True
+                elif (deletion := self._taken_up(item)) is not None:
+                    return deletion
+            except Exception as exc:  # noqa: BLE001 - the input is the user's code, it may raise anything
+                self._cause = self._cause or exc
+                self._stopping = True  # what has been drawn is finished
+        return None
+
+    async def _next(self) -> object:
+        """Return the next item of the input, or `_END`."""
+        if not isinstance(self._input, AsyncIterator):
+            return next(self._input, _END)
+        async with self._drawing:
+            # It may have ended while this worker queued: an ended input is not asked again.
+            return _END if self._stopping else await anext(self._input, _END)
+
+    def _taken_up(self, id_: Any) -> Deletion | None:  # noqa: ANN401 - what an input yields is not known to be a str
+        """Count a drawn id; return its deletion, None for a duplicate. Raises `InvalidIdError` for what is no str."""
+        request, error = None, None
+        try:
+            request = self._prepare(id_)
+        except InvalidIdError as exc:
+            if not isinstance(id_, str):
+                raise
+            error = exc
+        if not self._seen.add(id_):
+            self._tally.duplicates += 1
+            return None
+        self._tally.total += 1
+        deletion = Deletion(id=id_, request=request, started=self._loop.time(), error=error)
+        self._active.add(deletion)
+        return deletion
+
+    def _settle(self, deletion: Deletion) -> None:
+        """Give `deletion` its outcome, once."""
+        if deletion not in self._active:
+            return
+        self._active.remove(deletion)
+        result = deletion.result(self._loop.time())
+        if result.error is not None:
+            detached(result.error)
+        self._tally.add(deletion, result)
+        if self._streamed:
+            self._ready.append(result)
+            self._change.set()
+        else:
+            self._room.release()
+
+    def _worker_done(self, task: asyncio.Task[None]) -> None:
+        del self._tasks[task]
+        if not self._tasks:
+            self._end()
+
+    # --- The end of a run
+
+    def _cancel(self, spared: Callable[[Deletion | None], bool]) -> None:
+        """Cancel the workers whose deletion is not to be spared; None stands for no deletion."""
+        for task, deletion in list(self._tasks.items()):
+            if task is not asyncio.current_task() and not spared(deletion):
+                task.cancel()
+
+    def _halt(self) -> None:
+        """See to it that no further call begins; those in flight are awaited."""
+        self._stopping = True
+        for deletion in self._active:
+            deletion.halted = True
+        self._cancel(lambda deletion: deletion is not None and deletion.in_flight)
+
+    async def _close(self) -> None:
+        """End the run: no new calls, a grace for those in flight, then what is known is the outcome."""
+        if self._ended_at is not None:
+            return
+        self._halt()
+        try:
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=self._grace)
+        finally:  # also where the wait itself is cancelled: then at once
+            self._cancel(lambda _: False)
+            for deletion in list(self._active):
+                self._settle(deletion)
+            self._end()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _end(self) -> None:
+        """Account for the ids that were at hand and never drawn, and close the books."""
+        if self._ended_at is not None:
+            return
+        self._stopping = True
+        if isinstance(self._ids, Sized) and not isinstance(self._input, AsyncIterator):
+            for id_ in self._input:
+                if (deletion := self._taken_up(id_)) is not None:
+                    self._settle(deletion)
+        self._ended_at = self._loop.time()
+        self._change.set()

@@ -1,0 +1,193 @@
+"""The one path that every call takes: token, flow control, exchange, and what its reply calls for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+
+import attrs
+
+from aionorth import api
+from aionorth.api import Reply, Request
+from aionorth.auth import LiveToken, Obtain, TokenKeeper
+from aionorth.errors import FlowControlError, InvalidTokenError, NorthConnectionError, NorthError, NotFoundError
+from aionorth.flow import FlowRuntime, Slot
+from aionorth.models import DeleteResult, Outcome
+from aionorth.retry import RetryPolicy
+from aionorth.transport import Transport
+
+_log = logging.getLogger("aionorth")
+
+
+@attrs.define(eq=False)
+class Attempts:
+    """What has been done so far about one request: enough, at any moment, to say truthfully what became of it."""
+
+    calls: int = 0
+    """Calls sent."""
+    refusals: int = 0
+    """Calls refused by flow control."""
+    token_refusals: int = 0
+    """Calls refused for their token."""
+    in_flight: bool = False
+    """Whether a call was sent and has not ended; it stays so where the call is cancelled."""
+    doubt: bool = False
+    """Whether an attempt may have taken effect without a clear word about it."""
+    reply_lost: bool = False
+    """Whether an attempt may have been sent and left no reply."""
+    error: NorthError | None = None
+    """What the last attempt ended in, where it did not succeed."""
+    halted: bool = False
+    """Set from outside: a call in flight is awaited, but no further one begins."""
+
+    @property
+    def attempts(self) -> int:
+        """Calls that count against the policy's attempts."""
+        return self.calls - self.refusals - self.token_refusals
+
+
+@attrs.define(eq=False, kw_only=True)
+class Deletion(Attempts):
+    """One id on its way to its outcome."""
+
+    id: str
+    request: Request | None
+    """None for an id that cannot be one; `error` says why."""
+    started: float
+    """When the id was taken up, on the loop's clock."""
+    outcome: Outcome | None = None
+    """Set once the platform's word settles it."""
+
+    def result(self, now: float) -> DeleteResult:
+        """What became of the id if nothing more is done about it. It never claims more than is known."""
+        if (outcome := self.outcome) is None:
+            if not self.calls:
+                outcome = Outcome.SKIPPED
+            elif self.in_flight or self.reply_lost:
+                outcome = Outcome.UNKNOWN
+            else:
+                outcome = Outcome.FAILED
+        error = None if outcome is Outcome.DELETED else self.error
+        return DeleteResult(self.id, outcome, error, self.attempts, self.refusals, now - self.started)
+
+
+class Caller:
+    """Sends one app's requests through one transport."""
+
+    def __init__(self, app_id: str, transport: Transport, flow: FlowRuntime, policy: RetryPolicy) -> None:
+        self._app_id = app_id
+        self._transport = transport
+        self._flow = flow
+        self._policy = policy
+        self._loop = asyncio.get_running_loop()
+        self._auth: tuple[TokenKeeper, Obtain] | None = None
+
+    def authenticate(self, tokens: TokenKeeper, obtain: Obtain) -> None:
+        """Give the calls that need one the token of `tokens`, which `obtain` renews."""
+        self._auth = tokens, obtain
+
+    def now(self) -> float:
+        """The time on the loop's clock."""
+        return self._loop.time()
+
+    async def delete(self, deletion: Deletion) -> None:
+        """Carry `deletion` to its end; raises only what ends the whole run."""
+        assert deletion.request is not None, "an id that cannot be one is not carried out"
+        try:
+            await self.send(deletion.request, deletion)
+        except NotFoundError:
+            deletion.outcome = Outcome.GONE if deletion.doubt else Outcome.NOT_FOUND
+        except NorthError as exc:
+            deletion.error = exc
+            if exc.ends_run:
+                raise
+        else:
+            deletion.outcome = Outcome.DELETED
+
+    async def send(self, request: Request, record: Attempts, *, authenticated: bool = True) -> Reply:
+        """Send `request` until it succeeds or no attempt is left, and return its reply; raises the last one's error.
+
+        Every attempt passes flow control anew. A refusal pauses the app and costs no attempt; a refused token is
+        renewed and costs none either; a fault costs one and is followed by a wait of this call's own, during which it
+        holds neither slot nor connection.
+        """
+        auth = self._auth if authenticated else None
+        waits = self._policy.waits()
+        deadline = math.inf
+        while True:
+            try:
+                async with asyncio.timeout_at(None if deadline == math.inf else deadline):
+                    slot, live = await self._turn(auth)
+            except TimeoutError:
+                assert record.error is not None, "the deadline runs from the first attempt's sending"
+                raise record.error from None
+            if deadline == math.inf and self._policy.deadline is not None:
+                deadline = self._loop.time() + self._policy.deadline
+            try:
+                return await self._attempt(slot, request, live, record)
+            except NorthError as exc:
+                record.error = error = exc
+            match error:
+                case FlowControlError():  # the pause is waited out in the queue
+                    record.refusals += 1
+                    wait, ready_in = 0.0, self._flow.paused_for
+                case InvalidTokenError() if auth is not None and live is not None:
+                    record.token_refusals += 1
+                    auth[0].refused(live, error)
+                    wait = ready_in = 0.0
+                case _:
+                    backed_off = next(waits, None) if error.retryable else None
+                    if backed_off is None:
+                        raise error
+                    wait = ready_in = max(backed_off, error.retry_after or 0.0)
+            if record.halted or self._loop.time() + ready_in >= deadline:
+                raise error
+            if wait:
+                _log.info("another attempt in %.1f s, after: %s", wait, error)
+                await asyncio.sleep(wait)
+
+    async def _turn(self, auth: tuple[TokenKeeper, Obtain] | None) -> tuple[Slot, LiveToken | None]:
+        """Wait until a call may be sent; return its slot and the token to send it with."""
+        if auth is None:
+            return await self._flow.acquire(), None
+        tokens, obtain = auth
+        while True:
+            if tokens.current() is None:
+                await tokens.renewed(obtain)
+            slot = await self._flow.acquire()
+            # The token is looked at last: it may have been refused while the call queued. Then the slot is given back
+            # unused, so that the login, which queues as well, need not wait for calls that cannot succeed.
+            if (live := tokens.current()) is not None:
+                return slot, live
+            with slot:
+                pass
+
+    async def _attempt(self, slot: Slot, request: Request, live: LiveToken | None, record: Attempts) -> Reply:
+        """Make one exchange and tell flow control and the token's keeper what came of it."""
+        record.calls += 1
+        record.in_flight = slot.sent = True
+        with slot:
+            try:
+                reply = await self._transport.exchange(request, self._app_id, live.token if live else None)
+            except NorthError as exc:
+                record.in_flight = False
+                sent = not isinstance(exc, NorthConnectionError)
+                record.doubt |= sent
+                record.reply_lost |= sent
+                raise
+        record.in_flight = False
+        error = api.read_error(reply)
+        if isinstance(error, FlowControlError):
+            if self._flow.refused(slot, error.retry_after):
+                _log.warning("refused by flow control; all calls pause for %.1f s", self._flow.paused_for)
+            raise error
+        if error is None or error.code is not None:  # not a gateway's word but the platform's
+            self._flow.accepted(slot)
+            if self._auth is not None and live is not None and not isinstance(error, InvalidTokenError):
+                self._auth[0].accepted(live)
+        if error is not None:
+            record.doubt |= error.retryable
+            record.reply_lost |= error.reply_lost
+            raise error
+        return reply

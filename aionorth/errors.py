@@ -1,0 +1,247 @@
+"""Every exception of this package, and the table from the platform's error codes to them.
+
+`NorthError` is the root. Whatever aiohttp, ssl or asyncio raise is translated where it enters, so catching `NorthError`
+catches everything that is not a bug or a cancellation. Three facts about an error decide what happens after it, and
+each class states its own:
+
+* ``retryable``: another attempt may succeed.
+* ``reply_lost``: the call may have been sent and carried out; nobody told us.
+* ``ends_run``: nothing that follows in the same bulk run can succeed either.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from aionorth.models import DeleteSummary
+
+
+class NorthWarning(UserWarning):
+    """Something works, but probably not as intended: settings that differ, a secret sent without TLS."""
+
+
+class NorthError(Exception):
+    """The root of every exception that aionorth raises."""
+
+    retryable: ClassVar[bool] = False
+    reply_lost: ClassVar[bool] = False
+    ends_run: bool = False
+    code: str | None = None
+    retry_after: float | None = None
+
+
+class ArgumentError(NorthError, ValueError):
+    """An argument cannot be used; nothing was sent. The message names the argument and the remedy."""
+
+
+class InvalidIdError(ArgumentError):
+    """An id that no resource of the platform can have: empty, too long, not a string, or not one path segment."""
+
+
+class SessionStateError(NorthError, RuntimeError):
+    """A session or a run was used before it was entered, after it was closed, or twice."""
+
+
+# --- The way there and back
+
+
+class NorthConnectionError(NorthError):
+    """The platform could not be reached; the call was never sent."""
+
+    retryable = True
+
+
+class HostNotFoundError(NorthConnectionError):
+    """The host name of the base URL does not exist. Ends a bulk run."""
+
+    retryable = False
+    ends_run = True
+
+
+class TlsError(NorthConnectionError):
+    """TLS was refused, by our check of the platform's certificate or by its check of ours. Ends a bulk run."""
+
+    retryable = False
+    ends_run = True
+
+
+class ReplyLostError(NorthError):
+    """The call may have been sent, but no whole, readable reply came back; whether it took effect is not known."""
+
+    retryable = True
+    reply_lost = True
+
+
+class ReplyTimeoutError(ReplyLostError):
+    """No reply within the session's `timeout`."""
+
+
+# --- What the platform says
+
+
+class NorthApiError(NorthError):
+    """The platform answered with an error. Codes without a class of their own raise this one.
+
+    `status` is the HTTP status, `code` the platform's ``error_code`` (None where the reply carried none) and
+    `description` its ``error_desc``; the texts differ between editions, so decide by `code`. `remedy` is what the
+    platform's documents recommend. `retry_after` is the Retry-After of the reply in seconds, None without one.
+    """
+
+    remedy: ClassVar[str] = ""
+
+    def __init__(
+        self, status: int, code: str | None = None, description: str = "", *, retry_after: float | None = None
+    ) -> None:
+        super().__init__(status, code, description)
+        self.status = status
+        self.code = code
+        self.description = description
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        said = f"HTTP {self.status}" + (f", code {self.code}" if self.code else "")
+        text = f"{said}: {self.description}" if self.description else said
+        return f"{text} Remedy: {self.remedy}" if self.remedy else text
+
+
+class BadRequestError(NorthApiError):
+    """400 / 120015, ``Bad request error``."""
+
+    remedy = "Check that the fileId has the right format: take it from the list of version packages."
+
+
+class FlowControlError(NorthApiError):
+    """1010009, ``app throttle exceed``: the app called more often than its flow control threshold allows."""
+
+    remedy = (
+        "Call less often (100 calls a minute is the platform's default), "
+        "or have the platform's maintenance personnel raise the threshold."
+    )
+
+
+class InvalidTokenError(NorthApiError):
+    """403 / 1010005, ``App_key or access_token is invalid``."""
+
+    remedy = "Check the app_id, and that the access token is that of this app and still valid."
+
+
+class TokenEvictedError(InvalidTokenError):
+    """The platform keeps forgetting a token that it has accepted before. Ends a bulk run."""
+
+    remedy = (
+        "Another client is logging in with this app_id, and each login makes the token before it invalid. "
+        "Stop the other client, share one token (token=), or give each client an app of its own."
+    )
+    ends_run = True
+
+
+class AppNotAuthorizedError(NorthApiError):
+    """403 / 100217, ``The application hasn't been authorized``. Ends a bulk run."""
+
+    remedy = "Leave authorized_app_id out unless that app has authorized this one."
+    ends_run = True
+
+
+class NotFoundError(NorthApiError):
+    """404: there is no such resource."""
+
+
+class SubscriptionNotFoundError(NotFoundError):
+    """404 / 100225, ``The resource is not found``."""
+
+    remedy = "Check that the subscriptionId is correct."
+
+
+class PackageNotFoundError(NotFoundError):
+    """404 / 123002, ``Device or package file not found``."""
+
+    remedy = "Check that the fileId is correct."
+
+
+class CredentialsError(NorthApiError):
+    """401 / 100208, ``AppId or secret is not right``. Ends a bulk run."""
+
+    remedy = "Check the app_id and the secret."
+    ends_run = True
+
+
+class AppNotFoundError(NorthApiError):
+    """100203: the app does not exist. Ends a bulk run."""
+
+    remedy = "Check the app_id."
+    ends_run = True
+
+
+class AppFrozenError(NorthApiError):
+    """400 / 100247: the app is frozen. Ends a bulk run."""
+
+    remedy = "Have the platform's maintenance personnel unfreeze the app."
+    ends_run = True
+
+
+class ServerError(NorthApiError):
+    """500 or 503, or a code that says so: the platform could not handle the call at this moment."""
+
+    retryable = True
+
+
+class CongestionError(ServerError):
+    """503 / 100501: the platform is congested."""
+
+    remedy = "Try again later."
+
+
+class GatewayError(ServerError):
+    """502 or 504 without a code of the platform: a gateway got no reply from it, so the reply is lost."""
+
+    reply_lost = True
+
+
+CODES: dict[str, type[NorthApiError]] = {
+    "120015": BadRequestError,
+    "1010009": FlowControlError,
+    "1010005": InvalidTokenError,
+    "100217": AppNotAuthorizedError,
+    "100225": SubscriptionNotFoundError,
+    "123002": PackageNotFoundError,
+    "100208": CredentialsError,
+    "100203": AppNotFoundError,
+    "100247": AppFrozenError,
+    "100501": CongestionError,
+}
+"""The platform's error codes that have a class of their own."""
+
+
+# --- What a bulk run says
+
+
+class BulkError(NorthError):
+    """A bulk run did not delete everything. `summary` accounts for every id that was drawn."""
+
+    def __init__(self, message: str, summary: DeleteSummary) -> None:
+        super().__init__(message, summary)
+        self.summary = summary
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class BulkFailedError(BulkError):
+    """Raised by `DeleteSummary.raise_for_failures`: some ids were not deleted."""
+
+
+class BulkAbortedError(BulkError):
+    """The run ended early: its cause (``__cause__``) would have met every other id as well, or was the input's own."""
+
+
+def detached(error: BaseException) -> BaseException:
+    """Return `error` without the frames it passed through, nor those of its causes, for keeping as a value.
+
+    A traceback holds every local variable on its way: memory, in a run of a million ids, and perhaps a token.
+    """
+    link: BaseException | None = error
+    while link is not None and link.__traceback__ is not None:
+        link.__traceback__ = None
+        link = link.__cause__ or link.__context__
+    return error

@@ -1,0 +1,253 @@
+"""Flow control: no more calls than the platform allows, however it counts. The only user of `aiolimiter`.
+
+The guarantee is the window's. A call takes one of `limit` slots before it is sent, and the slot comes free a period
+after its *reply*. Wherever between sending and reply the platform counts a call, the call that reuses its slot is
+counted at least a period later; so no stretch of one period ever holds more than `limit` of them, whether the platform
+counts by clock minutes, by a sliding minute or by a bucket. Stamping slots when calls are *sent* does not give this: a
+slow call is counted late, and the next minute's calls come too early. A token bucket alone does not either: it starts
+full and refills meanwhile, so its worst minute holds 199 calls of an allowed 100.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Self
+
+import attrs
+from aiolimiter import AsyncLimiter
+
+from aionorth.checks import seconds_field, whole_field
+from aionorth.errors import ArgumentError
+
+CLOCK_TOLERANCE = 1e-3
+"""How much longer than a period a slot is held. Two clocks that NTP is steering differ by up to a thousandth: 60 ms a
+minute, more than a fast network's round trip makes up for."""
+
+SHORTEST_PAUSE = 1 / 64
+"""The first pause after a refusal is drawn from up to this part of a period; it doubles six times up to a whole one."""
+
+
+def _part(_: object, __: object, value: float) -> None:
+    if not 0 <= value < 1:
+        raise ArgumentError(f"FlowControl.headroom={value!r}: give a part, from 0 up to but not including 1")
+
+
+@attrs.frozen
+class FlowControl:
+    """The platform's flow control for one app: `calls` in any `period` seconds.
+
+    The platform's default is 100 calls a minute; its operator can set another threshold.
+    """
+
+    calls: int = attrs.field(default=100, validator=whole_field)
+    """The threshold: how many calls the platform accepts in a period."""
+    period: float = attrs.field(default=60.0, validator=seconds_field)
+    """The period, in seconds."""
+    burst: int | None = attrs.field(default=None, validator=whole_field)
+    """How many calls may go out at once; None means all that are free. 1 spreads them evenly over the period."""
+    headroom: float = attrs.field(default=0.0, validator=_part)
+    """The part of the threshold left to other callers of the same app: 0.2 leaves a fifth."""
+
+    @property
+    def limit(self) -> int:
+        """How many calls may be made in a period: the threshold less the headroom, at least 1."""
+        return max(1, math.floor(self.calls * (1 - self.headroom) + 1e-9))
+
+    def stricter(self, other: FlowControl) -> FlowControl:
+        """Return settings that keep within both: the fewer calls in the longer period, the smaller burst."""
+        bursts = [burst for burst in (self.burst, other.burst) if burst is not None]
+        return FlowControl(
+            calls=min(self.limit, other.limit), period=max(self.period, other.period), burst=min(bursts, default=None)
+        )
+
+
+@attrs.frozen(kw_only=True)
+class FlowState:
+    """Flow control at one moment."""
+
+    limit: int
+    """Calls allowed in a period."""
+    period: float
+    """The period, in seconds."""
+    in_use: int
+    """Slots taken: calls in flight, and calls answered less than a period ago."""
+    next_slot: float
+    """Seconds until the next slot comes free; 0 where one is free, infinite where every slot is a call in flight."""
+    waiting: int
+    """Calls waiting for their turn."""
+    paused_for: float
+    """Seconds until the pause that a refusal began is over; 0 where there is none."""
+    refusals: int
+    """Calls refused by the platform so far."""
+
+    @property
+    def free(self) -> int:
+        """Slots that a call could take now."""
+        return max(0, self.limit - self.in_use)
+
+
+class Slot:
+    """The right to send one call; its place in the window is free a period after `with` ends, or at once if unsent."""
+
+    __slots__ = ("_flow", "episode", "sent")
+
+    def __init__(self, flow: FlowRuntime, episode: int) -> None:
+        self._flow = flow
+        self.episode = episode
+        """Which pause, counted from the start, the call came after."""
+        self.sent = False
+        """Set just before the call is sent; from then on the platform may count it."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self._flow.release(self)
+
+
+class FlowRuntime:
+    """Flow control of one app in one event loop, shared by all of its calls.
+
+    One call at a time stands at the head and waits there for all that must be so before it may go: no pause in force,
+    the bucket's leave, a free slot, and still no pause. The others queue behind it in the order in which they came.
+    """
+
+    def __init__(self, settings: FlowControl, pauses: Callable[[float, float], Iterator[float]]) -> None:
+        """`pauses` gives growing waits from a first and a longest one, in seconds."""
+        self._loop = asyncio.get_running_loop()
+        self._pauses = pauses
+        self._turn = asyncio.Lock()  # its waiters are served first come, first served
+        self._waiting = 0
+        self._wake: asyncio.Future[None] | None = None  # what the head of the queue waits on
+        self._in_flight = 0
+        self._answered: deque[float] = deque()  # when the calls of the last period ended, oldest first
+        self._paused_until = -math.inf
+        self._episode = 0
+        self._growing: Iterator[float] | None = None  # the pauses of the present run of refusals; None after a success
+        self._refusals = 0
+        self._apply(settings)
+
+    def _apply(self, settings: FlowControl) -> None:
+        self.settings = settings
+        self._limit = settings.limit
+        self._hold = settings.period * (1 + CLOCK_TOLERANCE)
+        burst = min(settings.burst or self._limit, self._limit)
+        # aiolimiter does not honour a changed rate, so changed settings take a new bucket. It starts full: no matter,
+        # the window holds.
+        self._bucket = AsyncLimiter(burst, settings.period * burst / self._limit)
+
+    def tighten(self, settings: FlowControl) -> None:
+        """Keep within `settings` as well from now on."""
+        self._apply(self.settings.stricter(settings))
+
+    # --- One call's way through
+
+    async def acquire(self) -> Slot:
+        """Wait until a call may be sent and return its slot, to be used in a `with` statement at once."""
+        self._waiting += 1
+        try:
+            async with self._turn:
+                while (wait := self.paused_for) > 0:
+                    await self._sleep(wait)
+                await self._bucket.acquire()
+                # The pause is looked at again with the window: it may have begun while the call stood in the queue.
+                while (wait := max(self.paused_for, self._next_slot(), self._probing())) > 0:
+                    await self._sleep(wait)
+                self._in_flight += 1
+                return Slot(self, self._episode)
+        finally:
+            self._waiting -= 1
+
+    def release(self, slot: Slot) -> None:
+        """End `slot`: start its period if the call was sent, however it ended, or give it back unused."""
+        self._in_flight -= 1
+        if slot.sent:
+            self._answered.append(self._loop.time())
+        self._wake_head()
+
+    def accepted(self, slot: Slot) -> None:
+        """Take note that the platform let the call of `slot` through."""
+        # A call from before the pause says nothing of what the platform accepts after it.
+        if self._growing is not None and slot.episode == self._episode:
+            self._growing = None
+            self._wake_head()
+
+    def refused(self, slot: Slot, retry_after: float | None = None) -> bool:
+        """Take note that the platform refused the call of `slot` (1010009), and pause the app.
+
+        Calls that were in flight when the pause began belong to the same episode: one pause, not one for each. A
+        `retry_after` in seconds is kept to whatever the pause's own length. Returns whether a new pause has begun.
+        """
+        self._refusals += 1
+        now = self._loop.time()
+        if begins := slot.episode == self._episode:
+            self._episode += 1
+            if self._growing is None:
+                self._growing = self._pauses(self.settings.period * SHORTEST_PAUSE, self.settings.period)
+            self._paused_until = now + next(self._growing)
+        self._paused_until = max(self._paused_until, now + (retry_after or 0.0))
+        return begins
+
+    # --- What is known at this moment
+
+    @property
+    def paused_for(self) -> float:
+        """Seconds until the pause is over; 0 where none is in force."""
+        return max(0.0, self._paused_until - self._loop.time())
+
+    def _probing(self) -> float:
+        """Infinite while a call tries out, on its own, whether the platform accepts calls again after a pause."""
+        return math.inf if self._growing is not None and self._in_flight else 0.0
+
+    def _next_slot(self) -> float:
+        """Seconds until a slot comes free: 0 or less if one is, infinite if only a reply can free one."""
+        now = self._loop.time()
+        answered = self._answered
+        while answered and answered[0] + self._hold <= now:
+            answered.popleft()
+        surplus = self._in_flight + len(answered) - self._limit
+        if surplus < 0:
+            return 0.0
+        # After `tighten` more than one answered call may have to grow old before a slot is free.
+        return answered[surplus] + self._hold - now if surplus < len(answered) else math.inf
+
+    @property
+    def idle_in(self) -> float:
+        """Seconds until no call counts any more and no pause is in force, if none is made meanwhile."""
+        now = self._loop.time()
+        newest = self._answered[-1] + self._hold if self._answered else now
+        return max(newest, self._paused_until, now) - now
+
+    def state(self) -> FlowState:
+        """Flow control at this moment."""
+        next_slot = max(0.0, self._next_slot())
+        return FlowState(
+            limit=self._limit,
+            period=self.settings.period,
+            in_use=self._in_flight + len(self._answered),
+            next_slot=next_slot,
+            waiting=self._waiting,
+            paused_for=self.paused_for,
+            refusals=self._refusals,
+        )
+
+    # --- Waiting at the head of the queue
+
+    async def _sleep(self, seconds: float) -> None:
+        """Wait for `seconds`, or until something changes that may let the head go earlier."""
+        self._wake = self._loop.create_future()
+        timer = None if seconds == math.inf else self._loop.call_later(seconds, self._wake_head)
+        try:
+            await self._wake
+        finally:
+            self._wake = None
+            if timer is not None:
+                timer.cancel()
+
+    def _wake_head(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)

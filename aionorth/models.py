@@ -1,0 +1,166 @@
+"""The values that come back: what became of one id, and of a whole run."""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from typing import Any, Literal
+
+import attrs
+
+from aionorth.errors import BulkFailedError, NorthApiError, NorthError
+
+Collect = Literal["all", "failures", "none"]
+"""Which results a summary keeps; its counts are whole whatever it keeps."""
+
+
+class Outcome(enum.StrEnum):
+    """What became of one id. Each distinct id that a run draws ends in exactly one of these."""
+
+    DELETED = "deleted"
+    """The platform deleted it and said so."""
+    NOT_FOUND = "not_found"
+    """The platform knows no such id, and no earlier attempt of ours can be the reason."""
+    GONE = "gone"
+    """It is not there now. An attempt before had no clear reply, so whether it was ours that removed it is unknown."""
+    FAILED = "failed"
+    """Not deleted, as far as is known: the platform said no, with the code in `error`, or could not be reached."""
+    UNKNOWN = "unknown"
+    """A call was sent whose reply was lost, and no attempt was left to find out."""
+    SKIPPED = "skipped"
+    """Never attempted: the run ended before, or the id itself cannot be one."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the id is known not to be on the platform any more."""
+        return self in _NOT_THERE
+
+
+_NOT_THERE = frozenset({Outcome.DELETED, Outcome.NOT_FOUND, Outcome.GONE})
+
+
+@attrs.frozen
+class DeleteResult:
+    """What became of one id."""
+
+    id: str
+    outcome: Outcome
+    error: NorthError | None = None
+    """What the last call ended in, where it was not deleted by it. Without a traceback."""
+    attempts: int = 0
+    """Calls sent for this id that count against `RetryPolicy.attempts`."""
+    refusals: int = 0
+    """Calls sent for this id that flow control refused (1010009)."""
+    elapsed: float = 0.0
+    """Seconds from when the id was taken up to its outcome, waiting included."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the id is known not to be on the platform any more."""
+        return self.outcome.ok
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as JSON-ready values."""
+        error: dict[str, Any] | None = None
+        if self.error is not None:
+            error = {"type": type(self.error).__name__, "message": str(self.error)}
+            if isinstance(self.error, NorthApiError):
+                error |= {"status": self.error.status, "code": self.error.code}
+        return {
+            "id": self.id,
+            "outcome": self.outcome.value,
+            "error": error,
+            "attempts": self.attempts,
+            "refusals": self.refusals,
+            "elapsed": round(self.elapsed, 3),
+        }
+
+
+@attrs.frozen(kw_only=True)
+class DeleteSummary:
+    """An account of a bulk run: `total` is the sum of the six outcomes and of `pending`, at any moment."""
+
+    total: int = 0
+    """Distinct ids drawn from the input."""
+    deleted: int = 0
+    not_found: int = 0
+    gone: int = 0
+    failed: int = 0
+    unknown: int = 0
+    skipped: int = 0
+    duplicates: int = 0
+    """Ids dropped because the input had named them before."""
+    refusals: int = 0
+    """Calls refused by flow control (1010009)."""
+    retries: int = 0
+    """Attempts after the first, refusals and renewed tokens not counted."""
+    calls: int = 0
+    """Delete calls sent, whatever came back; logins are not among them."""
+    elapsed: float = 0.0
+    """Seconds since the run began, or that it took."""
+    results: tuple[DeleteResult, ...] = attrs.field(default=(), repr=False)
+    """The results kept (`collect`), in the order in which they came about."""
+
+    @property
+    def pending(self) -> int:
+        """Ids drawn whose outcome is still open; 0 once the run has ended."""
+        return self.total - sum(self.count(outcome) for outcome in Outcome)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every id drawn is known not to be on the platform any more."""
+        return self.total == self.deleted + self.not_found + self.gone
+
+    @property
+    def failures(self) -> tuple[DeleteResult, ...]:
+        """Of the results kept, those that are FAILED, UNKNOWN or SKIPPED."""
+        return tuple(result for result in self.results if not result.ok)
+
+    def count(self, outcome: Outcome) -> int:
+        """How many ids ended in `outcome`."""
+        number: int = getattr(self, outcome.value)
+        return number
+
+    def raise_for_failures(self) -> None:
+        """Raise `BulkFailedError` unless `ok`."""
+        if not self.ok:
+            raise BulkFailedError(f"{self._in_words()}\n{self._reasons()}".rstrip(), self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The summary as JSON-ready values, the results kept among them."""
+        names = [field.name for field in attrs.fields(DeleteSummary) if field.name != "results"]
+        counts = {name: getattr(self, name) for name in names} | {"elapsed": round(self.elapsed, 3)}
+        return counts | {"ok": self.ok, "results": [result.to_dict() for result in self.results]}
+
+    def __str__(self) -> str:
+        rows = [(outcome.value.replace("_", " "), self.count(outcome)) for outcome in Outcome]
+        rows += [("pending", self.pending)] if self.pending else []
+        rows += [("total", self.total)]
+        width = max(len(f"{number:,}") for _, number in rows)
+        table = "\n".join(f"{name:<10} {number:>{width},}" for name, number in rows)
+        line = (
+            f"{self.calls:,} calls in {duration(self.elapsed)}, {self.retries:,} retries, "
+            f"{self.refusals:,} refusals, {self.duplicates:,} duplicates dropped"
+        )
+        return f"{table}\n{line}\n{self._reasons()}".rstrip()
+
+    def _in_words(self) -> str:
+        bad = {name: self.count(name) for name in Outcome if not name.ok and self.count(name)}
+        return f"of {self.total:,} ids, " + ", ".join(f"{number:,} {name.value}" for name, number in bad.items())
+
+    def _reasons(self) -> str:
+        """The failures kept, counted by reason: one line each, the commonest first."""
+        reasons = Counter(f"{result.outcome.value}: {result.error}" for result in self.failures if result.error)
+        return "\n".join(f"{number:,} {reason}" for reason, number in reasons.most_common(MOST_REASONS))
+
+
+MOST_REASONS = 10
+"""How many different reasons for failure a summary's text names."""
+
+
+def duration(seconds: float) -> str:
+    """Return `seconds` as a person says it: ``4.2 s``, ``12 min 3 s``, ``1 h 40 min``."""
+    if seconds < 60:  # noqa: PLR2004 - seconds in a minute
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"  # noqa: PLR2004 - minutes in an hour

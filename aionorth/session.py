@@ -1,0 +1,242 @@
+"""`NorthSession`: an app's session with the platform. Life cycle, wiring and the public calls."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from ipaddress import ip_address
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from aionorth import api, app
+from aionorth.api import Reply, Request, check_string
+from aionorth.auth import GivenToken, Secret, TokenKeeper, by_login, given
+from aionorth.bulk import GRACE, WORKERS, BulkDelete, Ids
+from aionorth.calls import Attempts, Caller, Deletion
+from aionorth.checks import seconds
+from aionorth.errors import ArgumentError, NorthWarning, SessionStateError
+from aionorth.flow import FlowControl, FlowState
+from aionorth.models import Collect, DeleteResult, Outcome
+from aionorth.retry import RetryPolicy
+from aionorth.transport import StrPath, Tls, Transport, check_url
+
+if TYPE_CHECKING:
+    import aiohttp
+
+
+class NorthSession:
+    """An app's session with the platform: ``async with NorthSession(url, app_id=…, secret=…) as north``.
+
+    Sessions of one event loop that name the same base URL and app share one flow control budget and one token. Where
+    their flow control differs, the stricter holds, with a `NorthWarning`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        app_id: str,
+        secret: str | None = None,
+        token: GivenToken | None = None,
+        flow_control: FlowControl = FlowControl(),  # noqa: B008 - frozen
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+        ca_file: StrPath | None = None,
+        client_cert: tuple[StrPath, StrPath] | None = None,
+        unsafe_accept_any_host_name: bool = False,
+        http: aiohttp.ClientSession | None = None,
+        connect_timeout: float = 10.0,
+        timeout: float = 30.0,
+        trust_env: bool = False,
+    ) -> None:
+        """Check the arguments; nothing is sent before the session is entered.
+
+        Args:
+            url: The platform's base URL, as in ``https://server:8743``.
+            app_id: The app's id, String(256): the ``app_key`` of every call.
+            secret: The app's secret, String(256): the session logs in on first use and keeps its token valid.
+            token: Instead of a secret, an access token, or an async function that returns one; it is asked on first
+                use and again when the platform refuses what it returned.
+            flow_control: The app's flow control; the platform's default is 100 calls in 60 s.
+            retry: What is done about lost connections, time-outs and the platform's own faults.
+            ca_file: A PEM file with the CA that signed the platform's certificate; None means the system's CAs.
+            client_cert: PEM files of a client certificate and its key, where the platform asks for one.
+            unsafe_accept_any_host_name: Accept a valid certificate although it was issued for another host name.
+                For commissioning: whoever has any certificate of that CA can then play the platform.
+            http: An `aiohttp.ClientSession` of your own to send through. It stays yours to close; its TLS and proxy
+                settings hold, its middlewares are not run, because one that retries would pass flow control by.
+            connect_timeout: Seconds that making a connection may take.
+            timeout: Seconds that one exchange may take in all, the connection included.
+            trust_env: Whether to use the proxies named in the environment (``HTTPS_PROXY`` and the like).
+
+        Raises:
+            ArgumentError: An argument cannot be used; the message says which, and what to do.
+        """
+        self._app_id = check_string(app_id, "app_id")
+        if not api.fits_header(app_id):
+            raise ArgumentError("app_id must be printable ASCII: it goes into a header")
+        if (secret is None) == (token is None):
+            raise ArgumentError("give either secret= or token=: the one to log in with, or a token obtained elsewhere")
+        self._secret = None if secret is None else Secret(check_string(secret, "secret"))
+        self._given = None if token is None else given(token)
+        del secret, token  # a traceback of what follows must not show them
+        if http is not None and (ca_file or client_cert or unsafe_accept_any_host_name or trust_env):
+            raise ArgumentError("with http= the TLS and proxy settings are those of that session: set them there")
+        base = check_url(url)
+        if base.scheme == "http" and not _is_local(base.host or ""):
+            warnings.warn(f"{base} is not https: secret and tokens travel in the clear", NorthWarning, stacklevel=2)
+        self._url = str(base).rstrip("/")
+        self._flow_control = flow_control
+        self._retry = retry
+        self._transport = Transport(
+            base,
+            tls=Tls(ca_file=ca_file, client_cert=client_cert, any_host_name=unsafe_accept_any_host_name),
+            http=http,
+            connect_timeout=seconds("connect_timeout", connect_timeout),
+            timeout=seconds("timeout", timeout),
+            trust_env=trust_env,
+        )
+        self._app: app.App | None = None
+        self._caller: Caller | None = None
+
+    def __repr__(self) -> str:
+        return f"<NorthSession {self._url} app_id={self._app_id!r}>"
+
+    # --- Life cycle
+
+    async def __aenter__(self) -> Self:
+        if self._app is not None:
+            raise SessionStateError("the session is open already")
+        await self._transport.open()
+        self._app = app.join(self._url, self._app_id, self._flow_control)
+        self._caller = caller = Caller(self._app_id, self._transport, self._app.flow, self._retry)
+        if self._secret is not None:
+            caller.authenticate(self._app.keeper(self._secret), by_login(self._app_id, self._secret, self._send_login))
+        elif self._given is not None:
+            caller.authenticate(TokenKeeper(), self._given)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the session and, unless it was passed in, its connection pool."""
+        if self._app is not None:
+            app.leave(self._url, self._app_id, self._app)
+            self._app = self._caller = None
+            await self._transport.close()
+
+    async def _send_login(self, request: Request) -> Reply:
+        return await self._opened().send(request, Attempts(), authenticated=False)
+
+    def _opened(self) -> Caller:
+        if self._caller is None:
+            raise SessionStateError("the session is not open: use it inside 'async with NorthSession(…) as north:'")
+        return self._caller
+
+    @property
+    def flow(self) -> FlowState:
+        """The app's flow control at this moment."""
+        self._opened()
+        assert self._app is not None
+        return self._app.flow.state()
+
+    # --- Deleting one
+
+    async def delete_subscription(
+        self, subscription_id: str, *, authorized_app_id: str | None = None, missing_ok: bool = False
+    ) -> DeleteResult:
+        """Delete one subscription: ``DELETE /iocm/app/sub/v1.2.0/subscriptions/{subscriptionId}``.
+
+        Args:
+            subscription_id: String(256), allocated by the platform when the subscription was made.
+            authorized_app_id: The app whose subscription it is, where that is another app which has authorized this
+                one. It goes into the query as ``appId``; leave it out for subscriptions of one's own.
+            missing_ok: Return NOT_FOUND where there is no such subscription, instead of raising.
+
+        Returns:
+            A result with the outcome DELETED or GONE, or NOT_FOUND if `missing_ok`.
+
+        Raises:
+            SubscriptionNotFoundError: There is no such subscription.
+            NorthApiError: The platform said no; the class tells the code.
+            NorthConnectionError: The platform could not be reached.
+            ReplyLostError: A call was sent, its reply was lost, and no attempt was left: the outcome is unknown.
+        """
+        request = api.delete_subscription(subscription_id, _app_id_or_none(authorized_app_id))
+        return await self._delete(subscription_id, request, missing_ok=missing_ok)
+
+    async def delete_upgrade_package(self, file_id: str, *, missing_ok: bool = False) -> DeleteResult:
+        """Delete one version package: ``DELETE /iodm/northbound/v1.5.0/category/{fileId}``.
+
+        `file_id` is what the platform returned when the package was uploaded. Returns and raises as
+        `delete_subscription` does, with `PackageNotFoundError` where there is no such package.
+        """
+        return await self._delete(file_id, api.delete_upgrade_package(file_id), missing_ok=missing_ok)
+
+    async def _delete(self, id_: str, request: Request, *, missing_ok: bool) -> DeleteResult:
+        caller = self._opened()
+        deletion = Deletion(id=id_, request=request, started=caller.now())
+        await caller.delete(deletion)
+        result = deletion.result(caller.now())
+        if result.ok and (missing_ok or result.outcome is not Outcome.NOT_FOUND):
+            return result
+        assert result.error is not None, "what was attempted and did not succeed has an error"
+        raise result.error
+
+    # --- Deleting many
+
+    def delete_subscriptions(
+        self,
+        ids: Ids,
+        *,
+        authorized_app_id: str | None = None,
+        workers: int = WORKERS,
+        collect: Collect = "all",
+        grace: float = GRACE,
+    ) -> BulkDelete:
+        """Delete subscriptions in bulk, one call each, as fast as flow control allows; await or stream what it returns.
+
+        Args:
+            ids: Any iterable or async iterable of subscription ids; it is drawn from as the run goes on. Duplicates
+                are dropped and counted. A list or other collection is checked whole before anything is sent.
+            authorized_app_id: As for `delete_subscription`, for all of them.
+            workers: How many calls may be in flight at once.
+            collect: Which results the summary keeps: "all", "failures" (which takes a million ids in little memory)
+                or "none".
+            grace: Seconds that calls in flight are given when the run is cancelled or left early.
+
+        Raises:
+            ArgumentError: An argument cannot be used; nothing was sent.
+        """
+        other = _app_id_or_none(authorized_app_id)
+
+        def prepare(id_: str) -> Request:
+            return api.delete_subscription(id_, other)
+
+        return self._bulk(ids, prepare, workers, collect, grace)
+
+    def delete_upgrade_packages(
+        self, ids: Ids, *, workers: int = WORKERS, collect: Collect = "all", grace: float = GRACE
+    ) -> BulkDelete:
+        """Delete version packages in bulk; everything is as for `delete_subscriptions`."""
+        return self._bulk(ids, api.delete_upgrade_package, workers, collect, grace)
+
+    def _bulk(
+        self, ids: Ids, prepare: Callable[[str], Request], workers: int, collect: Collect, grace: float
+    ) -> BulkDelete:
+        caller = self._opened()
+        return BulkDelete(ids, prepare=prepare, delete=caller.delete, workers=workers, collect=collect, grace=grace)
+
+
+def _app_id_or_none(authorized_app_id: str | None) -> str | None:
+    return None if authorized_app_id is None else check_string(authorized_app_id, "authorized_app_id")
+
+
+def _is_local(host: str) -> bool:
+    """Whether what is sent to `host` stays on this machine."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,54 @@
+"""The platform, played by an HTTP server on this machine: something to test a northbound client against.
+
+    async with Simulator(calls=100, model="fixed") as platform:
+        file_ids = platform.add_packages(250)
+        platform.script(Reset(after_effect=True), method="DELETE", path=file_ids[0])
+        ...  # point a client at platform.url
+        assert not platform.package_ids()
+
+It shares no code with the client of this package, so that the two cannot agree on a mistake.
+"""
+
+from aionorth.simulator.arrivals import Arrival
+from aionorth.simulator.faults import (
+    CannedReply,
+    CutBody,
+    Delay,
+    ErrorIn200,
+    Fault,
+    HtmlPage,
+    Reset,
+    ServerError,
+    WrongContentType,
+)
+from aionorth.simulator.server import Simulator
+from aionorth.simulator.throttle import (
+    MODELS,
+    FixedWindow,
+    SlidingWindow,
+    SlidingWindowCounter,
+    SlidingWindowWithRefusals,
+    Throttle,
+    TokenBucket,
+)
+
+__all__ = [
+    "MODELS",
+    "Arrival",
+    "CannedReply",
+    "CutBody",
+    "Delay",
+    "ErrorIn200",
+    "Fault",
+    "FixedWindow",
+    "HtmlPage",
+    "Reset",
+    "ServerError",
+    "Simulator",
+    "SlidingWindow",
+    "SlidingWindowCounter",
+    "SlidingWindowWithRefusals",
+    "Throttle",
+    "TokenBucket",
+    "WrongContentType",
+]

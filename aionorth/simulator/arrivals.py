@@ -1,0 +1,63 @@
+"""The log: what arrived at the simulator, and what became of it."""
+
+from collections.abc import Sequence
+
+import attrs
+
+from aionorth.simulator.faults import Fault
+
+
+@attrs.frozen
+class Arrival:
+    """One call as the platform saw it. Times are seconds on the event loop's clock.
+
+    An arrival stands in the log from the moment it is counted; until its reply goes out, its ``status`` is ``None``.
+    """
+
+    received: float
+    """When the request arrived."""
+    counted: float
+    """When flow control decided on it."""
+    app_id: str | None
+    """The app that the caller says it is; ``None`` where it does not say."""
+    method: str
+    path: str
+    """Path and query, percent-encoded as on the wire."""
+    resource: str | None
+    """The decoded id at the end of the path; ``None`` for calls on a whole collection, login and refresh."""
+    status: int | None = None
+    """The HTTP status of the reply; ``None`` where none was sent, because of a fault or because the caller had gone."""
+    code: str | None = None
+    """The error code in the reply; ``None`` where it had none, or none was sent."""
+    fault: Fault | None = None
+    """What befell the call."""
+    refused: bool = False
+    """Whether flow control refused the call."""
+
+
+class Log:
+    """Arrivals in the order in which they were counted; only the last ``limit`` of them, unless that is ``None``."""
+
+    def __init__(self, limit: int | None) -> None:
+        self._limit = limit
+        self._arrivals: dict[int, Arrival] = {}
+        self._opened = 0
+
+    def open(self, arrival: Arrival) -> int:
+        """Enter a call that has been counted; returns the number under which it can be completed."""
+        number = self._opened
+        self._opened += 1
+        self._arrivals[number] = arrival
+        if self._limit is not None:
+            self._arrivals.pop(number - self._limit, None)
+        return number
+
+    def complete(self, number: int, status: int, code: str | None) -> None:
+        """Enter the reply that was sent."""
+        arrival = self._arrivals.get(number)
+        if arrival is not None:
+            self._arrivals[number] = attrs.evolve(arrival, status=status, code=code)
+
+    def arrivals(self) -> Sequence[Arrival]:
+        """Return the log as it is now."""
+        return tuple(self._arrivals.values())

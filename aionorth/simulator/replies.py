@@ -1,0 +1,59 @@
+"""What the platform answers: replies as values, and every error it documents for the calls played here."""
+
+import json
+
+import attrs
+
+JSON = "application/json"
+
+
+@attrs.frozen
+class Reply:
+    """One reply, before it is put on the wire."""
+
+    status: int
+    body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = ()
+    code: str | None = None
+    """The platform's error code in the body; ``None`` where the reply reports none."""
+    sent: int | None = None
+    """How many bytes of the body go out before the connection is closed; ``None``: all, and it stays open."""
+
+
+def result(value: object, status: int = 200) -> Reply:
+    """Make the reply to a call that was carried out and returns ``value``."""
+    return Reply(status, json.dumps(value).encode(), (("Content-Type", JSON),))
+
+
+def error(status: int, code: str, description: str) -> Reply:
+    """Make the reply to a call that was not carried out."""
+    body = json.dumps({"error_code": code, "error_desc": description}).encode()
+    return Reply(status, body, (("Content-Type", JSON),), code)
+
+
+def page(status: int, title: str) -> Reply:
+    """Make a web server's or proxy's own page, which knows nothing of error codes."""
+    body = f"<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>\n"
+    return Reply(status, body.encode(), (("Content-Type", "text/html"),))
+
+
+NO_CONTENT = Reply(204)
+UNROUTED = page(404, "404 Not Found")
+
+THROTTLED = error(403, "1010009", "app throttle exceed.")
+TOKEN_INVALID = error(403, "1010005", "App_key or access_token is invalid.")
+APP_KEY_MISSING = error(401, "100025", "AppId for auth not exist.")
+NOT_AUTHORIZED = error(403, "100217", "The application hasn't been authorized.")
+
+LOGIN_REFUSED = error(401, "100208", "AppId or secret is not right.")
+PARAMETER_EMPTY = error(400, "102202", "Required Parameter is null or empty.")
+INPUT_INVALID = error(400, "50400", "The input is invalid.")
+
+CALLBACK_ILLEGAL = error(400, "100222", "The request callbackurl is illegal.")
+TOO_MANY_SUBSCRIPTIONS = error(400, "100224", "The number of subscription results exceeds the limit.")
+SUBSCRIPTION_NOT_FOUND = error(404, "100225", "The resource is not found.")
+ALREADY_SUBSCRIBED = error(409, "100227", "The resource is conflicted.")
+
+BAD_REQUEST = error(400, "120015", "Bad request error.")
+PAGE_OUT_OF_RANGE = error(400, "123029", "pageNo or pageSize beyond the limit.")
+PACKAGE_NOT_FOUND = error(404, "123002", "Device or package file not found.")

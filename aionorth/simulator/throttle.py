@@ -1,0 +1,144 @@
+"""Flow control: five ways in which a platform may count the calls of one app.
+
+The platform documents a threshold and the refusal, not how it counts. Each class here is one plausible way. All are
+pure: the time is handed in, in seconds on any clock that never runs backwards.
+"""
+
+import abc
+import collections
+from collections.abc import Mapping
+from types import MappingProxyType
+
+ROUNDING = 1e-9
+"""The part of a call by which a token bucket errs on the caller's side, lest a call that is due fail by rounding."""
+
+
+class Throttle(abc.ABC):
+    """Counts one app's calls against a threshold of ``calls`` per ``period`` seconds.
+
+    ``calls`` may be changed at any time; what has been counted so far stays counted.
+    """
+
+    def __init__(self, calls: int, period: float) -> None:
+        self.calls = calls
+        self.period = period
+
+    @abc.abstractmethod
+    def admit(self, now: float) -> float | None:
+        """Count a call made at ``now``.
+
+        ``None`` where the call is accepted. Where it is refused, the seconds after which a call may be accepted, if no
+        other call is made until then.
+        """
+
+
+class FixedWindow(Throttle):
+    """Counts accepted calls per period of the clock; the periods begin at multiples of ``period``."""
+
+    def __init__(self, calls: int, period: float) -> None:
+        super().__init__(calls, period)
+        self._window = 0.0
+        self._accepted = 0
+
+    def admit(self, now: float) -> float | None:
+        """See :meth:`Throttle.admit`."""
+        window = now // self.period
+        if window != self._window:
+            self._window = window
+            self._accepted = 0
+        if self._accepted >= self.calls:
+            return (window + 1) * self.period - now
+        self._accepted += 1
+        return None
+
+
+class SlidingWindow(Throttle):
+    """Counts accepted calls in the last ``period`` seconds; a call exactly ``period`` ago still counts."""
+
+    def __init__(self, calls: int, period: float) -> None:
+        super().__init__(calls, period)
+        self._counted: collections.deque[float] = collections.deque()
+
+    def admit(self, now: float) -> float | None:
+        """See :meth:`Throttle.admit`; the call must come later than the moment told, by however little."""
+        counted = self._counted
+        while counted and now - counted[0] > self.period:
+            counted.popleft()
+        if len(counted) >= self.calls:
+            self._count_refused(now)
+            return counted[len(counted) - self.calls] + self.period - now
+        counted.append(now)
+        return None
+
+    def _count_refused(self, now: float) -> None:
+        """Refused calls do not count."""
+
+
+class SlidingWindowWithRefusals(SlidingWindow):
+    """As `SlidingWindow`, but refused calls count too: who keeps calling stays locked out."""
+
+    def _count_refused(self, now: float) -> None:
+        self._counted.append(now)
+
+
+class TokenBucket(Throttle):
+    """Holds up to ``calls`` tokens, spends one per accepted call, refills ``calls`` per ``period`` continuously."""
+
+    def __init__(self, calls: int, period: float) -> None:
+        super().__init__(calls, period)
+        self._tokens = float(calls)
+        self._refilled = 0.0
+
+    def admit(self, now: float) -> float | None:
+        """See :meth:`Throttle.admit`."""
+        rate = self.calls / self.period
+        self._tokens = min(self.calls, self._tokens + (now - self._refilled) * rate)
+        self._refilled = now
+        if self._tokens < 1 - ROUNDING:
+            return (1 - self._tokens) / rate
+        self._tokens -= 1
+        return None
+
+
+class SlidingWindowCounter(Throttle):
+    """Estimates the last ``period`` seconds from two windows of the clock.
+
+    The accepted calls of the previous window, weighted by the part of that window that lies within the last
+    ``period`` seconds, plus those of this window, must be below ``calls``.
+    """
+
+    def __init__(self, calls: int, period: float) -> None:
+        super().__init__(calls, period)
+        self._window = 0.0
+        self._before = 0
+        self._accepted = 0
+
+    def admit(self, now: float) -> float | None:
+        """See :meth:`Throttle.admit`; the call must come later than the moment told, by however little."""
+        window, elapsed = divmod(now, self.period)
+        if window != self._window:
+            self._before = self._accepted if window == self._window + 1 else 0
+            self._window = window
+            self._accepted = 0
+        if self._before * (1 - elapsed / self.period) + self._accepted >= self.calls:
+            return self._wait() - elapsed
+        self._accepted += 1
+        return None
+
+    def _wait(self) -> float:
+        """Seconds from the start of this window until the estimate falls to the threshold."""
+        if self._accepted < self.calls:
+            return self.period * (1 - (self.calls - self._accepted) / self._before)
+        return self.period * (2 - self.calls / self._accepted)
+
+
+MODELS: Mapping[str, type[Throttle]] = MappingProxyType(
+    {
+        "fixed": FixedWindow,
+        "sliding": SlidingWindow,
+        "sliding-refusals": SlidingWindowWithRefusals,
+        "bucket": TokenBucket,
+        "counter": SlidingWindowCounter,
+    }
+)
+"""The ways of counting by the names under which a simulator is asked for them."""

@@ -1,0 +1,222 @@
+"""One exchange, whole: send a request, read its reply to the end. The only user of aiohttp's client.
+
+Whatever aiohttp raises is translated here. The line that matters most runs between an error after which the call was
+certainly not sent (`NorthConnectionError`) and one after which it may have been carried out (`ReplyLostError`).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import sys
+
+import aiohttp
+import attrs
+from yarl import URL
+
+from aionorth._version import __version__
+from aionorth.api import Reply, Request, Token
+from aionorth.errors import (
+    ArgumentError,
+    HostNotFoundError,
+    NorthConnectionError,
+    NorthError,
+    ReplyLostError,
+    ReplyTimeoutError,
+    TlsError,
+    detached,
+)
+
+LONGEST_BODY = 8 * 1024 * 1024
+"""Bytes of a reply that are read; a longer one is not the platform's."""
+
+_NO_SUCH_HOST = {socket.EAI_NONAME} | ({socket.EAI_NODATA} if sys.platform == "linux" else set())
+_USER_AGENT = f"aionorth/{__version__} aiohttp/{aiohttp.__version__} Python/{sys.version_info[0]}.{sys.version_info[1]}"
+
+StrPath = str | os.PathLike[str]
+
+
+@attrs.frozen(kw_only=True)
+class Tls:
+    """How the platform is verified, and how it verifies us."""
+
+    ca_file: StrPath | None = None
+    client_cert: tuple[StrPath, StrPath] | None = None
+    any_host_name: bool = False
+
+    def context(self) -> ssl.SSLContext:
+        """Build the context; raises `ArgumentError` where a file cannot be used."""
+        try:
+            context = ssl.create_default_context(cafile=self.ca_file)
+        except OSError as exc:  # ssl.SSLError is one
+            raise ArgumentError(f"ca_file {str(self.ca_file)!r} cannot be used: {exc}") from exc
+        if self.client_cert is not None:
+            cert, key = self.client_cert
+            try:
+                # Without a password callable OpenSSL would ask for one on the terminal.
+                context.load_cert_chain(cert, key, password=lambda: "")
+            except (OSError, ValueError) as exc:
+                raise ArgumentError(
+                    f"client_cert ({str(cert)!r}, {str(key)!r}) cannot be used: {exc}; "
+                    "give PEM files, the key without a passphrase"
+                ) from exc
+        if self.any_host_name:
+            context.check_hostname = False  # the certificate itself is still verified
+        return context
+
+
+def check_url(url: object) -> URL:
+    """Return the base URL, or raise `ArgumentError`."""
+    example = "give it as in 'https://server:8743'"
+    try:
+        parsed = URL(url) if isinstance(url, str) else None
+    except ValueError as exc:
+        raise ArgumentError(f"the base URL {url!r} cannot be read ({exc}): {example}") from exc
+    if parsed is None or parsed.scheme not in {"http", "https"} or not parsed.host:
+        raise ArgumentError(f"the base URL {url!r} is not an http or https URL: {example}")
+    if parsed.user is not None or parsed.password is not None:
+        raise ArgumentError(f"the base URL has a user or password in it, which the platform does not use: {example}")
+    if parsed.query_string or parsed.fragment:
+        raise ArgumentError(f"the base URL {url!r} has a query or fragment: {example}")
+    return parsed
+
+
+class Transport:
+    """The way to one platform: a connection pool and what is needed to fill it."""
+
+    def __init__(
+        self,
+        url: URL,
+        *,
+        tls: Tls,
+        http: aiohttp.ClientSession | None,
+        connect_timeout: float,
+        timeout: float,
+        trust_env: bool,
+    ) -> None:
+        self._base = str(url).rstrip("/")
+        self._own = http is None
+        self._ssl = tls.context() if url.scheme == "https" and http is None else None
+        self._trust_env = trust_env
+        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=connect_timeout)
+        self._http = http
+        self._reached = False  # whether a reply ever came: then the name and the certificates were right
+
+    async def open(self) -> None:
+        """Make the pool. It has no bound of its own: the workers are one, and what holds a slot must not queue."""
+        if self._http is None:
+            self._http = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, ssl=self._ssl if self._ssl is not None else True),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": _USER_AGENT},
+                trust_env=self._trust_env,
+            )
+
+    async def close(self) -> None:
+        """Close the pool, unless it was the user's own."""
+        if self._own and self._http is not None:
+            await self._http.close()
+
+    async def exchange(self, request: Request, app_id: str, token: Token | None) -> Reply:
+        """Send `request` once and return its reply, whatever its status; no redirect is followed.
+
+        With a `token` go the two headers that identify the app. Raises `NorthConnectionError` where the request was not
+        sent, and `ReplyLostError` where it may have been and no whole reply came.
+        """
+        assert self._http is not None, "the session opens its transport"
+        try:
+            async with self._http.request(
+                request.method,
+                URL(self._base + request.target, encoded=True),
+                data=request.body,
+                headers=_headers(request, app_id, token),
+                allow_redirects=False,
+                raise_for_status=False,
+                timeout=self._timeout,
+                middlewares=_ONE_ATTEMPT,
+            ) as response:
+                body = await _read(response)
+                self._reached = True
+                return Reply(
+                    response.status, body, response.content_type if body else "", response.headers.get("Retry-After")
+                )
+        except NorthError:
+            raise
+        except (aiohttp.ClientError, OSError) as exc:  # asyncio's TimeoutError is an OSError
+            # aiohttp's frames hold the request's headers, and with them the token; so does what it says of a reply.
+            raise self._translated(exc) from (None if isinstance(exc, aiohttp.ClientResponseError) else detached(exc))
+
+    def _translated(self, exc: Exception) -> NorthError:
+        match exc:
+            case aiohttp.ClientConnectorDNSError(os_error=os_error):
+                if os_error.errno in _NO_SUCH_HOST and not self._reached:
+                    return HostNotFoundError(f"no such host: {exc.host}; check the base URL")
+                return NorthConnectionError(f"the host name {exc.host} cannot be looked up now: {os_error.strerror}")
+            case aiohttp.ClientConnectorCertificateError(certificate_error=cause):
+                return TlsError(f"the platform's certificate was refused: {cause}; give its CA as ca_file")
+            case aiohttp.ClientSSLError(os_error=cause):
+                return TlsError(f"TLS was refused: {cause}")
+            case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError():
+                return NorthConnectionError(str(exc))
+            case aiohttp.ClientHttpProxyError():
+                return NorthConnectionError(f"the proxy refused the connection: HTTP {exc.status}")
+            case aiohttp.InvalidURL():
+                return ArgumentError(f"the URL {exc.url} cannot be used")
+            case TimeoutError():
+                return ReplyTimeoutError(f"no reply within {self._timeout.total:g} s")
+            case _:
+                if (alert := _tls_alert(exc)) is not None and not self._reached:
+                    return TlsError(f"the platform refused TLS: {alert}; does it ask for a client_cert?")
+                return ReplyLostError(f"the reply was lost: {type(exc).__name__}")
+
+
+def _tls_alert(exc: BaseException) -> str | None:
+    """Return the TLS alert behind `exc`: in TLS 1.3 a refused client certificate shows only after the handshake."""
+    link: BaseException | None = exc
+    while link is not None:
+        if isinstance(link, ssl.SSLError) and "ALERT" in (link.reason or ""):
+            return link.reason
+        link = link.__cause__ or link.__context__
+    return None
+
+
+def _headers(request: Request, app_id: str, token: Token | None) -> dict[str, str]:
+    headers = {"Content-Type": request.content_type}
+    if token is not None:
+        headers["app_key"] = app_id
+        headers["Authorization"] = f"Bearer {token.access}"
+    return headers
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """Read the body to its end, bounded: a page without end must not fill the memory."""
+    if response.content.at_eof():
+        return b""
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in response.content.iter_any():
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > LONGEST_BODY:
+            raise ReplyLostError(f"HTTP {response.status} with a body of more than {LONGEST_BODY} bytes")
+    return b"".join(chunks)
+
+
+async def _one_attempt(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Keep aiohttp from sending a request a second time on its own.
+
+    It repeats a DELETE whose kept-alive connection broke. That would pass flow control by, and turn a deletion whose
+    reply was lost into a 404. A lost connection that leaves here as our own error is not repeated.
+    """
+    try:
+        return await handler(request)
+    except (aiohttp.ClientConnectorError, aiohttp.ServerTimeoutError):
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as exc:
+        if _tls_alert(exc) is not None:
+            raise aiohttp.ClientConnectionError from exc
+        raise ReplyLostError(f"the connection was lost before the reply came: {type(exc).__name__}") from exc
+
+
+_ONE_ATTEMPT = (_one_attempt,)
