@@ -89,6 +89,13 @@ class FlowState:
         """Slots that a call could take now."""
         return max(0, self.limit - self.in_use)
 
+    def time_for(self, calls: int) -> float:
+        """About how many seconds it takes until `calls` more calls have been sent, if nobody else sends any."""
+        if (beyond := calls - self.free) <= 0:
+            return self.paused_for
+        first = self.period if self.free or self.next_slot == math.inf else self.next_slot
+        return max(self.paused_for, first) + (beyond - 1) // self.limit * self.period
+
 
 class Slot:
     """The right to send one call; its place in the window is free a period after `with` ends, or at once if unsent."""
@@ -123,6 +130,7 @@ class FlowRuntime:
         self._turn = asyncio.Lock()  # its waiters are served first come, first served
         self._waiting = 0
         self._wake: asyncio.Future[None] | None = None  # what the head of the queue waits on
+        self._unspent = 0  # leaves of the bucket, which takes none back, that calls did not use: the next ones do
         self._in_flight = 0
         self._answered: deque[float] = deque()  # when the calls of the last period ended, oldest first
         self._paused_until = -math.inf
@@ -153,10 +161,13 @@ class FlowRuntime:
             async with self._turn:
                 while (wait := self.paused_for) > 0:
                     await self._sleep(wait)
-                await self._bucket.acquire()
+                if not self._unspent:
+                    await self._bucket.acquire()
+                    self._unspent = 1
                 # The pause is looked at again with the window: it may have begun while the call stood in the queue.
                 while (wait := max(self.paused_for, self._next_slot(), self._probing())) > 0:
                     await self._sleep(wait)
+                self._unspent -= 1
                 self._in_flight += 1
                 return Slot(self, self._episode)
         finally:
@@ -167,6 +178,8 @@ class FlowRuntime:
         self._in_flight -= 1
         if slot.sent:
             self._answered.append(self._loop.time())
+        else:
+            self._unspent += 1
         self._wake_head()
 
     def accepted(self, slot: Slot) -> None:

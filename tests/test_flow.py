@@ -14,7 +14,9 @@ from aionorth.retry import growing_waits
 
 def runtime(settings: FlowControl | None = None) -> FlowRuntime:
     """Flow control with pauses that chance does not shorten."""
-    return FlowRuntime(settings or FlowControl(), lambda first, longest: growing_waits(first, longest, lambda wait: wait))
+    return FlowRuntime(
+        settings or FlowControl(), lambda first, longest: growing_waits(first, longest, lambda wait: wait)
+    )
 
 
 async def call(flow: FlowRuntime, log: list[tuple[float, float]], latency: float) -> None:

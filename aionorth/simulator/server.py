@@ -203,6 +203,10 @@ class Simulator:
         """Make an app's access token invalid, as another login does; refresh tokens stay good."""
         self._platform.evict(app_id)
 
+    def issue_token(self, app_id: str | None = None) -> str:
+        """Return a new access token of an app, as its login would, which makes the one before invalid; no call counts."""
+        return self._platform.issue(self._platform.app(app_id)).access
+
     def script(self, fault: Fault, *, method: str | None = None, path: str = "", times: int = 1) -> None:
         """Let a fault befall the next calls of ``method`` (``None``: any) whose decoded path contains ``path``.
 

@@ -21,9 +21,9 @@ T = TypeVar("T")
 START = 100_000.0
 """What the clock shows at first, in seconds: not 0, so that nothing can mistake a time for its absence."""
 
-TICK = 1e-6
-"""Seconds by which the clock advances at least whenever the loop is idle: a clock that stood exactly still would let
-code spin that waits for a moment which rounding has put an instant ahead of its timer."""
+TICK = 1e-8
+"""Seconds by which the clock advances with every pass of the loop. A clock that stood exactly still would let code spin
+for ever that waits for a moment which rounding has put an instant after its timer."""
 
 GRACE = 50e-6
 """Real seconds that are waited before a jump for bytes that are still on their way through the kernel."""
@@ -37,6 +37,7 @@ class _JumpingSelector(selectors.DefaultSelector):
         self._jump = jump
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self._jump(TICK)
         ready = super().select(0)
         if ready or (timeout is not None and timeout <= 0):
             return ready
@@ -67,7 +68,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         """Advance the clock by `timeout`, and return how long the selector may really wait."""
         if timeout is None or self._in_executor:
             return timeout
-        self._now += max(timeout, TICK)
+        self._now += timeout
         return 0
 
     def run_in_executor(self, executor: Executor | None, func: Callable[..., T], *args: object) -> asyncio.Future[T]:
