@@ -13,7 +13,7 @@ import attrs
 
 from aionorth.api import Request
 from aionorth.calls import Deletion
-from aionorth.checks import seconds, whole
+from aionorth.checks import seconds
 from aionorth.errors import ArgumentError, BulkAbortedError, InvalidIdError, SessionStateError, detached
 from aionorth.models import Collect, DeleteResult, DeleteSummary, Outcome
 from aionorth.seen import SeenIds
@@ -104,7 +104,7 @@ class BulkDelete:
         self._ids = ids
         self._prepare = prepare
         self._delete = delete
-        self._workers = whole("workers", workers)
+        self._workers = workers
         self._grace = seconds("grace", grace, zero=True)
         self._tally = _Tally(collect)
         self._seen = SeenIds()

@@ -13,7 +13,7 @@ from aionorth.api import Reply, Request, check_string
 from aionorth.auth import GivenToken, Secret, TokenKeeper, by_login, given
 from aionorth.bulk import GRACE, WORKERS, BulkDelete, Ids
 from aionorth.calls import Attempts, Caller, Deletion
-from aionorth.checks import seconds
+from aionorth.checks import seconds, whole
 from aionorth.errors import ArgumentError, NorthWarning, SessionStateError
 from aionorth.flow import FlowControl, FlowState
 from aionorth.models import Collect, DeleteResult, Outcome
@@ -227,6 +227,8 @@ class NorthSession:
         self, ids: Ids, prepare: Callable[[str], Request], workers: int, collect: Collect, grace: float
     ) -> BulkDelete:
         caller = self._opened()
+        # A call that waited for a connection would wait with a slot in its hand, so a smaller pool bounds the workers.
+        workers = min(whole("workers", workers), self._transport.connections or workers)
         return BulkDelete(ids, prepare=prepare, delete=caller.delete, workers=workers, collect=collect, grace=grace)
 
 

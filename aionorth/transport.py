@@ -105,13 +105,21 @@ class Transport:
 
     async def open(self) -> None:
         """Make the pool. It has no bound of its own: the workers are one, and what holds a slot must not queue."""
-        if self._http is None:
+        if self._own:
             self._http = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, ssl=self._ssl if self._ssl is not None else True),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": _USER_AGENT},
                 trust_env=self._trust_env,
             )
+
+    @property
+    def connections(self) -> int | None:
+        """How many connections the pool allows; None where it has no bound."""
+        connector = None if self._http is None else self._http.connector
+        if connector is None:
+            return None
+        return min((limit for limit in (connector.limit, connector.limit_per_host) if limit), default=None)
 
     async def close(self) -> None:
         """Close the pool, unless it was the user's own."""

@@ -204,7 +204,7 @@ class Simulator:
         self._platform.evict(app_id)
 
     def issue_token(self, app_id: str | None = None) -> str:
-        """Return a new access token of an app, as its login would, which makes the one before invalid; no call counts."""
+        """Return a new access token of an app, as a login would; the one before is invalid from now on."""
         return self._platform.issue(self._platform.app(app_id)).access
 
     def script(self, fault: Fault, *, method: str | None = None, path: str = "", times: int = 1) -> None:

@@ -1,0 +1,1 @@
+"""Measurements of aionorth against its promises: `python -m benchmarks` lists them and runs them all."""

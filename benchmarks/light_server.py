@@ -1,0 +1,106 @@
+"""A server as light as can be, in a process of its own: every request is answered ``204 No Content``, and counted.
+
+It knows no paths, no tokens and no flow control, so that what is measured against it is the client. `python -m
+benchmarks.light_server` prints two ports: of the service, and of the counter, which tells whoever connects how many
+requests have been answered. It ends when its standard input does, and so with whoever started it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import attrs
+
+HOST = "127.0.0.1"
+END = b"\r\n\r\n"
+"""What ends a request: none has a body, which a deletion does not need."""
+REPLY = b"HTTP/1.1 204 No Content\r\n\r\n"
+
+
+@attrs.define
+class Counter:
+    """How many requests have been answered."""
+
+    answered: int = 0
+
+
+class Replier(asyncio.Protocol):
+    """Answers the requests of one connection, however they come in pieces or together."""
+
+    def __init__(self, counter: Counter) -> None:
+        self._counter = counter
+        self._rest = b""  # the beginning of a request whose end has not come yet
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See `asyncio.Protocol`."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """See `asyncio.Protocol`."""
+        *requests, self._rest = (self._rest + data).split(END)
+        # Counted before it is answered: whoever has the reply finds it in the count.
+        self._counter.answered += len(requests)
+        self._transport.write(REPLY * len(requests))
+
+
+class CountTeller(asyncio.Protocol):
+    """Tells the count to whoever connects."""
+
+    def __init__(self, counter: Counter) -> None:
+        self._counter = counter
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See `asyncio.Protocol`."""
+        assert isinstance(transport, asyncio.Transport)
+        transport.write(str(self._counter.answered).encode())
+        transport.close()
+
+
+async def serve() -> None:
+    """Serve until standard input ends."""
+    loop = asyncio.get_running_loop()
+    counter = Counter()
+    service = await loop.create_server(lambda: Replier(counter), HOST, 0, backlog=1024)
+    telling = await loop.create_server(lambda: CountTeller(counter), HOST, 0)
+    print(*(server.sockets[0].getsockname()[1] for server in (service, telling)), flush=True)
+    await loop.run_in_executor(None, sys.stdin.read)
+
+
+@attrs.frozen
+class LightServer:
+    """The server as its user sees it."""
+
+    port: int
+    counter_port: int
+
+    @property
+    def url(self) -> str:
+        """Where it serves."""
+        return f"http://{HOST}:{self.port}"
+
+    def answered(self) -> int:
+        """Ask how many requests have been answered so far."""
+        with socket.create_connection((HOST, self.counter_port)) as connection, connection.makefile() as count:
+            return int(count.read())
+
+
+@contextmanager
+def light_server() -> Iterator[LightServer]:
+    """Run the server in another process."""
+    command = [sys.executable, "-m", "benchmarks.light_server"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with process.stdin:
+            service, telling = process.stdout.readline().split()
+            yield LightServer(int(service), int(telling))
+
+
+if __name__ == "__main__":
+    asyncio.run(serve())
