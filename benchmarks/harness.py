@@ -35,7 +35,7 @@ class Spread:
         return cls(statistics.median(values), min(values), max(values))
 
     def __format__(self, spec: str) -> str:
-        return f"{self.median:{spec}} ({self.least:{spec}}–{self.most:{spec}})"
+        return f"{self.median:{spec}} ({self.least:{spec}} to {self.most:{spec}})"
 
 
 class Table:

@@ -11,7 +11,7 @@ import asyncio
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import attrs
@@ -91,7 +91,7 @@ class LightServer:
 
 
 @contextmanager
-def light_server() -> Iterator[LightServer]:
+def light_server() -> Generator[LightServer]:
     """Run the server in another process."""
     command = [sys.executable, "-m", "benchmarks.light_server"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own

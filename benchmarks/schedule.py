@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import random
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
@@ -158,6 +159,7 @@ def check(verdict: Verdict, model: str, runs: Sequence[Run], *, calls: int = CAL
 def main(arguments: Sequence[str]) -> int:
     """Measure, print and hold against the bars; returns the exit code."""
     argparse.ArgumentParser(prog="python -m benchmarks schedule").parse_args(arguments)
+    logging.getLogger("aionorth").setLevel(logging.ERROR)  # its warnings of refusals are counted here, not read
     runs = _by_model()
     _by_workers()
     print()
@@ -173,7 +175,7 @@ def _by_model() -> dict[str, list[Run]]:
     table = Table(
         f"{CALLS:,} deletes, {THRESHOLD} calls per {PERIOD:g} s, {WORKERS} workers: virtual seconds, multiple of the "
         f"lower bound ({bound:g} s), refusals",
-        ["the platform counts", "seed", "aionorth", "×", "refusals", "AsyncLimiter alone", "×", "refusals"],
+        ["the platform counts", "seed", "aionorth", "x", "refusals", "AsyncLimiter alone", "x", "refusals"],
     )
     runs: dict[str, list[Run]] = {}
     for model in MODELS:
@@ -188,8 +190,8 @@ def _by_model() -> dict[str, list[Run]]:
 def _by_workers() -> None:
     bound = lower_bound(CALLS)
     table = Table(
-        "aionorth by number of workers, sliding window: virtual seconds, median (least–most) of the seeds",
-        ["workers", "     virtual seconds", "× (median)"],
+        "aionorth by number of workers, sliding window: virtual seconds, median (least to most) of the seeds",
+        ["workers", f"{'virtual seconds':>22}", "x median"],
     )
     for workers in POOLS:
         seconds = Spread.of(measure(with_aionorth, "sliding", seed, workers=workers).seconds for seed in SEEDS)

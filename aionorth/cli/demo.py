@@ -1,0 +1,164 @@
+"""The demonstration: a bulk run against a simulated platform in the same process, and what it showed."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+import textwrap
+import time
+from collections.abc import Iterable
+
+import attrs
+
+from aionorth.cli.deletion import Ended, Job, Kind, carry_out
+from aionorth.cli.display import view_of
+from aionorth.cli.exits import ExitCode
+from aionorth.cli.report import as_text
+from aionorth.cli.terminal import Notes, put
+from aionorth.flow import FlowControl
+from aionorth.models import duration
+from aionorth.retry import RetryPolicy
+from aionorth.session import NorthSession
+from aionorth.simulator import Reset, Simulator
+
+SEED = 7
+SUBSCRIPTIONS = 300
+PACKAGES = 200
+STRAYS = 5
+"""How many ids in each list do not exist, and how many are named twice."""
+LOST = 0.02
+"""The chance that a call is carried out and its reply is lost."""
+FULL_PERIOD = 60.0
+"""The platform's period, in seconds, which the demonstration shortens."""
+
+_APP_ID, _SECRET = "demo-app", "demo-secret"
+
+_NEXT = """
+What to do next
+
+  A platform to try things on, in another terminal:
+
+    aionorth simulate --write-subscription-ids ids.txt
+
+  Then, with what it tells you to export, or with your platform's own:
+
+    export AIONORTH_URL=https://server:8743
+    export AIONORTH_APP_ID=your-app-id
+    read -rs AIONORTH_SECRET && export AIONORTH_SECRET
+    aionorth delete subscriptions --ids-file ids.txt
+"""
+
+
+@attrs.frozen(kw_only=True)
+class Shown:
+    """What the demonstration came to."""
+
+    flow_control: FlowControl
+    runs: list[Ended]
+    elapsed: float
+    """Seconds from the first call to the end."""
+    calls: int
+    """All calls that arrived at the platform, the login included."""
+    refused: int
+    """Those of them that it refused for going too fast."""
+    left: int
+    """Subscriptions and packages that it still has."""
+
+    @property
+    def fastest(self) -> float:
+        """Seconds that the calls take at the least, if no period may see more than the threshold."""
+        return (math.ceil(self.calls / self.flow_control.limit) - 1) * self.flow_control.period
+
+    def in_words(self) -> str:
+        """What was shown, from the figures as they came out."""
+        limit, period = self.flow_control.limit, self.flow_control.period
+        gone = sum(run.summary.gone for run in self.runs)
+        return "\n".join(
+            map(
+                _paragraph,
+                [
+                    f"The platform counted {self.calls:,} calls and refused {self.refused:,} of them. It has {self.left:,} "
+                    f"of its {SUBSCRIPTIONS + PACKAGES:,} subscriptions and packages left.",
+                    f"With {limit} calls in any {period:g} s, {self.calls:,} calls cannot be made in less than "
+                    f"{duration(self.fastest)}; these took {duration(self.elapsed)}.",
+                    f"{gone:,} deletions had their reply lost on purpose; the second attempt found those ids gone.",
+                ],
+            )
+        )
+
+
+def show_demo(notes: Notes, *, period: float = 3.0) -> ExitCode:
+    """Run the demonstration with the platform's threshold per `period` seconds."""
+    flow_control = FlowControl(period=period)
+    put(
+        _paragraph(
+            f"A simulated platform on this machine: {SUBSCRIPTIONS} subscriptions, {PACKAGES} version packages, and "
+            f"flow control that accepts {flow_control.calls} calls in {period:g} s (in life: {FULL_PERIOD:g} s). Each "
+            f"list of ids names {STRAYS} that do not exist and {STRAYS} twice; one reply in {1 / LOST:.0f} is lost on "
+            "its way."
+        )
+    )
+    put("")
+    shown = asyncio.run(_shown(flow_control, notes))
+    if any(run.interrupted for run in shown.runs):
+        return ExitCode.INTERRUPTED
+    put(shown.in_words())
+    put(_NEXT)
+    return ExitCode.OK
+
+
+async def _shown(flow_control: FlowControl, notes: Notes) -> Shown:
+    scale = flow_control.period / FULL_PERIOD
+    policy = RetryPolicy()
+    chance = random.Random(SEED)  # noqa: S311 - nobody's secret
+    async with (
+        Simulator(
+            {_APP_ID: _SECRET},
+            calls=flow_control.calls,
+            period=flow_control.period,
+            chances={Reset(after_effect=True): LOST},
+            seed=SEED,
+        ) as platform,
+        NorthSession(
+            platform.url,
+            app_id=_APP_ID,
+            secret=_SECRET,
+            flow_control=flow_control,
+            retry=RetryPolicy(base=policy.base * scale, longest=policy.longest * scale),
+        ) as north,
+    ):
+        jobs = [
+            Job(kind=Kind.SUBSCRIPTIONS, ids=_as_in_life(platform.add_subscriptions(SUBSCRIPTIONS), chance)),
+            Job(kind=Kind.PACKAGES, ids=_as_in_life(platform.add_packages(PACKAGES), chance)),
+        ]
+        runs: list[Ended] = []
+        began = time.monotonic()
+        for job in jobs:
+            ended = await carry_out(job, north, view_of(f"Deleting {job.kind.value}"), notes)
+            runs.append(ended)
+            put(f"{job.kind.value.capitalize()}:")
+            put(as_text(ended))
+            put("")
+            if ended.interrupted:
+                break
+        return Shown(
+            flow_control=flow_control,
+            runs=runs,
+            elapsed=time.monotonic() - began,
+            calls=len(platform.arrivals),
+            refused=sum(arrival.refused for arrival in platform.arrivals),
+            left=len(platform.subscription_ids()) + len(platform.package_ids()),
+        )
+
+
+def _paragraph(text: str) -> str:
+    return textwrap.fill(text, 78)
+
+
+def _as_in_life(ids: Iterable[str], chance: random.Random) -> list[str]:
+    """Return `ids` in some order, with a few that do not exist and a few named twice."""
+    known = list(ids)
+    listed = [*known, *chance.sample(known, STRAYS), *(f"no-such-id-{number}" for number in range(1, STRAYS + 1))]
+    chance.shuffle(listed)
+    return listed

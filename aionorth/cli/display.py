@@ -1,0 +1,135 @@
+"""A run on stderr: a live view on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from aionorth.cli.progress import Moment
+from aionorth.cli.terminal import say, visible
+from aionorth.models import Outcome
+
+WIDEST_BAR = 40
+"""Columns. What is narrower than the terminal survives when the terminal is made narrower."""
+
+NARROWEST_BAR = 8
+
+_COLOURS = {
+    Outcome.DELETED: "green",
+    Outcome.GONE: "yellow",
+    Outcome.FAILED: "red",
+    Outcome.UNKNOWN: "red",
+    Outcome.SKIPPED: "yellow",
+}
+
+
+class View(Protocol):
+    """Shows a run while it goes on."""
+
+    interval: float
+    """Seconds from one `show` to the next."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        ...
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        """End."""
+
+    def show(self, moment: Moment) -> None:
+        """Show the run as it is now."""
+
+
+class Lines:
+    """Shows a run as lines of a log."""
+
+    interval = 10.0
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        pass
+
+    def show(self, moment: Moment) -> None:
+        """Write a line; not for the end, which the summary tells."""
+        if moment.ended:
+            return
+        counts = ", ".join(text for _, text in moment.counts())
+        parts = [moment.progress(), counts, _rate(moment), moment.flow_control(), moment.remaining(), moment.note]
+        say(f"{self._title}: " + "; ".join(part for part in parts if part))
+
+
+class LiveView:
+    """Shows a run in a few lines of a terminal that are drawn anew some times a second.
+
+    It is drawn by whoever calls `show`, in the event loop: there is no thread to contend with.
+    """
+
+    interval = 0.2
+
+    def __init__(self, title: str, console: Console, *, transient: bool) -> None:
+        self._title = title
+        self._console = console
+        # Stderr goes through the view, and so above it; stdout stays what it is.
+        self._live = Live(
+            console=console, auto_refresh=False, transient=transient, redirect_stdout=False, redirect_stderr=True
+        )
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        with suppress(OSError):  # as below
+            self._live.stop()
+
+    def show(self, moment: Moment) -> None:
+        """Draw the view anew."""
+        with suppress(OSError):  # a terminal that has gone away ends the view, not the run
+            self._live.update(self._drawn(moment), refresh=True)
+
+    def _drawn(self, moment: Moment) -> RenderableType:
+        progress = moment.progress()
+        room = self._console.width - len(progress) - 2
+        line = Table.grid(padding=(0, 1, 0, 0))
+        if room >= NARROWEST_BAR:
+            bar = ProgressBar(total=1.0, completed=moment.share, width=min(room, WIDEST_BAR))
+            line.add_row(bar, Text(progress, no_wrap=True))
+        else:
+            line.add_row(Text(progress))
+        counts = [Text(text, _COLOURS.get(outcome, "") if outcome else "dim") for outcome, text in moment.counts()]
+        lines: list[RenderableType] = [
+            Text(visible(self._title), "bold", no_wrap=True, overflow="ellipsis"),
+            line,
+            Text(" · ").join(counts),
+            Text(f"{_rate(moment)} · {moment.flow_control()}", "yellow" if moment.flow.paused_for else ""),
+            Text(moment.remaining()),
+        ]
+        if moment.note:
+            lines.append(Text(visible(moment.note), "dim", no_wrap=True, overflow="ellipsis"))
+        return Group(*lines)
+
+
+def _rate(moment: Moment) -> str:
+    return f"{moment.rate:,.0f} calls a minute"
+
+
+def view_of(title: str) -> View:
+    """Return the view that suits stderr."""
+    console = Console(stderr=True, highlight=False)
+    if not sys.stderr.isatty() or console.is_dumb_terminal:
+        return Lines(title)
+    # Where the summary is about to take its place the view need not stay.
+    return LiveView(title, console, transient=sys.stdout.isatty())

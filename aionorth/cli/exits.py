@@ -1,0 +1,69 @@
+"""How a command ends: its exit codes, and one message in place of a traceback."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import typer
+
+from aionorth.cli.terminal import say
+from aionorth.errors import (
+    AppFrozenError,
+    AppNotFoundError,
+    ArgumentError,
+    CredentialsError,
+    InvalidTokenError,
+    NorthConnectionError,
+    NorthError,
+)
+
+
+class ExitCode(enum.IntEnum):
+    """What a command tells the shell."""
+
+    OK = 0
+    """All gone."""
+    FAILED = 1
+    """Some ids failed, or the run ended early."""
+    USAGE = 2
+    """Something is missing or cannot be used; nothing was sent."""
+    REFUSED = 3
+    """The platform refused the app or its secret."""
+    INTERRUPTED = 130
+    """Ended by SIGINT or SIGTERM; what a shell calls 128 + 2."""
+
+
+_REFUSALS = (CredentialsError, InvalidTokenError, AppNotFoundError, AppFrozenError)
+
+
+class ProblemError(Exception):
+    """What the user has to put right before anything can be sent; the message names the input and the remedy."""
+
+
+def code_of(cause: BaseException) -> ExitCode:
+    """Return the exit code of a run that `cause` ended early."""
+    return ExitCode.REFUSED if isinstance(cause, _REFUSALS) else ExitCode.FAILED
+
+
+def in_words(error: BaseException) -> str:
+    """Return what to tell of `error`, with a remedy where the library leaves it to its user."""
+    text = str(error) or type(error).__name__
+    return f"{text}; check the URL and the network" if type(error) is NorthConnectionError else text
+
+
+@contextmanager
+def reported() -> Generator[None, None, None]:
+    """Turn what a user can do something about into one message and an exit code."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say("aionorth: interrupted")
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    except (ProblemError, ArgumentError) as exc:
+        say(f"aionorth: {exc}")
+        raise typer.Exit(ExitCode.USAGE) from None
+    except NorthError as exc:
+        say(f"aionorth: {in_words(exc)}")
+        raise typer.Exit(code_of(exc)) from None

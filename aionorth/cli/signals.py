@@ -1,0 +1,57 @@
+"""SIGINT and SIGTERM as calls in the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from types import FrameType, TracebackType
+from typing import Self
+
+from aionorth.cli.terminal import say
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def on_signals(callback: Callable[[], object]) -> Generator[None, None, None]:
+    """While the block runs, call `callback` in the running loop at each SIGINT and SIGTERM; for the main thread."""
+    loop = asyncio.get_running_loop()
+
+    # Not loop.add_signal_handler(), which Windows does not have.
+    def received(_: int, __: FrameType | None) -> None:
+        loop.call_soon_threadsafe(callback)
+
+    before = {number: signal.signal(number, received) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Interrupts:
+    """What signals do to a run: the first drains it, each further one cancels it."""
+
+    def __init__(self, *, drain: Callable[[], object], cancel: Callable[[], object]) -> None:
+        self._drain = drain
+        self._cancel = cancel
+        self._signals = on_signals(self._received)
+        self.count = 0
+        """Signals received so far."""
+
+    def __enter__(self) -> Self:
+        self._signals.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self._signals.__exit__(kind, exc, tb)
+
+    def _received(self) -> None:
+        self.count += 1
+        if self.count == 1:
+            say("finishing the calls in flight; Ctrl-C again stops at once")
+            self._drain()
+        else:
+            self._cancel()

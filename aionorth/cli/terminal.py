@@ -1,0 +1,103 @@
+"""The two streams: messages go to stderr, results to stdout, and no text of others reaches a terminal unfiltered."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from typing import TextIO
+
+from rich.console import Console
+from rich.text import Text
+
+from aionorth.errors import NorthWarning
+
+_log = logging.getLogger("aionorth")
+
+
+def visible(text: str) -> str:
+    """Return `text` with whatever a terminal would obey, or not show, written out as in a string literal."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
+
+
+def say(text: str) -> None:
+    """Write a message to stderr. A live view that is on the screen lets it pass above itself."""
+    with suppress(OSError):  # with stderr closed there is nobody to tell
+        print(visible(text), file=sys.stderr, flush=True)  # noqa: T201 - a command line prints
+
+
+def put(text: Text | str) -> None:
+    """Write a result to stdout, in colour on a terminal. A reader that has gone away, as in ``| head``, is no error.
+
+    Raises `OSError` where the result cannot be written for another reason, such as a full disk.
+    """
+    try:
+        if isinstance(text, Text) and sys.stdout.isatty():
+            Console(highlight=False, soft_wrap=True).print(text)
+        else:
+            print(text)  # noqa: T201 - as above
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still buffered would raise again when Python flushes it at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def tolerant(stream: TextIO) -> None:
+    """Let `stream` write out what its encoding does not have, instead of raising."""
+    reconfigure = getattr(stream, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="backslashreplace")
+
+
+class Notes(logging.Handler):
+    """The library's log, for people: warnings are said at once, of the rest the latest is kept for the display."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.latest: logging.LogRecord | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler.emit`."""
+        if record.levelno >= logging.WARNING:
+            say(f"aionorth: {record.getMessage()}")
+        else:
+            self.latest = record
+
+
+@contextmanager
+def noted() -> Generator[Notes, None, None]:
+    """Show the library's warnings, logged ones and Python's, as lines on stderr while the block runs."""
+    notes = Notes()
+    level, propagate = _log.level, _log.propagate
+    _log.addHandler(notes)
+    _log.setLevel(logging.INFO)
+    _log.propagate = False
+    try:
+        with warnings.catch_warnings():
+            as_usual = warnings.showwarning
+
+            def show(  # noqa: PLR0917 - Python's own signature
+                message: Warning | str,
+                category: type[Warning],
+                filename: str,
+                lineno: int,
+                file: TextIO | None = None,
+                line: str | None = None,
+            ) -> None:
+                if issubclass(category, NorthWarning):
+                    say(f"aionorth: {message}")
+                else:
+                    as_usual(message, category, filename, lineno, file, line)
+
+            warnings.showwarning = show
+            warnings.simplefilter("always", NorthWarning)
+            yield notes
+    finally:
+        _log.removeHandler(notes)
+        _log.setLevel(level)
+        _log.propagate = propagate
