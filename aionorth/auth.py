@@ -134,7 +134,7 @@ class TokenKeeper:
 def given(token: GivenToken) -> Obtain:
     """Return how to obtain a token that the user brings."""
     if isinstance(token, str):
-        access = _usable(token)
+        ready = Token(_usable(token))
         asked = False
 
         async def once(_: str | None) -> Token:
@@ -142,7 +142,7 @@ def given(token: GivenToken) -> Obtain:
             if asked:
                 raise InvalidTokenError(403, "1010005", "the access token passed as token= was refused or has expired.")
             asked = True
-            return Token(access)
+            return ready
 
         return once
     if not callable(token):

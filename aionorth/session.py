@@ -99,7 +99,8 @@ class NorthSession:
         self._caller: Caller | None = None
 
     def __repr__(self) -> str:
-        return f"<NorthSession {self._url} app_id={self._app_id!r}>"
+        # Also asked for in a traceback of the constructor.
+        return f"<NorthSession {getattr(self, '_url', '…')} app_id={getattr(self, '_app_id', '…')!r}>"
 
     # --- Life cycle
 

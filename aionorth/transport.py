@@ -149,10 +149,10 @@ class Transport:
                 return Reply(
                     response.status, body, response.content_type if body else "", response.headers.get("Retry-After")
                 )
-        except NorthError:
-            raise
+        # aiohttp's frames hold the request's headers, and with them the token; so does what it says of a reply.
+        except NorthError as exc:
+            raise detached(exc) from exc.__cause__
         except (aiohttp.ClientError, OSError) as exc:  # asyncio's TimeoutError is an OSError
-            # aiohttp's frames hold the request's headers, and with them the token; so does what it says of a reply.
             raise self._translated(exc) from (None if isinstance(exc, aiohttp.ClientResponseError) else detached(exc))
 
     def _translated(self, exc: Exception) -> NorthError:

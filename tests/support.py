@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import aionorth
@@ -89,7 +89,6 @@ def assert_reconciled(
                 assert result.attempts > 0
             case aionorth.Outcome.SKIPPED:
                 assert arrived[id_] == 0
+                assert (id_ in there_now) == (id_ in existed)
                 assert result.attempts == 0
 
-
-Check = Callable[[], Awaitable[None]]

@@ -171,10 +171,14 @@ def delete(
         else:
             say(f"aionorth: {ids_file} holds no ids: there is nothing to delete")
             ended = Ended(kind=kind, summary=DeleteSummary())
-        if json:
-            put(as_json(ended))
-        elif job.ids:
-            put(as_text(ended))
+        try:
+            if json:
+                put(as_json(ended))
+            elif job.ids:
+                put(as_text(ended))
+        except OSError:
+            say(f"{ended.summary}")  # the account of a run must not be lost
+            raise
         if ended.reason is not None:
             say(f"aionorth: {ended.reason}")
         raise typer.Exit(ended.exit_code)

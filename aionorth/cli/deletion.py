@@ -22,6 +22,9 @@ from aionorth.session import NorthSession
 GRACE = 0.5
 """Seconds that calls in flight are given at the second signal; the first has given them all the time they needed."""
 
+REFRESH = 0.2
+"""Seconds from one look at the run to the next."""
+
 NEWS = 15.0
 """Seconds for which the display shows what the library had to say."""
 
@@ -84,7 +87,7 @@ class Ended:
         """Why it ended early, for people; None where it did not."""
         if self.cause is not None:
             return f"the run ended early: {in_words(self.cause)}"
-        return "the run was interrupted" if self.interrupted else None
+        return "the run was interrupted; the same command takes up what is left" if self.interrupted else None
 
 
 async def carry_out(job: Job, north: NorthSession, view: View, notes: Notes) -> Ended:
@@ -109,7 +112,7 @@ async def carry_out(job: Job, north: NorthSession, view: View, notes: Notes) -> 
             view.show(moment)
             if ended:
                 break
-            await asyncio.wait({work}, timeout=view.interval)
+            await asyncio.wait({work}, timeout=REFRESH)
     cause = None if work.cancelled() else work.result()
     return Ended(kind=job.kind, summary=run.summary, interrupted=interrupts.count > 0, cause=cause)
 

@@ -74,18 +74,16 @@ class Shown:
         """What was shown, from the figures as they came out."""
         limit, period = self.flow_control.limit, self.flow_control.period
         gone = sum(run.summary.gone for run in self.runs)
-        return "\n".join(
-            map(
-                _paragraph,
-                [
-                    f"The platform counted {self.calls:,} calls and refused {self.refused:,} of them. It has {self.left:,} "
-                    f"of its {SUBSCRIPTIONS + PACKAGES:,} subscriptions and packages left.",
-                    f"With {limit} calls in any {period:g} s, {self.calls:,} calls cannot be made in less than "
-                    f"{duration(self.fastest)}; these took {duration(self.elapsed)}.",
-                    f"{gone:,} deletions had their reply lost on purpose; the second attempt found those ids gone.",
-                ],
-            )
+        counted = (
+            f"The platform counted {self.calls:,} calls and refused {self.refused:,} of them. It has {self.left:,} of "
+            f"its {SUBSCRIPTIONS + PACKAGES:,} subscriptions and packages left."
         )
+        timed = (
+            f"With {limit} calls in any {period:g} s, {self.calls:,} calls cannot be made in less than "
+            f"{duration(self.fastest)}; these took {duration(self.elapsed)}."
+        )
+        lost = f"{gone:,} deletions had their reply lost on purpose; the second attempt found those ids gone."
+        return "\n".join(map(_paragraph, (counted, timed, lost)))
 
 
 def show_demo(notes: Notes, *, period: float = 3.0) -> ExitCode:

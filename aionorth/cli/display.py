@@ -14,13 +14,17 @@ from rich.table import Table
 from rich.text import Text
 
 from aionorth.cli.progress import Moment
-from aionorth.cli.terminal import say, visible
+from aionorth.cli.terminal import on_terminal, say, visible
 from aionorth.models import Outcome
 
 WIDEST_BAR = 40
+WIDEST_NOTE = 72
 """Columns. What is narrower than the terminal survives when the terminal is made narrower."""
 
 NARROWEST_BAR = 8
+
+LINES_EVERY = 10.0
+"""Seconds from one line to the next where there is no terminal."""
 
 _COLOURS = {
     Outcome.DELETED: "green",
@@ -33,9 +37,6 @@ _COLOURS = {
 
 class View(Protocol):
     """Shows a run while it goes on."""
-
-    interval: float
-    """Seconds from one `show` to the next."""
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -51,10 +52,9 @@ class View(Protocol):
 class Lines:
     """Shows a run as lines of a log."""
 
-    interval = 10.0
-
     def __init__(self, title: str) -> None:
         self._title = title
+        self._next = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -63,9 +63,10 @@ class Lines:
         pass
 
     def show(self, moment: Moment) -> None:
-        """Write a line; not for the end, which the summary tells."""
-        if moment.ended:
+        """Write a line if it is time for one; none for the end, which the summary tells."""
+        if moment.ended or moment.summary.elapsed < self._next:
             return
+        self._next += LINES_EVERY
         counts = ", ".join(text for _, text in moment.counts())
         parts = [moment.progress(), counts, _rate(moment), moment.flow_control(), moment.remaining(), moment.note]
         say(f"{self._title}: " + "; ".join(part for part in parts if part))
@@ -76,8 +77,6 @@ class LiveView:
 
     It is drawn by whoever calls `show`, in the event loop: there is no thread to contend with.
     """
-
-    interval = 0.2
 
     def __init__(self, title: str, console: Console, *, transient: bool) -> None:
         self._title = title
@@ -105,7 +104,7 @@ class LiveView:
         room = self._console.width - len(progress) - 2
         line = Table.grid(padding=(0, 1, 0, 0))
         if room >= NARROWEST_BAR:
-            bar = ProgressBar(total=1.0, completed=moment.share, width=min(room, WIDEST_BAR))
+            bar = ProgressBar(total=1.0, completed=moment.share, width=min(room, WIDEST_BAR), complete_style="cyan")
             line.add_row(bar, Text(progress, no_wrap=True))
         else:
             line.add_row(Text(progress))
@@ -118,7 +117,9 @@ class LiveView:
             Text(moment.remaining()),
         ]
         if moment.note:
-            lines.append(Text(visible(moment.note), "dim", no_wrap=True, overflow="ellipsis"))
+            note = Text(visible(moment.note), "dim", no_wrap=True, overflow="ellipsis")
+            note.truncate(WIDEST_NOTE, overflow="ellipsis")
+            lines.append(note)
         return Group(*lines)
 
 
@@ -129,7 +130,7 @@ def _rate(moment: Moment) -> str:
 def view_of(title: str) -> View:
     """Return the view that suits stderr."""
     console = Console(stderr=True, highlight=False)
-    if not sys.stderr.isatty() or console.is_dumb_terminal:
+    if not on_terminal(sys.stderr) or console.is_dumb_terminal:
         return Lines(title)
     # Where the summary is about to take its place the view need not stay.
-    return LiveView(title, console, transient=sys.stdout.isatty())
+    return LiveView(title, console, transient=on_terminal(sys.stdout))

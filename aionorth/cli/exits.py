@@ -64,6 +64,9 @@ def reported() -> Generator[None, None, None]:
     except (ProblemError, ArgumentError) as exc:
         say(f"aionorth: {exc}")
         raise typer.Exit(ExitCode.USAGE) from None
+    except OSError as exc:
+        say(f"aionorth: standard output cannot be written to: {exc.strerror}")
+        raise typer.Exit(ExitCode.FAILED) from None
     except NorthError as exc:
         say(f"aionorth: {in_words(exc)}")
         raise typer.Exit(code_of(exc)) from None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aionorth.api import check_id
 from aionorth.cli.exits import ProblemError
-from aionorth.cli.terminal import say
+from aionorth.cli.terminal import on_terminal, say
 from aionorth.errors import InvalidIdError
 
 STDIN = "-"
@@ -73,6 +73,6 @@ def _fault(id_: str, name: str) -> str | None:
 def _stdin() -> bytes:
     if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison] - so it is where a parent closed it
         raise ProblemError("standard input is closed; give --ids-file a file instead of -")
-    if sys.stdin.isatty():
+    if on_terminal(sys.stdin):
         say("reading ids from the terminal, one per line; Ctrl-D ends them")
     return sys.stdin.buffer.read()

@@ -73,7 +73,7 @@ class Moment:
         if self.stopping:
             return "finishing the calls in flight"
         left = self.flow.time_for(self.distinct - self.settled)
-        return f"about {duration(left)} left" if left >= 1 else "nearly done"
+        return f"about {duration(left)} left" if left >= 1 else "the last calls are under way"
 
 
 def seconds(value: float) -> str:
@@ -82,17 +82,17 @@ def seconds(value: float) -> str:
 
 
 class Meter:
-    """Measures a run's rate: its calls of the last period, which is over what flow control looks at it."""
+    """Measures a run's rate: its calls of the last period, never more of them than flow control looks at."""
 
     def __init__(self, period: float) -> None:
         self._period = period
-        self._samples: deque[tuple[float, int]] = deque([(0.0, 0)])
+        self._samples: deque[tuple[float, int]] = deque()
 
     def rate(self, elapsed: float, calls: int) -> float:
         """Return calls a minute, `elapsed` seconds after the start with `calls` made; nothing is extrapolated."""
         samples = self._samples
-        while len(samples) > 1 and samples[1][0] <= elapsed - self._period:
+        while samples and samples[0][0] < elapsed - self._period:
             samples.popleft()
-        if elapsed - samples[-1][0] >= self._period / SAMPLES:
+        if not samples or elapsed - samples[-1][0] >= self._period / SAMPLES:
             samples.append((elapsed, calls))
         return (calls - samples[0][1]) * MINUTE / self._period

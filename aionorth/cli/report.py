@@ -36,7 +36,7 @@ def as_text(ended: Ended) -> Text:
         name, _, number = line.rpartition(" ")
         happened = number.strip() != "0"
         text.append(visible(line) + "\n", _COLOURS.get(name.strip(), "") if happened else "dim")
-    failed = [result for result in ended.summary.failures if result.outcome is not Outcome.SKIPPED or result.error]
+    failed = [result for result in ended.summary.failures if result.outcome is not Outcome.SKIPPED]
     for result in failed[:MOST_IDS]:
         text.append(visible(f"{result.outcome.value:<8} {result.id}") + "\n")
     if len(failed) > MOST_IDS:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import random
 import shlex
 import ssl
@@ -136,8 +138,10 @@ async def serve(served: Served, files: Files) -> None:
     try:
         await platform.start()
     except OSError as exc:
+        # asyncio's own text tells the address a second time.
+        reason = os.strerror(exc.errno) if exc.errno in errno.errorcode else exc.strerror
         where = f"{served.host}:{served.port}"
-        raise ProblemError(f"cannot listen on {where}: {exc.strerror}; choose another --port or --host") from exc
+        raise ProblemError(f"cannot listen on {where}: {reason}; choose another --port or --host") from exc
     try:
         with on_signals(ended.set):
             put(introduction(served, files, platform.url))

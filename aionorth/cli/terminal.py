@@ -37,21 +37,20 @@ def put(text: Text | str) -> None:
     Raises `OSError` where the result cannot be written for another reason, such as a full disk.
     """
     try:
-        if isinstance(text, Text) and sys.stdout.isatty():
+        if isinstance(text, Text) and on_terminal(sys.stdout):
             Console(highlight=False, soft_wrap=True).print(text)
         else:
-            print(text)  # noqa: T201 - as above
-        sys.stdout.flush()
-    except BrokenPipeError:
+            print(text, flush=True)  # noqa: T201 - as above
+    except OSError as exc:
         # What is still buffered would raise again when Python flushes it at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(exc, BrokenPipeError):
+            raise
 
 
-def tolerant(stream: TextIO) -> None:
-    """Let `stream` write out what its encoding does not have, instead of raising."""
-    reconfigure = getattr(stream, "reconfigure", None)
-    if reconfigure is not None:
-        reconfigure(errors="backslashreplace")
+def on_terminal(stream: TextIO | None) -> bool:
+    """Whether `stream` is a terminal; one that the parent process closed is None, and no terminal."""
+    return stream is not None and stream.isatty()
 
 
 class Notes(logging.Handler):
