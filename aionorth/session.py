@@ -78,6 +78,10 @@ class NorthSession:
             raise ArgumentError("give either secret= or token=: the one to log in with, or a token obtained elsewhere")
         self._secret = None if secret is None else Secret(check_string(secret, "secret"))
         self._given = None if token is None else given(token)
+        if not isinstance(flow_control, FlowControl):
+            raise ArgumentError(f"flow_control={flow_control!r}: give a FlowControl")
+        if not isinstance(retry, RetryPolicy):
+            raise ArgumentError(f"retry={retry!r}: give a RetryPolicy")
         del secret, token  # a traceback of what follows must not show them
         if http is not None and (ca_file or client_cert or unsafe_accept_any_host_name or trust_env):
             raise ArgumentError("with http= the TLS and proxy settings are those of that session: set them there")

@@ -52,14 +52,14 @@ class Tls:
         except OSError as exc:  # ssl.SSLError is one
             raise ArgumentError(f"ca_file {str(self.ca_file)!r} cannot be used: {exc}") from exc
         if self.client_cert is not None:
-            cert, key = self.client_cert
             try:
+                cert, key = self.client_cert
                 # Without a password callable OpenSSL would ask for one on the terminal.
                 context.load_cert_chain(cert, key, password=lambda: "")
             except (OSError, ValueError) as exc:
                 raise ArgumentError(
-                    f"client_cert ({str(cert)!r}, {str(key)!r}) cannot be used: {exc}; "
-                    "give PEM files, the key without a passphrase"
+                    f"client_cert={self.client_cert!r} cannot be used ({exc}): "
+                    "give two PEM files, certificate and key, the key without a passphrase"
                 ) from exc
         if self.any_host_name:
             context.check_hostname = False  # the certificate itself is still verified

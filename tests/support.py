@@ -91,4 +91,3 @@ def assert_reconciled(
                 assert arrived[id_] == 0
                 assert (id_ in there_now) == (id_ in existed)
                 assert result.attempts == 0
-

@@ -16,7 +16,9 @@ from aionorth.errors import CODES, NorthApiError
 SUBSCRIPTIONS = "/iocm/app/sub/v1.2.0/subscriptions/"
 PACKAGES = "/iodm/northbound/v1.5.0/category/"
 
-ids = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=256).filter(lambda id_: id_ not in {".", ".."})
+ids = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=256).filter(
+    lambda id_: id_ not in {".", ".."}
+)
 
 
 # --- Requests
@@ -146,7 +148,9 @@ def test_without_a_code_the_status_decides_and_a_page_is_not_believed(answer: Re
     assert type(api.read_error(answer)) is kind
 
 
-@pytest.mark.parametrize("body", [b"<html>sign in</html>", b'{"error_code": "10', b"ok", b"[" * 100_000, b"null", b"\xff"])
+@pytest.mark.parametrize(
+    "body", [b"<html>sign in</html>", b'{"error_code": "10', b"ok", b"[" * 100_000, b"null", b"\xff"]
+)
 def test_a_success_whose_body_is_not_the_platforms_is_a_lost_reply(body: bytes) -> None:
     read = api.read_error(reply(200, body))
     assert isinstance(read, aionorth.ReplyLostError)
@@ -193,7 +197,9 @@ def test_a_token_without_a_usable_lifetime_is_given_that_of_the_documents(expire
     assert (token.refresh, token.lifetime) == (None, 3600.0)
 
 
-@pytest.mark.parametrize("body", [{}, {"accessToken": ""}, {"accessToken": 5}, {"accessToken": "a\r\nb: c"}, [], b"<html>"])
+@pytest.mark.parametrize(
+    "body", [{}, {"accessToken": ""}, {"accessToken": 5}, {"accessToken": "a\r\nb: c"}, [], b"<html>"]
+)
 def test_a_login_reply_without_a_usable_token_is_an_error(body: object) -> None:
     with pytest.raises(NorthApiError, match="accessToken"):
         api.read_token(reply(200, body))

@@ -38,7 +38,7 @@ def log() -> Iterator[list[str]]:
 
 
 def shown(error: BaseException) -> str:
-    """What a crash reporter shows of an error and of its causes: the local variables in all frames but those of tests."""
+    """What a crash reporter shows of an error and its causes: the local variables of all frames but the tests'."""
     texts: list[str] = []
     links: list[BaseException | None] = [error]
     while links:

@@ -75,7 +75,9 @@ async def test_what_goes_over_the_wire_is_what_the_documents_show() -> None:
         assert not request.body_exists
 
 
-@pytest.mark.parametrize("id_", ["a/b", "../victim", "victim?x=1", "victim#x", "%76ictim", "a b", "ä€😀", "a\\..\\b", "x" * 256])
+@pytest.mark.parametrize(
+    "id_", ["a/b", "../victim", "victim?x=1", "victim#x", "%76ictim", "a b", "ä€😀", "a\\..\\b", "x" * 256]
+)
 async def test_an_id_reaches_its_own_resource_and_no_other(id_: str) -> None:
     async with Simulator() as platform, session(platform) as north:
         platform.add_subscriptions(["victim", id_])
@@ -275,7 +277,7 @@ async def test_nobody_listening_is_said_so_and_tried_again() -> None:
     async with Simulator() as platform:
         url = platform.url
     async with aionorth.NorthSession(url, app_id=APP, token="t", retry=QUICK) as north:
-        with pytest.raises(aionorth.NorthConnectionError, match="127.0.0.1"):
+        with pytest.raises(aionorth.NorthConnectionError, match=r"127\.0\.0\.1"):
             await north.delete_subscription("one")
         summary = await north.delete_subscriptions(["one"])
         assert (summary.failed, summary.calls) == (1, 3)
@@ -481,6 +483,9 @@ async def test_proxies_of_the_environment_are_used_only_when_asked(monkeypatch: 
         ({"timeout": 0}, "timeout=0"),
         ({"connect_timeout": "x"}, "connect_timeout"),
         ({"ca_file": "/nowhere/ca.pem"}, "ca_file '/nowhere/ca.pem'"),
+        ({"client_cert": "/nowhere/cert.pem"}, "client_cert"),
+        ({"flow_control": 100}, "flow_control=100"),
+        ({"retry": 3}, "retry=3"),
         ({"client_cert": ("/nowhere/cert.pem", "/nowhere/key.pem")}, "client_cert"),
     ],
 )

@@ -13,7 +13,7 @@ from aionorth.cli import options as opt
 from aionorth.cli import settings
 from aionorth.cli.deletion import Ended, Job, Kind, carry_out
 from aionorth.cli.demo import show_demo
-from aionorth.cli.display import view_of
+from aionorth.cli.display import View, view_of
 from aionorth.cli.exits import ProblemError, reported
 from aionorth.cli.ids import read_ids
 from aionorth.cli.report import as_json, as_text
@@ -110,7 +110,8 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer passes it so
     if wanted:
-        put(f"aionorth {__version__}")
+        with reported():
+            put(f"aionorth {__version__}")
         raise typer.Exit
 
 
@@ -167,7 +168,8 @@ def delete(
             workers=workers,
         )
         if job.ids:
-            ended = asyncio.run(_deleted(job, north, notes))
+            target = f"{settings.setting(settings.APP_ID, app_id)} at {settings.setting(settings.URL, url)}"
+            ended = asyncio.run(_deleted(job, north, view_of(f"Deleting {kind.value} of {target}"), notes))
         else:
             say(f"aionorth: {ids_file} holds no ids: there is nothing to delete")
             ended = Ended(kind=kind, summary=DeleteSummary())
@@ -184,9 +186,9 @@ def delete(
         raise typer.Exit(ended.exit_code)
 
 
-async def _deleted(job: Job, north: NorthSession, notes: Notes) -> Ended:
+async def _deleted(job: Job, north: NorthSession, view: View, notes: Notes) -> Ended:
     async with north:
-        return await carry_out(job, north, view_of(f"Deleting {job.kind.value}"), notes)
+        return await carry_out(job, north, view, notes)
 
 
 @app.command(help=_DEMO_HELP, short_help="Watch a run against a simulated platform; 20 seconds.")

@@ -139,7 +139,7 @@ async def serve(served: Served, files: Files) -> None:
         await platform.start()
     except OSError as exc:
         # asyncio's own text tells the address a second time.
-        reason = os.strerror(exc.errno) if exc.errno in errno.errorcode else exc.strerror
+        reason = os.strerror(exc.errno) if exc.errno is not None and exc.errno in errno.errorcode else exc.strerror
         where = f"{served.host}:{served.port}"
         raise ProblemError(f"cannot listen on {where}: {reason}; choose another --port or --host") from exc
     try:
