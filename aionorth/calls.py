@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections.abc import Iterator
 
 import attrs
 
@@ -113,17 +114,10 @@ class Caller:
         holds neither slot nor connection.
         """
         auth = self._auth if authenticated else None
-        waits = self._policy.waits()
-        deadline = math.inf
+        slot, live = await self._turn(auth)
+        waits: Iterator[float] | None = None
+        deadline = self._loop.time() + (self._policy.deadline or math.inf)
         while True:
-            try:
-                async with asyncio.timeout_at(None if deadline == math.inf else deadline):
-                    slot, live = await self._turn(auth)
-            except TimeoutError:
-                assert record.error is not None, "the deadline runs from the first attempt's sending"
-                raise record.error from None
-            if deadline == math.inf and self._policy.deadline is not None:
-                deadline = self._loop.time() + self._policy.deadline
             try:
                 return await self._attempt(slot, request, live, record)
             except NorthError as exc:
@@ -137,6 +131,7 @@ class Caller:
                     auth[0].refused(live, error)
                     wait = ready_in = 0.0
                 case _:
+                    waits = waits or self._policy.waits()
                     backed_off = next(waits, None) if error.retryable else None
                     if backed_off is None:
                         raise error
@@ -146,6 +141,11 @@ class Caller:
             if wait:
                 _log.info("another attempt in %.1f s, after: %s", wait, error)
                 await asyncio.sleep(wait)
+            try:
+                async with asyncio.timeout_at(None if deadline == math.inf else deadline):
+                    slot, live = await self._turn(auth)
+            except TimeoutError:
+                raise error from None
 
     async def _turn(self, auth: tuple[TokenKeeper, Obtain] | None) -> tuple[Slot, LiveToken | None]:
         """Wait until a call may be sent; return its slot and the token to send it with."""
@@ -166,7 +166,8 @@ class Caller:
     async def _attempt(self, slot: Slot, request: Request, live: LiveToken | None, record: Attempts) -> Reply:
         """Make one exchange and tell flow control and the token's keeper what came of it."""
         record.calls += 1
-        record.in_flight = slot.sent = True
+        record.in_flight = True
+        slot.counted_by = self._loop.time() + self._transport.timeout
         with slot:
             try:
                 reply = await self._transport.exchange(request, self._app_id, live.token if live else None)

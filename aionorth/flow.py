@@ -4,14 +4,16 @@ The guarantee is the window's. A call takes one of `limit` slots before it is se
 after its *reply*. Wherever between sending and reply the platform counts a call, the call that reuses its slot is
 counted at least a period later; so no stretch of one period ever holds more than `limit` of them, whether the platform
 counts by clock minutes, by a sliding minute or by a bucket. Stamping slots when calls are *sent* does not give this: a
-slow call is counted late, and the next minute's calls come too early. A token bucket alone does not either: it starts
-full and refills meanwhile, so its worst minute holds 199 calls of an allowed 100.
+slow call is counted late, and the next minute's calls come too early. A call that is abandoned may still be on its way,
+and is taken to be counted by the time at which it would have timed out. A token bucket alone gives no guarantee either:
+it starts full and refills meanwhile, so its worst minute holds 199 calls of an allowed 100.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
+from bisect import insort
 from collections import deque
 from collections.abc import Callable, Iterator
 from types import TracebackType
@@ -100,20 +102,21 @@ class FlowState:
 class Slot:
     """The right to send one call; its place in the window is free a period after `with` ends, or at once if unsent."""
 
-    __slots__ = ("_flow", "episode", "sent")
+    __slots__ = ("_flow", "counted_by", "episode")
 
     def __init__(self, flow: FlowRuntime, episode: int) -> None:
         self._flow = flow
         self.episode = episode
         """Which pause, counted from the start, the call came after."""
-        self.sent = False
-        """Set just before the call is sent; from then on the platform may count it."""
+        self.counted_by: float | None = None
+        """Set just before the call is sent: when the platform has counted it at the latest, if we never hear of it."""
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        self._flow.release(self)
+        # Whoever was cancelled has abandoned a call that may still be on its way.
+        self._flow.release(self, abandoned=kind is not None and not issubclass(kind, Exception))
 
 
 class FlowRuntime:
@@ -132,7 +135,7 @@ class FlowRuntime:
         self._wake: asyncio.Future[None] | None = None  # what the head of the queue waits on
         self._unspent = 0  # leaves of the bucket, which takes none back, that calls did not use: the next ones do
         self._in_flight = 0
-        self._answered: deque[float] = deque()  # when the calls of the last period ended, oldest first
+        self._ended: deque[float] = deque()  # when the calls of the last period were counted at the latest, sorted
         self._paused_until = -math.inf
         self._episode = 0
         self._growing: Iterator[float] | None = None  # the pauses of the present run of refusals; None after a success
@@ -159,13 +162,13 @@ class FlowRuntime:
         self._waiting += 1
         try:
             async with self._turn:
-                while (wait := self.paused_for) > 0:
-                    await self._sleep(wait)
+                while self.paused_for:
+                    await self._sleep(self.paused_for)
                 if not self._unspent:
                     await self._bucket.acquire()
                     self._unspent = 1
                 # The pause is looked at again with the window: it may have begun while the call stood in the queue.
-                while (wait := max(self.paused_for, self._next_slot(), self._probing())) > 0:
+                while wait := self._held_up_for():
                     await self._sleep(wait)
                 self._unspent -= 1
                 self._in_flight += 1
@@ -173,13 +176,18 @@ class FlowRuntime:
         finally:
             self._waiting -= 1
 
-    def release(self, slot: Slot) -> None:
+    def release(self, slot: Slot, *, abandoned: bool = False) -> None:
         """End `slot`: start its period if the call was sent, however it ended, or give it back unused."""
         self._in_flight -= 1
-        if slot.sent:
-            self._answered.append(self._loop.time())
-        else:
+        if slot.counted_by is None:
             self._unspent += 1
+        else:
+            now = self._loop.time()
+            counted = max(now, slot.counted_by) if abandoned else now
+            if self._ended and self._ended[-1] > counted:  # after an abandoned call
+                insort(self._ended, counted)
+            else:
+                self._ended.append(counted)
         self._wake_head()
 
     def accepted(self, slot: Slot) -> None:
@@ -212,36 +220,40 @@ class FlowRuntime:
         """Seconds until the pause is over; 0 where none is in force."""
         return max(0.0, self._paused_until - self._loop.time())
 
-    def _probing(self) -> float:
-        """Infinite while a call tries out, on its own, whether the platform accepts calls again after a pause."""
-        return math.inf if self._growing is not None and self._in_flight else 0.0
-
-    def _next_slot(self) -> float:
-        """Seconds until a slot comes free: 0 or less if one is, infinite if only a reply can free one."""
+    def _held_up_for(self) -> float:
+        """Seconds that the head must wait, as far as is known: 0 if it may go, infinite if only a reply can tell."""
         now = self._loop.time()
-        answered = self._answered
-        while answered and answered[0] + self._hold <= now:
-            answered.popleft()
-        surplus = self._in_flight + len(answered) - self._limit
+        if now < self._paused_until:
+            return self._paused_until - now
+        if self._growing is not None and self._in_flight:
+            return math.inf  # after a pause one call tries alone whether the platform accepts calls again
+        return self._next_slot(now)
+
+    def _next_slot(self, now: float) -> float:
+        """Seconds until a slot comes free: 0 if one is, infinite if only a reply can free one."""
+        ended = self._ended
+        while ended and ended[0] + self._hold <= now:
+            ended.popleft()
+        surplus = self._in_flight + len(ended) - self._limit
         if surplus < 0:
             return 0.0
-        # After `tighten` more than one answered call may have to grow old before a slot is free.
-        return answered[surplus] + self._hold - now if surplus < len(answered) else math.inf
+        # After `tighten` more than one call may have to grow old before a slot is free.
+        return ended[surplus] + self._hold - now if surplus < len(ended) else math.inf
 
     @property
     def idle_in(self) -> float:
         """Seconds until no call counts any more and no pause is in force, if none is made meanwhile."""
         now = self._loop.time()
-        newest = self._answered[-1] + self._hold if self._answered else now
+        newest = self._ended[-1] + self._hold if self._ended else now
         return max(newest, self._paused_until, now) - now
 
     def state(self) -> FlowState:
         """Flow control at this moment."""
-        next_slot = max(0.0, self._next_slot())
+        next_slot = self._next_slot(self._loop.time())  # first: it forgets the calls that no longer count
         return FlowState(
             limit=self._limit,
             period=self.settings.period,
-            in_use=self._in_flight + len(self._answered),
+            in_use=self._in_flight + len(self._ended),
             next_slot=next_slot,
             waiting=self._waiting,
             paused_for=self.paused_for,

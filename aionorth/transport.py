@@ -99,6 +99,7 @@ class Transport:
         self._own = http is None
         self._ssl = tls.context() if url.scheme == "https" and http is None else None
         self._trust_env = trust_env
+        self.timeout = timeout
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=connect_timeout)
         self._http = http
         self._reached = False  # whether a reply ever came: then the name and the certificates were right
@@ -172,7 +173,7 @@ class Transport:
             case aiohttp.InvalidURL():
                 return ArgumentError(f"the URL {exc.url} cannot be used")
             case TimeoutError():
-                return ReplyTimeoutError(f"no reply within {self._timeout.total:g} s")
+                return ReplyTimeoutError(f"no reply within {self.timeout:g} s")
             case _:
                 if (alert := _tls_alert(exc)) is not None and not self._reached:
                     return TlsError(f"the platform refused TLS: {alert}; does it ask for a client_cert?")

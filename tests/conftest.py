@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, settings
 
 from aionorth.simulator.virtual_time import VirtualTimeLoop
 
-settings.register_profile("aionorth", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("aionorth", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("long", settings.get_profile("aionorth"), max_examples=2000)
 settings.load_profile("aionorth")
 
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support import assert_reconciled, deletes, run, session, slow_at_times
 
@@ -347,7 +347,6 @@ async def test_an_input_that_waits_for_ever_can_be_cancelled() -> None:
 # --- The two promises, over real sockets
 
 
-@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32),
     model=st.sampled_from(["fixed", "sliding", "sliding-refusals", "bucket"]),
@@ -396,7 +395,6 @@ FAULTS = [
 ]
 
 
-@settings(max_examples=80)
 @given(
     seed=st.integers(0, 2**32),
     faults=st.lists(st.sampled_from(FAULTS), max_size=4, unique=True),
