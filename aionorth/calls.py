@@ -181,7 +181,13 @@ class Caller:
         error = api.read_error(reply)
         if isinstance(error, FlowControlError):
             if self._flow.refused(slot, error.retry_after):
-                _log.warning("refused by flow control; all calls pause for %.1f s", self._flow.paused_for)
+                _log.warning(
+                    "refused by flow control: another client uses this app, or its threshold is below %d calls in %g s; "
+                    "all calls pause for %.1f s",
+                    self._flow.settings.limit,
+                    self._flow.settings.period,
+                    self._flow.paused_for,
+                )
             raise error
         if error is None or error.code is not None:  # not a gateway's word but the platform's
             self._flow.accepted(slot)

@@ -86,6 +86,8 @@ class NorthSession:
         if http is not None and (ca_file or client_cert or unsafe_accept_any_host_name or trust_env):
             raise ArgumentError("with http= the TLS and proxy settings are those of that session: set them there")
         base = check_url(url)
+        if base.scheme == "http" and (ca_file or client_cert or unsafe_accept_any_host_name):
+            raise ArgumentError(f"{base} is not https: TLS settings are of no use with it")
         if base.scheme == "http" and not _is_local(base.host or ""):
             warnings.warn(f"{base} is not https: secret and tokens travel in the clear", NorthWarning, stacklevel=2)
         self._url = str(base).rstrip("/")

@@ -165,23 +165,35 @@ class Transport:
             case aiohttp.ClientConnectorCertificateError(certificate_error=cause):
                 return TlsError(f"the platform's certificate was refused: {cause}; give its CA as ca_file")
             case aiohttp.ClientSSLError(os_error=cause):
-                return TlsError(f"TLS was refused: {cause}")
-            case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError():
-                return NorthConnectionError(str(exc))
+                return TlsError(f"TLS with {exc.host}:{exc.port} failed: {cause}; check the base URL")
+            case aiohttp.ClientConnectorError():
+                why = exc.os_error.strerror or exc.os_error
+                return NorthConnectionError(f"cannot connect to {exc.host}:{exc.port}: {why}; check the base URL")
+            case aiohttp.ConnectionTimeoutError():
+                return NorthConnectionError(
+                    f"no connection within {self._timeout.sock_connect:g} s; check the base URL"
+                )
             case aiohttp.ClientHttpProxyError():
                 return NorthConnectionError(f"the proxy refused the connection: HTTP {exc.status}")
             case aiohttp.InvalidURL():
                 return ArgumentError(f"the URL {exc.url} cannot be used")
             case TimeoutError():
                 return ReplyTimeoutError(f"no reply within {self.timeout:g} s")
-            case _:
-                if (alert := _tls_alert(exc)) is not None and not self._reached:
-                    return TlsError(f"the platform refused TLS: {alert}; does it ask for a client_cert?")
-                return ReplyLostError(f"the reply was lost: {type(exc).__name__}")
+        if self._reached:
+            return ReplyLostError(f"the reply was lost: {_cause_name(exc)}")
+        if (alert := _tls_alert(exc)) is not None:
+            return TlsError(f"the platform refused TLS: {alert}; does it ask for a client_cert?")
+        # In TLS 1.3 a refused client certificate shows only after the handshake, and often as a mere disconnection.
+        hint = "; does it ask for a client_cert?" if self._base.startswith("https:") else ""
+        return ReplyLostError(f"the platform broke the connection off: {_cause_name(exc)}{hint}")
+
+
+def _cause_name(exc: BaseException) -> str:
+    return type(exc.__cause__ or exc).__name__
 
 
 def _tls_alert(exc: BaseException) -> str | None:
-    """Return the TLS alert behind `exc`: in TLS 1.3 a refused client certificate shows only after the handshake."""
+    """Return the TLS alert behind `exc`, if there is one."""
     link: BaseException | None = exc
     while link is not None:
         if isinstance(link, ssl.SSLError) and "ALERT" in (link.reason or ""):
@@ -216,16 +228,14 @@ async def _one_attempt(request: aiohttp.ClientRequest, handler: aiohttp.ClientHa
     """Keep aiohttp from sending a request a second time on its own.
 
     It repeats a DELETE whose kept-alive connection broke. That would pass flow control by, and turn a deletion whose
-    reply was lost into a 404. A lost connection that leaves here as our own error is not repeated.
+    reply was lost into a 404. It repeats after two kinds of error only, and this hides them in a third.
     """
     try:
         return await handler(request)
     except (aiohttp.ClientConnectorError, aiohttp.ServerTimeoutError):
         raise
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as exc:
-        if _tls_alert(exc) is not None:
-            raise aiohttp.ClientConnectionError from exc
-        raise ReplyLostError(f"the connection was lost before the reply came: {type(exc).__name__}") from exc
+        raise aiohttp.ClientConnectionError from exc
 
 
 _ONE_ATTEMPT = (_one_attempt,)

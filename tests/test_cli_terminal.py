@@ -94,7 +94,8 @@ def exit_code(child: "pexpect.spawn[str]") -> int | None:
     child.expect(pexpect.EOF)
     assert "Traceback" not in child.before
     child.close()
-    return child.exitstatus
+    code: int | None = child.exitstatus
+    return code
 
 
 # --- On a terminal
@@ -137,14 +138,12 @@ def test_the_second_ctrl_c_stops_at_once_and_owns_up_to_what_is_unknown(ids: str
         assert exit_code(child) == 130
 
 
-def test_ctrl_c_while_ids_are_typed_in_ends_without_a_word_too_many(tight: dict[str, str]) -> None:
+def test_ctrl_c_while_ids_are_typed_in_ends_the_command(tight: dict[str, str]) -> None:
     child = terminal(delete("-"), tight)
     child.expect("reading ids from the terminal")
     child.sendintr()
+    child.expect("aionorth: interrupted")
     assert exit_code(child) == 130
-    assert child.before.split() == [*["one", "per", "line;", "Ctrl-D", "ends", "them"], "aionorth:", "interrupted"] or (
-        "aionorth: interrupted" in child.before
-    )
 
 
 def test_ids_can_be_typed_in(tight: dict[str, str]) -> None:
@@ -208,14 +207,12 @@ def test_the_simulator_serves_tls_to_those_with_a_certificate(tmp_path: Path, id
         def attempt(*tls: str) -> "subprocess.CompletedProcess[str]":
             return subprocess.run(delete(ids, *tls), capture_output=True, text=True, env=variables, check=False)
 
-        distrustful, unknown = attempt("--client-cert", client), attempt("--ca-file", ca)
-        known = attempt("--ca-file", ca, "--client-cert", client)
-    for refused in (distrustful, unknown):
-        assert refused.returncode == 1
-        assert "TLS" in refused.stderr or "certificate" in refused.stderr
-        assert "Traceback" not in refused.stderr
-    assert known.returncode == 0
-    assert re.search(r"deleted\s+3", known.stdout)
+        distrustful, trusting = attempt("--client-cert", client), attempt("--ca-file", ca, "--client-cert", client)
+    assert distrustful.returncode == 1
+    assert "certificate was refused" in distrustful.stderr
+    assert "Traceback" not in distrustful.stderr
+    assert trusting.returncode == 0
+    assert re.search(r"deleted\s+3", trusting.stdout)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -225,4 +222,4 @@ def test_the_simulator_ends_with_what_is_left(ids: str, number: signal.Signals) 
         subprocess.run(delete(ids), env=variables, check=True, capture_output=True)
         process.send_signal(number)
         wait_for(process.stdout, "2 of 2 subscriptions and 0 of 3 version packages left")
-    assert process.returncode == 0
+        assert process.wait(PATIENCE) == 0

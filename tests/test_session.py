@@ -378,7 +378,7 @@ async def test_a_client_certificate_is_shown_where_the_platform_asks_for_one(ca:
         (id_,) = platform.add_subscriptions(1)
         options: dict[str, Any] = {"app_id": APP, "token": platform.issue_token(), "ca_file": tmp_path / "ca.pem"}
         async with aionorth.NorthSession(at_localhost(platform), **options, retry=QUICK) as north:
-            with pytest.raises(aionorth.NorthError):
+            with pytest.raises(aionorth.NorthError, match="does it ask for a client_cert"):
                 await north.delete_subscription(id_)
         assert platform.subscription_ids() == {id_}
         cert = (tmp_path / "own.pem", tmp_path / "own.pem")
@@ -484,6 +484,7 @@ async def test_proxies_of_the_environment_are_used_only_when_asked(monkeypatch: 
         ({"connect_timeout": "x"}, "connect_timeout"),
         ({"ca_file": "/nowhere/ca.pem"}, "ca_file '/nowhere/ca.pem'"),
         ({"client_cert": "/nowhere/cert.pem"}, "client_cert"),
+        ({"url": "http://127.0.0.1:1", "ca_file": "/nowhere/ca.pem"}, "is not https"),
         ({"flow_control": 100}, "flow_control=100"),
         ({"retry": 3}, "retry=3"),
         ({"client_cert": ("/nowhere/cert.pem", "/nowhere/key.pem")}, "client_cert"),

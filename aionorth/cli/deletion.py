@@ -13,7 +13,7 @@ from aionorth.bulk import WORKERS, BulkDelete
 from aionorth.cli.display import View
 from aionorth.cli.exits import ExitCode, code_of, in_words
 from aionorth.cli.progress import Meter, Moment
-from aionorth.cli.signals import Interrupts
+from aionorth.cli.signals import Interrupts, on_signals
 from aionorth.cli.terminal import Notes
 from aionorth.errors import BulkAbortedError
 from aionorth.models import DeleteSummary
@@ -97,7 +97,8 @@ async def carry_out(job: Job, north: NorthSession, view: View, notes: Notes) -> 
     distinct = len(set(job.ids))
     meter = Meter(north.flow.period)
     work = asyncio.create_task(_whole(run))
-    with Interrupts(drain=run.stop, cancel=work.cancel) as interrupts, view:
+    interrupts = Interrupts(drain=run.stop, cancel=work.cancel)
+    with on_signals(interrupts.received), view:
         while True:
             ended, summary = work.done(), run.summary
             moment = Moment(

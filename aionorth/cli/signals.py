@@ -6,8 +6,7 @@ import asyncio
 import signal
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from types import FrameType, TracebackType
-from typing import Self
+from types import FrameType
 
 from aionorth.cli.terminal import say
 
@@ -37,18 +36,11 @@ class Interrupts:
     def __init__(self, *, drain: Callable[[], object], cancel: Callable[[], object]) -> None:
         self._drain = drain
         self._cancel = cancel
-        self._signals = on_signals(self._received)
         self.count = 0
         """Signals received so far."""
 
-    def __enter__(self) -> Self:
-        self._signals.__enter__()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        self._signals.__exit__(kind, exc, tb)
-
-    def _received(self) -> None:
+    def received(self) -> None:
+        """Take note of a signal."""
         self.count += 1
         if self.count == 1:
             say("finishing the calls in flight; Ctrl-C again stops at once")
