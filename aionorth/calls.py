@@ -182,8 +182,8 @@ class Caller:
         if isinstance(error, FlowControlError):
             if self._flow.refused(slot, error.retry_after):
                 _log.warning(
-                    "refused by flow control: another client uses this app, or its threshold is below %d calls in %g s; "
-                    "all calls pause for %.1f s",
+                    "refused by flow control: another client uses this app, or its threshold is below %d calls "
+                    "in %g s; all calls pause for %.1f s",
                     self._flow.settings.limit,
                     self._flow.settings.period,
                     self._flow.paused_for,

@@ -157,28 +157,35 @@ class Transport:
             raise self._translated(exc) from (None if isinstance(exc, aiohttp.ClientResponseError) else detached(exc))
 
     def _translated(self, exc: Exception) -> NorthError:
+        if isinstance(exc, aiohttp.ClientConnectorError):
+            return self._unconnected(exc)
         match exc:
-            case aiohttp.ClientConnectorDNSError(os_error=os_error):
-                if os_error.errno in _NO_SUCH_HOST and not self._reached:
-                    return HostNotFoundError(f"no such host: {exc.host}; check the base URL")
-                return NorthConnectionError(f"the host name {exc.host} cannot be looked up now: {os_error.strerror}")
-            case aiohttp.ClientConnectorCertificateError(certificate_error=cause):
-                return TlsError(f"the platform's certificate was refused: {cause}; give its CA as ca_file")
-            case aiohttp.ClientSSLError(os_error=cause):
-                return TlsError(f"TLS with {exc.host}:{exc.port} failed: {cause}; check the base URL")
-            case aiohttp.ClientConnectorError():
-                why = exc.os_error.strerror or exc.os_error
-                return NorthConnectionError(f"cannot connect to {exc.host}:{exc.port}: {why}; check the base URL")
             case aiohttp.ConnectionTimeoutError():
-                return NorthConnectionError(
-                    f"no connection within {self._timeout.sock_connect:g} s; check the base URL"
-                )
+                return NorthConnectionError(f"no connection within {self._timeout.sock_connect:g} s")
             case aiohttp.ClientHttpProxyError():
                 return NorthConnectionError(f"the proxy refused the connection: HTTP {exc.status}")
             case aiohttp.InvalidURL():
                 return ArgumentError(f"the URL {exc.url} cannot be used")
             case TimeoutError():
                 return ReplyTimeoutError(f"no reply within {self.timeout:g} s")
+            case _:
+                return self._lost(exc)
+
+    def _unconnected(self, exc: aiohttp.ClientConnectorError) -> NorthError:
+        match exc:
+            case aiohttp.ClientConnectorDNSError(os_error=cause) if cause.errno in _NO_SUCH_HOST and not self._reached:
+                return HostNotFoundError(f"no such host: {exc.host}; check the base URL")
+            case aiohttp.ClientConnectorDNSError(os_error=cause):
+                return NorthConnectionError(f"the host name {exc.host} cannot be looked up now: {cause.strerror}")
+            case aiohttp.ClientConnectorCertificateError(certificate_error=cause):
+                return TlsError(f"the platform's certificate was refused: {cause}; give its CA as ca_file")
+            case aiohttp.ClientSSLError(os_error=cause):
+                return TlsError(f"TLS with {exc.host}:{exc.port} failed: {cause}; check the base URL")
+            case _:
+                why = exc.os_error.strerror or exc.os_error
+                return NorthConnectionError(f"cannot connect to {exc.host}:{exc.port}: {why}")
+
+    def _lost(self, exc: Exception) -> NorthError:
         if self._reached:
             return ReplyLostError(f"the reply was lost: {_cause_name(exc)}")
         if (alert := _tls_alert(exc)) is not None:
