@@ -6,6 +6,7 @@ import asyncio
 import warnings
 from collections import Counter, deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Iterable, Sized
+from copy import copy
 from types import TracebackType
 from typing import Any, Self
 
@@ -43,27 +44,27 @@ class _Tally:
     outcomes: Counter[Outcome] = attrs.Factory(Counter[Outcome])
     results: list[DeleteResult] = attrs.Factory(list[DeleteResult])
 
-    def add(self, deletion: Deletion, result: DeleteResult) -> None:
+    def add(self, result: DeleteResult) -> None:
         self.outcomes[result.outcome] += 1
         if self.collect == "all" or (self.collect == "failures" and not result.ok):
             self.results.append(result)
+
+    def add_effort(self, deletion: Deletion) -> None:
         self.calls += deletion.calls
         self.refusals += deletion.refusals
         self.retries += max(0, deletion.attempts - 1)
 
     def summary(self, active: Iterable[Deletion], elapsed: float) -> DeleteSummary:
-        calls, refusals, retries = self.calls, self.refusals, self.retries
+        so_far = copy(self)
         for deletion in active:
-            calls += deletion.calls
-            refusals += deletion.refusals
-            retries += max(0, deletion.attempts - 1)
+            so_far.add_effort(deletion)
         return DeleteSummary(
             total=self.total,
             **{outcome.value: self.outcomes[outcome] for outcome in Outcome},
             duplicates=self.duplicates,
-            refusals=refusals,
-            retries=retries,
-            calls=calls,
+            refusals=so_far.refusals,
+            retries=so_far.retries,
+            calls=so_far.calls,
             elapsed=elapsed,
             results=tuple(self.results),
         )
@@ -247,13 +248,18 @@ class BulkDelete:
             if not isinstance(id_, str):
                 raise
             error = exc
-        if not self._seen.add(id_):
-            self._tally.duplicates += 1
+        if not self._is_new(id_):
             return None
-        self._tally.total += 1
         deletion = Deletion(id=id_, request=request, started=self._loop.time(), error=error)
         self._active.add(deletion)
         return deletion
+
+    def _is_new(self, id_: str) -> bool:
+        """Count a drawn id; tell whether it is the first of its kind."""
+        new = self._seen.add(id_)
+        self._tally.total += new
+        self._tally.duplicates += not new
+        return new
 
     def _settle(self, deletion: Deletion) -> None:
         """Give `deletion` its outcome, once."""
@@ -263,7 +269,11 @@ class BulkDelete:
         result = deletion.result(self._loop.time())
         if result.error is not None:
             detached(result.error)
-        self._tally.add(deletion, result)
+        self._tally.add_effort(deletion)
+        self._book(result)
+
+    def _book(self, result: DeleteResult) -> None:
+        self._tally.add(result)
         if self._streamed:
             self._ready.append(result)
             self._change.set()
@@ -313,7 +323,7 @@ class BulkDelete:
         self._stopping = True
         if isinstance(self._ids, Sized) and not isinstance(self._input, AsyncIterator):
             for id_ in self._input:
-                if (deletion := self._taken_up(id_)) is not None:
-                    self._settle(deletion)
+                if self._is_new(id_):
+                    self._book(DeleteResult(id_, Outcome.SKIPPED))
         self._ended_at = self._loop.time()
         self._change.set()
