@@ -15,7 +15,7 @@ from aionorth.cli.deletion import Ended, Job, Kind, carry_out
 from aionorth.cli.display import view_of
 from aionorth.cli.exits import ExitCode
 from aionorth.cli.report import as_text
-from aionorth.cli.terminal import Notes, put
+from aionorth.cli.terminal import Notes, command, put
 from aionorth.flow import FlowControl
 from aionorth.models import duration
 from aionorth.retry import RetryPolicy
@@ -39,14 +39,14 @@ What to do next
 
   A platform to try things on, in another terminal:
 
-    aionorth simulate --write-subscription-ids ids.txt
+    {command} simulate --write-subscription-ids ids.txt
 
   Then, with what it tells you to export, or with your platform's own:
 
     export AIONORTH_URL=https://server:8743
     export AIONORTH_APP_ID=your-app-id
     read -rs AIONORTH_SECRET && export AIONORTH_SECRET
-    aionorth delete subscriptions --ids-file ids.txt
+    {command} delete subscriptions --ids-file ids.txt
 """
 
 
@@ -102,7 +102,7 @@ def show_demo(notes: Notes, *, period: float = 3.0) -> ExitCode:
     if any(run.interrupted for run in shown.runs):
         return ExitCode.INTERRUPTED
     put(shown.in_words())
-    put(_NEXT)
+    put(_NEXT.format(command=command()))
     return ExitCode.OK
 
 

@@ -17,7 +17,7 @@ from aionorth.cli.deletion import Kind
 from aionorth.cli.exits import ProblemError
 from aionorth.cli.settings import APP_ID, SECRET, URL
 from aionorth.cli.signals import on_signals
-from aionorth.cli.terminal import put
+from aionorth.cli.terminal import command, put
 from aionorth.flow import FlowControl
 from aionorth.simulator import Fault, HtmlPage, Reset, ServerError, Simulator
 
@@ -170,7 +170,7 @@ def introduction(served: Served, files: Files, url: str) -> str:
             "In another terminal:",
             "",
             *(f"  export {name}={shlex.quote(value)}" for name, value in exports.items()),
-            *(f"  {command}" for command in commands),
+            *(f"  {line}" for line in commands),
             "",
             *([] if commands else ["--write-subscription-ids FILE and --write-package-ids FILE give ids to try.", ""]),
             "Ctrl-C ends it.",
@@ -181,12 +181,12 @@ def introduction(served: Served, files: Files, url: str) -> str:
 def _command(served: Served, kind: Kind, file: str) -> str:
     """Return the command that deletes what `file` names, as fast as the simulator allows."""
     flow, usual = FlowControl(calls=served.calls or FlowControl().calls, period=served.period), FlowControl()
-    words = ["aionorth", "delete", kind.value, "--ids-file", file]
+    words = ["delete", kind.value, "--ids-file", file]
     words += ["--calls", str(flow.calls)] if flow.calls != usual.calls else []
     words += ["--period", f"{flow.period:g}"] if flow.period != usual.period else []
     words += ["--ca-file", "CA.pem"] if served.tls.cert is not None else []
     words += ["--client-cert", "CLIENT.pem"] if served.tls.client_ca is not None else []
-    return shlex.join(words)
+    return f"{command()} {shlex.join(words)}"
 
 
 def _write(file: str | None, ids: Iterable[str]) -> None:

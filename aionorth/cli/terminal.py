@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
+import shutil
 import sys
 import warnings
 from collections.abc import Generator
@@ -16,6 +18,11 @@ from rich.text import Text
 from aionorth.errors import NorthWarning
 
 _log = logging.getLogger("aionorth")
+
+
+def command() -> str:
+    """Return how this command line is called: by its name where the shell finds it, else as it was called now."""
+    return "aionorth" if shutil.which("aionorth") or not sys.argv[0] else shlex.quote(sys.argv[0])
 
 
 def visible(text: str) -> str:
