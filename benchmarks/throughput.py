@@ -10,9 +10,10 @@ What could mislead:
 * The platform takes 100 calls a minute. The calls a second measured here are what the client could do, nothing more.
 * A slow server would hide a slow client. That the server can do at least twice what either client does is checked with
   plain sockets at the same concurrency, one request outstanding on each, which is no more than the clients ask of it.
-* Other programs on the machine: the clients take turns in short rounds, the order rotates, and the ratio is taken
+* Other programs on the machine: the clients take turns in short rounds, the order alternates, and the ratio is taken
   within each round of both. The spread of the ratios tells how quiet it was.
-* Server and client share the machine, and on few cores disturb each other. CPU time per call is the client's alone.
+* Server and client share the machine, and on few cores disturb each other. CPU time per call is the client process's
+  alone, but the kernel's work for its sockets is in it, and waking the server is part of that.
 * Connections are made and code is warmed up in a round that does not count.
 """
 
