@@ -46,7 +46,7 @@ SERVER_MARGIN = 2.0
 
 CALLS = 2_000
 """Calls in one round of one client."""
-ROUNDS = 30
+ROUNDS = 24
 
 HEADERS = {"Content-Type": "application/json", "app_key": APP, "Authorization": f"Bearer {TOKEN}"}
 PATH = "/iocm/app/sub/v1.2.0/subscriptions/"

@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TextIO
 
 from rich.console import Console
@@ -22,7 +23,9 @@ _log = logging.getLogger("aionorth")
 
 def command() -> str:
     """Return how this command line is called: by its name where the shell finds it, else as it was called now."""
-    return "aionorth" if shutil.which("aionorth") or not sys.argv[0] else shlex.quote(sys.argv[0])
+    called = sys.argv[0]
+    by_path = Path(called).stem == "aionorth" and not shutil.which("aionorth")
+    return shlex.quote(called) if by_path else "aionorth"
 
 
 def visible(text: str) -> str:
