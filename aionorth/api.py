@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -18,6 +19,7 @@ import attrs
 from aionorth.errors import (
     CODES,
     ArgumentError,
+    FlowControlError,
     GatewayError,
     InvalidIdError,
     InvalidTokenError,
@@ -34,8 +36,14 @@ LONGEST_STRING = 256
 TOKEN_LIFETIME = 3600.0
 """Seconds an access token lives by the documents; used where a login reply does not say, or says nonsense."""
 
+LONGEST_RETRY_AFTER = 3600.0
+"""Seconds; a Retry-After that asks for more is taken for this: after an hour it can be asked again."""
+
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
+
+_PLAIN_ID = re.compile(r"[0-9A-Za-z_-]{1,256}")
+"""Ids in which there is nothing to check and nothing to encode."""
 
 _SUCCESS = frozenset({HTTPStatus.OK, HTTPStatus.NO_CONTENT})
 _SERVER_ERRORS = frozenset({HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.SERVICE_UNAVAILABLE})
@@ -86,18 +94,19 @@ def check_id(value: object, name: str) -> str:
         )
     if value in {".", ".."}:
         raise InvalidIdError(f"{name} {value!r} is a step in a path, which no encoding can hide: it cannot be an id")
-    if not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError as exc:
-            raise InvalidIdError(f"{name} {value!r} has a lone surrogate: it was decoded wrongly") from exc
+    if value != value.strip():
+        raise InvalidIdError(f"{name} {value!r} has blanks or a line end around it: strip it")
+    if not value.isprintable():
+        raise InvalidIdError(f"{name} {value!r} has an invisible character in it: no id of the platform has")
     return value
 
 
 def check_string(value: object, name: str) -> str:
     """Return `value` if it is a non-empty String(256), else raise `ArgumentError`; never shows the value."""
-    if not isinstance(value, str) or not value or len(value) > LONGEST_STRING:
-        raise ArgumentError(f"{name} must be a str of 1 to {LONGEST_STRING} characters")
+    fits = isinstance(value, str) and 0 < len(value) <= LONGEST_STRING
+    if not isinstance(value, str) or not fits or any("\ud800" <= char <= "\udfff" for char in value):
+        del value  # a traceback must not show it
+        raise ArgumentError(f"{name} must be a str of 1 to {LONGEST_STRING} characters that UTF-8 has")
     return value
 
 
@@ -106,9 +115,11 @@ def fits_header(value: str) -> bool:
     return value != "" and value.isascii() and value.isprintable()
 
 
-def _segment(value: str) -> str:
-    """Percent-encode an id so that it stays one segment of the path, dots included."""
-    return quote(value, safe="").replace("..", "%2E%2E")
+def _segment(value: object, name: str) -> str:
+    """Check an id, and percent-encode it so that it stays one segment of the path, dots included."""
+    if isinstance(value, str) and _PLAIN_ID.fullmatch(value):
+        return value  # as the platform's own ids are
+    return quote(check_id(value, name), safe="").replace("..", "%2E%2E")
 
 
 def delete_subscription(subscription_id: str, authorized_app_id: str | None = None) -> Request:
@@ -116,14 +127,14 @@ def delete_subscription(subscription_id: str, authorized_app_id: str | None = No
 
     `authorized_app_id` goes into the query as ``appId``: another app, whose subscription it is.
     """
-    segment = _segment(check_id(subscription_id, "subscription_id"))
+    segment = _segment(subscription_id, "subscription_id")
     query = "" if authorized_app_id is None else f"?appId={quote(authorized_app_id, safe='')}"
     return Request("DELETE", f"/iocm/app/sub/v1.2.0/subscriptions/{segment}{query}")
 
 
 def delete_upgrade_package(file_id: str) -> Request:
     """``DELETE /iodm/northbound/v1.5.0/category/{fileId}``: 200."""
-    return Request("DELETE", f"/iodm/northbound/v1.5.0/category/{_segment(check_id(file_id, 'file_id'))}")
+    return Request("DELETE", f"/iodm/northbound/v1.5.0/category/{_segment(file_id, 'file_id')}")
 
 
 def login(app_id: str, secret: str) -> Request:
@@ -172,8 +183,10 @@ def _without_code(reply: Reply) -> tuple[type[NorthApiError], str]:
     """Return the class and the description of an error that carries no code of the platform."""
     description = f"a reply without the platform's error_code{_shape(reply)}"
     match reply.status:
-        case HTTPStatus.BAD_GATEWAY | HTTPStatus.GATEWAY_TIMEOUT:
+        case HTTPStatus.BAD_GATEWAY | HTTPStatus.GATEWAY_TIMEOUT | HTTPStatus.REQUEST_TIMEOUT:
             return GatewayError, description
+        case HTTPStatus.TOO_MANY_REQUESTS:
+            return FlowControlError, description
         case HTTPStatus.INTERNAL_SERVER_ERROR | HTTPStatus.SERVICE_UNAVAILABLE:
             return ServerError, description
         case HTTPStatus.UNAUTHORIZED:
@@ -182,6 +195,8 @@ def _without_code(reply: Reply) -> tuple[type[NorthApiError], str]:
             return NotFoundError, "there is no such resource"
         case HTTPStatus.NOT_FOUND:
             return NorthApiError, f"{description}; it comes from something before the platform: check the base URL"
+        case status if status < HTTPStatus.MULTIPLE_CHOICES:
+            return GatewayError, f"{description}, and not a status that the platform has for this call"
         case status if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
             return NorthApiError, "a redirect, which is not followed: check the base URL"
         case _:
@@ -196,7 +211,7 @@ def read_token(reply: Reply) -> Token:
         raise NorthApiError(reply.status, None, f"the reply to a login holds no accessToken{_shape(reply)}")
     try:
         lifetime = float(fields.get("expiresIn") or TOKEN_LIFETIME)  # a number in some editions, a string in others
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         lifetime = TOKEN_LIFETIME
     if not 0 < lifetime < math.inf:
         lifetime = TOKEN_LIFETIME
@@ -228,7 +243,7 @@ def _seconds(retry_after: str, now: datetime) -> float | None:
     except ValueError:
         try:
             date = parsedate_to_datetime(retry_after)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         seconds = (date.replace(tzinfo=date.tzinfo or UTC) - now).total_seconds()
-    return max(0.0, seconds) if math.isfinite(seconds) else None
+    return min(max(0.0, seconds), LONGEST_RETRY_AFTER) if math.isfinite(seconds) else None

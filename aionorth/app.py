@@ -24,6 +24,7 @@ class App:
         self._asked_for = flow_control
         self._tokens: dict[Secret, TokenKeeper] = {}
         self.sessions = 0
+        self.forgetting: asyncio.TimerHandle | None = None
 
     def keeper(self, secret: Secret) -> TokenKeeper:
         """Return the keeper of the token that `secret` obtains; a wrong secret must not find the right one's."""
@@ -58,6 +59,8 @@ def join(url: str, app_id: str, flow_control: FlowControl) -> App:
             app = _apps[loop, url, app_id] = App(flow_control)
     app.keep_within(flow_control)
     app.sessions += 1
+    if app.forgetting is not None:
+        app.forgetting.cancel()
     return app
 
 
@@ -71,7 +74,7 @@ def _forget_when_idle(key: _Key, app: App) -> None:
     if app.sessions:
         return
     if (seconds := app.flow.idle_in) > 0:
-        key[0].call_later(seconds, _forget_when_idle, key, app)
+        app.forgetting = key[0].call_later(seconds, _forget_when_idle, key, app)
         return
     with _lock:
         if _apps.get(key) is app:

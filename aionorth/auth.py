@@ -1,8 +1,8 @@
 """The app's access token: obtained on first use, renewed in time, one flight at a time.
 
-Where several calls need a new token, one obtains it and the others wait for the outcome; where the one is cancelled,
-the next takes over. How a token is obtained is the caller's business, because it takes a session's connection and the
-app's flow control.
+Where several calls need a new token, one obtains it and the others wait for the outcome; where the one is cancelled, or
+its connection fails, the next takes over. How a token is obtained is the caller's business, because it takes a
+session's connection and the app's flow control.
 """
 
 from __future__ import annotations
@@ -16,12 +16,19 @@ import attrs
 
 from aionorth import api
 from aionorth.api import Reply, Request, Token, fits_header, read_token
-from aionorth.errors import ArgumentError, InvalidTokenError, NorthError, TokenEvictedError
+from aionorth.errors import (
+    ArgumentError,
+    InvalidTokenError,
+    NorthApiError,
+    NorthError,
+    NotFoundError,
+    TokenEvictedError,
+)
 
 RENEW_AT = 0.8
 """The part of its lifetime after which a token is renewed: 48 minutes of the platform's 60."""
 
-SHORT_LIFE = 300.0
+SHORT_LIFE = 60.0
 """Seconds; a token that is refused though it was accepted before, and is younger, was evicted in a duel."""
 
 MOST_EVICTIONS = 3
@@ -29,8 +36,8 @@ MOST_EVICTIONS = 3
 
 _log = logging.getLogger("aionorth")
 
-Obtain = Callable[[str | None], Awaitable[Token]]
-"""Obtains a token, given the refresh token of the one before; None where that one was refused or never was."""
+Obtain = Callable[[Token | None], Awaitable[Token]]
+"""Obtains a token, given the one before; None where that one was refused or never was."""
 
 GivenToken = str | Callable[[], Awaitable[str]]
 """An access token, or an async function that returns one and is asked again when the platform refuses it."""
@@ -49,13 +56,11 @@ class LiveToken:
 
     token: Token
     obtained_at: float
+    renew_at: float
+    """When it is to be renewed; it is used once all the same, however short its life."""
+    used: bool = False
     proven: bool = False
     """Whether the platform has accepted it."""
-
-    @property
-    def access(self) -> str:
-        """The access token."""
-        return self.token.access
 
 
 class TokenKeeper:
@@ -64,8 +69,8 @@ class TokenKeeper:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._flight = asyncio.Lock()
-        self._flights: int = 0
-        self._failure: NorthError | None = None  # what the last flight ended in
+        self._landed: int = 0  # flights that have ended
+        self._verdict: NorthError | None = None  # what the platform said against the last one, as it would to all
         self._live: LiveToken | None = None
         self._stale = True  # whether the platform has refused the token, or there never was one
         self._unproven = 0  # tokens in a row that were refused without ever being accepted
@@ -74,33 +79,56 @@ class TokenKeeper:
     def current(self) -> LiveToken | None:
         """Return the token if it can be used as it is, else None: then `renewed` gets one."""
         live = self._live
-        if live is None or self._stale or self._loop.time() >= live.obtained_at + RENEW_AT * live.token.lifetime:
+        if live is None or self._stale or (live.used and self._loop.time() >= live.renew_at):
             return None
         return live
 
     async def renewed(self, obtain: Obtain) -> None:
-        """Return once there is a token to be used; raises what `obtain` raised, for every call that waited for it."""
-        flights = self._flights
+        """Return once there is a token to be used.
+
+        Raises what `obtain` raised. Where the platform said no, it has said so to every call that waited for it; where
+        something else failed, the next of them tries by means of its own.
+        """
+        landed = self._landed
         async with self._flight:
             if self.current() is not None:
                 return
-            if self._flights != flights and self._failure is not None:
-                raise self._failure
-            self._flights += 1
-            self._failure = None
+            if self._landed != landed and self._verdict is not None:
+                raise self._verdict
+            before = None if self._stale else self._live
             began = self._loop.time()  # the token's life is counted from before it was asked for
-            refresh = None if self._stale or self._live is None else self._live.token.refresh
+            self._verdict = None
             try:
-                token = await obtain(refresh)
+                token = await obtain(before.token if before is not None else None)
             except NorthError as exc:
-                exc.ends_run = True  # without a token nothing can succeed
-                self._failure = exc
-                raise
+                if self._goes_on_with(before, exc):
+                    return
+                raise self._failed(exc) from exc.__cause__
+            finally:
+                self._landed += 1
             if not self._stale:  # the one before lived as long as it should
                 self._evictions = 0
-            self._live = LiveToken(token, began)
+            self._live = LiveToken(token, began, began + RENEW_AT * token.lifetime)
             self._stale = False
             _log.info("obtained an access token")
+
+    def _goes_on_with(self, live: LiveToken | None, error: NorthError) -> bool:
+        """Put the renewal off, where the token is still good and the trouble may pass; tell whether that is so."""
+        if live is None or not error.retryable:
+            return False
+        left = live.obtained_at + live.token.lifetime - self._loop.time()
+        live.renew_at = self._loop.time() + left / 4
+        return left > 0
+
+    def _failed(self, error: NorthError) -> NorthError:
+        """Make of `error` what ends a run: without a token nothing can succeed."""
+        if isinstance(error, NotFoundError):  # must not be taken for word of what was to be deleted
+            text = "no access token: there is no such call; check the base URL"
+            error = NorthApiError(error.status, error.code, text)
+        error.ends_run = True
+        if isinstance(error, NorthApiError) and not error.retryable:
+            self._verdict = error
+        return error
 
     def accepted(self, live: LiveToken) -> None:
         """Take note that the platform accepted a call with this token."""
@@ -137,7 +165,7 @@ def given(token: GivenToken) -> Obtain:
         ready = Token(_usable(token))
         asked = False
 
-        async def once(_: str | None) -> Token:
+        async def once(_: Token | None) -> Token:
             nonlocal asked
             if asked:
                 raise InvalidTokenError(403, "1010005", "the access token passed as token= was refused or has expired.")
@@ -148,7 +176,7 @@ def given(token: GivenToken) -> Obtain:
     if not callable(token):
         raise ArgumentError("token must be a str, or an async function that returns one")
 
-    async def ask(_: str | None) -> Token:
+    async def ask(_: Token | None) -> Token:
         answer = token()
         if not inspect.isawaitable(answer):
             raise ArgumentError("token must be an *async* function; what it returned cannot be awaited")
@@ -160,17 +188,21 @@ def given(token: GivenToken) -> Obtain:
 def _usable(token: object) -> str:
     """Return an access token that can stand in a header."""
     if not isinstance(token, str) or not fits_header(token):
-        raise ArgumentError("the access token must be a non-empty str of printable ASCII characters")
+        del token  # a traceback must not show it
+        raise ArgumentError(
+            "the access token, passed as token= or returned by its function, must be a non-empty str of printable "
+            "ASCII characters: strip the line end of one read from a file"
+        )
     return token
 
 
 def by_login(app_id: str, secret: Secret, send: Callable[[Request], Awaitable[Reply]]) -> Obtain:
     """Return how to obtain a token with the app's secret: by refresh, and where that cannot be or fails, by login."""
 
-    async def obtain(refresh_token: str | None) -> Token:
-        if refresh_token is not None:
+    async def obtain(before: Token | None) -> Token:
+        if before is not None and before.refresh is not None:
             try:
-                return read_token(await send(api.refresh_token(app_id, secret.value, refresh_token)))
+                return read_token(await send(api.refresh_token(app_id, secret.value, before.refresh)))
             except NorthError as exc:  # an unusable refresh token is answered like a wrong secret: login tells which
                 _log.info("refreshing the access token failed (%s); logging in", type(exc).__name__)
         return read_token(await send(api.login(app_id, secret.value)))

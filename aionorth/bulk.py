@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import warnings
 from collections import Counter, deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Iterable, Sized
@@ -15,7 +16,14 @@ import attrs
 from aionorth.api import Request
 from aionorth.calls import Deletion
 from aionorth.checks import seconds
-from aionorth.errors import ArgumentError, BulkAbortedError, InvalidIdError, SessionStateError, detached
+from aionorth.errors import (
+    ArgumentError,
+    BulkAbortedError,
+    InvalidIdError,
+    NorthError,
+    SessionStateError,
+    detached,
+)
 from aionorth.models import Collect, DeleteResult, DeleteSummary, Outcome
 from aionorth.seen import SeenIds
 
@@ -24,6 +32,9 @@ WORKERS = 16
 
 GRACE = 5.0
 """Seconds that calls in flight are given to bring home their replies when a run is cancelled or left early."""
+
+BREATHER = 64
+"""After how many ids that come to nothing, as duplicates do, the loop gets its turn."""
 
 Ids = Iterable[str] | AsyncIterable[str]
 
@@ -93,15 +104,17 @@ class BulkDelete:
     ) -> None:
         """`prepare` builds the request of an id, or raises `InvalidIdError`; `delete` carries a deletion to its end."""
         if isinstance(ids, (str, bytes)) or not isinstance(ids, (Iterable, AsyncIterable)):
-            raise ArgumentError(f"ids is a single {type(ids).__name__}; pass an iterable of ids, as in [id]")
+            raise ArgumentError(f"ids is {type(ids).__name__}; pass an iterable of ids: for one id, [id]")
         if collect not in {"all", "failures", "none"}:
             raise ArgumentError(f"collect={collect!r}: give 'all', 'failures' or 'none'")
-        if isinstance(ids, Iterable) and isinstance(ids, Sized):  # at hand: nothing is sent if one of them is bad
+        if isinstance(ids, Iterable) and isinstance(ids, Sized):
+            # All at hand: taken as they are now, whatever becomes of the collection, and nothing is sent if one is bad.
+            ids = tuple(ids)
             for number, id_ in enumerate(ids):
                 try:
                     prepare(id_)
                 except InvalidIdError as exc:
-                    raise InvalidIdError(f"item {number} of ids: {exc}") from None
+                    raise InvalidIdError(f"ids[{number}]: {exc}") from None
         self._ids = ids
         self._prepare = prepare
         self._delete = delete
@@ -113,7 +126,8 @@ class BulkDelete:
         self._streamed = True
         self._stopping = False  # whether nothing more is drawn
         self._ended_at: float | None = None  # when the run ended
-        self._cause: Exception | None = None  # what ended it early
+        self._cause: BaseException | None = None  # what ended it early
+        self._dismissed: set[asyncio.Task[None]] = set()  # the workers that the run itself has cancelled
         self._tasks: dict[asyncio.Task[None], Deletion | None] = {}  # the workers, and what each is at
         self._active: set[Deletion] = set()  # drawn and not settled
         self._ready: deque[DeleteResult] = deque()  # settled and not fetched yet by whoever iterates
@@ -151,10 +165,11 @@ class BulkDelete:
         self._room = asyncio.Semaphore(2 * self._workers)
         self._drawing = asyncio.Lock()
         ids = self._ids
-        self._input = aiter(ids) if isinstance(ids, AsyncIterable) else iter(ids)
+        self._stream = aiter(ids) if isinstance(ids, AsyncIterable) else None
+        self._input = iter(()) if isinstance(ids, AsyncIterable) else iter(ids)
         for number in range(self._workers):
             task = asyncio.create_task(self._work(), name=f"aionorth worker {number}")
-            self._tasks[task] = None
+            self._tasks.setdefault(task, None)  # an eager task may be at work already
             task.add_done_callback(self._worker_done)
         return self
 
@@ -202,7 +217,8 @@ class BulkDelete:
         task = asyncio.current_task()
         assert task is not None
         while not self._stopping:
-            await self._room.acquire()
+            if self._streamed:
+                await self._room.acquire()
             deletion = await self._draw()
             if deletion is None:
                 return
@@ -210,6 +226,8 @@ class BulkDelete:
             try:
                 if deletion.request is not None:
                     await self._delete(deletion)
+                else:
+                    await asyncio.sleep(0)  # an input full of bad ids must not hold up the loop
             except Exception as exc:  # noqa: BLE001 - whatever it is, the id is accounted for and the run ends with it
                 self._cause = self._cause or exc
                 self._halt()
@@ -219,25 +237,34 @@ class BulkDelete:
 
     async def _draw(self) -> Deletion | None:
         """Take up the next distinct id of the input; None where there is no more to be done."""
-        while not self._stopping:
+        for number in itertools.count(1):
+            if self._stopping:
+                break
             try:
-                item = await self._next()
+                if number % BREATHER == 0:
+                    await asyncio.sleep(0)
+                item = next(self._input, _END) if self._stream is None else await self._next_of(self._stream)
                 if item is _END:
                     self._stopping = True
-                elif (deletion := self._taken_up(item)) is not None:
+                elif (deletion := self._taken_up(item)) is None:
+                    continue
+                elif self._halted():  # while it was drawn
+                    self._settle(deletion)
+                else:
                     return deletion
             except Exception as exc:  # noqa: BLE001 - the input is the user's code, it may raise anything
                 self._cause = self._cause or exc
                 self._stopping = True  # what has been drawn is finished
         return None
 
-    async def _next(self) -> object:
-        """Return the next item of the input, or `_END`."""
-        if not isinstance(self._input, AsyncIterator):
-            return next(self._input, _END)
+    def _halted(self) -> bool:
+        return self._stopping
+
+    async def _next_of(self, stream: AsyncIterator[str]) -> object:
+        """Return the next item of an async input, or `_END`."""
         async with self._drawing:
             # It may have ended while this worker queued: an ended input is not asked again.
-            return _END if self._stopping else await anext(self._input, _END)
+            return _END if self._stopping else await anext(stream, _END)
 
     def _taken_up(self, id_: Any) -> Deletion | None:  # noqa: ANN401 - what an input yields is not known to be a str
         """Count a drawn id; return its deletion, None for a duplicate. Raises `InvalidIdError` for what is no str."""
@@ -277,11 +304,17 @@ class BulkDelete:
         if self._streamed:
             self._ready.append(result)
             self._change.set()
-        else:
-            self._room.release()
 
     def _worker_done(self, task: asyncio.Task[None]) -> None:
         del self._tasks[task]
+        if task in self._dismissed:
+            self._dismissed.remove(task)
+        elif task.cancelled():
+            self._cause = self._cause or NorthError("the input, or the function that gives the token, was cancelled")
+            self._halt()
+        elif (exc := task.exception()) is not None:
+            self._cause = self._cause or exc
+            self._halt()
         if not self._tasks:
             self._end()
 
@@ -291,6 +324,7 @@ class BulkDelete:
         """Cancel the workers whose deletion is not to be spared; None stands for no deletion."""
         for task, deletion in list(self._tasks.items()):
             if task is not asyncio.current_task() and not spared(deletion):
+                self._dismissed.add(task)
                 task.cancel()
 
     def _halt(self) -> None:
@@ -321,7 +355,7 @@ class BulkDelete:
         if self._ended_at is not None:
             return
         self._stopping = True
-        if isinstance(self._ids, Sized) and not isinstance(self._input, AsyncIterator):
+        if isinstance(self._ids, Sized):
             for id_ in self._input:
                 if self._is_new(id_):
                     self._book(DeleteResult(id_, Outcome.SKIPPED))

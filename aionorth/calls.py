@@ -12,7 +12,7 @@ import attrs
 from aionorth import api
 from aionorth.api import Reply, Request
 from aionorth.auth import LiveToken, Obtain, TokenKeeper
-from aionorth.errors import FlowControlError, InvalidTokenError, NorthConnectionError, NorthError, NotFoundError
+from aionorth.errors import FlowControlError, InvalidTokenError, NorthError, NotFoundError
 from aionorth.flow import FlowRuntime, Slot
 from aionorth.models import DeleteResult, Outcome
 from aionorth.retry import RetryPolicy
@@ -97,12 +97,12 @@ class Caller:
         assert deletion.request is not None, "an id that cannot be one is not carried out"
         try:
             await self.send(deletion.request, deletion)
-        except NotFoundError:
-            deletion.outcome = Outcome.GONE if deletion.doubt else Outcome.NOT_FOUND
         except NorthError as exc:
             deletion.error = exc
             if exc.ends_run:
                 raise
+            if isinstance(exc, NotFoundError):
+                deletion.outcome = Outcome.GONE if deletion.doubt else Outcome.NOT_FOUND
         else:
             deletion.outcome = Outcome.DELETED
 
@@ -159,12 +159,14 @@ class Caller:
             # The token is looked at last: it may have been refused while the call queued. Then the slot is given back
             # unused, so that the login, which queues as well, need not wait for calls that cannot succeed.
             if (live := tokens.current()) is not None:
+                live.used = True
                 return slot, live
             with slot:
                 pass
 
     async def _attempt(self, slot: Slot, request: Request, live: LiveToken | None, record: Attempts) -> Reply:
         """Make one exchange and tell flow control and the token's keeper what came of it."""
+        self._transport.check_open()
         record.calls += 1
         record.in_flight = True
         slot.counted_by = self._loop.time() + self._transport.timeout
@@ -173,9 +175,8 @@ class Caller:
                 reply = await self._transport.exchange(request, self._app_id, live.token if live else None)
             except NorthError as exc:
                 record.in_flight = False
-                sent = not isinstance(exc, NorthConnectionError)
-                record.doubt |= sent
-                record.reply_lost |= sent
+                record.doubt |= exc.reply_lost
+                record.reply_lost |= exc.reply_lost
                 raise
         record.in_flight = False
         error = api.read_error(reply)
@@ -189,7 +190,7 @@ class Caller:
                     self._flow.paused_for,
                 )
             raise error
-        if error is None or error.code is not None:  # not a gateway's word but the platform's
+        if error is None or error.code is not None or isinstance(error, NotFoundError):  # the platform's own word
             self._flow.accepted(slot)
             if self._auth is not None and live is not None and not isinstance(error, InvalidTokenError):
                 self._auth[0].accepted(live)

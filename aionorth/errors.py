@@ -42,6 +42,8 @@ class InvalidIdError(ArgumentError):
 class SessionStateError(NorthError, RuntimeError):
     """A session or a run was used before it was entered, after it was closed, or twice."""
 
+    ends_run = True
+
 
 # --- The way there and back
 

@@ -4,9 +4,9 @@ The guarantee is the window's. A call takes one of `limit` slots before it is se
 after its *reply*. Wherever between sending and reply the platform counts a call, the call that reuses its slot is
 counted at least a period later; so no stretch of one period ever holds more than `limit` of them, whether the platform
 counts by clock minutes, by a sliding minute or by a bucket. Stamping slots when calls are *sent* does not give this: a
-slow call is counted late, and the next minute's calls come too early. A call that is abandoned may still be on its way,
-and is taken to be counted by the time at which it would have timed out. A token bucket alone gives no guarantee either:
-it starts full and refills meanwhile, so its worst minute holds 199 calls of an allowed 100.
+slow call is counted late, and the next minute's calls come too early. A call to which no reply came may still be on
+its way, and is taken to be counted by the time at which it would have timed out. A token bucket alone gives no
+guarantee either: it starts full and refills meanwhile, so its worst minute holds 199 calls of an allowed 100.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import attrs
 from aiolimiter import AsyncLimiter
 
 from aionorth.checks import seconds_field, whole_field
-from aionorth.errors import ArgumentError
+from aionorth.errors import ArgumentError, NorthConnectionError
 
 CLOCK_TOLERANCE = 1e-3
 """How much longer than a period a slot is held. Two clocks that NTP is steering differ by up to a thousandth: 60 ms a
@@ -34,7 +34,7 @@ SHORTEST_PAUSE = 1 / 64
 
 
 def _part(_: object, __: object, value: float) -> None:
-    if not 0 <= value < 1:
+    if not isinstance(value, (int, float)) or not 0 <= value < 1:
         raise ArgumentError(f"FlowControl.headroom={value!r}: give a part, from 0 up to but not including 1")
 
 
@@ -115,8 +115,8 @@ class Slot:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        # Whoever was cancelled has abandoned a call that may still be on its way.
-        self._flow.release(self, abandoned=kind is not None and not issubclass(kind, Exception))
+        # Without a reply the call may still be on its way: its sender was cancelled, or the connection was lost.
+        self._flow.release(self, answered=kind is None or issubclass(kind, NorthConnectionError))
 
 
 class FlowRuntime:
@@ -176,15 +176,15 @@ class FlowRuntime:
         finally:
             self._waiting -= 1
 
-    def release(self, slot: Slot, *, abandoned: bool = False) -> None:
+    def release(self, slot: Slot, *, answered: bool = True) -> None:
         """End `slot`: start its period if the call was sent, however it ended, or give it back unused."""
         self._in_flight -= 1
         if slot.counted_by is None:
             self._unspent += 1
         else:
             now = self._loop.time()
-            counted = max(now, slot.counted_by) if abandoned else now
-            if self._ended and self._ended[-1] > counted:  # after an abandoned call
+            counted = now if answered else max(now, slot.counted_by)
+            if self._ended and self._ended[-1] > counted:  # after one without an answer
                 insort(self._ended, counted)
             else:
                 self._ended.append(counted)
@@ -245,7 +245,8 @@ class FlowRuntime:
         """Seconds until no call counts any more and no pause is in force, if none is made meanwhile."""
         now = self._loop.time()
         newest = self._ended[-1] + self._hold if self._ended else now
-        return max(newest, self._paused_until, now) - now
+        out = now + self._hold if self._in_flight else now
+        return max(newest, out, self._paused_until) - now
 
     def state(self) -> FlowState:
         """Flow control at this moment."""

@@ -22,7 +22,7 @@ def growing_waits(first: float, longest: float, jitter: Jitter = backoff.full_ji
     """Waits in seconds that double from `first` up to `longest`, each passed through `jitter`; they never end."""
     waits = backoff.expo(base=2, factor=first, max_value=longest)
     next(waits)  # both majors yield once before the first wait: None in the one, 0 in the other
-    return map(jitter, waits)
+    return (max(0.0, jitter(wait)) for wait in waits)
 
 
 @attrs.frozen(kw_only=True)

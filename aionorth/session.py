@@ -113,8 +113,8 @@ class NorthSession:
     async def __aenter__(self) -> Self:
         if self._app is not None:
             raise SessionStateError("the session is open already")
-        await self._transport.open()
         self._app = app.join(self._url, self._app_id, self._flow_control)
+        await self._transport.open()
         self._caller = caller = Caller(self._app_id, self._transport, self._app.flow, self._retry)
         if self._secret is not None:
             caller.authenticate(self._app.keeper(self._secret), by_login(self._app_id, self._secret, self._send_login))
@@ -130,9 +130,11 @@ class NorthSession:
     async def close(self) -> None:
         """Close the session and, unless it was passed in, its connection pool."""
         if self._app is not None:
-            app.leave(self._url, self._app_id, self._app)
-            self._app = self._caller = None
-            await self._transport.close()
+            share, self._app, self._caller = self._app, None, None
+            try:
+                await self._transport.close()
+            finally:  # after what was in flight has been broken off, and counted
+                app.leave(self._url, self._app_id, share)
 
     async def _send_login(self, request: Request) -> Reply:
         return await self._opened().send(request, Attempts(), authenticated=False)

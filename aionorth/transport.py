@@ -6,6 +6,7 @@ certainly not sent (`NorthConnectionError`) and one after which it may have been
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import ssl
@@ -24,6 +25,7 @@ from aionorth.errors import (
     NorthError,
     ReplyLostError,
     ReplyTimeoutError,
+    SessionStateError,
     TlsError,
     detached,
 )
@@ -49,14 +51,14 @@ class Tls:
         """Build the context; raises `ArgumentError` where a file cannot be used."""
         try:
             context = ssl.create_default_context(cafile=self.ca_file)
-        except OSError as exc:  # ssl.SSLError is one
+        except (OSError, TypeError, ValueError) as exc:
             raise ArgumentError(f"ca_file {str(self.ca_file)!r} cannot be used: {exc}") from exc
         if self.client_cert is not None:
             try:
                 cert, key = self.client_cert
                 # Without a password callable OpenSSL would ask for one on the terminal.
                 context.load_cert_chain(cert, key, password=lambda: "")
-            except (OSError, ValueError) as exc:
+            except (OSError, TypeError, ValueError) as exc:
                 raise ArgumentError(
                     f"client_cert={self.client_cert!r} cannot be used ({exc}): "
                     "give two PEM files, certificate and key, the key without a passphrase"
@@ -69,14 +71,14 @@ class Tls:
 def check_url(url: object) -> URL:
     """Return the base URL, or raise `ArgumentError`."""
     example = "give it as in 'https://server:8743'"
+    if isinstance(url, str) and "@" in url:
+        raise ArgumentError(f"the base URL has a user or password in it, which the platform does not use: {example}")
     try:
         parsed = URL(url) if isinstance(url, str) else None
     except ValueError as exc:
         raise ArgumentError(f"the base URL {url!r} cannot be read ({exc}): {example}") from exc
     if parsed is None or parsed.scheme not in {"http", "https"} or not parsed.host:
         raise ArgumentError(f"the base URL {url!r} is not an http or https URL: {example}")
-    if parsed.user is not None or parsed.password is not None:
-        raise ArgumentError(f"the base URL has a user or password in it, which the platform does not use: {example}")
     if parsed.query_string or parsed.fragment:
         raise ArgumentError(f"the base URL {url!r} has a query or fragment: {example}")
     return parsed
@@ -95,6 +97,8 @@ class Transport:
         timeout: float,
         trust_env: bool,
     ) -> None:
+        if http is not None and not isinstance(http, aiohttp.ClientSession):
+            raise ArgumentError(f"http={http!r}: give an aiohttp.ClientSession")
         self._base = str(url).rstrip("/")
         self._own = http is None
         self._ssl = tls.context() if url.scheme == "https" and http is None else None
@@ -127,6 +131,11 @@ class Transport:
         if self._own and self._http is not None:
             await self._http.close()
 
+    def check_open(self) -> None:
+        """Raise `SessionStateError` where the pool has been closed."""
+        if self._http is None or self._http.closed:
+            raise SessionStateError("the session, or the aiohttp session it was given, is closed")
+
     async def exchange(self, request: Request, app_id: str, token: Token | None) -> Reply:
         """Send `request` once and return its reply, whatever its status; no redirect is followed.
 
@@ -151,9 +160,9 @@ class Transport:
                     response.status, body, response.content_type if body else "", response.headers.get("Retry-After")
                 )
         # aiohttp's frames hold the request's headers, and with them the token; so does what it says of a reply.
-        except NorthError as exc:
+        except (NorthError, asyncio.CancelledError) as exc:
             raise detached(exc) from exc.__cause__
-        except (aiohttp.ClientError, OSError) as exc:  # asyncio's TimeoutError is an OSError
+        except (aiohttp.ClientError, OSError, ValueError) as exc:  # asyncio's TimeoutError is an OSError
             raise self._translated(exc) from (None if isinstance(exc, aiohttp.ClientResponseError) else detached(exc))
 
     def _translated(self, exc: Exception) -> NorthError:
@@ -164,10 +173,10 @@ class Transport:
                 return NorthConnectionError(f"no connection within {self._timeout.sock_connect:g} s")
             case aiohttp.ClientHttpProxyError():
                 return NorthConnectionError(f"the proxy refused the connection: HTTP {exc.status}")
-            case aiohttp.InvalidURL():
-                return ArgumentError(f"the URL {exc.url} cannot be used")
             case TimeoutError():
                 return ReplyTimeoutError(f"no reply within {self.timeout:g} s")
+            case ValueError():  # as where `http` has credentials of its own for this host
+                return ArgumentError(f"aiohttp cannot send this request: {exc}")
             case _:
                 return self._lost(exc)
 

@@ -82,7 +82,7 @@ async def test_no_secret_is_shown_in_logs_or_errors(fault: Any, where: str, log:
                 errors.append(exc)
                 summary = exc.summary
             tokens = {platform.issue_token()} | {
-                live.access for keeper in instances(auth.TokenKeeper) if (live := keeper._live) is not None
+                live.token.access for keeper in instances(auth.TokenKeeper) if (live := keeper._live) is not None
             }
     for text in [*map(shown, errors), *log, repr(summary), str(summary), str(summary.to_dict())]:
         assert SECRET not in text
@@ -112,7 +112,7 @@ async def test_no_secret_is_shown_by_any_repr() -> None:
                     text = repr(thing) + repr(getattr(thing, "__dict__", ""))
                     assert SECRET not in text
                     for keeper in instances(auth.TokenKeeper):
-                        assert keeper._live is None or keeper._live.access not in text
+                        assert keeper._live is None or keeper._live.token.access not in text
 
 
 async def test_a_given_token_is_shown_nowhere(log: list[str]) -> None:
@@ -136,7 +136,7 @@ async def test_a_cancelled_call_shows_none_in_our_own_frames() -> None:
             frames = traceback.TracebackException.from_exception(caught.value, capture_locals=True).stack
             ours = "".join(str(frame.locals) for frame in frames if "/aionorth/" in frame.filename)
             assert "Request(" in ours
-            assert keeper._live.access not in ours
+            assert keeper._live.token.access not in ours
             assert SECRET not in ours
 
 

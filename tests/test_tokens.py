@@ -273,3 +273,99 @@ async def test_a_login_reply_that_is_a_page_is_an_error_not_a_token() -> None:
         platform.script(CannedReply(200, b"<html>welcome</html>"), path="login", times=2)
         with pytest.raises(aionorth.ReplyLostError):
             await north.delete_subscription("one")
+
+
+# --- Trouble while a token is obtained
+
+
+async def test_a_login_that_is_not_found_is_no_word_about_any_id() -> None:
+    async with Simulator() as platform, session(platform) as north:
+        ids = platform.add_subscriptions(5)
+        platform.script(CannedReply(404), path="login", times=100)
+        with pytest.raises(aionorth.NorthApiError, match="check the base URL") as single:
+            await north.delete_subscription(ids[0], missing_ok=True)
+        assert not isinstance(single.value, aionorth.NotFoundError)
+        with pytest.raises(aionorth.BulkAbortedError) as caught:
+            await north.delete_subscriptions(ids)
+        assert (caught.value.summary.skipped, caught.value.summary.calls) == (5, 0)
+
+
+async def test_a_token_function_that_does_not_find_its_token_is_no_word_about_any_id() -> None:
+    async def token() -> str:
+        raise aionorth.SubscriptionNotFoundError(404, "100225")
+
+    async with Simulator() as platform, session(platform, token=token) as north:
+        with pytest.raises(aionorth.BulkAbortedError) as caught:
+            await north.delete_subscriptions(["one", "two"])
+        assert caught.value.summary.skipped == 2
+
+
+async def test_a_token_that_cannot_be_renewed_just_now_is_used_while_it_lives() -> None:
+    policy = aionorth.RetryPolicy(attempts=2, base=1.0)
+    async with Simulator(calls=1000) as platform, session(platform, retry=policy) as north:
+        ids = platform.add_subscriptions(60)
+        for number, id_ in enumerate(ids):
+            if number == 45:
+                platform.script(ServerError(), path="/sec/", times=8)  # from before the renewal until after it
+            await north.delete_subscription(id_)
+            await asyncio.sleep(60)
+    assert not platform.subscription_ids()
+    assert seen(platform)[LOGIN] + seen(platform)[REFRESH] >= 9
+
+
+async def test_concurrent_calls_with_a_wrong_secret_log_in_once() -> None:
+    async with Simulator(latency=lambda _: (1.0, 0.0)) as platform, session(platform, secret="wrong") as north:
+        calls = [asyncio.create_task(north.delete_subscription(f"id-{n}")) for n in range(5)]
+        await asyncio.sleep(0.5)
+        calls += [asyncio.create_task(north.delete_subscription(f"later-{n}")) for n in range(5)]
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        assert all(isinstance(result, aionorth.CredentialsError) for result in results)
+        assert seen(platform) == {LOGIN: 1}
+
+
+async def test_one_session_that_is_closed_while_it_logs_in_leaves_the_login_to_the_other() -> None:
+    async with Simulator(latency=lambda _: (1.0, 1.0)) as platform, session(platform) as other:
+        mine, theirs = platform.add_subscriptions(2)
+        one = session(platform)
+        await one.__aenter__()
+        first = asyncio.create_task(one.delete_subscription(mine))
+        await asyncio.sleep(0.5)
+        second = asyncio.create_task(other.delete_subscription(theirs))
+        await asyncio.sleep(0.5)
+        await one.close()
+        assert (await second).outcome is aionorth.Outcome.DELETED
+        with pytest.raises(aionorth.NorthError):
+            await first
+
+
+@pytest.mark.parametrize("lifetime", [1, 2])
+async def test_a_token_that_hardly_lives_is_used_at_least_once(lifetime: float) -> None:
+    async with Simulator(token_lifetime=lifetime, latency=lambda _: (0.2, 0.3)) as platform, session(platform) as north:
+        summary = await north.delete_subscriptions(platform.add_subscriptions(10), workers=1)
+    assert summary.ok
+
+
+async def test_a_session_closed_with_calls_in_flight_leaves_its_window_to_the_next() -> None:
+    async with Simulator(calls=10, latency=lambda _: (0.5, 0.5)) as platform:
+        ids = platform.add_subscriptions(20)
+        options = {"token": platform.issue_token(), "flow_control": aionorth.FlowControl(10, 60.0)}
+        one = session(platform, **options)
+        await one.__aenter__()
+        run = asyncio.ensure_future(one.delete_subscriptions(ids[:10]))
+        await asyncio.sleep(0.3)
+        await one.close()
+        async with session(platform, **options) as two:
+            assert (await two.delete_subscriptions(ids[10:])).deleted == 10
+        with pytest.raises(aionorth.BulkAbortedError):
+            await run
+    assert not any(arrival.refused for arrival in platform.arrivals)
+
+
+async def test_sessions_that_come_and_go_leave_no_timers() -> None:
+    loop = asyncio.get_running_loop()
+    async with Simulator(calls=1000) as platform:
+        for _ in range(100):
+            async with session(platform) as north:
+                await north.delete_subscription("one", missing_ok=True)
+        timers = [timer for timer in loop._scheduled if not timer.cancelled()]  # type: ignore[attr-defined]  # all there is
+        assert len(timers) < 20

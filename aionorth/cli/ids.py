@@ -65,8 +65,6 @@ def _fault(id_: str, name: str) -> str | None:
         check_id(id_, name)
     except InvalidIdError as exc:
         return str(exc)
-    if not id_.isprintable():
-        return f"{name} {id_!r} has an invisible character in it: is this a text file with one id per line?"
     return None
 
 
