@@ -8,6 +8,7 @@ import warnings
 from collections import Counter, deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Iterable, Sized
 from copy import copy
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -55,10 +56,8 @@ class _Tally:
     outcomes: Counter[Outcome] = attrs.Factory(Counter[Outcome])
     results: list[DeleteResult] = attrs.Factory(list[DeleteResult])
 
-    def add(self, result: DeleteResult) -> None:
-        self.outcomes[result.outcome] += 1
-        if self.collect == "all" or (self.collect == "failures" and not result.ok):
-            self.results.append(result)
+    def keeps(self, outcome: Outcome) -> bool:
+        return self.collect == "all" or (self.collect == "failures" and not outcome.ok)
 
     def add_effort(self, deletion: Deletion) -> None:
         self.calls += deletion.calls
@@ -293,14 +292,19 @@ class BulkDelete:
         if deletion not in self._active:
             return
         self._active.remove(deletion)
-        result = deletion.result(self._loop.time())
+        self._tally.add_effort(deletion)
+        self._book(deletion.final_outcome(), lambda: deletion.result(self._loop.time()))
+
+    def _book(self, outcome: Outcome, make: Callable[[], DeleteResult]) -> None:
+        """Count an outcome; make its result only where somebody looks at it."""
+        self._tally.outcomes[outcome] += 1
+        if not (self._streamed or self._tally.keeps(outcome)):
+            return
+        result = make()
         if result.error is not None:
             detached(result.error)
-        self._tally.add_effort(deletion)
-        self._book(result)
-
-    def _book(self, result: DeleteResult) -> None:
-        self._tally.add(result)
+        if self._tally.keeps(outcome):
+            self._tally.results.append(result)
         if self._streamed:
             self._ready.append(result)
             self._change.set()
@@ -358,6 +362,6 @@ class BulkDelete:
         if isinstance(self._ids, Sized):
             for id_ in self._input:
                 if self._is_new(id_):
-                    self._book(DeleteResult(id_, Outcome.SKIPPED))
+                    self._book(Outcome.SKIPPED, partial(DeleteResult, id_, Outcome.SKIPPED))
         self._ended_at = self._loop.time()
         self._change.set()

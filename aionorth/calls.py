@@ -60,15 +60,17 @@ class Deletion(Attempts):
     outcome: Outcome | None = None
     """Set once the platform's word settles it."""
 
-    def result(self, now: float) -> DeleteResult:
+    def final_outcome(self) -> Outcome:
         """What became of the id if nothing more is done about it. It never claims more than is known."""
-        if (outcome := self.outcome) is None:
-            if not self.calls:
-                outcome = Outcome.SKIPPED
-            elif self.in_flight or self.reply_lost:
-                outcome = Outcome.UNKNOWN
-            else:
-                outcome = Outcome.FAILED
+        if self.outcome is not None:
+            return self.outcome
+        if not self.calls:
+            return Outcome.SKIPPED
+        return Outcome.UNKNOWN if self.in_flight or self.reply_lost else Outcome.FAILED
+
+    def result(self, now: float) -> DeleteResult:
+        """The final outcome, and what led to it."""
+        outcome = self.final_outcome()
         error = None if outcome is Outcome.DELETED else self.error
         return DeleteResult(self.id, outcome, error, self.attempts, self.refusals, now - self.started)
 

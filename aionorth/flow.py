@@ -159,6 +159,10 @@ class FlowRuntime:
 
     async def acquire(self) -> Slot:
         """Wait until a call may be sent and return its slot, to be used in a `with` statement at once."""
+        if not self._waiting and self._bucket.has_capacity() and not self._held_up_for():
+            await self._bucket.acquire()  # does not wait: nobody is before this call, and nothing holds it up
+            self._in_flight += 1
+            return Slot(self, self._episode)
         self._waiting += 1
         try:
             async with self._turn:

@@ -11,6 +11,7 @@ import os
 import socket
 import ssl
 import sys
+from http import HTTPStatus
 
 import aiohttp
 import attrs
@@ -32,6 +33,9 @@ from aionorth.errors import (
 
 LONGEST_BODY = 8 * 1024 * 1024
 """Bytes of a reply that are read; a longer one is not the platform's."""
+
+_NO_CONTENT = Reply(HTTPStatus.NO_CONTENT)
+"""The commonest reply by far."""
 
 _NO_SUCH_HOST = {socket.EAI_NONAME} | ({socket.EAI_NODATA} if sys.platform == "linux" else set())
 _USER_AGENT = f"aionorth/{__version__} aiohttp/{aiohttp.__version__} Python/{sys.version_info[0]}.{sys.version_info[1]}"
@@ -156,6 +160,8 @@ class Transport:
             ) as response:
                 body = await _read(response)
                 self._reached = True
+                if not body and response.status == HTTPStatus.NO_CONTENT:
+                    return _NO_CONTENT
                 return Reply(
                     response.status, body, response.content_type if body else "", response.headers.get("Retry-After")
                 )

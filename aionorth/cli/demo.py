@@ -32,6 +32,9 @@ LOST = 0.02
 FULL_PERIOD = 60.0
 """The platform's period, in seconds, which the demonstration shortens."""
 
+FULL_TIMEOUT = 30.0
+"""The session's usual time-out, shortened likewise."""
+
 _APP_ID, _SECRET = "demo-app", "demo-secret"
 
 _NEXT = """
@@ -124,6 +127,7 @@ async def _shown(flow_control: FlowControl, notes: Notes) -> Shown:
             secret=_SECRET,
             flow_control=flow_control,
             retry=RetryPolicy(base=policy.base * scale, longest=policy.longest * scale),
+            timeout=FULL_TIMEOUT * scale,
         ) as north,
     ):
         jobs = [
