@@ -15,8 +15,10 @@ from http import HTTPStatus
 
 import aiohttp
 import attrs
+from multidict import CIMultiDict
 from yarl import URL
 
+from aionorth import api
 from aionorth._version import __version__
 from aionorth.api import Reply, Request, Token
 from aionorth.errors import (
@@ -104,6 +106,9 @@ class Transport:
         if http is not None and not isinstance(http, aiohttp.ClientSession):
             raise ArgumentError(f"http={http!r}: give an aiohttp.ClientSession")
         self._base = str(url).rstrip("/")
+        self._origin = url.origin()
+        self._prefix = url.raw_path.rstrip("/")
+        self._latest_headers: tuple[Token | None, CIMultiDict[str]] = None, CIMultiDict()
         self._own = http is None
         self._ssl = tls.context() if url.scheme == "https" and http is None else None
         self._trust_env = trust_env
@@ -150,9 +155,9 @@ class Transport:
         try:
             async with self._http.request(
                 request.method,
-                URL(self._base + request.target, encoded=True),
+                self._url(request.target),
                 data=request.body,
-                headers=_headers(request, app_id, token),
+                headers=self._headers(request, app_id, token),
                 allow_redirects=False,
                 raise_for_status=False,
                 timeout=self._timeout,
@@ -170,6 +175,22 @@ class Transport:
             raise detached(exc) from exc.__cause__
         except (aiohttp.ClientError, OSError, ValueError) as exc:  # asyncio's TimeoutError is an OSError
             raise self._translated(exc) from (None if isinstance(exc, aiohttp.ClientResponseError) else detached(exc))
+
+    def _url(self, target: str) -> URL:
+        if "?" in target:
+            return URL(f"{self._base}{target}", encoded=True)
+        return self._origin.with_path(self._prefix + target, encoded=True)  # much cheaper than parsing the whole
+
+    def _headers(self, request: Request, app_id: str, token: Token | None) -> CIMultiDict[str]:
+        if token is None:
+            return CIMultiDict({"Content-Type": request.content_type})
+        known, headers = self._latest_headers
+        if known is not token:  # as after a renewal
+            headers = CIMultiDict(
+                {"Content-Type": api.JSON, "app_key": app_id, "Authorization": f"Bearer {token.access}"}
+            )
+            self._latest_headers = token, headers
+        return headers
 
     def _translated(self, exc: Exception) -> NorthError:
         if isinstance(exc, aiohttp.ClientConnectorError):
@@ -222,14 +243,6 @@ def _tls_alert(exc: BaseException) -> str | None:
             return link.reason
         link = link.__cause__ or link.__context__
     return None
-
-
-def _headers(request: Request, app_id: str, token: Token | None) -> dict[str, str]:
-    headers = {"Content-Type": request.content_type}
-    if token is not None:
-        headers["app_key"] = app_id
-        headers["Authorization"] = f"Bearer {token.access}"
-    return headers
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
