@@ -128,7 +128,6 @@ class BulkDelete:
         self._cause: BaseException | None = None  # what ended it early
         self._dismissed: set[asyncio.Task[None]] = set()  # the workers that the run itself has cancelled
         self._tasks: dict[asyncio.Task[None], Deletion | None] = {}  # the workers, and what each is at
-        self._active: set[Deletion] = set()  # drawn and not settled
         self._ready: deque[DeleteResult] = deque()  # settled and not fetched yet by whoever iterates
 
     # --- What a user does with it
@@ -139,7 +138,7 @@ class BulkDelete:
         if not self._entered:
             return self._tally.summary((), 0.0)
         return self._tally.summary(
-            self._active, (self._loop.time() if self._ended_at is None else self._ended_at) - self._began
+            self._active(), (self._loop.time() if self._ended_at is None else self._ended_at) - self._began
         )
 
     def stop(self) -> None:
@@ -231,7 +230,6 @@ class BulkDelete:
                 self._cause = self._cause or exc
                 self._halt()
             finally:
-                self._tasks[task] = None
                 self._settle(deletion)
 
     async def _draw(self) -> Deletion | None:
@@ -276,9 +274,7 @@ class BulkDelete:
             error = exc
         if not self._is_new(id_):
             return None
-        deletion = Deletion(id=id_, request=request, started=self._loop.time(), error=error)
-        self._active.add(deletion)
-        return deletion
+        return Deletion(id=id_, request=request, started=self._loop.time(), error=error)
 
     def _is_new(self, id_: str) -> bool:
         """Count a drawn id; tell whether it is the first of its kind."""
@@ -289,9 +285,9 @@ class BulkDelete:
 
     def _settle(self, deletion: Deletion) -> None:
         """Give `deletion` its outcome, once."""
-        if deletion not in self._active:
+        if deletion.settled:
             return
-        self._active.remove(deletion)
+        deletion.settled = True
         self._tally.add_effort(deletion)
         self._book(deletion.final_outcome(), lambda: deletion.result(self._loop.time()))
 
@@ -324,9 +320,15 @@ class BulkDelete:
 
     # --- The end of a run
 
+    def _active(self) -> list[Deletion]:
+        """The deletions that have been drawn and not settled."""
+        return [deletion for deletion in self._tasks.values() if deletion is not None and not deletion.settled]
+
     def _cancel(self, spared: Callable[[Deletion | None], bool]) -> None:
         """Cancel the workers whose deletion is not to be spared; None stands for no deletion."""
         for task, deletion in list(self._tasks.items()):
+            if deletion is not None and deletion.settled:
+                deletion = None  # noqa: PLW2901 - the worker is on its way to the next
             if task is not asyncio.current_task() and not spared(deletion):
                 self._dismissed.add(task)
                 task.cancel()
@@ -334,7 +336,7 @@ class BulkDelete:
     def _halt(self) -> None:
         """See to it that no further call begins; those in flight are awaited."""
         self._stopping = True
-        for deletion in self._active:
+        for deletion in self._active():
             deletion.halted = True
         self._cancel(lambda deletion: deletion is not None and deletion.in_flight)
 
@@ -348,7 +350,7 @@ class BulkDelete:
                 await asyncio.wait(self._tasks, timeout=self._grace)
         finally:  # also where the wait itself is cancelled: then at once
             self._cancel(lambda _: False)
-            for deletion in list(self._active):
+            for deletion in self._active():
                 self._settle(deletion)
             self._end()
         if self._tasks:

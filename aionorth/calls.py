@@ -58,7 +58,9 @@ class Deletion(Attempts):
     started: float
     """When the id was taken up, on the loop's clock."""
     outcome: Outcome | None = None
-    """Set once the platform's word settles it."""
+    """Set once the platform's word decides it."""
+    settled: bool = False
+    """Whether the run has booked it."""
 
     def final_outcome(self) -> Outcome:
         """What became of the id if nothing more is done about it. It never claims more than is known."""
@@ -116,14 +118,28 @@ class Caller:
         holds neither slot nor connection.
         """
         auth = self._auth if authenticated else None
-        slot, live = await self._turn(auth)
+        slot, live = self._turn_at_once(auth) or await self._turn(auth)
         waits: Iterator[float] | None = None
         deadline = self._loop.time() + (self._policy.deadline or math.inf)
         while True:
             try:
-                return await self._attempt(slot, request, live, record)
+                with slot:
+                    self._transport.check_open()
+                    record.calls += 1
+                    record.in_flight = True
+                    slot.counted_by = self._loop.time() + self._transport.timeout
+                    reply = await self._transport.exchange(request, self._app_id, live.token if live else None)
+                error = self._heard(reply, slot, live)
+                record.in_flight = False
+                if error is None:
+                    return reply
+                record.doubt |= error.retryable
             except NorthError as exc:
-                record.error = error = exc
+                error = exc
+                record.in_flight = False
+                record.doubt |= error.reply_lost
+            record.reply_lost |= error.reply_lost
+            record.error = error
             match error:
                 case FlowControlError():  # the pause is waited out in the queue
                     record.refusals += 1
@@ -149,6 +165,13 @@ class Caller:
             except TimeoutError:
                 raise error from None
 
+    def _turn_at_once(self, auth: tuple[TokenKeeper, Obtain] | None) -> tuple[Slot, LiveToken | None] | None:
+        """Return what `_turn` would, if there is nothing to wait for; None if there is."""
+        if auth is None or (live := auth[0].current()) is None or (slot := self._flow.try_acquire()) is None:
+            return None
+        live.used = True
+        return slot, live
+
     async def _turn(self, auth: tuple[TokenKeeper, Obtain] | None) -> tuple[Slot, LiveToken | None]:
         """Wait until a call may be sent; return its slot and the token to send it with."""
         if auth is None:
@@ -166,38 +189,20 @@ class Caller:
             with slot:
                 pass
 
-    async def _attempt(self, slot: Slot, request: Request, live: LiveToken | None, record: Attempts) -> Reply:
-        """Make one exchange and tell flow control and the token's keeper what came of it."""
-        self._transport.check_open()
-        record.calls += 1
-        record.in_flight = True
-        slot.counted_by = self._loop.time() + self._transport.timeout
-        with slot:
-            try:
-                reply = await self._transport.exchange(request, self._app_id, live.token if live else None)
-            except NorthError as exc:
-                record.in_flight = False
-                record.doubt |= exc.reply_lost
-                record.reply_lost |= exc.reply_lost
-                raise
-        record.in_flight = False
+    def _heard(self, reply: Reply, slot: Slot, live: LiveToken | None) -> NorthError | None:
+        """Read a reply; tell flow control and the token's keeper what it means for them."""
         error = api.read_error(reply)
         if isinstance(error, FlowControlError):
             if self._flow.refused(slot, error.retry_after):
                 _log.warning(
-                    "refused by flow control: another client uses this app, or its threshold is below %d calls "
-                    "in %g s; all calls pause for %.1f s",
+                    "refused by flow control: another client uses this app (or did until a moment ago), "
+                    "or its threshold is below %d calls in %g s; all calls pause for %.1f s",
                     self._flow.settings.limit,
                     self._flow.settings.period,
                     self._flow.paused_for,
                 )
-            raise error
-        if error is None or error.code is not None or isinstance(error, NotFoundError):  # the platform's own word
+        elif error is None or error.code is not None or isinstance(error, NotFoundError):  # the platform's own word
             self._flow.accepted(slot)
             if self._auth is not None and live is not None and not isinstance(error, InvalidTokenError):
                 self._auth[0].accepted(live)
-        if error is not None:
-            record.doubt |= error.retryable
-            record.reply_lost |= error.reply_lost
-            raise error
-        return reply
+        return error

@@ -29,6 +29,9 @@ CLOCK_TOLERANCE = 1e-3
 """How much longer than a period a slot is held. Two clocks that NTP is steering differ by up to a thousandth: 60 ms a
 minute, more than a fast network's round trip makes up for."""
 
+LARGEST_LOT = 64
+"""The most leaves of the bucket that are taken at once."""
+
 SHORTEST_PAUSE = 1 / 64
 """The first pause after a refusal is drawn from up to this part of a period; it doubles six times up to a whole one."""
 
@@ -133,7 +136,6 @@ class FlowRuntime:
         self._turn = asyncio.Lock()  # its waiters are served first come, first served
         self._waiting = 0
         self._wake: asyncio.Future[None] | None = None  # what the head of the queue waits on
-        self._unspent = 0  # leaves of the bucket, which takes none back, that calls did not use: the next ones do
         self._in_flight = 0
         self._ended: deque[float] = deque()  # when the calls of the last period were counted at the latest, sorted
         self._paused_until = -math.inf
@@ -150,6 +152,9 @@ class FlowRuntime:
         # aiolimiter does not honour a changed rate, so changed settings take a new bucket. It starts full: no matter,
         # the window holds.
         self._bucket = AsyncLimiter(burst, settings.period * burst / self._limit)
+        # Leaves of the bucket are taken in lots, of an eighth of it at most: one call in so many goes the long way.
+        self._lot = next(lot for lot in range(max(1, min(burst // 8, LARGEST_LOT)), 0, -1) if burst % lot == 0)
+        self._unspent = 0  # leaves that no call has used yet; the bucket takes none back
 
     def tighten(self, settings: FlowControl) -> None:
         """Keep within `settings` as well from now on."""
@@ -157,20 +162,24 @@ class FlowRuntime:
 
     # --- One call's way through
 
+    def try_acquire(self) -> Slot | None:
+        """Return a slot as `acquire` would, if there is nothing to wait for; None if there is."""
+        if self._waiting or not self._unspent or self._held_up_for():
+            return None
+        self._unspent -= 1
+        self._in_flight += 1
+        return Slot(self, self._episode)
+
     async def acquire(self) -> Slot:
         """Wait until a call may be sent and return its slot, to be used in a `with` statement at once."""
-        if not self._waiting and self._bucket.has_capacity() and not self._held_up_for():
-            await self._bucket.acquire()  # does not wait: nobody is before this call, and nothing holds it up
-            self._in_flight += 1
-            return Slot(self, self._episode)
         self._waiting += 1
         try:
             async with self._turn:
                 while self.paused_for:
                     await self._sleep(self.paused_for)
                 if not self._unspent:
-                    await self._bucket.acquire()
-                    self._unspent = 1
+                    await self._bucket.acquire(self._lot)
+                    self._unspent = self._lot
                 # The pause is looked at again with the window: it may have begun while the call stood in the queue.
                 while wait := self._held_up_for():
                     await self._sleep(wait)
