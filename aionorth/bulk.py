@@ -8,7 +8,6 @@ import warnings
 from collections import Counter, deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Iterable, Sized
 from copy import copy
-from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -289,17 +288,15 @@ class BulkDelete:
             return
         deletion.settled = True
         self._tally.add_effort(deletion)
-        self._book(deletion.final_outcome(), lambda: deletion.result(self._loop.time()))
-
-    def _book(self, outcome: Outcome, make: Callable[[], DeleteResult]) -> None:
-        """Count an outcome; make its result only where somebody looks at it."""
+        outcome = deletion.final_outcome()
         self._tally.outcomes[outcome] += 1
-        if not (self._streamed or self._tally.keeps(outcome)):
-            return
-        result = make()
+        if self._streamed or self._tally.keeps(outcome):  # else nobody looks at the result
+            self._hand_out(deletion.result(self._loop.time()))
+
+    def _hand_out(self, result: DeleteResult) -> None:
         if result.error is not None:
             detached(result.error)
-        if self._tally.keeps(outcome):
+        if self._tally.keeps(result.outcome):
             self._tally.results.append(result)
         if self._streamed:
             self._ready.append(result)
@@ -364,6 +361,7 @@ class BulkDelete:
         if isinstance(self._ids, Sized):
             for id_ in self._input:
                 if self._is_new(id_):
-                    self._book(Outcome.SKIPPED, partial(DeleteResult, id_, Outcome.SKIPPED))
+                    self._tally.outcomes[Outcome.SKIPPED] += 1
+                    self._hand_out(DeleteResult(id_, Outcome.SKIPPED))
         self._ended_at = self._loop.time()
         self._change.set()

@@ -15,10 +15,8 @@ from http import HTTPStatus
 
 import aiohttp
 import attrs
-from multidict import CIMultiDict
 from yarl import URL
 
-from aionorth import api
 from aionorth._version import __version__
 from aionorth.api import Reply, Request, Token
 from aionorth.errors import (
@@ -108,7 +106,6 @@ class Transport:
         self._base = str(url).rstrip("/")
         self._origin = url.origin()
         self._prefix = url.raw_path.rstrip("/")
-        self._latest_headers: tuple[Token | None, CIMultiDict[str]] = None, CIMultiDict()
         self._own = http is None
         self._ssl = tls.context() if url.scheme == "https" and http is None else None
         self._trust_env = trust_env
@@ -163,7 +160,7 @@ class Transport:
                 timeout=self._timeout,
                 middlewares=_ONE_ATTEMPT,
             ) as response:
-                body = await _read(response)
+                body = b"" if response.content.at_eof() else await _read(response)
                 self._reached = True
                 if not body and response.status == HTTPStatus.NO_CONTENT:
                     return _NO_CONTENT
@@ -181,16 +178,11 @@ class Transport:
             return URL(f"{self._base}{target}", encoded=True)
         return self._origin.with_path(self._prefix + target, encoded=True)  # much cheaper than parsing the whole
 
-    def _headers(self, request: Request, app_id: str, token: Token | None) -> CIMultiDict[str]:
+    @staticmethod
+    def _headers(request: Request, app_id: str, token: Token | None) -> dict[str, str]:
         if token is None:
-            return CIMultiDict({"Content-Type": request.content_type})
-        known, headers = self._latest_headers
-        if known is not token:  # as after a renewal
-            headers = CIMultiDict(
-                {"Content-Type": api.JSON, "app_key": app_id, "Authorization": f"Bearer {token.access}"}
-            )
-            self._latest_headers = token, headers
-        return headers
+            return {"Content-Type": request.content_type}
+        return {"Content-Type": request.content_type, "app_key": app_id, "Authorization": f"Bearer {token.access}"}
 
     def _translated(self, exc: Exception) -> NorthError:
         if isinstance(exc, aiohttp.ClientConnectorError):
@@ -247,8 +239,6 @@ def _tls_alert(exc: BaseException) -> str | None:
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
     """Read the body to its end, bounded: a page without end must not fill the memory."""
-    if response.content.at_eof():
-        return b""
     chunks: list[bytes] = []
     size = 0
     async for chunk in response.content.iter_any():
