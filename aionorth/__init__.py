@@ -5,7 +5,8 @@ and accounts for every single id.
 """
 
 from aionorth._version import __version__
-from aionorth.bulk import BulkDelete
+from aionorth.auth import GivenToken
+from aionorth.bulk import BulkDelete, Ids
 from aionorth.errors import (
     AppFrozenError,
     AppNotAuthorizedError,
@@ -37,7 +38,7 @@ from aionorth.errors import (
     TokenEvictedError,
 )
 from aionorth.flow import FlowControl, FlowState
-from aionorth.models import DeleteResult, DeleteSummary, Outcome
+from aionorth.models import Collect, DeleteResult, DeleteSummary, Outcome
 from aionorth.retry import RetryPolicy
 from aionorth.session import NorthSession
 
@@ -51,6 +52,7 @@ __all__ = [
     "BulkDelete",
     "BulkError",
     "BulkFailedError",
+    "Collect",
     "CongestionError",
     "CredentialsError",
     "DeleteResult",
@@ -59,7 +61,9 @@ __all__ = [
     "FlowControlError",
     "FlowState",
     "GatewayError",
+    "GivenToken",
     "HostNotFoundError",
+    "Ids",
     "InvalidIdError",
     "InvalidTokenError",
     "NorthApiError",

@@ -205,10 +205,14 @@ class Transport:
                 return HostNotFoundError(f"no such host: {exc.host}; check the base URL")
             case aiohttp.ClientConnectorDNSError(os_error=cause):
                 return NorthConnectionError(f"the host name {exc.host} cannot be looked up now: {cause.strerror}")
+            case aiohttp.ClientConnectorCertificateError(certificate_error=cause) if "match" in str(cause):
+                return TlsError(
+                    f"the platform's certificate is for another host name: {cause}; use the name that it is for"
+                )
             case aiohttp.ClientConnectorCertificateError(certificate_error=cause):
                 return TlsError(f"the platform's certificate was refused: {cause}; give its CA as ca_file")
             case aiohttp.ClientSSLError(os_error=cause):
-                return TlsError(f"TLS with {exc.host}:{exc.port} failed: {cause}; check the base URL")
+                return TlsError(f"TLS with {exc.host}:{exc.port} failed: {cause}; does it speak plain http?")
             case _:
                 why = exc.os_error.strerror or exc.os_error
                 return NorthConnectionError(f"cannot connect to {exc.host}:{exc.port}: {why}")
@@ -219,8 +223,8 @@ class Transport:
         if (alert := _tls_alert(exc)) is not None:
             return TlsError(f"the platform refused TLS: {alert}; does it ask for a client_cert?")
         # In TLS 1.3 a refused client certificate shows only after the handshake, and often as a mere disconnection.
-        hint = "; does it ask for a client_cert?" if self._base.startswith("https:") else ""
-        return ReplyLostError(f"the platform broke the connection off: {_cause_name(exc)}{hint}")
+        hint = "does it ask for another client_cert, or for one?" if self._base.startswith("https:") else "is it https?"
+        return ReplyLostError(f"the platform broke the connection off: {_cause_name(exc)}; {hint}")
 
 
 def _cause_name(exc: BaseException) -> str:

@@ -513,8 +513,9 @@ def test_progress_and_counts_in_words() -> None:
 
 def test_what_remains_in_words() -> None:
     assert moment().remaining() == "about 29 min 0 s left"
-    assert moment(distinct=20).remaining() == "the last calls are under way"
-    assert moment(stopping=True).remaining() == "finishing the calls in flight"
+    assert moment(distinct=20).remaining() == "logging in"
+    assert moment(distinct=20, counts={"calls": 1}).remaining() == "the last calls are under way"
+    assert moment(stopping=True).remaining() == "finishing what has been begun, retries included"
     assert moment(ended=True, counts={"elapsed": 65.0}).remaining() == "ended after 1 min 5 s"
 
 

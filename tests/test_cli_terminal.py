@@ -118,7 +118,7 @@ def test_the_first_ctrl_c_finishes_the_calls_in_flight(ids: str, tight: dict[str
     child = terminal(delete(ids, *TIGHT), tight)
     child.expect("20 of 20 calls used")
     child.sendintr()
-    child.expect("finishing the calls in flight; Ctrl-C again stops at once")
+    child.expect("finishing what has been begun, retries included; Ctrl-C again stops at once")
     child.expect(r"skipped\s+\d\d")
     child.expect("the run was interrupted")
     assert exit_code(child) == 130

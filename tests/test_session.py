@@ -378,7 +378,7 @@ async def test_a_client_certificate_is_shown_where_the_platform_asks_for_one(ca:
         (id_,) = platform.add_subscriptions(1)
         options: dict[str, Any] = {"app_id": APP, "token": platform.issue_token(), "ca_file": tmp_path / "ca.pem"}
         async with aionorth.NorthSession(at_localhost(platform), **options, retry=QUICK) as north:
-            with pytest.raises(aionorth.NorthError, match="does it ask for a client_cert"):
+            with pytest.raises(aionorth.NorthError, match="client_cert"):
                 await north.delete_subscription(id_)
         assert platform.subscription_ids() == {id_}
         cert = (tmp_path / "own.pem", tmp_path / "own.pem")

@@ -183,6 +183,8 @@ def delete(
             raise
         if ended.reason is not None:
             say(f"aionorth: {ended.reason}")
+        elif 0 < ended.summary.total == ended.summary.not_found:
+            say(f"aionorth: the platform knows none of these ids: are they {kind.value} of this app?")
         raise typer.Exit(ended.exit_code)
 
 

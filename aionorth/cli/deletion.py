@@ -108,7 +108,7 @@ async def carry_out(job: Job, north: NorthSession, view: View, notes: Notes) -> 
                 rate=meter.rate(summary.elapsed, summary.calls),
                 stopping=interrupts.count > 0,
                 ended=ended,
-                note=_news(notes),
+                note="" if ended else _news(notes),
             )
             view.show(moment)
             if ended:

@@ -71,9 +71,11 @@ class Moment:
         if self.ended:
             return f"ended after {duration(self.summary.elapsed)}"
         if self.stopping:
-            return "finishing the calls in flight"
+            return "finishing what has been begun, retries included"
         left = self.flow.time_for(self.distinct - self.settled)
-        return f"about {duration(left)} left" if left >= 1 else "the last calls are under way"
+        if left >= 1:
+            return f"about {duration(left)} left"
+        return "the last calls are under way" if self.summary.calls else "logging in"
 
 
 def seconds(value: float) -> str:

@@ -24,6 +24,8 @@ _EXAMPLES = {
 def setting(variable: str, option: str | None = None) -> str:
     """Return the value of `option`, else of the environment variable; raises `ProblemError` where both are missing."""
     value = os.environ.get(variable) if option is None else option
+    if value and value != value.strip():
+        raise ProblemError(f"{variable} has blanks or a line end around it: set it without")
     if not value:
         raise ProblemError(f"{variable} is {'empty' if value == '' else 'missing'}: {_EXAMPLES[variable]}")
     return value

@@ -43,7 +43,7 @@ class Interrupts:
         """Take note of a signal."""
         self.count += 1
         if self.count == 1:
-            say("finishing the calls in flight; Ctrl-C again stops at once")
+            say("finishing what has been begun, retries included; Ctrl-C again stops at once")
             self._drain()
         else:
             self._cancel()
