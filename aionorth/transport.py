@@ -14,7 +14,9 @@ import sys
 from http import HTTPStatus
 
 import aiohttp
+import aiohttp.connector
 import attrs
+from aiohttp.tracing import Trace
 from yarl import URL
 
 from aionorth._version import __version__
@@ -88,6 +90,26 @@ def check_url(url: object) -> URL:
     return parsed
 
 
+class _Connector(aiohttp.TCPConnector):
+    """A pool that discards a kept-alive connection on which something came unasked, a second reply or a late 408.
+
+    aiohttp would take it for the reply to the next request.
+    """
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - as overridden
+    ) -> aiohttp.connector.Connection:
+        """Return a connection on which nothing has come yet."""
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            if connection.protocol is None or not connection.protocol.should_close:
+                return connection
+            connection.close()
+
+
 class Transport:
     """The way to one platform: a connection pool and what is needed to fill it."""
 
@@ -118,7 +140,7 @@ class Transport:
         """Make the pool. It has no bound of its own: the workers are one, and what holds a slot must not queue."""
         if self._own:
             self._http = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, ssl=self._ssl if self._ssl is not None else True),
+                connector=_Connector(limit=0, ssl=self._ssl if self._ssl is not None else True),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": _USER_AGENT},
                 trust_env=self._trust_env,

@@ -262,6 +262,34 @@ async def test_a_kept_alive_connection_that_breaks_is_not_used_for_a_hidden_seco
         assert north.flow.in_use == 3
 
 
+async def test_what_comes_unasked_on_a_kept_alive_connection_is_not_taken_for_the_next_reply() -> None:
+    requests = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal requests
+        while await reader.readuntil(b"\r\n\r\n"):
+            requests += 1
+            writer.write(
+                b"HTTP/1.1 204 No Content\r\n\r\n"
+                if requests % 2
+                else b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+            )
+            if requests % 2:
+                await asyncio.sleep(0.01)
+                writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with aionorth.NorthSession(url, app_id=APP, token="t", retry=QUICK) as north:
+        outcomes: list[Outcome] = []
+        for _ in range(4):
+            outcomes.append((await north.delete_subscription("one", missing_ok=True)).outcome)
+            await asyncio.sleep(1)
+    server.close()
+    assert outcomes == [Outcome.DELETED, Outcome.NOT_FOUND] * 2
+    assert requests == 4
+
+
 async def test_retry_after_of_a_refusal_is_kept_to() -> None:
     async with Simulator(calls=5, period=60.0, model="fixed", retry_after=True) as platform:
         ids = platform.add_subscriptions(8)
