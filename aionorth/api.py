@@ -50,7 +50,7 @@ _SERVER_ERRORS = frozenset({HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.SERVICE
 _GATEWAY_ERRORS = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT})
 
 
-@attrs.frozen
+@attrs.define(eq=False)  # not frozen: that would take longer than all else in building it
 class Request:
     """One call, ready to be sent but for the app's headers. `target` is percent-encoded: path and query."""
 

@@ -32,6 +32,7 @@ from aionorth.errors import (
     TlsError,
     detached,
 )
+from aionorth.watchdog import Watchdog
 
 LONGEST_BODY = 8 * 1024 * 1024
 """Bytes of a reply that are read; a longer one is not the platform's."""
@@ -132,12 +133,16 @@ class Transport:
         self._ssl = tls.context() if url.scheme == "https" and http is None else None
         self._trust_env = trust_env
         self.timeout = timeout
-        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=connect_timeout)
+        self._timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=connect_timeout
+        )  # the watchdog sees to the total
+        self._watchdog: Watchdog | None = None
         self._http = http
         self._reached = False  # whether a reply ever came: then the name and the certificates were right
 
     async def open(self) -> None:
         """Make the pool. It has no bound of its own: the workers are one, and what holds a slot must not queue."""
+        self._watchdog = Watchdog(self.timeout)
         if self._own:
             self._http = aiohttp.ClientSession(
                 connector=_Connector(limit=0, ssl=self._ssl if self._ssl is not None else True),
@@ -156,6 +161,8 @@ class Transport:
 
     async def close(self) -> None:
         """Close the pool, unless it was the user's own."""
+        if self._watchdog is not None:
+            self._watchdog.close()
         if self._own and self._http is not None:
             await self._http.close()
 
@@ -171,24 +178,25 @@ class Transport:
         sent, and `ReplyLostError` where it may have been and no whole reply came.
         """
         assert self._http is not None, "the session opens its transport"
+        assert self._watchdog is not None
         try:
-            async with self._http.request(
-                request.method,
-                self._url(request.target),
-                data=request.body,
-                headers=self._headers(request, app_id, token),
-                allow_redirects=False,
-                raise_for_status=False,
-                timeout=self._timeout,
-                middlewares=_ONE_ATTEMPT,
-            ) as response:
-                body = b"" if response.content.at_eof() else await _read(response)
-                self._reached = True
-                if not body and response.status == HTTPStatus.NO_CONTENT:
-                    return _NO_CONTENT
-                return Reply(
-                    response.status, body, response.content_type if body else "", response.headers.get("Retry-After")
-                )
+            with self._watchdog.watch():
+                async with self._http.request(
+                    request.method,
+                    self._url(request.target),
+                    data=request.body,
+                    headers=self._headers(request, app_id, token),
+                    allow_redirects=False,
+                    raise_for_status=False,
+                    timeout=self._timeout,
+                    middlewares=_ONE_ATTEMPT,
+                ) as response:
+                    body = b"" if response.content.at_eof() else await _read(response)
+            self._reached = True
+            if not body and response.status == HTTPStatus.NO_CONTENT:
+                return _NO_CONTENT
+            content_type = response.content_type if body else ""
+            return Reply(response.status, body, content_type, response.headers.get("Retry-After"))
         # aiohttp's frames hold the request's headers, and with them the token; so does what it says of a reply.
         except (NorthError, asyncio.CancelledError) as exc:
             raise detached(exc) from exc.__cause__

@@ -1,0 +1,78 @@
+import asyncio
+
+import pytest
+
+from aionorth.watchdog import Watchdog
+
+
+async def test_each_call_is_cut_off_when_its_own_time_is_up() -> None:
+    loop = asyncio.get_running_loop()
+    dog = Watchdog(10.0)
+    start = loop.time()
+    ends: list[float] = []
+
+    async def call(begin: float, length: float) -> None:
+        await asyncio.sleep(begin)
+        try:
+            with dog.watch():
+                await asyncio.sleep(length)
+        except TimeoutError:
+            ends.append(round(loop.time() - start, 3))
+
+    await asyncio.gather(call(0, 30), call(1, 5), call(2, 30), call(2, 9.9), call(13, 30), call(50, 10.1))
+    assert ends == [10.0, 12.0, 23.0, 60.0]
+
+
+async def test_a_cancellation_from_outside_stays_one() -> None:
+    dog = Watchdog(10.0)
+
+    async def call() -> None:
+        with dog.watch():
+            await asyncio.sleep(30)
+
+    for moment in (5.0, 10.0):  # the second at the very moment at which it is cut off
+        task = asyncio.create_task(call())
+        await asyncio.sleep(0)
+        asyncio.get_running_loop().call_later(moment, task.cancel)
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+
+async def test_a_task_that_was_cut_off_goes_on_as_if_it_had_never_been_cancelled() -> None:
+    dog = Watchdog(1.0)
+    for _ in range(3):
+        with pytest.raises(TimeoutError), dog.watch():
+            await asyncio.sleep(5)
+        task = asyncio.current_task()
+        assert task is not None
+        assert task.cancelling() == 0
+        await asyncio.sleep(5)
+    async with asyncio.timeout(1):
+        await asyncio.sleep(0.5)
+
+
+async def test_another_error_is_not_hidden() -> None:
+    dog = Watchdog(1.0)
+    with pytest.raises(LookupError), dog.watch():
+        try:
+            await asyncio.sleep(5)
+        except asyncio.CancelledError:
+            raise LookupError from None
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+async def test_there_is_one_timer_however_many_calls_there_are_and_none_after_closing() -> None:
+    loop = asyncio.get_running_loop()
+    dog = Watchdog(1000.0)
+
+    async def call() -> None:
+        for _ in range(10):
+            with dog.watch():
+                await asyncio.sleep(0)
+
+    await asyncio.gather(*(call() for _ in range(50)))
+    assert len(loop._scheduled) == 1  # type: ignore[attr-defined]  # all there is
+    dog.close()
+    assert all(timer.cancelled() for timer in loop._scheduled)  # type: ignore[attr-defined]  # as above
