@@ -167,8 +167,9 @@ def read_error(reply: Reply, now: datetime | None = None) -> NorthError | None:
         return None
     retry_after = _seconds(reply.retry_after, now or datetime.now(UTC)) if reply.retry_after else None
     content = _parsed(reply.body)
-    if code := _fields(content).get("error_code"):
-        code, description = str(code), str(_fields(content).get("error_desc") or "")
+    fields = _fields(content)
+    if code := fields.get("error_code"):
+        code, description = str(code), str(fields.get("error_desc") or "")
         kind = CODES.get(code) or (ServerError if reply.status in _SERVER_ERRORS | _GATEWAY_ERRORS else NorthApiError)
         return kind(reply.status, code, description, retry_after=retry_after)
     if reply.status not in _SUCCESS:

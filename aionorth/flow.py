@@ -166,9 +166,7 @@ class FlowRuntime:
         """Return a slot as `acquire` would, if there is nothing to wait for; None if there is."""
         if self._waiting or not self._unspent or self._held_up_for():
             return None
-        self._unspent -= 1
-        self._in_flight += 1
-        return Slot(self, self._episode)
+        return self._taken()
 
     async def acquire(self) -> Slot:
         """Wait until a call may be sent and return its slot, to be used in a `with` statement at once."""
@@ -179,15 +177,18 @@ class FlowRuntime:
                     await self._sleep(self.paused_for)
                 if not self._unspent:
                     await self._bucket.acquire(self._lot)
-                    self._unspent = self._lot
+                    self._unspent += self._lot
                 # The pause is looked at again with the window: it may have begun while the call stood in the queue.
                 while wait := self._held_up_for():
                     await self._sleep(wait)
-                self._unspent -= 1
-                self._in_flight += 1
-                return Slot(self, self._episode)
+                return self._taken()
         finally:
             self._waiting -= 1
+
+    def _taken(self) -> Slot:
+        self._unspent = max(0, self._unspent - 1)  # `tighten` may have voided the leave while the call waited
+        self._in_flight += 1
+        return Slot(self, self._episode)
 
     def release(self, slot: Slot, *, answered: bool = True) -> None:
         """End `slot`: start its period if the call was sent, however it ended, or give it back unused."""

@@ -242,6 +242,19 @@ async def test_tightening_holds_at_once_for_calls_that_count_already() -> None:
     assert loop.time() == pytest.approx(log[0][0] + 43.0, abs=0.2)
 
 
+async def test_tightening_while_a_call_waits_leaves_the_new_bucket_in_force() -> None:
+    flow = runtime(FlowControl(16, 10.0))
+    log: list[tuple[float, float]] = []
+    calls = [asyncio.create_task(call(flow, log, 0.0)) for _ in range(17)]
+    await asyncio.sleep(3)  # the last one has the old bucket's leave and waits for a slot
+    flow.tighten(FlowControl(16, 10.0, burst=1))
+    await asyncio.gather(*calls)
+    await asyncio.sleep(20)
+    await asyncio.gather(*(call(flow, log, 0.0) for _ in range(5)))
+    sent = [when for when, _ in log[-5:]]
+    assert [round(when - sent[0], 2) for when in sent] == pytest.approx([0.625 * n for n in range(5)], abs=0.01)
+
+
 async def test_the_state_is_a_frozen_snapshot() -> None:
     flow = runtime(FlowControl(2, 10.0))
     slot = await flow.acquire()
