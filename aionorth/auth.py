@@ -76,10 +76,10 @@ class TokenKeeper:
         self._unproven = 0  # tokens in a row that were refused without ever being accepted
         self._evictions = 0  # tokens in a row that were accepted and refused soon after
 
-    def current(self) -> LiveToken | None:
+    def current(self, now: float) -> LiveToken | None:
         """Return the token if it can be used as it is, else None: then `renewed` gets one."""
         live = self._live
-        if live is None or self._stale or (live.used and self._loop.time() >= live.renew_at):
+        if live is None or self._stale or (live.used and now >= live.renew_at):
             return None
         return live
 
@@ -91,7 +91,7 @@ class TokenKeeper:
         """
         landed = self._landed
         async with self._flight:
-            if self.current() is not None:
+            if self.current(self._loop.time()) is not None:
                 return
             if self._landed != landed and self._verdict is not None:
                 raise self._verdict

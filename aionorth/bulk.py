@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import warnings
 from collections import Counter, deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Iterable, Sized
@@ -61,7 +60,8 @@ class _Tally:
     def add_effort(self, deletion: Deletion) -> None:
         self.calls += deletion.calls
         self.refusals += deletion.refusals
-        self.retries += max(0, deletion.attempts - 1)
+        if (attempts := deletion.attempts) > 1:
+            self.retries += attempts - 1
 
     def summary(self, active: Iterable[Deletion], elapsed: float) -> DeleteSummary:
         so_far = copy(self)
@@ -95,12 +95,12 @@ class BulkDelete:
         ids: Ids,
         *,
         prepare: Callable[[str], Request],
-        delete: Callable[[Deletion], Awaitable[None]],
+        send: Callable[[Request, Deletion], Awaitable[object]],
         workers: int = WORKERS,
         collect: Collect = "all",
         grace: float = GRACE,
     ) -> None:
-        """`prepare` builds the request of an id, or raises `InvalidIdError`; `delete` carries a deletion to its end."""
+        """`prepare` builds the request of an id, or raises `InvalidIdError`; `send` sends it, as `Caller.send` does."""
         if isinstance(ids, (str, bytes)) or not isinstance(ids, (Iterable, AsyncIterable)):
             raise ArgumentError(f"ids is {type(ids).__name__}; pass an iterable of ids: for one id, [id]")
         if collect not in {"all", "failures", "none"}:
@@ -115,7 +115,7 @@ class BulkDelete:
                     raise InvalidIdError(f"ids[{number}]: {exc}") from None
         self._ids = ids
         self._prepare = prepare
-        self._delete = delete
+        self._send = send
         self._workers = workers
         self._grace = seconds("grace", grace, zero=True)
         self._tally = _Tally(collect)
@@ -213,45 +213,37 @@ class BulkDelete:
     async def _work(self) -> None:
         task = asyncio.current_task()
         assert task is not None
+        fruitless = 0  # draws since the last one that gave something to do
         while not self._stopping:
-            if self._streamed:
+            if self._streamed and not fruitless:
                 await self._room.acquire()
-            deletion = await self._draw()
-            if deletion is None:
-                return
-            self._tasks[task] = deletion
+            if fruitless % BREATHER == BREATHER - 1:
+                await asyncio.sleep(0)
             try:
-                if deletion.request is not None:
-                    await self._delete(deletion)
-                else:
-                    await asyncio.sleep(0)  # an input full of bad ids must not hold up the loop
-            except Exception as exc:  # noqa: BLE001 - whatever it is, the id is accounted for and the run ends with it
-                self._cause = self._cause or exc
-                self._halt()
-            finally:
-                self._settle(deletion)
-
-    async def _draw(self) -> Deletion | None:
-        """Take up the next distinct id of the input; None where there is no more to be done."""
-        for number in itertools.count(1):
-            if self._stopping:
-                break
-            try:
-                if number % BREATHER == 0:
-                    await asyncio.sleep(0)
                 item = next(self._input, _END) if self._stream is None else await self._next_of(self._stream)
-                if item is _END:
-                    self._stopping = True
-                elif (deletion := self._taken_up(item)) is None:
-                    continue
-                elif self._halted():  # while it was drawn
-                    self._settle(deletion)
-                else:
-                    return deletion
+                deletion = self._taken_up(item)
             except Exception as exc:  # noqa: BLE001 - the input is the user's code, it may raise anything
                 self._cause = self._cause or exc
                 self._stopping = True  # what has been drawn is finished
-        return None
+                return
+            if deletion is None:
+                fruitless += 1
+                continue
+            fruitless = 0
+            self._tasks[task] = deletion
+            try:
+                if self._halted() or deletion.request is None:
+                    await asyncio.sleep(0)  # an input full of bad ids must not hold up the loop
+                else:
+                    await self._send(deletion.request, deletion)
+            except Exception as exc:  # noqa: BLE001 - whatever it is, the id is accounted for
+                if isinstance(exc, NorthError):
+                    deletion.error = exc
+                if not isinstance(exc, NorthError) or exc.ends_run:
+                    self._cause = self._cause or exc
+                    self._halt()
+            finally:
+                self._settle(deletion)
 
     def _halted(self) -> bool:
         return self._stopping
@@ -262,18 +254,27 @@ class BulkDelete:
             # It may have ended while this worker queued: an ended input is not asked again.
             return _END if self._stopping else await anext(stream, _END)
 
-    def _taken_up(self, id_: Any) -> Deletion | None:  # noqa: ANN401 - what an input yields is not known to be a str
-        """Count a drawn id; return its deletion, None for a duplicate. Raises `InvalidIdError` for what is no str."""
+    def _taken_up(self, item: Any) -> Deletion | None:  # noqa: ANN401 - what an input yields is not known to be a str
+        """Count what was drawn; return its deletion, None for a duplicate or the input's end.
+
+        Raises `InvalidIdError` for what is no str.
+        """
+        if item is _END:
+            self._stopping = True
+            return None
         request, error = None, None
         try:
-            request = self._prepare(id_)
+            request = self._prepare(item)
         except InvalidIdError as exc:
-            if not isinstance(id_, str):
+            if not isinstance(item, str):
                 raise
             error = exc
-        if not self._is_new(id_):
+        if not self._is_new(item):
             return None
-        return Deletion(id=id_, request=request, started=self._loop.time(), error=error)
+        deletion = Deletion(item, request, self._loop.time())
+        if error is not None:
+            deletion.error = error
+        return deletion
 
     def _is_new(self, id_: str) -> bool:
         """Count a drawn id; tell whether it is the first of its kind."""

@@ -7,8 +7,6 @@ import logging
 import math
 from collections.abc import Iterator
 
-import attrs
-
 from aionorth import api
 from aionorth.api import Reply, Request
 from aionorth.auth import LiveToken, Obtain, TokenKeeper
@@ -20,10 +18,14 @@ from aionorth.transport import Transport
 
 _log = logging.getLogger("aionorth")
 
+DELETED = Outcome.DELETED  # CPython 3.11 is slow at looking up an enum's member
 
-@attrs.define(eq=False)
+
 class Attempts:
-    """What has been done so far about one request: enough, at any moment, to say truthfully what became of it."""
+    """What has been done so far about one request: enough, at any moment, to say truthfully what became of it.
+
+    Made for every id: what most never need stays in the class.
+    """
 
     calls: int = 0
     """Calls sent."""
@@ -39,6 +41,10 @@ class Attempts:
     """Whether an attempt may have been sent and left no reply."""
     error: NorthError | None = None
     """What the last attempt ended in, where it did not succeed."""
+    waits: Iterator[float] | None = None
+    """The waits between its attempts that are left, once there was need of one."""
+    succeeded: bool = False
+    """Whether the last attempt did."""
     halted: bool = False
     """Set from outside: a call in flight is awaited, but no further one begins."""
 
@@ -48,32 +54,32 @@ class Attempts:
         return self.calls - self.refusals - self.token_refusals
 
 
-@attrs.define(eq=False, kw_only=True)
 class Deletion(Attempts):
     """One id on its way to its outcome."""
 
-    id: str
-    request: Request | None
-    """None for an id that cannot be one; `error` says why."""
-    started: float
-    """When the id was taken up, on the loop's clock."""
-    outcome: Outcome | None = None
-    """Set once the platform's word decides it."""
     settled: bool = False
     """Whether the run has booked it."""
 
+    def __init__(self, id_: str, request: Request | None, started: float) -> None:
+        """`request` is None for an id that cannot be one; `started` is when it was taken up, on the loop's clock."""
+        self.id = id_
+        self.request = request
+        self.started = started
+
     def final_outcome(self) -> Outcome:
         """What became of the id if nothing more is done about it. It never claims more than is known."""
-        if self.outcome is not None:
-            return self.outcome
+        if self.succeeded:
+            return DELETED
         if not self.calls:
             return Outcome.SKIPPED
+        if isinstance(self.error, NotFoundError) and not self.in_flight:
+            return Outcome.GONE if self.doubt else Outcome.NOT_FOUND
         return Outcome.UNKNOWN if self.in_flight or self.reply_lost else Outcome.FAILED
 
     def result(self, now: float) -> DeleteResult:
         """The final outcome, and what led to it."""
         outcome = self.final_outcome()
-        error = None if outcome is Outcome.DELETED else self.error
+        error = None if outcome is DELETED else self.error
         return DeleteResult(self.id, outcome, error, self.attempts, self.refusals, now - self.started)
 
 
@@ -96,20 +102,6 @@ class Caller:
         """The time on the loop's clock."""
         return self._loop.time()
 
-    async def delete(self, deletion: Deletion) -> None:
-        """Carry `deletion` to its end; raises only what ends the whole run."""
-        assert deletion.request is not None, "an id that cannot be one is not carried out"
-        try:
-            await self.send(deletion.request, deletion)
-        except NorthError as exc:
-            deletion.error = exc
-            if exc.ends_run:
-                raise
-            if isinstance(exc, NotFoundError):
-                deletion.outcome = Outcome.GONE if deletion.doubt else Outcome.NOT_FOUND
-        else:
-            deletion.outcome = Outcome.DELETED
-
     async def send(self, request: Request, record: Attempts, *, authenticated: bool = True) -> Reply:
         """Send `request` until it succeeds or no attempt is left, and return its reply; raises the last one's error.
 
@@ -118,20 +110,23 @@ class Caller:
         holds neither slot nor connection.
         """
         auth = self._auth if authenticated else None
-        slot, live = self._turn_at_once(auth) or await self._turn(auth)
-        waits: Iterator[float] | None = None
-        deadline = self._loop.time() + (self._policy.deadline or math.inf)
+        now = self._loop.time()
+        if (turn := self._turn_at_once(auth, now)) is None:
+            turn, now = await self._turn(auth), self._loop.time()
+        slot, live = turn
+        deadline = now + (self._policy.deadline or math.inf)
         while True:
             try:
                 with slot:
                     self._transport.check_open()
                     record.calls += 1
                     record.in_flight = True
-                    slot.counted_by = self._loop.time() + self._transport.timeout
-                    reply = await self._transport.exchange(request, self._app_id, live.token if live else None)
+                    slot.counted_by = until = now + self._transport.timeout
+                    reply = await self._transport.exchange(request, self._app_id, live.token if live else None, until)
                 error = self._heard(reply, slot, live)
                 record.in_flight = False
                 if error is None:
+                    record.succeeded = True
                     return reply
                 record.doubt |= error.retryable
             except NorthError as exc:
@@ -140,20 +135,8 @@ class Caller:
                 record.doubt |= error.reply_lost
             record.reply_lost |= error.reply_lost
             record.error = error
-            match error:
-                case FlowControlError():  # the pause is waited out in the queue
-                    record.refusals += 1
-                    wait, ready_in = 0.0, self._flow.paused_for
-                case InvalidTokenError() if auth is not None and live is not None:
-                    record.token_refusals += 1
-                    auth[0].refused(live, error)
-                    wait = ready_in = 0.0
-                case _:
-                    waits = waits or self._policy.waits()
-                    backed_off = next(waits, None) if error.retryable else None
-                    if backed_off is None:
-                        raise error
-                    wait = ready_in = max(backed_off, error.retry_after or 0.0)
+            wait = self._wait_after(error, record, auth, live)
+            ready_in = self._flow.paused_for if isinstance(error, FlowControlError) else wait
             if record.halted or self._loop.time() + ready_in >= deadline:
                 raise error
             if wait:
@@ -164,10 +147,31 @@ class Caller:
                     slot, live = await self._turn(auth)
             except TimeoutError:
                 raise error from None
+            now = self._loop.time()
 
-    def _turn_at_once(self, auth: tuple[TokenKeeper, Obtain] | None) -> tuple[Slot, LiveToken | None] | None:
+    def _wait_after(
+        self, error: NorthError, record: Attempts, auth: tuple[TokenKeeper, Obtain] | None, live: LiveToken | None
+    ) -> float:
+        """Book what an attempt ended in; return how long this call waits before its next, or raise if there is none."""
+        match error:
+            case FlowControlError():  # the pause is waited out in the queue
+                record.refusals += 1
+            case InvalidTokenError() if auth is not None and live is not None:
+                record.token_refusals += 1
+                auth[0].refused(live, error)
+            case _:
+                record.waits = record.waits or self._policy.waits()
+                backed_off = next(record.waits, None) if error.retryable else None
+                if backed_off is None:
+                    raise error
+                return max(backed_off, error.retry_after or 0.0)
+        return 0.0
+
+    def _turn_at_once(
+        self, auth: tuple[TokenKeeper, Obtain] | None, now: float
+    ) -> tuple[Slot, LiveToken | None] | None:
         """Return what `_turn` would, if there is nothing to wait for; None if there is."""
-        if auth is None or (live := auth[0].current()) is None or (slot := self._flow.try_acquire()) is None:
+        if auth is None or (live := auth[0].current(now)) is None or (slot := self._flow.try_acquire(now)) is None:
             return None
         live.used = True
         return slot, live
@@ -178,12 +182,12 @@ class Caller:
             return await self._flow.acquire(), None
         tokens, obtain = auth
         while True:
-            if tokens.current() is None:
+            if tokens.current(self._loop.time()) is None:
                 await tokens.renewed(obtain)
             slot = await self._flow.acquire()
             # The token is looked at last: it may have been refused while the call queued. Then the slot is given back
             # unused, so that the login, which queues as well, need not wait for calls that cannot succeed.
-            if (live := tokens.current()) is not None:
+            if (live := tokens.current(self._loop.time())) is not None:
                 live.used = True
                 return slot, live
             with slot:

@@ -162,9 +162,9 @@ class FlowRuntime:
 
     # --- One call's way through
 
-    def try_acquire(self) -> Slot | None:
+    def try_acquire(self, now: float) -> Slot | None:
         """Return a slot as `acquire` would, if there is nothing to wait for; None if there is."""
-        if self._waiting or not self._unspent or self._held_up_for():
+        if self._waiting or not self._unspent or self._held_up_for(now):
             return None
         return self._taken()
 
@@ -179,7 +179,7 @@ class FlowRuntime:
                     await self._bucket.acquire(self._lot)
                     self._unspent += self._lot
                 # The pause is looked at again with the window: it may have begun while the call stood in the queue.
-                while wait := self._held_up_for():
+                while wait := self._held_up_for(self._loop.time()):
                     await self._sleep(wait)
                 return self._taken()
         finally:
@@ -234,9 +234,8 @@ class FlowRuntime:
         """Seconds until the pause is over; 0 where none is in force."""
         return max(0.0, self._paused_until - self._loop.time())
 
-    def _held_up_for(self) -> float:
+    def _held_up_for(self, now: float) -> float:
         """Seconds that the head must wait, as far as is known: 0 if it may go, infinite if only a reply can tell."""
-        now = self._loop.time()
         if now < self._paused_until:
             return self._paused_until - now
         if self._growing is not None and self._in_flight:

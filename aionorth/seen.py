@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import secrets
+from collections import defaultdict
+
+EXACT = 8192
+"""How many ids are kept as they are, because that is fastest; what comes after them is kept in little memory."""
 
 BUCKET_BITS = 12
 PRINT_SIZE = 11
@@ -13,19 +17,25 @@ _PRINT = (1 << 8 * PRINT_SIZE) - 1
 
 
 class SeenIds:
-    """A set of ids that can only grow, at about 12 bytes an id whatever its length.
+    """A set of ids that can only grow, at about 12 bytes an id whatever its length, once it is large.
 
-    A `set` of a million ids takes some 100 MiB. Here an id is 100 bits of two of Python's own string hashes (SipHash,
-    whose key each process draws at random): 12 bits choose a bucket, and the rest is appended to it. Two ids of a
-    million share all of them with a probability of about 10⁻¹⁸.
+    A `set` of a million ids takes some 100 MiB. The first ids are kept in one; of those that come after them, 100 bits
+    of two of Python's own string hashes (SipHash, whose key each process draws at random) are: 12 bits choose a bucket,
+    and the rest is appended to it. Two ids of a million share all of them with a probability of about 10⁻¹⁸.
     """
 
     def __init__(self) -> None:
+        self._first = set[str]()
         self._salt = secrets.token_hex(8)
-        self._buckets = [bytearray() for _ in range(1 << BUCKET_BITS)]
+        self._buckets = defaultdict[int, bytearray](bytearray)
 
     def add(self, item: str) -> bool:
         """Add `item` and return True, or return False where it was there already."""
+        if item in self._first:
+            return False
+        if len(self._first) < EXACT:
+            self._first.add(item)
+            return True
         hashed = (hash(item) & _WORD) << 64 | hash(self._salt + item) & _WORD
         bucket = self._buckets[hashed & (1 << BUCKET_BITS) - 1]
         print_ = (hashed >> BUCKET_BITS & _PRINT).to_bytes(PRINT_SIZE)

@@ -14,9 +14,9 @@ from aionorth.auth import GivenToken, Secret, TokenKeeper, by_login, given
 from aionorth.bulk import GRACE, WORKERS, BulkDelete, Ids
 from aionorth.calls import Attempts, Caller, Deletion
 from aionorth.checks import seconds, whole
-from aionorth.errors import ArgumentError, NorthWarning, SessionStateError
+from aionorth.errors import ArgumentError, NorthWarning, NotFoundError, SessionStateError
 from aionorth.flow import FlowControl, FlowState
-from aionorth.models import Collect, DeleteResult, Outcome
+from aionorth.models import Collect, DeleteResult
 from aionorth.retry import RetryPolicy
 from aionorth.transport import StrPath, Tls, Transport, check_url
 
@@ -186,13 +186,13 @@ class NorthSession:
 
     async def _delete(self, id_: str, request: Request, *, missing_ok: bool) -> DeleteResult:
         caller = self._opened()
-        deletion = Deletion(id=id_, request=request, started=caller.now())
-        await caller.delete(deletion)
-        result = deletion.result(caller.now())
-        if result.ok and (missing_ok or result.outcome is not Outcome.NOT_FOUND):
-            return result
-        assert result.error is not None, "what was attempted and did not succeed has an error"
-        raise result.error
+        deletion = Deletion(id_, request, caller.now())
+        try:
+            await caller.send(request, deletion)
+        except NotFoundError:
+            if not (missing_ok or deletion.doubt):
+                raise
+        return deletion.result(caller.now())
 
     # --- Deleting many
 
@@ -238,7 +238,7 @@ class NorthSession:
         caller = self._opened()
         # A call that waited for a connection would wait with a slot in its hand, so a smaller pool bounds the workers.
         workers = min(whole("workers", workers), self._transport.connections or workers)
-        return BulkDelete(ids, prepare=prepare, delete=caller.delete, workers=workers, collect=collect, grace=grace)
+        return BulkDelete(ids, prepare=prepare, send=caller.send, workers=workers, collect=collect, grace=grace)
 
 
 def _app_id_or_none(authorized_app_id: str | None) -> str | None:

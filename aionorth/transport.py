@@ -11,7 +11,6 @@ import os
 import socket
 import ssl
 import sys
-from http import HTTPStatus
 
 import aiohttp
 import aiohttp.connector
@@ -37,7 +36,7 @@ from aionorth.watchdog import Watchdog
 LONGEST_BODY = 8 * 1024 * 1024
 """Bytes of a reply that are read; a longer one is not the platform's."""
 
-_NO_CONTENT = Reply(HTTPStatus.NO_CONTENT)
+_NO_CONTENT = Reply(204)
 """The commonest reply by far."""
 
 _NO_SUCH_HOST = {socket.EAI_NONAME} | ({socket.EAI_NODATA} if sys.platform == "linux" else set())
@@ -142,7 +141,7 @@ class Transport:
 
     async def open(self) -> None:
         """Make the pool. It has no bound of its own: the workers are one, and what holds a slot must not queue."""
-        self._watchdog = Watchdog(self.timeout)
+        self._watchdog = Watchdog()
         if self._own:
             self._http = aiohttp.ClientSession(
                 connector=_Connector(limit=0, ssl=self._ssl if self._ssl is not None else True),
@@ -171,17 +170,18 @@ class Transport:
         if self._http is None or self._http.closed:
             raise SessionStateError("the session, or the aiohttp session it was given, is closed")
 
-    async def exchange(self, request: Request, app_id: str, token: Token | None) -> Reply:
+    async def exchange(self, request: Request, app_id: str, token: Token | None, until: float) -> Reply:
         """Send `request` once and return its reply, whatever its status; no redirect is followed.
 
-        With a `token` go the two headers that identify the app. Raises `NorthConnectionError` where the request was not
-        sent, and `ReplyLostError` where it may have been and no whole reply came.
+        It is cut off at the time `until`, on the loop's clock. With a `token` go the two headers that identify the app.
+        Raises `NorthConnectionError` where the request was not sent, and `ReplyLostError` where it may have been and no
+        whole reply came.
         """
         assert self._http is not None, "the session opens its transport"
         assert self._watchdog is not None
         try:
-            with self._watchdog.watch():
-                async with self._http.request(
+            with self._watchdog.watch(until):
+                response = await self._http.request(
                     request.method,
                     self._url(request.target),
                     data=request.body,
@@ -190,10 +190,10 @@ class Transport:
                     raise_for_status=False,
                     timeout=self._timeout,
                     middlewares=_ONE_ATTEMPT,
-                ) as response:
-                    body = b"" if response.content.at_eof() else await _read(response)
+                )
+                body = b"" if response.content.at_eof() else await _read(response)
             self._reached = True
-            if not body and response.status == HTTPStatus.NO_CONTENT:
+            if not body and response.status == _NO_CONTENT.status:
                 return _NO_CONTENT
             content_type = response.content_type if body else ""
             return Reply(response.status, body, content_type, response.headers.get("Retry-After"))
@@ -275,11 +275,12 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
     """Read the body to its end, bounded: a page without end must not fill the memory."""
     chunks: list[bytes] = []
     size = 0
-    async for chunk in response.content.iter_any():
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > LONGEST_BODY:
-            raise ReplyLostError(f"HTTP {response.status} with a body of more than {LONGEST_BODY} bytes")
+    async with response:
+        async for chunk in response.content.iter_any():
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > LONGEST_BODY:
+                raise ReplyLostError(f"HTTP {response.status} with a body of more than {LONGEST_BODY} bytes")
     return b"".join(chunks)
 
 

@@ -8,29 +8,30 @@ from typing import Any
 
 
 class Watchdog:
-    """Cuts calls off that take longer than `seconds`: ``with watchdog.watch():`` raises `TimeoutError` in their task.
+    """Cuts calls off that take too long: ``with watchdog.watch(until):`` raises `TimeoutError` in their task.
 
-    It does so as `asyncio.timeout` does, but with one timer for all: every call has the same time, so they run out in
-    the order in which they began. A timer for each, set and cancelled a thousand times for once that it goes off, costs
-    more than all the rest that is done around a call.
+    It does so as `asyncio.timeout_at` does, but with one timer for all: every call has the same time, so they run out
+    in the order in which they began. A timer for each, set and cancelled a thousand times for once that it goes off,
+    costs more than all the rest that is done around a call.
     """
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+    def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._under_way: dict[asyncio.Task[Any], float] = {}  # and when each runs out, the soonest first
         self._cut_off: set[asyncio.Task[Any]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    def watch(self) -> _Watch:
-        """Return a context in which the current task's call is watched."""
-        return _Watch(self)
+    def watch(self, until: float) -> _Watch:
+        """Watch the current task's call, one at a time, within the context returned.
 
-    def begin(self, task: asyncio.Task[Any]) -> None:
-        """Begin to watch `task`, which has one call under way at a time."""
-        self._under_way[task] = at = self._loop.time() + self._seconds
+        `until` is on the loop's clock, and never earlier than for the call before.
+        """
+        task = asyncio.current_task()
+        assert task is not None, "calls are made in tasks"
+        self._under_way[task] = until
         if self._timer is None:
-            self._timer = self._loop.call_at(at, self._look)
+            self._timer = self._loop.call_at(until, self._look)
+        return _Watch(self, task)
 
     def end(self, task: asyncio.Task[Any]) -> bool:
         """End to watch `task`; tell whether it was cut off."""
@@ -60,15 +61,13 @@ class Watchdog:
 class _Watch:
     __slots__ = ("_cancelling", "_dog", "_task")
 
-    def __init__(self, dog: Watchdog) -> None:
-        task = asyncio.current_task()
-        assert task is not None, "calls are made in tasks"
+    def __init__(self, dog: Watchdog, task: asyncio.Task[Any]) -> None:
         self._dog = dog
         self._task = task
         self._cancelling = task.cancelling()
 
     def __enter__(self) -> None:
-        self._dog.begin(self._task)
+        pass
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
         # Where somebody else has cancelled the task as well, that is what it ends in.
