@@ -7,6 +7,7 @@ and accounts for every single id.
 from aionorth._version import __version__
 from aionorth.auth import GivenToken
 from aionorth.bulk import BulkDelete, Ids
+from aionorth.checkup import Checkup, Finding, Verdict
 from aionorth.errors import (
     AppFrozenError,
     AppNotAuthorizedError,
@@ -23,12 +24,14 @@ from aionorth.errors import (
     HostNotFoundError,
     InvalidIdError,
     InvalidTokenError,
+    JournalError,
     NorthApiError,
     NorthConnectionError,
     NorthError,
     NorthWarning,
     NotFoundError,
     PackageNotFoundError,
+    PageOutOfRangeError,
     ReplyLostError,
     ReplyTimeoutError,
     ServerError,
@@ -36,9 +39,20 @@ from aionorth.errors import (
     SubscriptionNotFoundError,
     TlsError,
     TokenEvictedError,
+    TooManyResultsError,
 )
 from aionorth.flow import FlowControl, FlowState
-from aionorth.models import Collect, DeleteResult, DeleteSummary, Outcome
+from aionorth.models import (
+    Collect,
+    DeleteResult,
+    DeleteSummary,
+    Kind,
+    Outcome,
+    Subscription,
+    Target,
+    UpgradePackage,
+)
+from aionorth.plan import BatchDelete, Kept, PackageSelection, Plan, SubscriptionSelection
 from aionorth.retry import RetryPolicy
 from aionorth.session import NorthSession
 
@@ -48,15 +62,18 @@ __all__ = [
     "AppNotFoundError",
     "ArgumentError",
     "BadRequestError",
+    "BatchDelete",
     "BulkAbortedError",
     "BulkDelete",
     "BulkError",
     "BulkFailedError",
+    "Checkup",
     "Collect",
     "CongestionError",
     "CredentialsError",
     "DeleteResult",
     "DeleteSummary",
+    "Finding",
     "FlowControl",
     "FlowControlError",
     "FlowState",
@@ -66,6 +83,9 @@ __all__ = [
     "Ids",
     "InvalidIdError",
     "InvalidTokenError",
+    "JournalError",
+    "Kept",
+    "Kind",
     "NorthApiError",
     "NorthConnectionError",
     "NorthError",
@@ -74,13 +94,22 @@ __all__ = [
     "NotFoundError",
     "Outcome",
     "PackageNotFoundError",
+    "PackageSelection",
+    "PageOutOfRangeError",
+    "Plan",
     "ReplyLostError",
     "ReplyTimeoutError",
     "RetryPolicy",
     "ServerError",
     "SessionStateError",
+    "Subscription",
     "SubscriptionNotFoundError",
+    "SubscriptionSelection",
+    "Target",
     "TlsError",
     "TokenEvictedError",
+    "TooManyResultsError",
+    "UpgradePackage",
+    "Verdict",
     "__version__",
 ]

@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any, cast
+from typing import Any, Generic, TypeVar, cast
 from urllib.parse import quote, urlencode
 
 import attrs
@@ -29,6 +30,7 @@ from aionorth.errors import (
     ReplyLostError,
     ServerError,
 )
+from aionorth.models import Subscription, UpgradePackage
 
 LONGEST_STRING = 256
 """The documents' String(256): the most characters an id, an appId or a secret may have."""
@@ -39,8 +41,38 @@ TOKEN_LIFETIME = 3600.0
 LONGEST_RETRY_AFTER = 3600.0
 """Seconds; a Retry-After that asks for more is taken for this: after an hour it can be asked again."""
 
+PAGE_SIZE = 100
+"""Items asked for in one page: the most that the platform gives of version packages."""
+
+SUBSCRIPTIONS = "/iocm/app/sub/v1.2.0/subscriptions"
+PACKAGES = "/iodm/northbound/v1.5.0/category"
+
+NOTIFY_TYPES = (
+    "deviceAdded",
+    "bindDevice",
+    "deviceInfoChanged",
+    "deviceDataChanged",
+    "deviceDatasChanged",
+    "deviceCapabilitiesChanged",
+    "deviceCapabilitiesAdded",
+    "deviceCapabilitiesDeleted",
+    "deviceDeleted",
+    "messageConfirm",
+    "commandRsp",
+    "ruleEvent",
+    "deviceDesiredPropertiesModifyStatusChanged",
+    "swUpgradeStateChangeNotify",
+    "swUpgradeResultNotify",
+    "fwUpgradeStateChangeNotify",
+    "fwUpgradeResultNotify",
+)
+"""The notify types in the documents; an edition may have others."""
+
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
+
+HIDDEN = "(hidden)"
+"""What stands for a secret that the platform echoes."""
 
 _PLAIN_ID = re.compile(r"[0-9A-Za-z_-]{1,256}")
 """Ids in which there is nothing to check and nothing to encode."""
@@ -58,6 +90,8 @@ class Request:
     target: str
     body: bytes | None = attrs.field(default=None, repr=False)
     content_type: str = JSON
+    secrets: tuple[str, ...] = attrs.field(default=(), repr=False)
+    """What is in the body that a reply may echo and nobody is to read."""
 
 
 @attrs.frozen
@@ -68,6 +102,22 @@ class Reply:
     body: bytes = attrs.field(default=b"", repr=False)
     content_type: str = ""
     retry_after: str | None = None
+    date: str | None = None
+    """The time by the clock of whoever answered, as its header has it."""
+
+
+T = TypeVar("T")
+
+
+@attrs.frozen
+class Page(Generic[T]):
+    """One page of a list."""
+
+    items: list[T]
+    total: int | None
+    """How many items all pages hold; None where the reply does not say."""
+    size: int
+    """How many items a full page holds."""
 
 
 @attrs.frozen
@@ -101,6 +151,15 @@ def check_id(value: object, name: str) -> str:
     return value
 
 
+def usable(id_: str) -> bool:
+    """Whether `check_id` has nothing against an id."""
+    try:
+        check_id(id_, "id")
+    except InvalidIdError:
+        return False
+    return True
+
+
 def check_string(value: object, name: str) -> str:
     """Return `value` if it is a non-empty String(256), else raise `ArgumentError`; never shows the value."""
     fits = isinstance(value, str) and 0 < len(value) <= LONGEST_STRING
@@ -128,31 +187,78 @@ def delete_subscription(subscription_id: str, authorized_app_id: str | None = No
     `authorized_app_id` goes into the query as ``appId``: another app, whose subscription it is.
     """
     segment = _segment(subscription_id, "subscription_id")
-    query = "" if authorized_app_id is None else f"?appId={quote(authorized_app_id, safe='')}"
-    return Request("DELETE", f"/iocm/app/sub/v1.2.0/subscriptions/{segment}{query}")
+    query = "" if authorized_app_id is None else _query({"appId": authorized_app_id})
+    return Request("DELETE", f"{SUBSCRIPTIONS}/{segment}{query}")
 
 
 def delete_upgrade_package(file_id: str) -> Request:
     """``DELETE /iodm/northbound/v1.5.0/category/{fileId}``: 200."""
-    return Request("DELETE", f"/iodm/northbound/v1.5.0/category/{_segment(file_id, 'file_id')}")
+    return Request("DELETE", f"{PACKAGES}/{_segment(file_id, 'file_id')}")
+
+
+def delete_matching_subscriptions(
+    notify_type: str | None, callback_url: str | None, authorized_app_id: str | None = None
+) -> Request:
+    """``DELETE /iocm/app/sub/v1.2.0/subscriptions`` with at least one filter: 204.
+
+    The platform takes a call without one for all subscriptions, so none is made.
+    """
+    filters = {"notifyType": notify_type, "callbackUrl": callback_url}
+    if not any(filters.values()) or "" in filters.values():
+        raise ArgumentError("a batch delete without a filter deletes every subscription: give a notify_type")
+    for name, value in filters.items():
+        if value is not None:
+            check_string(value, name)
+    return Request("DELETE", f"{SUBSCRIPTIONS}{_query({'appId': authorized_app_id} | filters)}")
+
+
+def get_subscription(subscription_id: str, authorized_app_id: str | None = None) -> Request:
+    """``GET /iocm/app/sub/v1.2.0/subscriptions/{subscriptionId}``: 200."""
+    segment = _segment(subscription_id, "subscription_id")
+    return Request("GET", f"{SUBSCRIPTIONS}/{segment}{_query({'appId': authorized_app_id})}")
+
+
+def get_upgrade_package(file_id: str) -> Request:
+    """``GET /iodm/northbound/v1.5.0/category/{fileId}``: 200."""
+    return Request("GET", f"{PACKAGES}/{_segment(file_id, 'file_id')}")
+
+
+def list_subscriptions(page_no: int, notify_type: str | None = None, authorized_app_id: str | None = None) -> Request:
+    """``GET /iocm/app/sub/v1.2.0/subscriptions``, one page: 200. Pages count from 0."""
+    query = _query({"appId": authorized_app_id, "notifyType": notify_type} | _page(page_no, PAGE_SIZE))
+    return Request("GET", f"{SUBSCRIPTIONS}{query}")
+
+
+def list_upgrade_packages(page_no: int, filters: Mapping[str, str | None], *, page_size: int = PAGE_SIZE) -> Request:
+    """``GET /iodm/northbound/v1.5.0/category``, one page: 200. `filters` has the platform's names."""
+    return Request("GET", f"{PACKAGES}{_query({**filters} | _page(page_no, page_size))}")
+
+
+def _page(page_no: int, page_size: int) -> dict[str, str | None]:
+    return {"pageNo": str(page_no), "pageSize": str(page_size)}
+
+
+def _query(parameters: Mapping[str, str | None]) -> str:
+    given = {name: value for name, value in parameters.items() if value is not None}
+    return f"?{urlencode(given, quote_via=quote, safe='')}" if given else ""
 
 
 def login(app_id: str, secret: str) -> Request:
     """``POST /iocm/app/sec/v1.1.0/login``: 200 and a token. It makes the app's previous access token invalid."""
     body = urlencode({"appId": app_id, "secret": secret}).encode()
-    return Request("POST", "/iocm/app/sec/v1.1.0/login", body, FORM)
+    return Request("POST", "/iocm/app/sec/v1.1.0/login", body, FORM, (secret,))
 
 
 def refresh_token(app_id: str, secret: str, token: str) -> Request:
     """``POST /iocm/app/sec/v1.1.0/refreshToken``: 200 and a new token."""
     body = json.dumps({"appId": app_id, "secret": secret, "refreshToken": token}).encode()
-    return Request("POST", "/iocm/app/sec/v1.1.0/refreshToken", body, JSON)
+    return Request("POST", "/iocm/app/sec/v1.1.0/refreshToken", body, JSON, (secret, token))
 
 
 # --- Replies
 
 
-def read_error(reply: Reply, now: datetime | None = None) -> NorthError | None:
+def read_error(reply: Reply, now: datetime | None = None, *, secrets: Iterable[str] = ()) -> NorthError | None:
     """Read a reply: None for a success, else the error that it is. Decides by code, and by status where there is none.
 
     * A code counts in whatever status it comes, a 200 included.
@@ -161,7 +267,7 @@ def read_error(reply: Reply, now: datetime | None = None) -> NorthError | None:
     * A 404 without a code is the platform's only if its body is empty. A page, or JSON without a code, is what a
       gateway says that was asked for a path it does not know, as with a wrong base URL.
 
-    `now` is the time against which a Retry-After date is read.
+    `now` is the time against which a Retry-After date is read; none of the call's `secrets` shows in the error.
     """
     if not reply.body and reply.status in _SUCCESS:
         return None
@@ -170,11 +276,13 @@ def read_error(reply: Reply, now: datetime | None = None) -> NorthError | None:
     fields = _fields(content)
     if code := fields.get("error_code"):
         code, description = str(code), str(fields.get("error_desc") or "")
+        for secret in secrets:
+            code, description = code.replace(secret, HIDDEN), description.replace(secret, HIDDEN)
         kind = CODES.get(code) or (ServerError if reply.status in _SERVER_ERRORS | _GATEWAY_ERRORS else NorthApiError)
-        return kind(reply.status, code, description, retry_after=retry_after)
+        return kind(reply.status, code, description, retry_after=retry_after, date=reply.date)
     if reply.status not in _SUCCESS:
         kind, description = _without_code(reply)
-        return kind(reply.status, None, description, retry_after=retry_after)
+        return kind(reply.status, None, description, retry_after=retry_after, date=reply.date)
     if content is None:
         return ReplyLostError(f"HTTP {reply.status} with a body that is not the platform's{_shape(reply)}")
     return None
@@ -217,6 +325,93 @@ def read_token(reply: Reply) -> Token:
     if not 0 < lifetime < math.inf:
         lifetime = TOKEN_LIFETIME
     return Token(access, refresh if isinstance(refresh, str) and refresh else None, lifetime)
+
+
+def read_subscription_page(reply: Reply) -> Page[Subscription]:
+    """Read a page of subscriptions; raises `ReplyLostError` where it is none."""
+    return _read_page(reply, "subscriptions", _subscription)
+
+
+def read_upgrade_package_page(reply: Reply) -> Page[UpgradePackage]:
+    """Read a page of version packages; raises `ReplyLostError` where it is none."""
+    return _read_page(reply, "data", _upgrade_package)
+
+
+def read_subscription(reply: Reply) -> Subscription:
+    """Read one subscription; raises `ReplyLostError` where it is none."""
+    return _read_one(reply, _subscription)
+
+
+def read_upgrade_package(reply: Reply) -> UpgradePackage:
+    """Read one version package; raises `ReplyLostError` where it is none."""
+    return _read_one(reply, _upgrade_package)
+
+
+def _read_page(reply: Reply, name: str, read: Callable[[dict[str, Any]], T | None]) -> Page[T]:
+    content = _fields(_parsed(reply.body))
+    total, size = _whole(content.get("totalCount")), _whole(content.get("pageSize"))
+    listed: Sequence[Any] = content.get(name) or ()
+    if not isinstance(listed, Sequence) or (name not in content and total != 0):
+        raise ReplyLostError(f"HTTP {reply.status} without a list {name!r} in it{_shape(reply)}")
+    items = [item for entry in listed if (item := read(_fields(entry))) is not None]
+    return Page(items, total, size if size is not None and 0 < size < PAGE_SIZE else PAGE_SIZE)
+
+
+def _read_one(reply: Reply, read: Callable[[dict[str, Any]], T | None]) -> T:
+    if (item := read(_fields(_parsed(reply.body)))) is None:
+        raise ReplyLostError(f"HTTP {reply.status} without an id in it{_shape(reply)}")
+    return item
+
+
+def _subscription(fields: dict[str, Any]) -> Subscription | None:
+    if (id_ := _text(fields.get("subscriptionId"))) is None:
+        return None
+    return Subscription(
+        subscription_id=id_,
+        notify_type=_text(fields.get("notifyType")),
+        callback_url=_text(fields.get("callbackUrl")),
+        fields=fields,
+    )
+
+
+def _upgrade_package(fields: dict[str, Any]) -> UpgradePackage | None:
+    if (id_ := _text(fields.get("fileId"))) is None:
+        return None
+    return UpgradePackage(
+        file_id=id_,
+        name=_text(fields.get("name")),
+        version=_text(fields.get("version")),
+        file_type=_text(fields.get("fileType")),
+        device_type=_text(fields.get("deviceType")),
+        model=_text(fields.get("model")),
+        manufacturer_name=_text(fields.get("manufacturerName")) or _text(fields.get("manufactureName")),
+        protocol_type=_text(fields.get("protocolType")),
+        description=_text(fields.get("description")),
+        upload_time=_time(_text(fields.get("uploadTime"))),
+        fields=fields,
+    )
+
+
+def _text(value: object) -> str | None:
+    """Return a field's text; numbers count as such. None for what is missing, empty or no text."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = str(value)
+    return value if isinstance(value, str) and value else None
+
+
+def _whole(value: object) -> int | None:
+    """Return a count, a number in some editions and a string in others; None where it is none."""
+    text = _text(value)
+    return int(text) if text is not None and text.isascii() and text.isdecimal() else None
+
+
+def _time(text: str | None) -> datetime | None:
+    """Return a time as in ``20151212T121212Z``, or in another form of ISO 8601; None where it cannot be read."""
+    try:
+        time = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
 
 
 def _parsed(body: bytes) -> Any:  # noqa: ANN401 - any JSON at all

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import warnings
 from collections import Counter, deque
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Iterable, Sized
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Iterable, Iterator, Sized
 from copy import copy
 from types import TracebackType
 from typing import Any, Self
@@ -19,10 +19,12 @@ from aionorth.errors import (
     ArgumentError,
     BulkAbortedError,
     InvalidIdError,
+    JournalError,
     NorthError,
     SessionStateError,
     detached,
 )
+from aionorth.journal import History, Journal
 from aionorth.models import Collect, DeleteResult, DeleteSummary, Outcome
 from aionorth.seen import SeenIds
 
@@ -57,16 +59,21 @@ class _Tally:
     def keeps(self, outcome: Outcome) -> bool:
         return self.collect == "all" or (self.collect == "failures" and not outcome.ok)
 
-    def add_effort(self, deletion: Deletion) -> None:
-        self.calls += deletion.calls
-        self.refusals += deletion.refusals
-        if (attempts := deletion.attempts) > 1:
+    def add_calls(self, calls: int, refusals: int, attempts: int) -> None:
+        self.calls += calls
+        self.refusals += refusals
+        if attempts > 1:
             self.retries += attempts - 1
+
+    def add_result(self, result: DeleteResult) -> None:
+        self.outcomes[result.outcome] += 1
+        if self.keeps(result.outcome):
+            self.results.append(result)
 
     def summary(self, active: Iterable[Deletion], elapsed: float) -> DeleteSummary:
         so_far = copy(self)
         for deletion in active:
-            so_far.add_effort(deletion)
+            so_far.add_calls(deletion.calls, deletion.refusals, deletion.attempts)
         return DeleteSummary(
             total=self.total,
             **{outcome.value: self.outcomes[outcome] for outcome in Outcome},
@@ -77,6 +84,16 @@ class _Tally:
             elapsed=elapsed,
             results=tuple(self.results),
         )
+
+
+class _ForAll:
+    """Tells a journal that a call for one id is a call for all."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def begun(self, *_: str) -> None:
+        self._journal.begun(*self._journal.history.entries)
 
 
 class BulkDelete:
@@ -99,8 +116,16 @@ class BulkDelete:
         workers: int = WORKERS,
         collect: Collect = "all",
         grace: float = GRACE,
+        duplicates: int = 0,
+        journal: Callable[[], Journal] | None = None,
+        one_call: bool = False,
     ) -> None:
-        """`prepare` builds the request of an id, or raises `InvalidIdError`; `send` sends it, as `Caller.send` does."""
+        """`prepare` builds the request of an id, or raises `InvalidIdError`; `send` sends it, as `Caller.send` does.
+
+        `duplicates` is how many have been dropped from `ids` already. `journal` opens one, once all else is in order;
+        then the ids are those in it: what it knows to be gone is counted and not called again, and it is told what
+        becomes of the others, and closed. With `one_call`, what `send` sends for the first id is for all of them.
+        """
         if isinstance(ids, (str, bytes)) or not isinstance(ids, (Iterable, AsyncIterable)):
             raise ArgumentError(f"ids is {type(ids).__name__}; pass an iterable of ids: for one id, [id]")
         if collect not in {"all", "failures", "none"}:
@@ -116,11 +141,12 @@ class BulkDelete:
         self._ids = ids
         self._prepare = prepare
         self._send = send
-        self._workers = workers
+        self._workers = 1 if one_call else workers  # the others wait for what becomes of the first
         self._grace = seconds("grace", grace, zero=True)
-        self._tally = _Tally(collect)
+        self._tally = _Tally(collect, duplicates=duplicates)
         self._seen = SeenIds()
-        self._entered = False
+        self._one_call = one_call
+        self._first: Deletion | None = None  # the one whose call is for all
         self._streamed = True
         self._stopping = False  # whether nothing more is drawn
         self._ended_at: float | None = None  # when the run ended
@@ -128,6 +154,20 @@ class BulkDelete:
         self._dismissed: set[asyncio.Task[None]] = set()  # the workers that the run itself has cancelled
         self._tasks: dict[asyncio.Task[None], Deletion | None] = {}  # the workers, and what each is at
         self._ready: deque[DeleteResult] = deque()  # settled and not fetched yet by whoever iterates
+        self._journal = None if journal is None else journal()
+        if self._journal is not None:
+            self._ids = tuple(self._left(self._journal.history))
+        self._entered = False
+
+    def _left(self, history: History) -> Iterator[str]:
+        """Count what earlier runs have seen to, and yield the other ids."""
+        for entry in history.entries.values():
+            if not entry.gone:
+                yield entry.id
+                continue
+            self._tally.total += 1
+            self._tally.add_calls(entry.calls, entry.refusals, entry.attempts)
+            self._tally.add_result(entry.result())
 
     # --- What a user does with it
 
@@ -146,7 +186,7 @@ class BulkDelete:
         Whoever awaits or iterates the run comes to its end as if the input had ended here.
         """
         self._stopping = True
-        self._cancel(lambda deletion: deletion is not None and deletion.calls > 0)
+        self._cancel(lambda deletion: deletion is not None and deletion.begun)
 
     def __await__(self) -> Generator[object, None, DeleteSummary]:
         return self._whole().__await__()
@@ -271,9 +311,22 @@ class BulkDelete:
             error = exc
         if not self._is_new(item):
             return None
-        deletion = Deletion(item, request, self._loop.time())
+        deletion = self._deletion(item, request)
         if error is not None:
             deletion.error = error
+        return deletion
+
+    def _deletion(self, id_: str, request: Request | None) -> Deletion:
+        deletion = Deletion(id_, request, self._loop.time())
+        if self._first is not None:
+            deletion.follow(self._first)
+            return deletion
+        if self._journal is not None:
+            self._journal.recall(deletion)
+        if self._one_call:
+            self._first = deletion
+            if self._journal is not None:
+                deletion.recorder = _ForAll(self._journal)
         return deletion
 
     def _is_new(self, id_: str) -> bool:
@@ -288,20 +341,27 @@ class BulkDelete:
         if deletion.settled:
             return
         deletion.settled = True
-        self._tally.add_effort(deletion)
+        self._tally.add_calls(deletion.calls, deletion.refusals, deletion.attempts)
         outcome = deletion.final_outcome()
-        self._tally.outcomes[outcome] += 1
-        if self._streamed or self._tally.keeps(outcome):  # else nobody looks at the result
-            self._hand_out(deletion.result(self._loop.time()))
-
-    def _hand_out(self, result: DeleteResult) -> None:
+        if not self._streamed and self._journal is None and not self._tally.keeps(outcome):
+            self._tally.outcomes[outcome] += 1  # nobody looks at the result
+            return
+        result = deletion.result(self._loop.time())
         if result.error is not None:
             detached(result.error)
-        if self._tally.keeps(result.outcome):
-            self._tally.results.append(result)
+        if self._journal is not None and deletion.begun:
+            self._record(self._journal, deletion, result)
+        self._tally.add_result(result)
         if self._streamed:
             self._ready.append(result)
             self._change.set()
+
+    def _record(self, journal: Journal, deletion: Deletion, result: DeleteResult) -> None:
+        try:
+            journal.ended(deletion, result)
+        except JournalError as exc:
+            self._cause = self._cause or exc
+            self._halt()
 
     def _worker_done(self, task: asyncio.Task[None]) -> None:
         del self._tasks[task]
@@ -362,7 +422,8 @@ class BulkDelete:
         if isinstance(self._ids, Sized):
             for id_ in self._input:
                 if self._is_new(id_):
-                    self._tally.outcomes[Outcome.SKIPPED] += 1
-                    self._hand_out(DeleteResult(id_, Outcome.SKIPPED))
+                    self._settle(self._deletion(id_, None))
+        if self._journal is not None:
+            self._journal.close()
         self._ended_at = self._loop.time()
         self._change.set()

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Iterator
+from typing import Protocol
 
 from aionorth import api
 from aionorth.api import Reply, Request
@@ -45,8 +46,14 @@ class Attempts:
     """The waits between its attempts that are left, once there was need of one."""
     succeeded: bool = False
     """Whether the last attempt did."""
+    begun: bool = False
+    """Whether an attempt was made in this run: `calls` may have some from a run before."""
     halted: bool = False
     """Set from outside: a call in flight is awaited, but no further one begins."""
+
+    def begin(self) -> None:
+        """Take note that the first attempt is about to be sent; raises where that may not be."""
+        self.begun = True
 
     @property
     def attempts(self) -> int:
@@ -54,11 +61,23 @@ class Attempts:
         return self.calls - self.refusals - self.token_refusals
 
 
+class Recorder(Protocol):
+    """Keeps a record of a run outside of the process."""
+
+    def begun(self, *ids: str) -> None:
+        """Record that the first attempt at each of `ids` is about to be sent."""
+        ...
+
+
 class Deletion(Attempts):
     """One id on its way to its outcome."""
 
     settled: bool = False
     """Whether the run has booked it."""
+    recorder: Recorder | None = None
+    """Who is to hear of it."""
+    by_batch: bool = False
+    """Whether a call was sent for it that is booked with another id."""
 
     def __init__(self, id_: str, request: Request | None, started: float) -> None:
         """`request` is None for an id that cannot be one; `started` is when it was taken up, on the loop's clock."""
@@ -66,11 +85,27 @@ class Deletion(Attempts):
         self.request = request
         self.started = started
 
+    def begin(self) -> None:
+        """See `Attempts.begin`."""
+        if self.recorder is not None:
+            self.recorder.begun(self.id)
+        self.begun = True
+
+    def follow(self, first: Deletion) -> None:
+        """Let what became of `first`, whose call was sent for this id too, have become of this one."""
+        self.request = None  # nothing is left to send
+        self.begun = self.by_batch = first.begun
+        self.in_flight = first.in_flight
+        self.doubt = first.doubt
+        self.reply_lost = first.reply_lost
+        self.succeeded = first.succeeded
+        self.error = first.error
+
     def final_outcome(self) -> Outcome:
         """What became of the id if nothing more is done about it. It never claims more than is known."""
         if self.succeeded:
             return DELETED
-        if not self.calls:
+        if not self.calls and not self.by_batch:
             return Outcome.SKIPPED
         if isinstance(self.error, NotFoundError) and not self.in_flight:
             return Outcome.GONE if self.doubt else Outcome.NOT_FOUND
@@ -119,11 +154,13 @@ class Caller:
             try:
                 with slot:
                     self._transport.check_open()
+                    if not record.begun:
+                        record.begin()
                     record.calls += 1
                     record.in_flight = True
                     slot.counted_by = until = now + self._transport.timeout
                     reply = await self._transport.exchange(request, self._app_id, live.token if live else None, until)
-                error = self._heard(reply, slot, live)
+                error = self._heard(reply, request, slot, live)
                 record.in_flight = False
                 if error is None:
                     record.succeeded = True
@@ -193,9 +230,9 @@ class Caller:
             with slot:
                 pass
 
-    def _heard(self, reply: Reply, slot: Slot, live: LiveToken | None) -> NorthError | None:
+    def _heard(self, reply: Reply, request: Request, slot: Slot, live: LiveToken | None) -> NorthError | None:
         """Read a reply; tell flow control and the token's keeper what it means for them."""
-        error = api.read_error(reply)
+        error = api.read_error(reply, secrets=request.secrets if live is None else (live.token.access,))
         if isinstance(error, FlowControlError):
             if self._flow.refused(slot, error.retry_after):
                 _log.warning(

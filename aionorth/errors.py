@@ -11,7 +11,7 @@ each class states its own:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from aionorth.models import DeleteSummary
@@ -30,6 +30,10 @@ class NorthError(Exception):
     code: str | None = None
     retry_after: float | None = None
 
+    def to_dict(self) -> dict[str, Any]:
+        """The error as JSON-ready values: ``type``, ``message`` and what its class adds."""
+        return {"type": type(self).__name__, "message": str(self)}
+
 
 class ArgumentError(NorthError, ValueError):
     """An argument cannot be used; nothing was sent. The message names the argument and the remedy."""
@@ -37,6 +41,12 @@ class ArgumentError(NorthError, ValueError):
 
 class InvalidIdError(ArgumentError):
     """An id that no resource of the platform can have: empty, too long, not a string, or not one path segment."""
+
+
+class JournalError(NorthError):
+    """A journal cannot be used, or not be written to. Ends a bulk run: what is not recorded is not done."""
+
+    ends_run = True
 
 
 class SessionStateError(NorthError, RuntimeError):
@@ -87,19 +97,31 @@ class NorthApiError(NorthError):
 
     `status` is the HTTP status, `code` the platform's ``error_code`` (None where the reply carried none) and
     `description` its ``error_desc``; the texts differ between editions, so decide by `code`. `remedy` is what the
-    platform's documents recommend. `retry_after` is the Retry-After of the reply in seconds, None without one.
+    platform's documents recommend. `retry_after` is the Retry-After of the reply in seconds, and `date` its Date as it
+    stands there; None without one.
     """
 
     remedy: ClassVar[str] = ""
 
     def __init__(
-        self, status: int, code: str | None = None, description: str = "", *, retry_after: float | None = None
+        self,
+        status: int,
+        code: str | None = None,
+        description: str = "",
+        *,
+        retry_after: float | None = None,
+        date: str | None = None,
     ) -> None:
         super().__init__(status, code, description)
         self.status = status
         self.code = code
         self.description = description
         self.retry_after = retry_after
+        self.date = date
+
+    def to_dict(self) -> dict[str, Any]:
+        """See `NorthError.to_dict`; ``status`` and ``code`` too."""
+        return super().to_dict() | {"status": self.status, "code": self.code}
 
     def __str__(self) -> str:
         said = f"HTTP {self.status}" + (f", code {self.code}" if self.code else "")
@@ -147,6 +169,19 @@ class AppNotAuthorizedError(NorthApiError):
 
 class NotFoundError(NorthApiError):
     """404: there is no such resource."""
+
+
+class TooManyResultsError(NorthApiError):
+    """400 / 100224: more than 1,000 results, which the platform lists in no part either."""
+
+    remedy = (
+        "List by notify_type; where one notify_type alone has more than 1,000 subscriptions, delete some of them by "
+        "their ids first."
+    )
+
+
+class PageOutOfRangeError(NorthApiError):
+    """400 / 123029: there is no such page."""
 
 
 class SubscriptionNotFoundError(NotFoundError):
@@ -205,8 +240,10 @@ CODES: dict[str, type[NorthApiError]] = {
     "1010009": FlowControlError,
     "1010005": InvalidTokenError,
     "100217": AppNotAuthorizedError,
+    "100224": TooManyResultsError,
     "100225": SubscriptionNotFoundError,
     "123002": PackageNotFoundError,
+    "123029": PageOutOfRangeError,
     "100208": CredentialsError,
     "100203": AppNotFoundError,
     "100247": AppFrozenError,

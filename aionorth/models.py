@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any, Literal
 
 import attrs
@@ -39,6 +41,85 @@ class Outcome(enum.StrEnum):
 _NOT_THERE = frozenset({Outcome.DELETED, Outcome.NOT_FOUND, Outcome.GONE})
 
 
+class Kind(enum.StrEnum):
+    """What is deleted."""
+
+    SUBSCRIPTIONS = "subscriptions"
+    PACKAGES = "packages"
+
+    @property
+    def id_name(self) -> str:
+        """What the platform calls its id."""
+        return "subscription_id" if self is Kind.SUBSCRIPTIONS else "file_id"
+
+
+@attrs.frozen(kw_only=True)
+class Subscription:
+    """A subscription, as the platform lists it. What a reply does not say is None."""
+
+    subscription_id: str
+    notify_type: str | None = None
+    callback_url: str | None = None
+    fields: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False, eq=False)
+    """Every field of the reply, under the platform's names: those that are not known here too."""
+
+    @property
+    def id(self) -> str:
+        """The subscriptionId."""
+        return self.subscription_id
+
+    def in_words(self) -> str:
+        """As in ``sub-1  deviceAdded  https://server:443/callback``."""
+        return "  ".join(filter(None, (self.subscription_id, self.notify_type, self.callback_url)))
+
+
+@attrs.frozen(kw_only=True)
+class UpgradePackage:
+    """A version package, as the platform lists it. What a reply does not say, or not readably, is None."""
+
+    file_id: str
+    name: str | None = None
+    version: str | None = None
+    file_type: str | None = None
+    """``firmwarePackage`` or ``softwarePackage``."""
+    device_type: str | None = None
+    model: str | None = None
+    manufacturer_name: str | None = None
+    protocol_type: str | None = None
+    description: str | None = None
+    upload_time: datetime | None = None
+    """When it was uploaded, with a time zone: UTC where the platform names none."""
+    fields: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False, eq=False)
+    """Every field of the reply, under the platform's names: those that are not known here too."""
+
+    @property
+    def id(self) -> str:
+        """The fileId."""
+        return self.file_id
+
+    def in_words(self) -> str:
+        """As in ``file-1  meter.zip  V1.2  WM-1  Acme  2026-03-01``."""
+        day = None if self.upload_time is None else f"{self.upload_time:%Y-%m-%d}"
+        known = (self.file_id, self.name, self.version, self.device_type, self.model, self.manufacturer_name, day)
+        return "  ".join(filter(None, known))
+
+
+@attrs.frozen(kw_only=True)
+class Target:
+    """What is deleted, and where."""
+
+    kind: Kind
+    url: str
+    """The platform's base URL."""
+    app_id: str
+    authorized_app_id: str | None = None
+    """The app whose subscriptions they are, where it is another one."""
+
+    def __str__(self) -> str:
+        of = self.app_id if self.authorized_app_id is None else f"{self.authorized_app_id} (as {self.app_id})"
+        return f"{self.kind.value} of {of} at {self.url}"
+
+
 @attrs.frozen
 class DeleteResult:
     """What became of one id."""
@@ -61,15 +142,10 @@ class DeleteResult:
 
     def to_dict(self) -> dict[str, Any]:
         """The result as JSON-ready values."""
-        error: dict[str, Any] | None = None
-        if self.error is not None:
-            error = {"type": type(self.error).__name__, "message": str(self.error)}
-            if isinstance(self.error, NorthApiError):
-                error |= {"status": self.error.status, "code": self.error.code}
         return {
             "id": self.id,
             "outcome": self.outcome.value,
-            "error": error,
+            "error": None if self.error is None else self.error.to_dict(),
             "attempts": self.attempts,
             "refusals": self.refusals,
             "elapsed": round(self.elapsed, 3),
@@ -149,13 +225,69 @@ class DeleteSummary:
         return f"of {self.total:,} ids, " + ", ".join(f"{number:,} {name.value}" for name, number in bad.items())
 
     def _reasons(self) -> str:
-        """The failures kept, counted by reason: one line each, the commonest first."""
-        reasons = Counter(f"{result.outcome.value}: {result.error}" for result in self.failures if result.error)
-        return "\n".join(f"{number:,} {reason}" for reason, number in reasons.most_common(MOST_REASONS))
+        """The failures kept that have an error, a line for those that are alike, the commonest first."""
+        groups = [group for group in failure_groups(self.failures) if group.example.error is not None]
+        more = [f"and {len(groups) - MOST_REASONS:,} more reasons"] if len(groups) > MOST_REASONS else []
+        return "\n".join([*map(str, groups[:MOST_REASONS]), *more])
 
 
 MOST_REASONS = 10
 """How many different reasons for failure a summary's text names."""
+
+SAMPLES = 3
+"""How many of its results a group of failures keeps."""
+
+
+@attrs.frozen(kw_only=True)
+class FailureGroup:
+    """Failures that are alike: of one outcome, one class of error, one HTTP status and one code of the platform."""
+
+    outcome: Outcome
+    count: int
+    samples: tuple[DeleteResult, ...]
+    """The first of them."""
+    same_words: bool
+    """Whether the errors of all say the same."""
+
+    @property
+    def example(self) -> DeleteResult:
+        """The first of them."""
+        return self.samples[0]
+
+    def __str__(self) -> str:
+        """One line: how many, their outcome, what was said of the first of them, and what to do about it."""
+        lead = f"{self.count:,} {self.outcome.value}"
+        if self.example.error is None:
+            return lead
+        return f"{lead}{'' if self.same_words else ', for example'}: {' '.join(str(self.example.error).split())}"
+
+
+def failure_groups(results: Iterable[DeleteResult]) -> list[FailureGroup]:
+    """Group those of `results` that are FAILED, UNKNOWN or SKIPPED by likeness, the largest group first."""
+    counts: Counter[tuple[object, ...]] = Counter()
+    samples: dict[tuple[object, ...], list[DeleteResult]] = {}
+    differing: set[tuple[object, ...]] = set()
+    for result in results:
+        if result.ok:
+            continue
+        error = result.error
+        said = (error.status, error.code) if isinstance(error, NorthApiError) else ()
+        alike = (result.outcome, type(error), *said)
+        counts[alike] += 1
+        first = samples.setdefault(alike, [])
+        if len(first) < SAMPLES:
+            first.append(result)
+        if str(error) != str(first[0].error):
+            differing.add(alike)
+    return [
+        FailureGroup(
+            outcome=samples[alike][0].outcome,
+            count=count,
+            samples=tuple(samples[alike]),
+            same_words=alike not in differing,
+        )
+        for alike, count in counts.most_common()
+    ]
 
 
 def duration(seconds: float) -> str:

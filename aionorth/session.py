@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import warnings
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+import attrs
+
 from aionorth import api, app
-from aionorth.api import Reply, Request, check_string
+from aionorth.api import Page, Reply, Request, check_string
 from aionorth.auth import GivenToken, Secret, TokenKeeper, by_login, given
 from aionorth.bulk import GRACE, WORKERS, BulkDelete, Ids
 from aionorth.calls import Attempts, Caller, Deletion
 from aionorth.checks import seconds, whole
+from aionorth.checkup import Checkup, examine
 from aionorth.errors import ArgumentError, NorthWarning, NotFoundError, SessionStateError
 from aionorth.flow import FlowControl, FlowState
-from aionorth.models import Collect, DeleteResult
+from aionorth.journal import Journal
+from aionorth.journal import read as read_journal
+from aionorth.listing import read_pages, read_subscriptions, read_subscriptions_of
+from aionorth.models import Collect, DeleteResult, Kind, Subscription, Target, UpgradePackage
+from aionorth.plan import PackageSelection, Plan, SubscriptionSelection, planned, planned_ids
 from aionorth.retry import RetryPolicy
 from aionorth.transport import StrPath, Tls, Transport, check_url
 
@@ -151,6 +160,19 @@ class NorthSession:
         assert self._app is not None
         return self._app.flow.state()
 
+    async def check(self) -> Checkup:
+        """Test URL, TLS, credentials and clock by two calls, each made once, and say in words what is wrong.
+
+        The first logs in, unless the session has a token that can be used; a login makes the token of other processes
+        of the app invalid. Both pass flow control. What goes wrong on the way is found, not raised.
+        """
+        caller = self._opened()
+        assert self._app is not None
+        login = None
+        if self._secret is not None:
+            login = self._app.keeper(self._secret), api.login(self._app_id, self._secret.value)
+        return await examine(caller, self._transport, https=self._url.startswith("https:"), login=login)
+
     # --- Deleting one
 
     async def delete_subscription(
@@ -173,7 +195,8 @@ class NorthSession:
             NorthConnectionError: The platform could not be reached.
             ReplyLostError: A call was sent, its reply was lost, and no attempt was left: the outcome is unknown.
         """
-        request = api.delete_subscription(subscription_id, _app_id_or_none(authorized_app_id))
+        other = _string_or_none(authorized_app_id, "authorized_app_id")
+        request = api.delete_subscription(subscription_id, other)
         return await self._delete(subscription_id, request, missing_ok=missing_ok)
 
     async def delete_upgrade_package(self, file_id: str, *, missing_ok: bool = False) -> DeleteResult:
@@ -219,7 +242,7 @@ class NorthSession:
         Raises:
             ArgumentError: An argument cannot be used; nothing was sent.
         """
-        other = _app_id_or_none(authorized_app_id)
+        other = _string_or_none(authorized_app_id, "authorized_app_id")
 
         def prepare(id_: str) -> Request:
             return api.delete_subscription(id_, other)
@@ -233,16 +256,245 @@ class NorthSession:
         return self._bulk(ids, api.delete_upgrade_package, workers, collect, grace)
 
     def _bulk(
-        self, ids: Ids, prepare: Callable[[str], Request], workers: int, collect: Collect, grace: float
+        self,
+        ids: Ids,
+        prepare: Callable[[str], Request],
+        workers: int,
+        collect: Collect,
+        grace: float,
+        *,
+        duplicates: int = 0,
+        journal: Callable[[], Journal] | None = None,
+        one_call: bool = False,
     ) -> BulkDelete:
         caller = self._opened()
         # A call that waited for a connection would wait with a slot in its hand, so a smaller pool bounds the workers.
         workers = min(whole("workers", workers), self._transport.connections or workers)
-        return BulkDelete(ids, prepare=prepare, send=caller.send, workers=workers, collect=collect, grace=grace)
+        return BulkDelete(
+            ids,
+            prepare=prepare,
+            send=caller.send,
+            workers=workers,
+            collect=collect,
+            grace=grace,
+            duplicates=duplicates,
+            journal=journal,
+            one_call=one_call,
+        )
+
+    # --- Finding what to delete
+
+    def list_subscriptions(
+        self, *, notify_type: str | None = None, authorized_app_id: str | None = None
+    ) -> AsyncIterator[Subscription]:
+        """List subscriptions: ``GET /iocm/app/sub/v1.2.0/subscriptions``, page by page, as they are iterated.
+
+        The platform does not list more than 1,000 at once; where there are more they are listed by each of its
+        documented notify types in turn. A type that the documents do not have must then be asked for by name.
+
+        Args:
+            notify_type: Only those of this notify type.
+            authorized_app_id: As for `delete_subscription`.
+
+        Raises:
+            TooManyResultsError: One notify type alone has more than 1,000.
+            NorthError: As `get_subscription`.
+        """
+        caller, other = self._opened(), _string_or_none(authorized_app_id, "authorized_app_id")
+
+        async def fetch(page_no: int, notify_type: str | None) -> Page[Subscription]:
+            request = api.list_subscriptions(page_no, notify_type, other)
+            return api.read_subscription_page(await caller.send(request, Attempts()))
+
+        if notify_type is not None:
+            return read_subscriptions_of(check_string(notify_type, "notify_type"), fetch)
+        return read_subscriptions(fetch)
+
+    def list_upgrade_packages(
+        self,
+        *,
+        file_type: str | None = None,
+        device_type: str | None = None,
+        model: str | None = None,
+        manufacturer_name: str | None = None,
+        version: str | None = None,
+    ) -> AsyncIterator[UpgradePackage]:
+        """List version packages: ``GET /iodm/northbound/v1.5.0/category``, page by page, as they are iterated.
+
+        The platform filters by what is given, String(256) each; `file_type` is ``firmwarePackage`` or
+        ``softwarePackage``. Raises as `get_upgrade_package`.
+        """
+        selection = PackageSelection(
+            file_type=file_type,
+            device_type=device_type,
+            model=model,
+            manufacturer_name=manufacturer_name,
+            version=version,
+            everything=True,
+        )
+        return self._list_packages(selection)
+
+    def _list_packages(self, selection: PackageSelection) -> AsyncIterator[UpgradePackage]:
+        caller, filters = self._opened(), selection.filters()
+
+        async def fetch(page_no: int) -> Page[UpgradePackage]:
+            request = api.list_upgrade_packages(page_no, filters)
+            return api.read_upgrade_package_page(await caller.send(request, Attempts()))
+
+        return read_pages(fetch)
+
+    async def get_subscription(self, subscription_id: str, *, authorized_app_id: str | None = None) -> Subscription:
+        """Return one subscription: ``GET /iocm/app/sub/v1.2.0/subscriptions/{subscriptionId}``.
+
+        Raises `SubscriptionNotFoundError` where there is none, and otherwise as `delete_subscription`.
+        """
+        other = _string_or_none(authorized_app_id, "authorized_app_id")
+        reply = await self._opened().send(api.get_subscription(subscription_id, other), Attempts())
+        return api.read_subscription(reply)
+
+    async def get_upgrade_package(self, file_id: str) -> UpgradePackage:
+        """Return one version package: ``GET /iodm/northbound/v1.5.0/category/{fileId}``.
+
+        Raises `PackageNotFoundError` where there is none, and otherwise as `delete_upgrade_package`.
+        """
+        return api.read_upgrade_package(await self._opened().send(api.get_upgrade_package(file_id), Attempts()))
+
+    # --- A purge: plan, delete, resume
+
+    async def plan(
+        self,
+        selection: SubscriptionSelection | PackageSelection,
+        *,
+        now: datetime | None = None,
+        on_listed: Callable[[int], object] = lambda _: None,
+    ) -> Plan:
+        """List what there is and return what `selection` takes of it; nothing is deleted. `purge` carries a plan out.
+
+        A selection of mere ids is planned without a call.
+
+        Args:
+            selection: What is to go.
+            now: The time from which `older_than` counts back; the present one unless given, with a time zone.
+            on_listed: Called with the number of items listed so far, after each.
+
+        Raises:
+            NorthError: As `list_subscriptions` and `list_upgrade_packages`.
+        """
+        self._opened()
+        if selection.only_ids:
+            plan = planned_ids(selection, self._target(selection))
+        else:
+            listed: list[Subscription | UpgradePackage] = []
+            async for item in self._listed(selection):
+                listed.append(item)
+                on_listed(len(listed))
+            plan = planned(selection, self._target(selection), listed, now or datetime.now(UTC))
+        return attrs.evolve(plan, seconds=self.flow.time_for(plan.calls))
+
+    def _listed(
+        self, selection: SubscriptionSelection | PackageSelection
+    ) -> AsyncIterator[Subscription] | AsyncIterator[UpgradePackage]:
+        if isinstance(selection, PackageSelection):
+            return self._list_packages(selection)
+        return self.list_subscriptions(notify_type=selection.notify_type, authorized_app_id=selection.authorized_app_id)
+
+    def _target(self, selection: SubscriptionSelection | PackageSelection) -> Target:
+        kind = Kind.PACKAGES if isinstance(selection, PackageSelection) else Kind.SUBSCRIPTIONS
+        return Target(kind=kind, url=self._url, app_id=self._app_id, authorized_app_id=selection.authorized_app_id)
+
+    def purge(
+        self,
+        plan: Plan,
+        *,
+        journal: StrPath | None = None,
+        batch: bool = False,
+        workers: int = WORKERS,
+        collect: Collect = "all",
+        grace: float = GRACE,
+    ) -> BulkDelete:
+        """Delete what `plan` says; await or stream what it returns, as with `delete_subscriptions`.
+
+        Args:
+            plan: What `plan` returned, in a session with the same platform and app.
+            journal: A new file, created now, in which to record what becomes of each id, so that `resume` can go on
+                after whatever ends this process.
+            batch: Delete by the plan's one `batch` call, ``DELETE /iocm/app/sub/v1.2.0/subscriptions`` with its
+                filters, which also takes what was created since the plan was made.
+            workers: As for `delete_subscriptions`.
+            collect: As for `delete_subscriptions`.
+            grace: As for `delete_subscriptions`.
+
+        Raises:
+            ArgumentError: The plan is another platform's or app's, or has no batch call.
+            JournalError: The journal exists already or cannot be written.
+        """
+        self._check_target(plan.target, "the plan")
+        ids = [one.id for one in plan.delete]
+        prepare = self._preparing(plan.target)
+        if batch:
+            if plan.batch is None:
+                raise ArgumentError("batch=True: no single call takes exactly this plan; leave it out")
+            one = api.delete_matching_subscriptions(
+                plan.batch.notify_type, plan.batch.callback_url, plan.target.authorized_app_id
+            )
+
+            def prepare(_: str, /) -> Request:
+                return one
+
+        def create() -> Journal:
+            assert journal is not None
+            return Journal.create(journal, plan.target, ids, duplicates=plan.duplicates)
+
+        return self._bulk(
+            ids,
+            prepare,
+            workers,
+            collect,
+            grace,
+            duplicates=plan.duplicates,
+            journal=None if journal is None else create,
+            one_call=batch,
+        )
+
+    def resume(
+        self, journal: StrPath, *, workers: int = WORKERS, collect: Collect = "all", grace: float = GRACE
+    ) -> BulkDelete:
+        """Go on with a purge from its journal; await or stream what it returns, as with `delete_subscriptions`.
+
+        What the journal knows to be gone is not called again; all else is. An id that was in flight when the run before
+        was killed may have been deleted by it, so a 404 on it is GONE, not NOT_FOUND. The summary is that of all runs
+        together, but for `elapsed`.
+
+        Raises:
+            ArgumentError: The journal is another platform's or app's.
+            JournalError: It is no journal, it is damaged, or another process is at work on it.
+        """
+        history = read_journal(journal)
+        self._check_target(history.target, os.fspath(journal))
+        return self._bulk(
+            (),
+            self._preparing(history.target),
+            workers,
+            collect,
+            grace,
+            duplicates=history.duplicates,
+            journal=lambda: Journal.reopen(journal),
+        )
+
+    def _check_target(self, target: Target, what: str) -> None:
+        for name, there, here in (("url", target.url, self._url), ("app_id", target.app_id, self._app_id)):
+            if there != here:
+                raise ArgumentError(f"{what} is for the {name} {there!r}, and this session's is {here!r}")
+
+    @staticmethod
+    def _preparing(target: Target) -> Callable[[str], Request]:
+        if target.kind is Kind.PACKAGES:
+            return api.delete_upgrade_package
+        return lambda id_: api.delete_subscription(id_, target.authorized_app_id)
 
 
-def _app_id_or_none(authorized_app_id: str | None) -> str | None:
-    return None if authorized_app_id is None else check_string(authorized_app_id, "authorized_app_id")
+def _string_or_none(value: str | None, name: str) -> str | None:
+    return None if value is None else check_string(value, name)
 
 
 def _is_local(host: str) -> bool:

@@ -158,6 +158,11 @@ class Transport:
             return None
         return min((limit for limit in (connector.limit, connector.limit_per_host) if limit), default=None)
 
+    @property
+    def reached(self) -> bool:
+        """Whether a reply ever came, so that name, port and certificates are right."""
+        return self._reached
+
     async def close(self) -> None:
         """Close the pool, unless it was the user's own."""
         if self._watchdog is not None:
@@ -196,7 +201,8 @@ class Transport:
             if not body and response.status == _NO_CONTENT.status:
                 return _NO_CONTENT
             content_type = response.content_type if body else ""
-            return Reply(response.status, body, content_type, response.headers.get("Retry-After"))
+            headers = response.headers
+            return Reply(response.status, body, content_type, headers.get("Retry-After"), headers.get("Date"))
         # aiohttp's frames hold the request's headers, and with them the token; so does what it says of a reply.
         except (NorthError, asyncio.CancelledError) as exc:
             raise detached(exc) from exc.__cause__

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import traceback
 from collections import Counter
 from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any, TypeVar
@@ -91,3 +92,17 @@ def assert_reconciled(
                 assert arrived[id_] == 0
                 assert (id_ in there_now) == (id_ in existed)
                 assert result.attempts == 0
+
+
+def shown(error: BaseException) -> str:
+    """What a crash reporter shows of an error and its causes: the local variables of all frames but the tests'."""
+    texts: list[str] = []
+    links: list[BaseException | None] = [error]
+    while links:
+        if (link := links.pop()) is None:
+            continue
+        stack = traceback.TracebackException.from_exception(link, capture_locals=True).stack
+        texts += [str(frame.locals) for frame in stack if "/tests/" not in frame.filename]
+        texts += [repr(link), str(link), repr(link.args)]
+        links += [link.__cause__, link.__context__]
+    return "\n".join(texts)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support import APP, session
+from support import APP, session, shown
 
 import aionorth
 from aionorth import app, auth, bulk, calls, transport
@@ -35,20 +35,6 @@ def log() -> Iterator[list[str]]:
     yield recorder.lines
     root.removeHandler(recorder)
     root.setLevel(level)
-
-
-def shown(error: BaseException) -> str:
-    """What a crash reporter shows of an error and its causes: the local variables of all frames but the tests'."""
-    texts: list[str] = []
-    links: list[BaseException | None] = [error]
-    while links:
-        if (link := links.pop()) is None:
-            continue
-        stack = traceback.TracebackException.from_exception(link, capture_locals=True).stack
-        texts += [str(frame.locals) for frame in stack if "/tests/" not in frame.filename]
-        texts += [repr(link), str(link), repr(link.args)]
-        links += [link.__cause__, link.__context__]
-    return "\n".join(texts)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,435 @@
+"""The journal: what it holds after kills, torn lines and full disks, and how a purge goes on from it."""
+
+import asyncio
+import json
+import os
+import random
+import resource
+import shutil
+import stat
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import deletes, run, session
+
+import aionorth
+from aionorth import (
+    ArgumentError,
+    BulkAbortedError,
+    FlowControl,
+    JournalError,
+    Outcome,
+    PackageSelection,
+    Plan,
+    RetryPolicy,
+    SubscriptionSelection,
+)
+from aionorth.journal import Journal, read
+from aionorth.simulator import CannedReply, Delay, Reset, ServerError, Simulator
+
+NEVER = FlowControl(1_000_000, 1.0)
+QUICK = RetryPolicy(base=0.1, longest=1.0)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "purge.jsonl"
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+async def plan_of(north: aionorth.NorthSession, *ids: str) -> Plan:
+    return await north.plan(PackageSelection(ids=ids))
+
+
+async def test_an_id_has_a_line_before_its_first_attempt_and_one_with_its_outcome(path: Path) -> None:
+    async with Simulator() as platform, session(platform) as north:
+        ids = platform.add_packages(3)
+        plan = await plan_of(north, *ids, "no-such-id", ids[0])
+        summary = await north.purge(plan, journal=path)
+        assert (summary.deleted, summary.not_found, summary.duplicates) == (3, 1, 1)
+        first, listed, run_, *rest = lines(path)
+        assert first == {
+            "aionorth": "journal",
+            "version": 1,
+            "kind": "packages",
+            "url": platform.url,
+            "app_id": "demo-app",
+            "authorized_app_id": None,
+            "total": 4,
+            "duplicates": 1,
+        }
+        assert listed == {"ids": [*ids, "no-such-id"]}
+        assert set(run_) == {"run"}
+        for id_ in [*ids, "no-such-id"]:
+            begin, end = (line for line in rest if id_ in line.values())
+            assert begin == {"begin": id_, "at": begin["at"]}
+            assert end["end"] == id_
+            assert end["calls"] == 1
+        (missing,) = (line for line in rest if line.get("end") == "no-such-id")
+        assert missing["error"] == {
+            "type": "PackageNotFoundError",
+            "status": 404,
+            "code": "123002",
+            "description": missing["error"]["description"],
+        }
+
+
+async def test_it_is_readable_by_its_owner_only_and_replaces_nothing(path: Path) -> None:
+    async with Simulator() as platform, session(platform) as north:
+        plan = await plan_of(north, "a")
+        await north.purge(plan, journal=path)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        before = path.read_bytes()
+        with pytest.raises(JournalError, match=r"purge\.jsonl exists already: resume it"):
+            north.purge(plan, journal=path)
+        assert path.read_bytes() == before
+        with pytest.raises(JournalError, match=r"cannot be created \(No such file or directory\)"):
+            north.purge(plan, journal=path.with_name("no") / "such")
+        with pytest.raises(ArgumentError, match="workers"):
+            north.purge(plan, journal=path.with_name("other"), workers=0)
+        assert not path.with_name("other").exists()
+
+
+async def test_the_line_is_there_before_the_call_and_not_while_the_id_waits_for_its_turn(path: Path) -> None:
+    async with Simulator(calls=3) as platform, session(platform, flow_control=FlowControl(3, 60.0)) as north:
+        platform.script(Delay(10), method="DELETE", times=2)
+        run_ = asyncio.ensure_future(_whole(north, await plan_of(north, *"abcdef"), path))
+        await asyncio.sleep(5)
+        assert len(platform.arrivals) == 3  # the login, and two whose replies take their time
+        assert {line["begin"] for line in lines(path) if "begin" in line} == {"a", "b"}
+        assert not [line for line in lines(path) if "end" in line]
+        await run_
+        assert len([line for line in lines(path) if "end" in line]) == 6
+
+
+async def _whole(north: aionorth.NorthSession, plan: Plan, path: Path) -> aionorth.DeleteSummary:
+    return await north.purge(plan, journal=path)
+
+
+async def test_finished_ids_are_not_called_again_and_the_others_are(path: Path) -> None:
+    async with Simulator() as platform, session(platform, retry=RetryPolicy(attempts=1)) as north:
+        ids = platform.add_packages(5)
+        platform.script(CannedReply(400, b'{"error_code":"120015","error_desc":"bad"}'), method="DELETE", path=ids[0])
+        platform.script(ServerError(), method="DELETE", path=ids[1])
+        first = await north.purge(await plan_of(north, *ids, "never-was"), journal=path, workers=1)
+        assert (first.deleted, first.failed, first.not_found) == (3, 2, 1)
+        called = Counter(arrival.resource for arrival in deletes(platform))
+        second = await north.resume(path)
+        assert (second.total, second.deleted, second.not_found, second.failed) == (6, 5, 1, 0)
+        again = Counter(arrival.resource for arrival in deletes(platform)) - called
+        assert again == {ids[0]: 1, ids[1]: 1}
+        assert second.calls == 8 == len(deletes(platform))
+        assert second.retries == 2
+        assert {result.id for result in second.results} == {*ids, "never-was"}
+        third = await north.resume(path)
+        assert (third.total, third.ok, third.calls) == (6, True, 8)
+        assert len(deletes(platform)) == 8
+
+
+async def test_a_404_on_an_id_that_was_in_flight_at_the_kill_is_gone(path: Path) -> None:
+    async with Simulator() as platform, session(platform) as north:
+        target = (await plan_of(north, "x")).target
+        journal = Journal.create(path, target, ["in-flight", "fresh"])
+        journal.begun("in-flight")
+        journal.close()
+        summary = await north.resume(path)
+        outcomes = {result.id: result.outcome for result in summary.results}
+        assert outcomes == {"in-flight": Outcome.GONE, "fresh": Outcome.NOT_FOUND}
+        (gone,) = (result for result in summary.results if result.id == "in-flight")
+        assert gone.attempts == 2
+
+
+async def test_doubt_outlives_any_number_of_runs(path: Path) -> None:
+    async with Simulator() as platform, session(platform, retry=RetryPolicy(attempts=1)) as north:
+        (id_,) = platform.add_packages(1)
+        platform.script(Reset(after_effect=True), method="DELETE")
+        first = await north.purge(await plan_of(north, id_), journal=path)
+        assert first.unknown == 1
+        platform.script(ServerError(), method="DELETE")
+        second = await north.resume(path)
+        assert second.unknown == 1  # the reply that was lost first is still lost
+        third = await north.resume(path)
+        assert third.gone == 1
+        assert third.results[0].attempts == 3
+
+
+async def test_what_was_in_doubt_and_is_not_attempted_again_stays_unknown(path: Path) -> None:
+    async with Simulator() as platform, session(platform) as north:
+        target = (await plan_of(north, "x")).target
+        journal = Journal.create(path, target, ["in-flight", "never"])
+        journal.begun("in-flight")
+        journal.close()
+        async with session(platform, secret="wrong") as refused:
+            with pytest.raises(BulkAbortedError) as caught:
+                await refused.resume(path)
+    summary = caught.value.summary
+    assert {result.id: result.outcome for result in summary.results} == {
+        "in-flight": Outcome.UNKNOWN,
+        "never": Outcome.SKIPPED,
+    }
+
+
+@given(data=st.data(), lost=st.sampled_from([0.0, 0.05, 0.3]), seed=st.integers(0, 2**16))
+def test_a_purge_killed_at_any_moments_is_resumed_to_an_exact_account(
+    data: st.DataObject, lost: float, seed: int
+) -> None:
+    kills = data.draw(st.lists(st.floats(0.001, 1.5), max_size=6))
+    path = Path(data.draw(st.just(os.environ["AIONORTH_TEST_DIRECTORY"]))) / f"{os.urandom(8).hex()}.jsonl"
+    run(_killed_and_resumed(path, kills, lost, seed))
+
+
+@pytest.fixture(autouse=True)
+def _directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIONORTH_TEST_DIRECTORY", str(tmp_path))
+
+
+async def _killed_and_resumed(path: Path, kills: list[float], lost: float, seed: int) -> None:
+    chance = random.Random(seed)
+
+    def latency(_: random.Random) -> tuple[float, float]:
+        return chance.uniform(0.0, 0.2), chance.uniform(0.0, 0.2)
+
+    chances = {Reset(after_effect=True): lost, ServerError(): lost / 2} if lost else {}
+    async with Simulator(calls=None, latency=latency, chances=chances, seed=seed) as platform:
+        existed = platform.add_packages(30)
+        absent = [f"never-was-{number}" for number in range(5)]
+        ids = [*existed, *absent]
+        chance.shuffle(ids)
+        async with session(platform, flow_control=NEVER, retry=QUICK) as north:
+            plan = await plan_of(north, *ids)
+            known_gone = set[str]()
+            current = north.purge(plan, journal=path, workers=4)
+            for number, after in enumerate(kills):
+                task = asyncio.ensure_future(_drained(current))
+                await asyncio.wait({task}, timeout=after)
+                # What a kill leaves: the file as it is now, and calls that the platform has or has not received.
+                left = path.with_name(f"{path.name}.{number}")
+                shutil.copy(path, left)
+                task.cancel()
+                await asyncio.wait({task})
+                path = left
+                known_gone = _assert_no_call_after_it_was_gone(platform, path, known_gone)
+                current = north.resume(path, workers=4)
+            summary = await current
+        _assert_no_call_after_it_was_gone(platform, path, known_gone)
+        assert summary.total == len(ids) == sum(summary.count(outcome) for outcome in Outcome)
+        assert len({result.id for result in summary.results}) == len(summary.results) == len(ids)
+        outcomes = {result.id: result.outcome for result in summary.results}
+        there = platform.package_ids()
+        for id_ in existed:
+            assert outcomes[id_] in {Outcome.DELETED, Outcome.GONE} or id_ in there or outcomes[id_] is Outcome.UNKNOWN
+            assert outcomes[id_] is not Outcome.NOT_FOUND
+        for id_ in absent:
+            assert outcomes[id_] in {Outcome.NOT_FOUND, Outcome.GONE, Outcome.FAILED, Outcome.UNKNOWN}
+            assert outcomes[id_] is not Outcome.DELETED
+        if not kills and not lost:
+            assert summary.deleted == len(existed)
+        assert {entry.id: entry.final_outcome() for entry in read(path).entries.values()} == outcomes
+
+
+async def _drained(current: aionorth.BulkDelete) -> None:
+    async with current:
+        async for _ in current:
+            pass
+
+
+def _assert_no_call_after_it_was_gone(platform: Simulator, path: Path, known_gone: set[str]) -> set[str]:
+    """Check that what the journal knew to be gone has not been called since; return what it knows now."""
+    called = Counter(arrival.resource for arrival in deletes(platform))
+    for line in known_gone:
+        id_, _, count = line.rpartition(" ")
+        assert called[id_] == int(count), f"{id_} was called after it was known to be gone"
+    return {f"{entry.id} {called[entry.id]}" for entry in read(path).entries.values() if entry.gone}
+
+
+# --- What happens to files
+
+
+@pytest.mark.parametrize("cut", [1, 2, 10, 40])
+async def test_a_torn_last_line_is_taken_for_what_had_not_been_known_yet(path: Path, cut: int) -> None:
+    async with Simulator() as platform, session(platform) as north:
+        ids = platform.add_packages(2)
+        await north.purge(await plan_of(north, *ids), journal=path, workers=1)
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-cut])
+        assert read(path).entries[ids[1]].gone == (cut == 1)
+        summary = await north.resume(path)
+        assert (summary.deleted, summary.gone) == ((2, 0) if cut == 1 else (1, 1))
+        assert len(lines(path)) == len(whole.splitlines()) + (1 if cut == 1 else 2)  # nothing torn is left
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is not a journal"),
+        (b"\0\xff", "is not a journal"),
+        (b'{"aionorth":"journal","version":2}\n', "another version"),
+        (b'{"aionorth":"journal","version":1,"kind":"cats"}\n', "its first line"),
+        (b"HEAD", "breaks off before its first call: nothing was sent"),
+        (b'HEAD{"ids":["a"]}\n', "breaks off"),
+        (b'HEAD{"ids":["a"]}\n{"run":1}\n', "1 of the 2 ids"),
+        (b'HEAD{"ids":["a","b"]}\n{"run":1}\nnonsense\n{"run":2}\n', "line 4 is not one of a journal"),
+        (b'HEAD{"ids":["a","b"]}\n{"run":1}\n{"begin":"c","at":1}\n', "line 4"),
+        (b'HEAD{"ids":["a","b"]}\n{"run":1}\n{"end":"a","at":1,"outcome":"eaten"}\n', "line 4"),
+        (b'HEAD{"ids":["a","b"]}\n{"run":1}\n{"what":1}\n', "line 4"),
+        (b'HEAD{"ids":["a","b"]}\n{"run":"x"}\n', "line 3"),
+    ],
+)
+async def test_what_is_no_journal_or_a_damaged_one_is_refused(path: Path, content: bytes, words: str) -> None:
+    async with Simulator() as platform, session(platform) as north:
+        url = json.dumps(platform.url).encode()
+        head = (
+            b'{"aionorth":"journal","version":1,"kind":"packages","url":' + url + b',"app_id":"demo-app",'
+            b'"authorized_app_id":null,"total":2,"duplicates":0}\n'
+        )
+        path.write_bytes(before := content.replace(b"HEAD", head))
+        with pytest.raises(JournalError, match=words):
+            north.resume(path)
+        assert path.read_bytes() == before
+        assert not platform.arrivals
+
+
+async def test_a_journal_of_another_app_or_platform_is_refused(path: Path) -> None:
+    async with Simulator({"demo-app": "demo-secret", "other": "x"}) as platform, session(platform) as north:
+        plan = await plan_of(north, "a")
+        await north.purge(plan, journal=path)
+        async with aionorth.NorthSession(platform.url, app_id="other", secret="x") as other:
+            with pytest.raises(ArgumentError, match=r"purge\.jsonl is for the app_id 'demo-app'.*'other'"):
+                other.resume(path)
+            with pytest.raises(ArgumentError, match="the plan is for the app_id 'demo-app'"):
+                other.purge(plan)
+    async with aionorth.NorthSession("http://127.0.0.1:1", app_id="demo-app", secret="x") as elsewhere:
+        with pytest.raises(ArgumentError, match="is for the url"):
+            elsewhere.resume(path)
+
+
+async def test_two_runs_on_one_journal_are_refused(path: Path) -> None:
+    async with Simulator() as platform, session(platform) as north:
+        plan = await plan_of(north, *platform.add_packages(5))
+        async with north.purge(plan, journal=path) as first:
+            before = path.read_bytes()
+            with pytest.raises(JournalError, match="another process is at work on"):
+                north.resume(path)
+            assert path.read_bytes()[: len(before)] == before
+            assert read(path).target == plan.target  # to look at it is allowed
+            async for _ in first:
+                pass
+        assert (await north.resume(path)).ok
+
+
+async def test_a_run_ends_before_the_call_where_the_journal_cannot_be_written(path: Path) -> None:
+    async with Simulator() as platform, session(platform) as north:
+        ids = platform.add_packages(20)
+        plan = await plan_of(north, *ids)
+        run_ = north.purge(plan, journal=path, workers=1)
+        _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 700, hard))  # a disk that fills up
+        try:
+            with pytest.raises(BulkAbortedError, match=r"cannot be written to \(File too large\)") as caught:
+                await run_
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+        assert isinstance(caught.value.__cause__, JournalError)
+        summary = caught.value.summary
+        assert summary.total == 20
+        assert summary.calls == len(deletes(platform)) < 5
+        assert summary.skipped == 20 - summary.deleted
+        resumed = await north.resume(path)
+        assert resumed.deleted + resumed.gone == 20
+        assert resumed.gone <= 1
+
+
+async def test_no_secret_is_in_a_journal(path: Path) -> None:
+    async with Simulator() as platform:
+        token = platform.issue_token()
+        echo = json.dumps({"error_code": "1", "error_desc": f"no Bearer {token} here"}).encode()
+        async with session(platform, token=token) as north:
+            platform.script(CannedReply(400, echo), method="DELETE")
+            summary = await north.purge(await plan_of(north, "a"), journal=path)
+        assert summary.failed == 1
+        assert token not in path.read_text()
+        assert token not in str(summary.results[0].error)
+
+
+# --- The one call for many
+
+
+async def test_a_batch_delete_takes_one_call_and_accounts_for_every_id(path: Path) -> None:
+    async with Simulator() as platform, session(platform) as north:
+        platform.add_subscriptions(150, notify_type="deviceAdded")
+        platform.add_subscriptions(5, notify_type="ruleEvent")
+        plan = await north.plan(SubscriptionSelection(notify_type="deviceAdded"))
+        summary = await north.purge(plan, batch=True, journal=path)
+        assert (summary.total, summary.deleted, summary.calls) == (150, 150, 1)
+        (call,) = deletes(platform)
+        assert call.path.endswith(
+            "/subscriptions?notifyType=deviceAdded&callbackUrl=https%3A%2F%2F127.0.0.1%3A443%2Fcallback"
+        )
+        assert len(platform.subscription_ids()) == 5
+        assert (await north.resume(path)).deleted == 150
+        assert len(deletes(platform)) == 1
+
+
+@pytest.mark.parametrize(
+    ("faults", "outcome"),
+    [
+        ([Reset(after_effect=True)], Outcome.GONE),
+        ([Reset(after_effect=False)], Outcome.DELETED),
+        ([CannedReply(403, b'{"error_code":"100217","error_desc":"no"}')], Outcome.FAILED),
+        ([Reset(after_effect=True)] * 6, Outcome.UNKNOWN),
+    ],
+)
+async def test_what_becomes_of_the_one_call_becomes_of_all(path: Path, faults: list[Any], outcome: Outcome) -> None:
+    async with Simulator() as platform, session(platform, retry=QUICK) as north:
+        platform.add_subscriptions(3)
+        plan = await north.plan(SubscriptionSelection(everything=True))
+        for fault in faults:
+            platform.script(fault, method="DELETE")
+        try:
+            summary = await north.purge(plan, batch=True, journal=path)
+        except BulkAbortedError as exc:
+            summary = exc.summary
+        assert summary.count(outcome) == summary.total == 3
+        assert {entry.final_outcome() for entry in read(path).entries.values()} == {outcome}
+        resumed = await north.resume(path)
+        assert resumed.ok
+        assert resumed.not_found == 0
+
+
+async def test_ids_of_a_batch_that_is_broken_off_are_unknown(path: Path) -> None:
+    async with Simulator() as platform, session(platform) as north:
+        platform.add_subscriptions(3)
+        plan = await north.plan(SubscriptionSelection(everything=True))
+        platform.script(Delay(100, after_effect=True), method="DELETE")
+        async with north.purge(plan, batch=True, journal=path, grace=1) as run_:
+            await asyncio.sleep(1)
+        assert run_.summary.unknown == run_.summary.total == 3
+        assert (await north.resume(path)).gone == 3
+
+
+async def test_a_batch_is_refused_where_no_single_call_takes_the_plan() -> None:
+    async with Simulator() as platform, session(platform) as north:
+        ids = platform.add_subscriptions(3)
+        for plan in (
+            await north.plan(SubscriptionSelection(ids=ids)),
+            await north.plan(SubscriptionSelection(everything=True, exclude=ids[:1])),
+        ):
+            assert plan.batch is None
+            with pytest.raises(ArgumentError, match="no single call takes exactly this plan"):
+                north.purge(plan, batch=True)
+        assert not deletes(platform)
+
+
+def test_no_batch_delete_can_be_built_without_a_filter() -> None:
+    from aionorth import api  # noqa: PLC0415 - an inner part
+
+    for filters in ((None, None), ("", None), (None, ""), ("x", "")):
+        with pytest.raises(ArgumentError, match="deletes every subscription"):
+            api.delete_matching_subscriptions(*filters)
