@@ -2,15 +2,27 @@
 
 import asyncio
 import inspect
+import os
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from shell import APP, SECRET, UNREACHABLE, Shell, served
 
+from aionorth.simulator import Simulator
 from aionorth.simulator.virtual_time import VirtualTimeLoop
 
 settings.register_profile("aionorth", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("long", settings.get_profile("aionorth"), max_examples=2000)
 settings.load_profile("aionorth")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_home(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep this process and its children away from the developer's own profiles and journals."""
+    for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+        os.environ[name] = str(tmp_path_factory.mktemp(name.lower()))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -21,3 +33,21 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         runner.run(pyfuncitem.obj(**arguments))
     return True
+
+
+@pytest.fixture
+def platform() -> Iterator[Simulator]:
+    with served() as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Shell:
+    return Shell(monkeypatch, capsys, tmp_path)
+
+
+@pytest.fixture
+def ready(shell: Shell) -> Shell:
+    """A shell with all variables set, and a platform that nobody will reach."""
+    shell.export(URL=UNREACHABLE, APP_ID=APP, SECRET=SECRET)
+    return shell

@@ -1,8 +1,10 @@
 """The command line in real time: processes, signals and terminals."""
 
+import io
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -71,8 +73,8 @@ def ids(tmp_path: Path) -> str:
 
 @pytest.fixture
 def tight(ids: str) -> Iterator[dict[str, str]]:
-    """A platform that allows 20 calls in 2 s, so that 100 deletions take a while."""
-    options = ["--port", "0", "--calls", "20", "--period", "2", "--packages", "100", "--write-package-ids", ids]
+    """A platform that allows 20 calls in 1 s, so that 100 deletions take a while."""
+    options = ["--port", "0", "--calls", "20", "--period", "1", "--packages", "100", "--write-package-ids", ids]
     with platform([*AIONORTH, "simulate", *options]) as (_, variables):
         yield variables
 
@@ -81,7 +83,7 @@ def delete(ids: str, *options: str) -> list[str]:
     return [*AIONORTH, "delete", "packages", "--ids-file", ids, *options]
 
 
-TIGHT = ("--calls", "20", "--period", "2")
+TIGHT = ("--calls", "20", "--period", "1")
 
 
 def terminal(command: list[str], env: dict[str, str], *, width: int = 80) -> "pexpect.spawn[str]":
@@ -115,19 +117,67 @@ def test_the_demonstration_shows_a_run_and_what_to_do_next() -> None:
 
 
 def test_the_first_ctrl_c_finishes_the_calls_in_flight(ids: str, tight: dict[str, str]) -> None:
-    child = terminal(delete(ids, *TIGHT), tight)
+    child = terminal(delete(ids, "--yes", *TIGHT), tight)
     child.expect("20 of 20 calls used")
     child.sendintr()
     child.expect("finishing what has been begun, retries included; Ctrl-C again stops at once")
     child.expect(r"skipped\s+\d\d")
     child.expect("the run was interrupted")
+    child.expect(r"to go on: .*aionorth resume (\S+)")
+    assert isinstance(child.match, re.Match)
+    journal = child.match.group(1)
+    assert exit_code(child) == 130
+    child = terminal([*AIONORTH, "resume", journal, *TIGHT], tight, width=200)
+    child.expect("of 100 are known to be gone already")
+    child.expect(r"deleted\s+100")
+    assert exit_code(child) == 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "left"), [("100", 0), ("yes", 100), ("10", 100), ("", 100), ("\x04", 100), ("\x03", 100)]
+)
+def test_a_deletion_is_confirmed_by_typing_its_number(tight: dict[str, str], answer: str, left: int) -> None:
+    child = terminal([*AIONORTH, "delete", "packages", "--all", "--calls", "1000", "--period", "1"], tight)
+    child.expect("100 packages of demo-app at http")
+    child.expect("100 to delete: 100 calls, about")
+    child.expect("Those that go:")
+    child.expect("and 95 more; --dry-run --json names them all")
+    child.expect("Nothing brings them back")
+    child.expect("Type 100 to delete them, anything else to leave them: ")
+    child.send(answer) if answer in {"\x03", "\x04"} else child.sendline(answer)
+    if left:
+        child.expect("interrupted" if answer == "\x03" else "nothing was deleted")
+        assert exit_code(child) == (130 if answer == "\x03" else 1)
+    else:
+        child.expect("this run is recorded in")
+        child.expect(r"deleted\s+100")
+        assert exit_code(child) == 0
+
+
+def test_the_view_shows_flow_control_counts_and_time_left(ids: str, tight: dict[str, str]) -> None:
+    child = terminal(delete(ids, "--yes", *TIGHT), tight)
+    child.expect("Deleting packages of demo-app at http")
+    child.expect("━")
+    child.expect(r"\d+ deleted")
+    child.expect(r"\d+ in work")
+    child.expect(r"calls a minute · 20 of 20 calls used, next slot in \d\.\d s")
+    child.expect(r"about \d+\.\d s left")
+    child.expect(r"deleted\s+100")
+    assert exit_code(child) == 0
+
+
+def test_a_refusal_is_shown_in_words(ids: str, tight: dict[str, str]) -> None:
+    child = terminal(delete(ids, "--yes", "--calls", "60", "--period", "1"), tight)  # three times what there is
+    child.expect(r"refused by the platform, paused \d\.\d s")
+    child.sendintr()
+    child.sendintr()
     assert exit_code(child) == 130
 
 
 def test_the_second_ctrl_c_stops_at_once_and_owns_up_to_what_is_unknown(ids: str) -> None:
     Path(ids).write_text("".join(f"id[{number}]\n" for number in range(50)))
     with platform([sys.executable, "-c", SILENT_PLATFORM]) as (_, variables):
-        child = terminal(delete(ids), variables)
+        child = terminal(delete(ids, "--yes"), variables)
         child.expect("17 of 100 calls used")  # a login, and a call for each worker
         child.sendintr()
         child.expect("Ctrl-C again stops at once")
@@ -151,12 +201,89 @@ def test_ids_can_be_typed_in(tight: dict[str, str]) -> None:
     child.expect("reading ids from the terminal")
     child.sendline("no-such-id")
     child.sendeof()
+    child.expect("1 to delete: 1 call")
+    child.expect("Type 1 to delete them")
+    child.sendline("1")
     child.expect(r"not found\s+1")
     assert exit_code(child) == 0
 
 
+@pytest.fixture
+def without_secret(tight: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in tight.items() if name != "AIONORTH_SECRET"}
+
+
+PROMPT = r"Secret of demo-app \(not shown\): "
+
+
+def test_the_secret_is_asked_for_and_not_shown(without_secret: dict[str, str]) -> None:
+    child = pexpect.spawn(AIONORTH[0], [*AIONORTH[1:], "check"], env=without_secret, encoding="utf-8", timeout=PATIENCE)
+    shown = io.StringIO()
+    child.logfile_read = shown  # all that the terminal shows, its echo included
+    child.expect(PROMPT)
+    child.sendline("demo-secret")
+    child.expect("logged in, and the access token is accepted")
+    assert exit_code(child) == 0
+    assert "demo-secret" not in shown.getvalue()
+
+
+def test_a_secret_that_is_there_is_not_asked_for(tight: dict[str, str]) -> None:
+    child = terminal([*AIONORTH, "check"], tight)
+    child.expect("logged in")
+    assert "Secret of" not in (child.before or "")
+    assert exit_code(child) == 0
+
+
+def test_with_ids_on_stdin_the_secret_is_typed_at_the_terminal(ids: str, without_secret: dict[str, str]) -> None:
+    command = shlex.join(delete("-", *TIGHT))
+    child = terminal(["bash", "-c", f"head -3 {ids} | {command}"], without_secret)
+    child.expect(PROMPT)
+    child.sendline("demo-secret")
+    child.expect("Type 3 to delete them")  # at the terminal too: standard input has the ids
+    child.sendline("3")
+    child.expect(r"deleted\s+3")
+    assert exit_code(child) == 0
+
+
+def test_with_ids_on_stdin_and_no_terminal_of_its_own_no_id_is_taken_for_the_secret(
+    ids: str, without_secret: dict[str, str]
+) -> None:
+    command = shlex.join(delete("-", *TIGHT))
+    child = terminal(["bash", "-c", f"head -3 {ids} | setsid --wait {command}"], without_secret)
+    child.expect("there is no terminal to type the secret at: set AIONORTH_SECRET")
+    assert exit_code(child) == 2
+
+
+@pytest.mark.parametrize(("key", "said", "code"), [("\x03", "interrupted", 130), ("\x04", "no secret was typed in", 2)])
+def test_the_prompt_can_be_left(without_secret: dict[str, str], key: str, said: str, code: int) -> None:
+    child = terminal([*AIONORTH, "check"], without_secret)
+    child.expect(PROMPT)
+    child.send(key)
+    child.expect(rf"\naionorth: {said}")
+    assert exit_code(child) == code
+
+
+def test_what_is_missing_is_said_before_a_secret_is_asked_for(without_secret: dict[str, str]) -> None:
+    child = terminal([*AIONORTH, "check"], without_secret | {"AIONORTH_URL": ""})
+    child.expect("AIONORTH_URL is empty")
+    assert exit_code(child) == 2
+    assert "Secret of" not in (child.before or "")
+
+
+@pytest.mark.parametrize("module", ["typer.core", "aionorth.cli.terminal"])
+def test_ctrl_c_while_the_command_line_is_being_loaded_leaves_no_traceback(module: str) -> None:
+    command = [sys.executable, "-X", "importtime", *AIONORTH[1:], "demo"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        wait_for(process.stderr, rf"\| +{re.escape(module)}$")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=PATIENCE)
+    assert "Traceback" not in err
+    assert out == ""
+    assert process.returncode in {-signal.SIGINT, 130}
+
+
 def test_the_view_survives_a_terminal_that_changes_its_size(ids: str, tight: dict[str, str]) -> None:
-    child = terminal(delete(ids, *TIGHT), tight, width=120)
+    child = terminal(delete(ids, "--yes", *TIGHT), tight, width=120)
     child.expect("20 of 20 calls used")
     for width in (50, 12, 1, 200):
         child.setwinsize(24, width)
@@ -166,7 +293,7 @@ def test_the_view_survives_a_terminal_that_changes_its_size(ids: str, tight: dic
 
 
 def test_a_dumb_terminal_gets_lines(ids: str, tight: dict[str, str]) -> None:
-    child = terminal(delete(ids, *TIGHT), tight | {"TERM": "dumb"})
+    child = terminal(delete(ids, "--yes", *TIGHT), tight | {"TERM": "dumb"})
     child.expect("Deleting packages of demo-app at http://.*: 0 of 100")
     child.sendintr()
     assert exit_code(child) == 130

@@ -5,20 +5,34 @@ It needs the extra ``aionorth[cli]``; importing this package does not.
 
 from __future__ import annotations
 
+import signal
 import sys
 
-_EXTRA = frozenset({"rich", "typer"})
+_EXTRA = frozenset({"jinja2", "platformdirs", "rich", "typer"})
 
 
 def main() -> None:
     """Run the command line on ``sys.argv`` and exit: the entry point."""
+    # Importing takes a while, and an import's own callbacks may swallow a KeyboardInterrupt: a deletion that was to be
+    # stopped would begin. Until all is imported SIGINT does what it does to other programs.
+    as_python_has_it = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # a parent may have it ignored
+    if as_python_has_it:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         from aionorth.cli.app import app  # noqa: PLC0415 - the extra may not be installed
+        from aionorth.cli.terminal import drop_output, say  # noqa: PLC0415 - as above
     except ModuleNotFoundError as exc:
         if (exc.name or "").partition(".")[0] not in _EXTRA:
             raise
-        sys.stderr.write("aionorth: the command line needs typer and rich: pip install 'aionorth[cli]'\n")
+        sys.stderr.write(f"aionorth: the command line needs {exc.name}: pip install 'aionorth[cli]'\n")
         sys.exit(2)
-    except KeyboardInterrupt:
+    if as_python_has_it:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        app(prog_name="aionorth")
+    except KeyboardInterrupt:  # before a command has begun
         sys.exit(130)
-    app(prog_name="aionorth")
+    except OSError as exc:  # help that does not fit on the disk; commands have words of their own
+        drop_output()
+        say(f"aionorth: standard output cannot be written to: {exc.strerror}")
+        sys.exit(1)

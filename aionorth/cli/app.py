@@ -8,37 +8,17 @@ from typing import Annotated
 import typer
 
 from aionorth._version import __version__
-from aionorth.bulk import WORKERS
+from aionorth.cli import checking, commands, settings
 from aionorth.cli import options as opt
-from aionorth.cli import settings
-from aionorth.cli.deletion import Ended, Job, Kind, carry_out
+from aionorth.cli.bundles import bundled
 from aionorth.cli.demo import show_demo
-from aionorth.cli.display import View, view_of
-from aionorth.cli.exits import ProblemError, reported
-from aionorth.cli.ids import read_ids
-from aionorth.cli.report import as_json, as_text
+from aionorth.cli.exits import reported
+from aionorth.cli.given import FLOW, Given
+from aionorth.cli.grouped import GroupedCommand, GroupedCommands
+from aionorth.cli.help import ENVIRONMENT, EXIT_CODES
+from aionorth.cli.profiles import config_file
 from aionorth.cli.serve import Faults, Files, Served, Tls, serve
-from aionorth.cli.terminal import Notes, noted, put, say
-from aionorth.flow import FlowControl
-from aionorth.models import DeleteSummary
-from aionorth.session import NorthSession
-
-_FLOW = FlowControl()
-
-_ENVIRONMENT = """\b
-Environment:
-  AIONORTH_URL      the platform's base URL, as in https://server:8743
-  AIONORTH_APP_ID   the app's id
-  AIONORTH_SECRET   the app's secret; there is no option for it, because
-                    options show in the list of processes"""
-
-_EXIT_CODES = """\b
-Exit codes:
-  0    all ids are gone from the platform
-  1    some are not, or the run ended early
-  2    something is missing or cannot be used; nothing was sent
-  3    the platform refused the app or its secret
-  130  interrupted; the summary tells how far it came"""
+from aionorth.cli.terminal import noted, put
 
 _HELP = f"""Delete subscriptions and version packages from a Huawei-style IoT platform in bulk.
 
@@ -47,36 +27,48 @@ As fast as the app's flow control allows and never faster, with an account of ev
 \b
 Examples:
   aionorth demo
+  aionorth check
+  aionorth delete subscriptions --callback-host old.example.com --dry-run
+  aionorth delete packages --keep-latest 2 --older-than 90d
   aionorth delete subscriptions --ids-file ids.txt
-  aionorth delete packages --ids-file - --json < ids.txt > result.json
-  aionorth simulate --write-subscription-ids ids.txt
+  aionorth resume purge.jsonl
+  aionorth simulate
 
-{_ENVIRONMENT}
+{ENVIRONMENT}
 
-{_EXIT_CODES}
+{EXIT_CODES}
 """
 
-_DELETE_HELP = f"""Delete the subscriptions, or the version packages, whose ids a file holds.
+_CHECK_HELP = f"""Test URL, TLS, credentials and clock, and say what is wrong and what to do.
 
-The file has one id per line; blank lines and duplicates do not count. It is read whole, and every id is checked before
-anything is sent. Ids that the platform does not know count as gone, so a run that was interrupted can simply be
-repeated. Ctrl-C finishes the calls in flight and prints the summary; a second one stops at once.
+Two calls are made at most: one logs in, the other lists one version package. Nothing is changed on the platform, but
+logging in makes the token of any other process of the same app invalid.
 
 \b
 Examples:
-  export AIONORTH_URL=https://server:8743 AIONORTH_APP_ID=my-app
-  read -rs AIONORTH_SECRET && export AIONORTH_SECRET
-  aionorth delete subscriptions --ids-file ids.txt
-  aionorth delete packages --ids-file ids.txt --calls 200 --headroom 0.2
+  aionorth check
+  aionorth check --profile prod
+  aionorth check --url https://server:8743 --app-id my-app --ca-file ca.pem
+  aionorth check --json | jq .findings.clock
+
+{ENVIRONMENT}
 
 \b
-With --json, "results" names every id that is not known to be gone:
-  aionorth delete packages --ids-file ids.txt --json > result.json
-  jq -r '.results[].id' result.json > ids-left.txt
+Profiles, in {config_file()}:
+  [profiles.prod]
+  url = "https://server:8743"
+  app_id = "my-app"
+  secret_file = "prod.secret"    # relative to the directory of this file
+  ca_file = "~/ca.pem"
+  calls = 200
 
-{_ENVIRONMENT}
-
-{_EXIT_CODES}
+\b
+Exit codes:
+  0    all is well; a clock that differs is a warning only
+  1    something failed
+  2    a setting is missing or cannot be used; nothing was sent
+  3    the platform refused the app or its secret
+  130  interrupted
 """
 
 _DEMO_HELP = """Show a bulk run against a simulated platform on this machine, in about 20 seconds.
@@ -97,9 +89,11 @@ Examples:
   aionorth simulate --port 0 --cert server.pem --key server-key.pem
 """
 
+_ON_PLATFORM, _TO_TRY = "On the platform", "To try things"
+
 app = typer.Typer(
     help=_HELP,
-    add_completion=False,
+    cls=GroupedCommands,
     no_args_is_help=True,
     rich_markup_mode=None,  # ids and secrets may hold [brackets]
     pretty_exceptions_enable=False,  # they show local variables
@@ -125,88 +119,47 @@ def options_of_all(
     """Take what is common to all commands."""
 
 
-@app.command(help=_DELETE_HELP, short_help="Delete the subscriptions or packages that a file names.")
-def delete(
-    kind: Annotated[Kind, typer.Argument(metavar="subscriptions|packages", help="What to delete.", show_default=False)],
-    *,
-    ids_file: opt.IdsFile,
-    url: opt.Url = None,
-    app_id: opt.AppId = None,
-    authorized_app_id: opt.AuthorizedAppId = None,
-    calls: opt.Calls = _FLOW.calls,
-    period: opt.Period = _FLOW.period,
-    headroom: opt.Headroom = _FLOW.headroom,
-    burst: opt.Burst = _FLOW.burst,
-    workers: opt.Workers = WORKERS,
-    json: opt.Json = False,
-    ca_file: opt.CaFile = None,
-    client_cert: opt.ClientCert = None,
-    client_key: opt.ClientKey = None,
-    unsafe_accept_any_host_name: opt.AnyHostName = False,
-    trust_env: opt.TrustEnv = False,
-    timeout: opt.Timeout = 30.0,
-) -> None:
-    """Delete what a file of ids names."""
-    with reported(), noted() as notes:
-        if authorized_app_id is not None and kind is not Kind.SUBSCRIPTIONS:
-            raise ProblemError("--authorized-app-id is for subscriptions only: leave it out")
-        north = settings.session(
-            url=url,
-            app_id=app_id,
-            flow_control=FlowControl(calls=calls, period=period, headroom=headroom, burst=burst),
-            ca_file=ca_file,
-            client_cert=client_cert,
-            client_key=client_key,
-            any_host_name=unsafe_accept_any_host_name,
-            trust_env=trust_env,
-            timeout=timeout,
-        )
-        job = Job(
-            kind=kind,
-            ids=read_ids(ids_file, kind.id_name),
-            authorized_app_id=authorized_app_id,
-            workers=workers,
-        )
-        if job.ids:
-            target = f"{settings.setting(settings.APP_ID, app_id)} at {settings.setting(settings.URL, url)}"
-            ended = asyncio.run(_deleted(job, north, view_of(f"Deleting {kind.value} of {target}"), notes))
-        else:
-            say(f"aionorth: {ids_file} holds no ids: there is nothing to delete")
-            ended = Ended(kind=kind, summary=DeleteSummary())
-        try:
-            if json:
-                put(as_json(ended))
-            elif job.ids:
-                put(as_text(ended))
-        except OSError:
-            say(f"{ended.summary}")  # the account of a run must not be lost
-            raise
-        if ended.reason is not None:
-            say(f"aionorth: {ended.reason}")
-        elif 0 < ended.summary.total == ended.summary.not_found:
-            say(f"aionorth: the platform knows none of these ids: are they {kind.value} of this app?")
-        raise typer.Exit(ended.exit_code)
+app.add_typer(commands.delete, name="delete", rich_help_panel=_ON_PLATFORM)
+app.command(
+    help=commands.RESUME_HELP,
+    short_help="Go on with a deletion from its journal.",
+    cls=GroupedCommand,
+    rich_help_panel=_ON_PLATFORM,
+)(commands.resume)
 
 
-async def _deleted(job: Job, north: NorthSession, view: View, notes: Notes) -> Ended:
-    async with north:
-        return await carry_out(job, north, view, notes)
+@app.command(
+    help=_CHECK_HELP,
+    short_help="Test URL, TLS, credentials and clock.",
+    cls=GroupedCommand,
+    rich_help_panel=_ON_PLATFORM,
+)
+@bundled
+def check(*, json: opt.Json = False, given: Given) -> None:
+    """Test the connection."""
+    with reported(), noted():
+        connection = settings.resolve(given)
+        checkup = asyncio.run(checking.check(connection))
+        put(checking.as_json(checkup, connection) if json else checking.as_text(checkup, connection))
+        raise typer.Exit(checking.exit_code(checkup))
 
 
-@app.command(help=_DEMO_HELP, short_help="Watch a run against a simulated platform; 20 seconds.")
+@app.command(
+    help=_DEMO_HELP, short_help="Watch a run against a simulated platform; 20 seconds.", rich_help_panel=_TO_TRY
+)
 def demo() -> None:
     """Show what this is."""
     with reported(), noted() as notes:
         raise typer.Exit(show_demo(notes))
 
 
-@app.command(help=_SIMULATE_HELP, short_help="Serve a simulated platform to try things on.")
+@app.command(help=_SIMULATE_HELP, short_help="Serve a simulated platform to try things on.", rich_help_panel=_TO_TRY)
 def simulate(
     *,
     host: opt.Host = "127.0.0.1",
     port: opt.Port = 8743,
-    calls: opt.Threshold = _FLOW.calls,
-    period: opt.Period = _FLOW.period,
+    calls: opt.Threshold = FLOW.calls,
+    period: opt.SimulatedPeriod = FLOW.period,
     model: opt.Model = "sliding",
     subscriptions: opt.Subscriptions = 1000,
     packages: opt.Packages = 1000,

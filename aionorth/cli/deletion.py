@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import enum
 import logging
 import time
 
 import attrs
 
-from aionorth.bulk import WORKERS, BulkDelete
+from aionorth.bulk import BulkDelete
 from aionorth.cli.display import View
 from aionorth.cli.exits import ExitCode, code_of, in_words
 from aionorth.cli.progress import Meter, Moment
 from aionorth.cli.signals import Interrupts, on_signals
-from aionorth.cli.terminal import Notes
+from aionorth.cli.terminal import Notes, resume_command
 from aionorth.errors import BulkAbortedError
-from aionorth.models import DeleteSummary
+from aionorth.models import DeleteSummary, Kind
 from aionorth.session import NorthSession
 
 GRACE = 0.5
@@ -29,38 +28,16 @@ NEWS = 15.0
 """Seconds for which the display shows what the library had to say."""
 
 
-class Kind(enum.StrEnum):
-    """What is deleted."""
-
-    SUBSCRIPTIONS = "subscriptions"
-    PACKAGES = "packages"
-
-    @property
-    def id_name(self) -> str:
-        """What the platform calls its id."""
-        return "subscription_id" if self is Kind.SUBSCRIPTIONS else "file_id"
-
-
 @attrs.frozen(kw_only=True)
 class Job:
-    """What a run is to delete."""
+    """A run, not begun yet."""
 
     kind: Kind
-    ids: list[str] = attrs.field(repr=False)
-    authorized_app_id: str | None = None
-    workers: int = WORKERS
-
-    def run(self, north: NorthSession) -> BulkDelete:
-        """Return the library's bulk run. Its summary keeps the failures only: the display asks for it all the time."""
-        if self.kind is Kind.PACKAGES:
-            return north.delete_upgrade_packages(self.ids, workers=self.workers, collect="failures", grace=GRACE)
-        return north.delete_subscriptions(
-            self.ids,
-            authorized_app_id=self.authorized_app_id,
-            workers=self.workers,
-            collect="failures",
-            grace=GRACE,
-        )
+    run: BulkDelete
+    distinct: int
+    """How many different ids it is about."""
+    journal: str | None = None
+    """Where it is recorded."""
 
 
 @attrs.frozen(kw_only=True)
@@ -72,6 +49,8 @@ class Ended:
     interrupted: bool = False
     cause: BaseException | None = None
     """What ended it early, where something did."""
+    journal: str | None = None
+    """Where it is recorded."""
 
     @property
     def exit_code(self) -> ExitCode:
@@ -84,18 +63,23 @@ class Ended:
 
     @property
     def reason(self) -> str | None:
-        """Why it ended early, for people; None where it did not."""
+        """What to say of an end that leaves something to be done; None where there is nothing."""
         if self.cause is not None:
-            return f"the run ended early: {in_words(self.cause)}"
-        return "the run was interrupted; the same command takes up what is left" if self.interrupted else None
+            said = f"the run ended early: {in_words(self.cause)}"
+        elif self.interrupted:
+            said = "the run was interrupted"
+        else:
+            said = "" if self.summary.ok else "some are not known to be gone"
+        if not said:
+            return None
+        return said if self.journal is None else f"{said}\nto go on: {resume_command(self.journal)}"
 
 
 async def carry_out(job: Job, north: NorthSession, view: View, notes: Notes) -> Ended:
     """Carry `job` out in an open session, from the main thread: it is shown in `view`, and signals stop it."""
-    run = job.run(north)
+    run = job.run
     notes.latest = None
-    distinct = len(set(job.ids))
-    meter = Meter(north.flow.period)
+    meter = Meter(north.flow.period, run.summary.calls)
     work = asyncio.create_task(_whole(run))
     interrupts = Interrupts(drain=run.stop, cancel=work.cancel)
     with on_signals(interrupts.received), view:
@@ -104,7 +88,7 @@ async def carry_out(job: Job, north: NorthSession, view: View, notes: Notes) -> 
             moment = Moment(
                 summary=summary,
                 flow=north.flow,
-                distinct=distinct,
+                distinct=job.distinct,
                 rate=meter.rate(summary.elapsed, summary.calls),
                 stopping=interrupts.count > 0,
                 ended=ended,
@@ -115,7 +99,7 @@ async def carry_out(job: Job, north: NorthSession, view: View, notes: Notes) -> 
                 break
             await asyncio.wait({work}, timeout=REFRESH)
     cause = None if work.cancelled() else work.result()
-    return Ended(kind=job.kind, summary=run.summary, interrupted=interrupts.count > 0, cause=cause)
+    return Ended(kind=job.kind, summary=run.summary, interrupted=interrupts.count > 0, cause=cause, journal=job.journal)
 
 
 async def _whole(run: BulkDelete) -> BaseException | None:

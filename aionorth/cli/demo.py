@@ -11,13 +11,13 @@ from collections.abc import Iterable
 
 import attrs
 
-from aionorth.cli.deletion import Ended, Job, Kind, carry_out
+from aionorth.cli.deletion import GRACE, Ended, Job, carry_out
 from aionorth.cli.display import view_of
 from aionorth.cli.exits import ExitCode
 from aionorth.cli.report import as_text
 from aionorth.cli.terminal import Notes, command, put
 from aionorth.flow import FlowControl
-from aionorth.models import duration
+from aionorth.models import Kind, duration
 from aionorth.retry import RetryPolicy
 from aionorth.session import NorthSession
 from aionorth.simulator import Reset, Simulator
@@ -130,16 +130,18 @@ async def _shown(flow_control: FlowControl, notes: Notes) -> Shown:
             timeout=FULL_TIMEOUT * scale,
         ) as north,
     ):
-        jobs = [
-            Job(kind=Kind.SUBSCRIPTIONS, ids=_as_in_life(platform.add_subscriptions(SUBSCRIPTIONS), chance)),
-            Job(kind=Kind.PACKAGES, ids=_as_in_life(platform.add_packages(PACKAGES), chance)),
+        lists = [
+            (Kind.SUBSCRIPTIONS, north.delete_subscriptions, platform.add_subscriptions(SUBSCRIPTIONS)),
+            (Kind.PACKAGES, north.delete_upgrade_packages, platform.add_packages(PACKAGES)),
         ]
         runs: list[Ended] = []
         began = time.monotonic()
-        for job in jobs:
-            ended = await carry_out(job, north, view_of(f"Deleting {job.kind.value}"), notes)
+        for kind, delete, known in lists:
+            ids = _as_in_life(known, chance)
+            job = Job(kind=kind, run=delete(ids, collect="failures", grace=GRACE), distinct=len(set(ids)))
+            ended = await carry_out(job, north, view_of(f"Deleting {kind.value}"), notes)
             runs.append(ended)
-            put(f"{job.kind.value.capitalize()}:")
+            put(f"{kind.value.capitalize()}:")
             put(as_text(ended))
             put("")
             if ended.interrupted:

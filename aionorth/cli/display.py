@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from contextlib import suppress
 from types import TracebackType
 from typing import Protocol, Self
@@ -13,8 +14,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from aionorth.cli.progress import Moment
+from aionorth.cli.progress import Moment, flow_in_words
 from aionorth.cli.terminal import on_terminal, say, visible
+from aionorth.flow import FlowState
 from aionorth.models import Outcome
 
 WIDEST_BAR = 40
@@ -121,6 +123,71 @@ class LiveView:
             note.truncate(WIDEST_NOTE, overflow="ellipsis")
             lines.append(note)
         return Group(*lines)
+
+
+class Finding(Protocol):
+    """Shows how far a listing is."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        ...
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        """End."""
+
+    def show(self, listed: int, flow: FlowState) -> None:
+        """Show that so many have been listed."""
+
+
+class FindingLines:
+    """Shows a listing as lines of a log."""
+
+    def __init__(self) -> None:
+        self._next = time.monotonic() + LINES_EVERY
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        pass
+
+    def show(self, listed: int, flow: FlowState) -> None:
+        """Write a line if it is time for one."""
+        if time.monotonic() >= self._next:
+            self._next += LINES_EVERY
+            say(_finding(listed, flow))
+
+
+class FindingLive:
+    """Shows a listing in a line of a terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self._live = Live(
+            console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=True
+        )
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        with suppress(OSError):  # as above
+            self._live.stop()
+
+    def show(self, listed: int, flow: FlowState) -> None:
+        """Draw the line anew."""
+        with suppress(OSError):  # as above
+            self._live.update(Text(_finding(listed, flow), no_wrap=True, overflow="ellipsis"), refresh=True)
+
+
+def _finding(listed: int, flow: FlowState) -> str:
+    return f"Finding out what there is: {listed:,} listed · {flow_in_words(flow)}"
+
+
+def finding_view() -> Finding:
+    """Return the view of a listing that suits stderr."""
+    console = Console(stderr=True, highlight=False)
+    return FindingLines() if not on_terminal(sys.stderr) or console.is_dumb_terminal else FindingLive(console)
 
 
 def _rate(moment: Moment) -> str:

@@ -15,6 +15,7 @@ from aionorth.errors import (
     ArgumentError,
     CredentialsError,
     InvalidTokenError,
+    JournalError,
     NorthConnectionError,
     NorthError,
 )
@@ -61,7 +62,7 @@ def reported() -> Generator[None, None, None]:
     except KeyboardInterrupt:
         say("aionorth: interrupted")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
-    except (ProblemError, ArgumentError) as exc:
+    except (ProblemError, ArgumentError, JournalError) as exc:
         say(f"aionorth: {exc}")
         raise typer.Exit(ExitCode.USAGE) from None
     except OSError as exc:

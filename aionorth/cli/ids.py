@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from aionorth.api import check_id
@@ -16,26 +19,27 @@ MOST_NAMED = 5
 """How many unusable ids a message names."""
 
 
-def read_ids(source: str, name: str) -> list[str]:
+def read_ids(source: str, name: str, column: str | None = None, *, option: str = "--ids-file") -> list[str]:
     """Return the ids in the file `source`, or on standard input for ``-``, in their order, duplicates included.
 
-    Blank lines and the whitespace around an id do not count, nor does a byte order mark. `name` is what the platform
-    calls such an id. Raises `ProblemError` for what cannot be read, or is no id.
+    They stand one a line, or in the `column` of that name of a CSV file. Blank lines and the whitespace around an id do
+    not count, nor does a byte order mark. `name` is what the platform calls such an id. Raises `ProblemError` for what
+    cannot be read, or is no id.
     """
     label = "standard input" if source == STDIN else source
     try:
         content = _stdin() if source == STDIN else Path(source).read_bytes()
     except OSError as exc:
         raise ProblemError(
-            f"{label} cannot be read: {exc.strerror}; give --ids-file a text file with one id per line, or - for "
+            f"{label} cannot be read: {exc.strerror}; give {option} a text file with one id per line, or - for "
             "standard input"
         ) from exc
     except ValueError as exc:  # a NUL in the path
         raise ProblemError(f"{label} cannot be the path of a file: {exc}") from exc
-    return parse_ids(content, name, label)
+    return parse_ids(content, name, label, column)
 
 
-def parse_ids(content: bytes, name: str, label: str) -> list[str]:
+def parse_ids(content: bytes, name: str, label: str, column: str | None = None) -> list[str]:
     """Return the ids in `content`; `label` is what messages call the file. Raises `ProblemError` as `read_ids` does."""
     try:
         text = content.decode("utf-8-sig")
@@ -46,8 +50,7 @@ def parse_ids(content: bytes, name: str, label: str) -> list[str]:
         ) from exc
     ids: list[str] = []
     bad: list[str] = []
-    # Not splitlines(): it also splits where no editor counts a line.
-    for number, entry in enumerate(text.split("\n"), 1):
+    for number, entry in _entries(text, label, column):
         if id_ := entry.strip():
             if (fault := _fault(id_, name)) is None:
                 ids.append(id_)
@@ -57,6 +60,25 @@ def parse_ids(content: bytes, name: str, label: str) -> list[str]:
         more = [f"and {len(bad) - MOST_NAMED:,} more"] if len(bad) > MOST_NAMED else []
         raise ProblemError("\n".join([*bad[:MOST_NAMED], *more, "nothing was sent"]))
     return ids
+
+
+def _entries(text: str, label: str, column: str | None) -> Iterable[tuple[int, str]]:
+    """Return what may be an id, and on which line it ends."""
+    if column is None:
+        # Not splitlines(): it also splits where no editor counts a line.
+        return enumerate(text.split("\n"), 1)
+    try:
+        rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+        names = [name.strip() for name in next(rows, list[str]())]
+        if names.count(column) != 1:
+            raise ProblemError(
+                f"{label} has {'several columns' if column in names else 'no column'} {column!r} in its first line, "
+                f"which reads: {', '.join(names)}; nothing was sent"
+            )
+        at = names.index(column)
+        return [(rows.line_num, row[at]) for row in rows if len(row) > at]
+    except csv.Error as exc:
+        raise ProblemError(f"{label} is no CSV file: {exc}; nothing was sent") from exc
 
 
 def _fault(id_: str, name: str) -> str | None:

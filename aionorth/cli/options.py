@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from aionorth.bulk import WORKERS
 from aionorth.simulator import MODELS
 
 
@@ -23,12 +22,6 @@ def _not_negative(value: float) -> float:
     return value
 
 
-def _part(value: float) -> float:
-    if not 0 <= value < 1:
-        raise typer.BadParameter("give a part, from 0 up to but not including 1")
-    return value
-
-
 def _chance(value: float) -> float:
     if not 0 <= value <= 1:
         raise typer.BadParameter("give a probability, from 0 to 1")
@@ -41,17 +34,10 @@ def _model(value: str) -> str:
     return value
 
 
-# --- delete: the platform
+# --- delete
 
 IdsFile = Annotated[
     str, typer.Option(metavar="FILE", help="The ids, one per line; - reads standard input.", show_default=False)
-]
-Url = Annotated[
-    str | None,
-    typer.Option(metavar="URL", help="The base URL, instead of AIONORTH_URL.", show_default=False),
-]
-AppId = Annotated[
-    str | None, typer.Option(metavar="ID", help="The app's id, instead of AIONORTH_APP_ID.", show_default=False)
 ]
 AuthorizedAppId = Annotated[
     str | None,
@@ -62,58 +48,15 @@ AuthorizedAppId = Annotated[
         show_default=False,
     ),
 ]
-CaFile = Annotated[
-    str | None,
-    typer.Option(metavar="FILE", help="PEM file of the CA that signed the platform's certificate.", show_default=False),
-]
-ClientCert = Annotated[
-    str | None,
-    typer.Option(metavar="FILE", help="PEM file of a client certificate, if the platform asks.", show_default=False),
-]
-ClientKey = Annotated[
-    str | None,
-    typer.Option(metavar="FILE", help="PEM file of its key, if it is in another file.", show_default=False),
-]
-AnyHostName = Annotated[
-    bool,
-    typer.Option(
-        "--unsafe-accept-any-host-name",
-        help="Accept a valid certificate issued for another host name. For commissioning only.",
-    ),
-]
-TrustEnv = Annotated[bool, typer.Option("--trust-env", help="Use the proxy that HTTPS_PROXY and the like name.")]
-Timeout = Annotated[float, typer.Option(metavar="SECONDS", help="Seconds that one call may take.", callback=_positive)]
-
-# --- delete: flow control
-
-Calls = Annotated[int, typer.Option(metavar="N", min=1, help="The app's flow control threshold: calls per period.")]
-Period = Annotated[float, typer.Option(metavar="SECONDS", help="Its period, in seconds.", callback=_positive)]
-Headroom = Annotated[
-    float,
-    typer.Option(
-        metavar="PART",
-        help="The part of the threshold left to other callers of the same app; 0.2: a fifth.",
-        callback=_part,
-    ),
-]
-Burst = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N",
-        min=1,
-        help="How many calls may go out at once; 1 spreads them evenly. [default: all]",
-        show_default=False,
-    ),
-]
-Workers = Annotated[
-    int, typer.Option(metavar="N", min=1, help=f"Calls in flight at once, at most; {WORKERS} suit most networks.")
-]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 
 # --- simulate
 
 Host = Annotated[str, typer.Option(metavar="ADDRESS", help="The address to listen on.")]
 Port = Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="The port to listen on; 0 takes a free one.")]
+SimulatedPeriod = Annotated[
+    float, typer.Option("--period", metavar="SECONDS", help="Its period, in seconds.", callback=_positive)
+]
 Threshold = Annotated[
     int, typer.Option(metavar="N", min=0, help="Calls that flow control allows per period; 0 switches it off.")
 ]

@@ -56,15 +56,7 @@ class Moment:
 
     def flow_control(self) -> str:
         """As in ``96 of 100 calls used, next slot in 12 s``."""
-        flow = self.flow
-        if flow.paused_for > 0:
-            return f"paused {seconds(flow.paused_for)} after a refusal"
-        used = f"{flow.in_use:,} of {flow.limit:,} calls used"
-        if flow.free or self.ended:
-            return used
-        if flow.next_slot == math.inf:
-            return f"{used}, next slot with the next reply"
-        return f"{used}, next slot in {seconds(flow.next_slot)}"
+        return flow_in_words(self.flow, ended=self.ended)
 
     def remaining(self) -> str:
         """About how long it will take from here on."""
@@ -78,6 +70,18 @@ class Moment:
         return "the last calls are under way" if self.summary.calls else "logging in"
 
 
+def flow_in_words(flow: FlowState, *, ended: bool = False) -> str:
+    """As in ``96 of 100 calls used, next slot in 12 s``, or ``refused by the platform, paused 8.0 s``."""
+    if flow.paused_for > 0:
+        return f"refused by the platform, paused {seconds(flow.paused_for)}"
+    used = f"{flow.in_use:,} of {flow.limit:,} calls used"
+    if flow.free or ended:
+        return used
+    if flow.next_slot == math.inf:
+        return f"{used}, next slot with the next reply"
+    return f"{used}, next slot in {seconds(flow.next_slot)}"
+
+
 def seconds(value: float) -> str:
     """Return a short time as in ``0.4 s``, ``12 s``."""
     return f"{value:.1f} s" if value < 9.95 else f"{value:.0f} s"  # noqa: PLR2004 - from 10 s on whole ones will do
@@ -86,13 +90,15 @@ def seconds(value: float) -> str:
 class Meter:
     """Measures a run's rate: its calls of the last period, never more of them than flow control looks at."""
 
-    def __init__(self, period: float) -> None:
+    def __init__(self, period: float, before: int = 0) -> None:
+        """`before` is how many calls were made before the start."""
         self._period = period
+        self._before = before
         self._samples: deque[tuple[float, int]] = deque()
 
     def rate(self, elapsed: float, calls: int) -> float:
         """Return calls a minute, `elapsed` seconds after the start with `calls` made; nothing is extrapolated."""
-        samples = self._samples
+        samples, calls = self._samples, calls - self._before
         while samples and samples[0][0] < elapsed - self._period:
             samples.popleft()
         if not samples or elapsed - samples[-1][0] >= self._period / SAMPLES:

@@ -10,6 +10,7 @@ from rich.text import Text
 from aionorth.cli.deletion import Ended
 from aionorth.cli.terminal import visible
 from aionorth.models import Outcome
+from aionorth.plan import Plan
 
 MOST_IDS = 10
 """How many of the ids that failed the text names; JSON names them all."""
@@ -23,10 +24,16 @@ def as_json(ended: Ended) -> str:
         "kind": ended.kind.value,
         **ended.summary.to_dict(),
         "interrupted": ended.interrupted,
+        "journal": ended.journal,
         "error": None if ended.cause is None else {"type": type(ended.cause).__name__, "message": str(ended.cause)},
         "exit_code": int(ended.exit_code),
     }
     return json.dumps(story)
+
+
+def plan_as_json(plan: Plan) -> str:
+    """Return a plan as a JSON object on one line."""
+    return json.dumps(plan.to_dict())
 
 
 def as_text(ended: Ended) -> Text:

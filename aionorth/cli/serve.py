@@ -9,16 +9,19 @@ import random
 import shlex
 import ssl
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from itertools import product
 from pathlib import Path
 
 import attrs
 
-from aionorth.cli.deletion import Kind
 from aionorth.cli.exits import ProblemError
-from aionorth.cli.settings import APP_ID, SECRET, URL
+from aionorth.cli.secrets import SECRET
+from aionorth.cli.settings import APP_ID, URL
 from aionorth.cli.signals import on_signals
 from aionorth.cli.terminal import command, put
 from aionorth.flow import FlowControl
+from aionorth.models import Kind
 from aionorth.simulator import Fault, HtmlPage, Reset, ServerError, Simulator
 
 DEMO_SECRET = "demo-secret"  # noqa: S105 - the simulated app's, no secret
@@ -133,8 +136,8 @@ async def serve(served: Served, files: Files) -> None:
     """Serve until SIGINT or SIGTERM."""
     ended = asyncio.Event()
     platform = served.simulator()
-    _write(files.subscriptions, platform.add_subscriptions(served.subscriptions))
-    _write(files.packages, platform.add_packages(served.packages))
+    _write(files.subscriptions, add_subscriptions(platform, served.subscriptions))
+    _write(files.packages, add_packages(platform, served.packages, datetime.now(UTC)))
     try:
         await platform.start()
     except OSError as exc:
@@ -155,12 +158,57 @@ async def serve(served: Served, files: Files) -> None:
     )
 
 
+def add_subscriptions(platform: Simulator, number: int) -> list[str]:
+    """Give the platform `number` subscriptions of several types, a third of which call an old host; return the ids."""
+    ids: list[str] = []
+    for part, (notify_type, host) in enumerate(product(_NOTIFY_TYPES, _HOSTS)):
+        share = _share(number, part, len(_NOTIFY_TYPES) * len(_HOSTS))
+        url = f"https://{host}.example.com:443/callback"
+        ids += platform.add_subscriptions(share, notify_type=notify_type, callback_url=url)
+    return ids
+
+
+def add_packages(platform: Simulator, number: int, now: datetime) -> list[str]:
+    """Give the platform `number` packages of several models and versions, uploaded over two years; return the ids."""
+    ids: list[str] = []
+    for at in range(number):
+        kind, release = at % len(_PACKAGES), at // len(_PACKAGES)
+        device_type, model = _PACKAGES[kind]
+        version = f"V{1 + release // 10}.{release % 10}"
+        ids += platform.add_packages(
+            1,
+            name=f"{model.lower()}-{version.lower()}.zip",
+            version=version,
+            file_type="softwarePackage" if kind == len(_PACKAGES) - 1 else "firmwarePackage",
+            device_type=device_type,
+            model=model,
+            uploaded=now - timedelta(days=730 * (1 - at / number)),
+        )
+    return ids
+
+
+_NOTIFY_TYPES = ("deviceDataChanged", "deviceAdded", "deviceDeleted", "ruleEvent")
+_HOSTS = ("new", "app", "old")
+_PACKAGES = (("WaterMeter", "WM-1"), ("WaterMeter", "WM-2"), ("GasMeter", "GM-1"), ("Gateway", "GW-3"))
+
+
+_TO_TRY = (
+    (Kind.SUBSCRIPTIONS, ["--callback-host", "old.example.com", "--dry-run"]),
+    (Kind.PACKAGES, ["--keep-latest", "2", "--older-than", "90d", "--dry-run"]),
+)
+
+
+def _share(number: int, part: int, parts: int) -> int:
+    return number * (part + 1) // parts - number * part // parts
+
+
 def introduction(served: Served, files: Files, url: str) -> str:
     """Return what to know about the simulator at `url`, and what to type in another terminal."""
     allowed = f"{served.calls:,} calls in {served.period:g} s, counted by the model {served.model!r}"
     exports = {URL: url, APP_ID: served.app_id, SECRET: DEMO_SECRET}
     written = [(Kind.SUBSCRIPTIONS, files.subscriptions), (Kind.PACKAGES, files.packages)]
-    commands = [_command(served, kind, file) for kind, file in written if file is not None]
+    selected = [_command(served, kind, words) for kind, words in _TO_TRY]
+    commands = [_command(served, kind, ["--ids-file", file]) for kind, file in written if file is not None]
     return "\n".join(
         [
             f"A simulated platform at {url}",
@@ -170,7 +218,7 @@ def introduction(served: Served, files: Files, url: str) -> str:
             "In another terminal:",
             "",
             *(f"  export {name}={shlex.quote(value)}" for name, value in exports.items()),
-            *(f"  {line}" for line in commands),
+            *(f"  {line}" for line in [*selected, *commands]),
             "",
             *([] if commands else ["--write-subscription-ids FILE and --write-package-ids FILE give ids to try.", ""]),
             "Ctrl-C ends it.",
@@ -178,10 +226,10 @@ def introduction(served: Served, files: Files, url: str) -> str:
     )
 
 
-def _command(served: Served, kind: Kind, file: str) -> str:
-    """Return the command that deletes what `file` names, as fast as the simulator allows."""
+def _command(served: Served, kind: Kind, which: list[str]) -> str:
+    """Return the command that deletes `which`, as fast as the simulator allows."""
     flow, usual = FlowControl(calls=served.calls or FlowControl().calls, period=served.period), FlowControl()
-    words = ["delete", kind.value, "--ids-file", file]
+    words = ["delete", kind.value, *which]
     words += ["--calls", str(flow.calls)] if flow.calls != usual.calls else []
     words += ["--period", f"{flow.period:g}"] if flow.period != usual.period else []
     words += ["--ca-file", "CA.pem"] if served.tls.cert is not None else []

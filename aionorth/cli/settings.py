@@ -1,66 +1,157 @@
-"""The session that a command's options and the environment ask for."""
+"""The connection that a command works on: what its options, the environment and a profile add up to."""
 
 from __future__ import annotations
 
 import os
 
+import attrs
+
 from aionorth.api import check_string
+from aionorth.auth import Secret
+from aionorth.bulk import WORKERS
+from aionorth.cli import profiles, secrets
 from aionorth.cli.exits import ProblemError
+from aionorth.cli.given import FLOW, TIMEOUT, Given
+from aionorth.cli.secrets import SECRET
+from aionorth.cli.sources import PART, SECONDS, SWITCH, TEXT, WHOLE, Place, Sources, variable
+from aionorth.errors import ArgumentError
 from aionorth.flow import FlowControl
 from aionorth.session import NorthSession
 
 URL = "AIONORTH_URL"
 APP_ID = "AIONORTH_APP_ID"
-SECRET = "AIONORTH_SECRET"  # noqa: S105 - the name of the variable
 
-_EXAMPLES = {
-    URL: f"set it, as in: export {URL}=https://server:8743 (or give --url)",
-    APP_ID: f"set it, as in: export {APP_ID}=your-app-id (or give --app-id)",
-    SECRET: f"set it, for example with: read -rs {SECRET} && export {SECRET} (there is no option for it: "
-    "options show in the list of processes and in the shell's history)",
+KEYS = tuple(field.name for field in attrs.fields(Given) if field.name != "profile")
+"""The settings: each is an option and a key of a profile."""
+
+_REMEDIES = {
+    "url": f"set it, as in: export {URL}=https://server:8743 (or give --url, or url in a profile)",
+    "app_id": f"set it, as in: export {APP_ID}=your-app-id (or give --app-id, or app_id in a profile)",
+    "secret": f"set it, for example with: read -rs {SECRET} && export {SECRET} (or give --secret-file; there is no "
+    "option for the secret itself: options show in the list of processes and in the shell's history)",
 }
 
 
-def setting(variable: str, option: str | None = None) -> str:
-    """Return the value of `option`, else of the environment variable; raises `ProblemError` where both are missing."""
-    value = os.environ.get(variable) if option is None else option
-    if value and value != value.strip():
-        raise ProblemError(f"{variable} has blanks or a line end around it: set it without")
-    if not value:
-        raise ProblemError(f"{variable} is {'empty' if value == '' else 'missing'}: {_EXAMPLES[variable]}")
-    return value
+@attrs.frozen(kw_only=True)
+class Connection:
+    """All that a session takes; `session` makes one."""
+
+    url: str
+    app_id: str
+    secret: Secret
+    flow_control: FlowControl
+    workers: int
+    """Calls in flight at once, for commands that make many."""
+    timeout: float
+    ca_file: str | None
+    client_cert: tuple[str, str] | None
+    trust_env: bool
+    unsafe_accept_any_host_name: bool
+
+    @property
+    def target(self) -> str:
+        """The app and its platform, for people."""
+        return f"{self.app_id} at {self.url}"
+
+    def session(self) -> NorthSession:
+        """Return a session that is not open yet; raises `ArgumentError` for what it cannot use."""
+        return NorthSession(
+            self.url,
+            app_id=self.app_id,
+            secret=self.secret.value,
+            flow_control=self.flow_control,
+            ca_file=self.ca_file,
+            client_cert=self.client_cert,
+            unsafe_accept_any_host_name=self.unsafe_accept_any_host_name,
+            trust_env=self.trust_env,
+            timeout=self.timeout,
+        )
 
 
-def session(
-    *,
-    url: str | None,
-    app_id: str | None,
-    flow_control: FlowControl,
-    ca_file: str | None,
-    client_cert: str | None,
-    client_key: str | None,
-    any_host_name: bool,
-    trust_env: bool,
-    timeout: float,
-) -> NorthSession:
-    """Return a session that is not open yet; raises `ProblemError` or `ArgumentError` for what it cannot use."""
-    url = setting(URL, url)
-    app_id = setting(APP_ID, app_id)
-    if client_key is not None and client_cert is None:
-        raise ProblemError("--client-key is of no use without --client-cert: give both")
-    asked_for = (ca_file, "--ca-file"), (client_cert, "--client-cert"), (any_host_name, "--unsafe-accept-any-host-name")
-    for value, option in asked_for:
-        if value and url.lower().startswith("http:"):
-            raise ProblemError(f"{option} is of no use with {url}: give an https URL")
-    return NorthSession(
-        url,
-        app_id=check_string(app_id, "the app id"),
-        secret=check_string(setting(SECRET), SECRET),
-        flow_control=flow_control,
-        ca_file=ca_file,
-        # A file that holds both is common.
-        client_cert=None if client_cert is None else (client_cert, client_key or client_cert),
-        unsafe_accept_any_host_name=any_host_name,
-        trust_env=trust_env,
-        timeout=timeout,
+def resolve(given: Given, *, stdin_is_data: bool = False) -> Connection:
+    """Return the connection that the options `given`, the environment and the profile add up to.
+
+    Where nothing else is wrong the secret may be asked for at the terminal; `stdin_is_data` means that the command
+    reads something else from stdin. Raises `ProblemError`, which names all that is missing or cannot be used.
+    """
+    named = given.profile if given.profile is not None else os.environ.get(variable("profile")) or None
+    sources = Sources(given, profiles.load(named, KEYS))
+    url, app_id = _required(sources, "url"), _required(sources, "app_id")
+    flow_control = FlowControl(
+        calls=sources.get("calls", WHOLE, FLOW.calls),
+        period=sources.get("period", SECONDS, FLOW.period),
+        headroom=sources.get("headroom", PART, FLOW.headroom),
+        burst=sources.get("burst", WHOLE, FLOW.burst),
     )
+    workers = sources.get("workers", WHOLE, WORKERS)
+    timeout = sources.get("timeout", SECONDS, TIMEOUT)
+    ca_file, client_cert = sources.path("ca_file"), _client_cert(sources)
+    trust_env = sources.get("trust_env", SWITCH, default=False)
+    any_host_name = sources.get("unsafe_accept_any_host_name", SWITCH, default=False)
+    _check_tls(sources, url)
+    secret = _secret(sources, stdin_is_data=stdin_is_data)
+    sources.tell_problems()
+    return Connection(
+        url=url,
+        app_id=check_string(app_id, "the app id"),
+        secret=secret if secret is not None else secrets.typed_in(app_id),
+        flow_control=flow_control,
+        workers=workers,
+        timeout=timeout,
+        ca_file=ca_file,
+        client_cert=client_cert,
+        trust_env=trust_env,
+        unsafe_accept_any_host_name=any_host_name,
+    )
+
+
+def _required(sources: Sources, key: str) -> str:
+    """Return a setting that there must be, or an empty string where it is not, or cannot be used, which is noted."""
+    if sources.find(key) is None:
+        _miss(sources, key)
+    return sources.get(key, TEXT, "")
+
+
+def _miss(sources: Sources, key: str) -> None:
+    state = "empty" if os.environ.get(variable(key)) == "" else "missing"
+    sources.problems.append(f"{variable(key)} is {state}: {_REMEDIES[key]}")
+
+
+def _client_cert(sources: Sources) -> tuple[str, str] | None:
+    """Return the files of certificate and key. A file that holds both is common."""
+    cert, key = sources.find("client_cert"), sources.find("client_key")
+    if cert is None:
+        if key is not None:
+            sources.problems.append(f"{key.where} is of no use without --client-cert: give both")
+        return None
+    cert_file = sources.path("client_cert")
+    # A certificate given in place of another one does not go with the other one's key.
+    key_file = cert_file if key is None or key.place > cert.place else sources.path("client_key")
+    return None if cert_file is None or key_file is None else (cert_file, key_file)
+
+
+def _check_tls(sources: Sources, url: str) -> None:
+    for key in ("ca_file", "client_cert", "unsafe_accept_any_host_name"):
+        found = sources.find(key)
+        if found is not None and found.value is not False and url.lower().startswith("http:"):
+            sources.problems.append(f"{found.where} is of no use with {url}: give an https URL")
+
+
+def _secret(sources: Sources, *, stdin_is_data: bool) -> Secret | None:
+    """Return the secret; None where it can be typed in, or is missing, which is noted.
+
+    A file that is named by an option comes before the variable that holds the secret, and that before other files.
+    """
+    found, file = sources.find("secret_file"), sources.path("secret_file")
+    try:
+        if os.environ.get(SECRET) and (found is None or found.place > Place.OPTION):
+            sources.tell_override(SECRET, "secret_file")
+            return secrets.usable(os.environ[SECRET], SECRET)
+        if found is not None:
+            return None if file is None else secrets.from_file(file, found.where)
+    except (ProblemError, ArgumentError) as exc:
+        sources.problems.append(str(exc))
+    else:
+        if not secrets.can_be_typed(stdin_is_data=stdin_is_data):
+            _miss(sources, "secret")
+    return None

@@ -28,6 +28,11 @@ def command() -> str:
     return shlex.quote(called) if by_path else "aionorth"
 
 
+def resume_command(journal: str) -> str:
+    """Return what to type to go on with a run."""
+    return f"{command()} resume {shlex.quote(journal)}"
+
+
 def visible(text: str) -> str:
     """Return `text` with whatever a terminal would obey, or not show, written out as in a string literal."""
     if text.isprintable():
@@ -52,10 +57,14 @@ def put(text: Text | str) -> None:
         else:
             print(text, flush=True)  # noqa: T201 - as above
     except OSError as exc:
-        # What is still buffered would raise again when Python flushes it at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
         if not isinstance(exc, BrokenPipeError):
             raise
+
+
+def drop_output() -> None:
+    """Let go of what stdout could not take: still buffered, it would raise again when Python flushes it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def on_terminal(stream: TextIO | None) -> bool:

@@ -1,0 +1,49 @@
+"""A test of the connection from the command line: made, and brought to text, JSON and an exit code."""
+
+from __future__ import annotations
+
+import json
+
+from rich.text import Text
+
+from aionorth.checkup import Checkup, Verdict
+from aionorth.cli.exits import ExitCode, code_of
+from aionorth.cli.settings import Connection
+from aionorth.cli.terminal import visible
+
+_COLOURS = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.NOT_USED: "yellow", Verdict.FAILED: "red"}
+
+
+async def check(connection: Connection) -> Checkup:
+    """Test `connection`; raises `ArgumentError` for what cannot even be tried."""
+    async with connection.session() as north:
+        return await north.check()
+
+
+def exit_code(checkup: Checkup) -> ExitCode:
+    """Return what to tell the shell."""
+    return ExitCode.OK if checkup.error is None else code_of(checkup.error)
+
+
+def as_text(checkup: Checkup, connection: Connection) -> Text:
+    """Return a line for each thing that was tested."""
+    text = Text(f"{visible(connection.target)}\n")
+    for name, finding in checkup.findings.items():
+        verdict = "FAILED" if finding.verdict is Verdict.FAILED else finding.verdict.value
+        text.append(f"{name:<11}  ")
+        text.append(f"{verdict:<10}", _COLOURS.get(finding.verdict, ""))
+        text.append(f"  {visible(finding.words)}\n")
+    text.rstrip()
+    return text
+
+
+def as_json(checkup: Checkup, connection: Connection) -> str:
+    """Return the same as a JSON object on one line."""
+    return json.dumps(
+        {
+            "url": connection.url,
+            "app_id": connection.app_id,
+            **checkup.to_dict(),
+            "exit_code": int(exit_code(checkup)),
+        }
+    )

@@ -1,0 +1,59 @@
+"""Help in groups: commands and options stand under the panel that they name, as typer does it with markup only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+# click's own types are typer's private ones in some versions of typer, and click's in others.
+_Context = Any
+_Formatter = Any
+_Rows = dict[str, list[tuple[str, str]]]
+
+
+def _panel(thing: object, otherwise: str) -> str:
+    name = getattr(thing, "rich_help_panel", None)
+    return name if isinstance(name, str) else otherwise
+
+
+def _write(formatter: _Formatter, rows: _Rows) -> None:
+    for panel, entries in rows.items():
+        with formatter.section(panel):
+            formatter.write_dl(entries)
+
+
+def _write_options(command: Any, ctx: _Context, formatter: _Formatter) -> None:  # noqa: ANN401 - as above
+    rows: _Rows = {"Arguments": [], "Options": []}
+    for param in command.get_params(ctx):
+        if (record := param.get_help_record(ctx)) is not None:
+            usual = "Arguments" if param.param_type_name == "argument" else "Options"
+            rows.setdefault(_panel(param, usual), []).append(record)
+    _write(formatter, {panel: entries for panel, entries in rows.items() if entries})
+
+
+class GroupedCommand(TyperCommand):
+    """A command whose options stand under their panels."""
+
+    def format_options(self, ctx: _Context, formatter: _Formatter) -> None:
+        """Write arguments and options, a section for each panel."""
+        _write_options(self, ctx, formatter)
+
+
+class GroupedCommands(TyperGroup):
+    """A group whose commands stand under their panels."""
+
+    def list_commands(self, ctx: _Context) -> list[str]:
+        """Return the names of the commands in the order of the alphabet, groups among them."""
+        return sorted(super().list_commands(ctx))
+
+    def format_options(self, ctx: _Context, formatter: _Formatter) -> None:
+        """Write the commands, then the options: what a tool does comes first."""
+        named = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        room = formatter.width - 6 - max(len(name) for name, _ in named)
+        rows: _Rows = {}
+        for name, command in named:
+            if command is not None and not command.hidden:
+                rows.setdefault(_panel(command, "Commands"), []).append((name, command.get_short_help_str(room)))
+        _write(formatter, rows)
+        _write_options(self, ctx, formatter)

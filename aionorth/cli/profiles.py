@@ -1,0 +1,113 @@
+"""Profiles: tables of settings in the user's ``config.toml``, each under a name of its own."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, cast
+
+import attrs
+from platformdirs import user_config_path
+
+from aionorth.cli.exits import ProblemError
+
+DEFAULT = "default"
+"""The profile that is used where none is named, if there is one of this name."""
+
+
+def config_file() -> Path:
+    """Return where the profiles are, whether or not there is such a file."""
+    return user_config_path("aionorth", appauthor=False) / "config.toml"
+
+
+@attrs.frozen(kw_only=True)
+class Profile:
+    """The settings of one profile as TOML holds them: their names are known, their values unchecked."""
+
+    name: str | None = None
+    """None where there is no profile."""
+    file: Path = attrs.field(factory=config_file)
+    values: dict[str, object] = attrs.field(factory=dict[str, object])
+
+    def where(self, key: str) -> str:
+        """Return how a message names one of its settings."""
+        return f"{key} in profile {self.name!r} of {self.file}"
+
+
+def load(name: str | None, keys: Collection[str]) -> Profile:
+    """Return the profile `name`; where that is None the default one, if there is one, else an empty one.
+
+    `keys` are the settings that a profile can have. Raises `ProblemError` for a file that cannot be read or
+    understood, for a profile that it does not have, and for settings that there are not.
+    """
+    file = config_file()
+    profiles = _profiles(file)
+    if name is None and DEFAULT not in (profiles or {}):
+        return Profile()
+    wanted = name if name is not None else DEFAULT
+    if profiles is None:
+        raise ProblemError(f"there is no profile {wanted!r}, for there is no {file}: make it, with [profiles.{wanted}]")
+    values = profiles.get(wanted)
+    if values is None:
+        has = f"it has {', '.join(profiles)}" if profiles else "it has none"
+        raise ProblemError(f"{file} has no profile {wanted!r}: {has}{_nearest(wanted, profiles)}")
+    if not isinstance(values, dict):
+        raise ProblemError(f"{file}: {wanted!r} is no profile: settings stand in a table, [profiles.{wanted}]")
+    values = cast("dict[str, object]", values)
+    if "secret" in values:
+        raise ProblemError(
+            f"{file}, profile {wanted!r}: secret does not belong here: put it in a file of its own that only you can "
+            "read, and name that as secret_file"
+        )
+    all_keys = f"; there are {', '.join(keys)}"
+    strange = [
+        f"{file}, profile {wanted!r}: there is no setting {key!r}{_nearest(key.replace('-', '_'), keys) or all_keys}"
+        for key in values
+        if key not in keys
+    ]
+    if strange:
+        raise ProblemError("\n".join(strange))
+    return Profile(name=wanted, file=file, values=values)
+
+
+def completed(incomplete: str) -> list[str]:
+    """Return the names of profiles that begin so, for the shell to complete."""
+    try:
+        return [name for name in _profiles(config_file()) or () if name.startswith(incomplete)]
+    except ProblemError:
+        return []
+
+
+def _profiles(file: Path) -> dict[str, Any] | None:
+    """Return the table ``profiles`` of `file`; None where there is no such file."""
+    content: dict[str, Any] = {}
+    fault = None  # not raised as the cause: it holds the text, and perhaps a secret that does not belong there
+    try:
+        content = tomllib.loads(file.read_bytes().decode())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as exc:
+        raise ProblemError(f"{file} cannot be read: {exc.strerror}; make it a file that you can read") from exc
+    except UnicodeDecodeError:
+        fault = "it is not UTF-8 text"
+    except tomllib.TOMLDecodeError as exc:
+        fault = str(exc)
+    if fault is not None:
+        raise ProblemError(f"{file} is not valid TOML: {fault}; correct it")
+    if strange := [key for key in content if key != "profiles"]:
+        raise ProblemError(f"{file}: {strange[0]!r} is not known here: settings stand in tables named [profiles.NAME]")
+    profiles = content.get("profiles", {})
+    if not isinstance(profiles, dict):
+        raise ProblemError(f"{file}: profiles is no table: settings stand in tables named [profiles.NAME]")
+    profiles = cast("dict[str, Any]", profiles)
+    for values in profiles.values():
+        if isinstance(values, dict) and "secret" in values:
+            values["secret"] = None  # a traceback of what follows must not show it
+    return profiles
+
+
+def _nearest(word: str, words: Collection[str]) -> str:
+    near = difflib.get_close_matches(word, words, 1)
+    return f"; did you mean {near[0]}?" if near else ""

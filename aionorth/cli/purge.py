@@ -1,0 +1,165 @@
+"""The way from a question to a finished deletion: find, show, confirm, delete, report; and to go on with one."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import attrs
+import platformdirs
+
+from aionorth.cli.confirm import can_ask, confirmed, offer, sample
+from aionorth.cli.deletion import GRACE, REFRESH, Ended, Job, carry_out
+from aionorth.cli.display import finding_view, view_of
+from aionorth.cli.exits import ExitCode, ProblemError
+from aionorth.cli.report import as_json, as_text, plan_as_json
+from aionorth.cli.report_file import check_report, write_report
+from aionorth.cli.selection import How, Output
+from aionorth.cli.signals import on_signals
+from aionorth.cli.terminal import Notes, put, resume_command, say
+from aionorth.journal import read
+from aionorth.models import DeleteSummary, Target
+from aionorth.plan import PackageSelection, Plan, SubscriptionSelection
+from aionorth.session import NorthSession
+
+BREATH = 0.05
+"""Seconds in which the loop hears of connections that were closed while a person thought."""
+
+
+@attrs.frozen(kw_only=True)
+class Wanted:
+    """What a command is to do with what it selects."""
+
+    selection: SubscriptionSelection | PackageSelection
+    how: How
+    output: Output
+    batch: bool
+
+
+def check_files(journal: str | None, report: str | None) -> None:
+    """Raise `ProblemError` for files that cannot be written, before anything is sent."""
+    if report is not None:
+        check_report(report)
+    if journal is not None and Path(journal).exists():
+        raise ProblemError(
+            f"{journal} exists already: go on with it by '{resume_command(journal)}', or name another file for the "
+            "journal"
+        )
+
+
+async def purge(wanted: Wanted, north: NorthSession, workers: int, notes: Notes) -> ExitCode:
+    """Find what is `wanted`, show it, have it confirmed and delete it."""
+    how, output = wanted.how, wanted.output
+    async with north:
+        plan = await _planned(wanted.selection, north)
+        if how.dry_run:
+            put(plan_as_json(plan) if output.json else _in_words(plan))
+            return ExitCode.OK
+        if how.max_delete is not None and plan.calls > how.max_delete:
+            raise ProblemError(
+                f"{plan.calls:,} {plan.target.kind.value} are selected, and --max-delete is {how.max_delete:,}: "
+                "nothing was deleted; look at them with --dry-run"
+            )
+        if wanted.batch and plan.batch is None:
+            raise ProblemError(
+                "--batch: no single call takes exactly what is selected, so nothing was deleted; leave it out"
+            )
+        if not plan.delete:
+            say(f"aionorth: there is nothing to delete\n{plan}" if plan.keep or plan.absent else _NOTHING)
+            return _told(Ended(kind=plan.target.kind, summary=DeleteSummary()), output)
+        if not _agreed(plan, wanted):
+            say("aionorth: nothing was deleted")
+            return ExitCode.FAILED
+        await asyncio.sleep(BREATH)
+        journal = how.journal or _new_journal(plan.target)
+        run = north.purge(plan, journal=journal, batch=wanted.batch, workers=workers, collect="failures", grace=GRACE)
+        say(f"aionorth: this run is recorded in {journal}")
+        job = Job(kind=plan.target.kind, run=run, distinct=plan.calls, journal=journal)
+        ended = await carry_out(job, north, view_of(f"Deleting {plan.target}"), notes)
+    return _told(ended, output)
+
+
+async def go_on(journal: str, output: Output, north: NorthSession, workers: int, notes: Notes) -> ExitCode:
+    """Go on with a run from its journal."""
+    async with north:
+        history = read(journal)
+        run = north.resume(journal, workers=workers, collect="failures", grace=GRACE)
+        gone = sum(entry.gone for entry in history.entries.values())
+        say(f"aionorth: {gone:,} of {len(history.entries):,} are known to be gone already")
+        job = Job(kind=history.target.kind, run=run, distinct=len(history.entries), journal=journal)
+        ended = await carry_out(job, north, view_of(f"Deleting {history.target}"), notes)
+    return _told(ended, output)
+
+
+_NOTHING = "aionorth: no ids: there is nothing to delete"
+
+
+async def _planned(selection: SubscriptionSelection | PackageSelection, north: NorthSession) -> Plan:
+    """List what there is, showing how far that is."""
+    listed = 0
+
+    def count(number: int) -> None:
+        nonlocal listed
+        listed = number
+
+    work = asyncio.ensure_future(north.plan(selection, on_listed=count))
+    view = finding_view()
+    with on_signals(work.cancel), view:
+        while not work.done():
+            await asyncio.wait({work}, timeout=REFRESH)
+            if not work.done():
+                view.show(listed, north.flow)
+    if work.cancelled():
+        raise KeyboardInterrupt
+    return work.result()
+
+
+def _agreed(plan: Plan, wanted: Wanted) -> bool:
+    """Whether the deletion may go ahead, after asking where that is called for."""
+    if wanted.how.yes or (wanted.selection.only_ids and not can_ask()):  # a list of ids is explicit enough for a script
+        return True
+    if not can_ask():
+        raise ProblemError(
+            f"{plan.calls:,} {plan.target.kind.value} are selected, and there is no terminal to ask on: nothing was "
+            "deleted; look at them with --dry-run, then give --yes"
+        )
+    say(_in_words(plan))
+    return confirmed(plan, batch=wanted.batch)
+
+
+def _in_words(plan: Plan) -> str:
+    parts = [str(plan), f"Those that go:\n{sample(plan)}" if plan.delete else "", offer(plan)]
+    return "\n".join(part for part in parts if part)
+
+
+def _told(ended: Ended, output: Output) -> ExitCode:
+    """Tell how a run ended, on stdout, in a report and in words; return the exit code."""
+    try:
+        if output.json:
+            put(as_json(ended))
+        elif ended.summary.total:
+            put(as_text(ended))
+    except OSError:
+        say(f"{ended.summary}")  # the account of a run must not be lost
+        raise
+    if ended.reason is not None:
+        say(f"aionorth: {ended.reason}")
+    elif 0 < ended.summary.total == ended.summary.not_found:
+        say(f"aionorth: the platform knows none of these ids: are they {ended.kind.value} of this app?")
+    if output.report is not None and ended.journal is not None:
+        write_report(output.report, read(ended.journal), now=datetime.now().astimezone())
+        say(f"aionorth: the report is in {output.report}")
+    return ended.exit_code
+
+
+def _new_journal(target: Target) -> str:
+    """Return a file of its own in the user's state directory."""
+    directory = platformdirs.user_state_path("aionorth") / "journals"
+    app = re.sub(r"[^0-9A-Za-z_-]+", "-", target.app_id)[:40]
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as exc:
+        raise ProblemError(f"{directory} cannot be made ({exc.strerror}): name a file with --journal") from exc
+    return str(directory / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{target.kind.value}-{app}.jsonl")

@@ -1,0 +1,171 @@
+"""The report of a purge, written to a file from its journal: JSON Lines or CSV for programs, a page for people.
+
+Every id stands in the first two, in the plan's order and unchanged: a spreadsheet may take one for a formula or a
+number, but with a quote before it, it would be another id. Ids are made by the platform. What a reply says is
+anybody's, and no program matches on it, so in a CSV file an apostrophe stands before a description that a spreadsheet
+would calculate.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import secrets
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+from aionorth.cli.exits import ProblemError
+from aionorth.cli.report_page import render
+from aionorth.cli.timeline import calls_of, outcome_at
+from aionorth.errors import NorthApiError, NorthError
+from aionorth.journal import History
+
+COLUMNS = (
+    *("id", "outcome"),
+    *("error_type", "error_status", "error_code", "error_description", "error_remedy"),
+    *("attempts", "refusals", "calls", "elapsed", "began_at", "ended_at"),
+)
+"""The columns of a CSV file."""
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a cell begins with that a spreadsheet calculates."""
+
+
+class ReportError(NorthError):
+    """A report cannot be written. What it would tell is in the journal all the same."""
+
+
+def check_report(path: str) -> None:
+    """See that a report can be written to `path`, before anything is sent; raises `ProblemError` where it cannot.
+
+    A file that is there already stays as it is until `write_report` replaces it.
+    """
+    if _suffix(path) not in _WRITERS:
+        raise ProblemError(f"{path} is no name for a report: let it end in {_SUFFIXES}")
+    try:
+        target = os.path.realpath(path)
+        if Path(target).exists() and not Path(target).is_file():
+            raise ProblemError(f"{path} is not a file that can be replaced: name another one for the report")
+        descriptor, temporary = _create_beside(target)
+    except (OSError, ValueError) as exc:
+        raise ProblemError(
+            f"the report {path} cannot be written ({_reason(exc)}): name a file in a directory that exists and that "
+            "you may write to"
+        ) from exc
+    os.close(descriptor)
+    Path(temporary).unlink()
+
+
+def write_report(path: str, history: History, *, now: datetime) -> None:
+    """Write the report of `history` to `path`, in the format that its suffix names; a file that is there is replaced.
+
+    `now` is aware: a page tells times in its time zone. Readers of `path` see the old file or the whole new one.
+    Raises `ReportError` where it cannot be written; the old file is still there then.
+    """
+    try:
+        target = os.path.realpath(path)
+        descriptor, temporary = _create_beside(target)
+        try:
+            # Descriptions come from the network, and may hold halves of characters.
+            with open(descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:  # noqa: PTH123 - a descriptor
+                _WRITERS[_suffix(path)](file, history, now)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).replace(target)
+        except BaseException:
+            with suppress(OSError):
+                Path(temporary).unlink()
+            raise
+    except (OSError, ValueError) as exc:
+        raise ReportError(
+            f"the report {path} cannot be written ({_reason(exc)}); what it would have told is in the journal"
+        ) from exc
+
+
+def _create_beside(target: str) -> tuple[int, str]:
+    """Create a file in the directory of `target`, with the permissions that one made anew gets, or those it has now."""
+    temporary = str(Path(target).with_name(f".aionorth-{secrets.token_hex(8)}.tmp"))
+    try:
+        mode = stat.S_IMODE(Path(target).stat().st_mode)
+    except FileNotFoundError:
+        mode = 0o666  # less the umask, as everywhere
+    return os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), temporary
+
+
+# --- The formats
+
+
+def _write_lines(file: TextIO, history: History, _: datetime) -> None:
+    file.writelines(json.dumps(row, separators=(",", ":")) + "\n" for row in _rows(history))
+
+
+def _write_table(file: TextIO, history: History, _: datetime) -> None:
+    table = csv.DictWriter(file, COLUMNS)
+    table.writeheader()
+    for row in _rows(history):
+        error: dict[str, Any] = row.pop("error") or {}
+        if (said := error.get("description")) and said.startswith(_FORMULA):
+            error["description"] = f"'{said}"
+        table.writerow(row | {f"error_{name}": value for name, value in error.items()})
+
+
+def _write_page(file: TextIO, history: History, now: datetime) -> None:
+    file.write(render(history, now=now))
+
+
+_WRITERS: dict[str, Callable[[TextIO, History, datetime], None]] = {
+    ".jsonl": _write_lines,
+    ".csv": _write_table,
+    ".html": _write_page,
+}
+
+_SUFFIXES = ".jsonl, .csv or .html"
+
+
+def _rows(history: History) -> Iterator[dict[str, Any]]:
+    """Yield all that is told of each id, as JSON-ready values."""
+    for entry in history.entries.values():
+        result = entry.result()
+        yield {
+            "id": entry.id,
+            "outcome": result.outcome.value,
+            "error": None if result.error is None else _error(result.error),
+            "attempts": entry.attempts + entry.in_flight,  # the one that was under way when a run was killed
+            "refusals": entry.refusals,
+            "calls": calls_of(entry),
+            "elapsed": round(entry.elapsed, 3),
+            "began_at": _moment(entry.began_at),
+            "ended_at": _moment(outcome_at(entry)),
+        }
+
+
+def _error(error: NorthError) -> dict[str, Any]:
+    said: dict[str, Any] = {"status": None, "code": None, "description": str(error) or None, "remedy": None}
+    if isinstance(error, NorthApiError):
+        said = {
+            "status": error.status,
+            "code": error.code,
+            "description": error.description or None,
+            "remedy": error.remedy or None,
+        }
+    return {"type": type(error).__name__} | said
+
+
+def _moment(at: float | None) -> str | None:
+    """Return a time as in ``2026-11-04T02:12:05.120Z``."""
+    if at is None:
+        return None
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _suffix(path: str) -> str:
+    return Path(path).suffix.lower()
+
+
+def _reason(exc: Exception) -> str:
+    return (exc.strerror if isinstance(exc, OSError) else None) or str(exc)

@@ -1,0 +1,85 @@
+"""The app's secret: from the environment, a file or the keyboard. No message, repr or traceback of ours shows it."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shlex
+import stat
+import sys
+import warnings
+
+from aionorth.api import check_string
+from aionorth.auth import Secret
+from aionorth.cli.exits import ProblemError
+from aionorth.cli.terminal import on_terminal, say, visible
+
+SECRET = "AIONORTH_SECRET"  # noqa: S105 - the name of the variable
+
+MOST_BYTES = 4096
+"""Bytes of a secret's file that are read: more than the longest secret has."""
+
+
+def usable(text: str, where: str) -> Secret:
+    """Return `text` as a secret; raises `ProblemError` or `ArgumentError`, naming `where` it is from, if it is none."""
+    secret = Secret(text)
+    del text  # a traceback of what follows must not show it
+    if not secret.value:
+        raise ProblemError(f"{where} is empty: it must hold the app's secret")
+    if secret.value != secret.value.strip():
+        raise ProblemError(f"{where} has blanks or a line end around it: give the secret without")
+    check_string(secret.value, where)
+    return secret
+
+
+def from_file(file: str, where: str) -> Secret:
+    """Return the secret in `file`, less one line end; `where` names the setting that names the file.
+
+    Raises `ProblemError` for what is no file, and for one that everybody can read.
+    """
+    try:
+        # A fifo without a writer would hold up an open that blocks.
+        descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except (OSError, ValueError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else exc
+        raise ProblemError(f"{file} cannot be read: {reason}; {where} must be a file with the secret") from exc
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            raise ProblemError(f"{file} is not a regular file; {where} must be a file with the secret")
+        if os.name == "posix" and mode & stat.S_IRWXO:
+            raise ProblemError(f"{file} holds a secret and is open to every user: chmod 600 {shlex.quote(file)}")
+        return usable(_text(os.read(descriptor, MOST_BYTES), file), file)
+    finally:
+        os.close(descriptor)
+
+
+def _text(content: bytes, file: str) -> str:
+    """Return the text of a secret's file less one line end."""
+    text = content.decode("utf-8-sig", "replace")
+    readable = "\ufffd" not in text
+    if readable:
+        return text.removesuffix("\n").removesuffix("\r")
+    del content, text  # as above
+    raise ProblemError(f"{file} is not UTF-8 text: it must hold the app's secret")
+
+
+def can_be_typed(*, stdin_is_data: bool) -> bool:
+    """Whether there is somebody at a terminal to ask; `stdin_is_data` means that stdin is not theirs."""
+    return on_terminal(sys.stderr) and (stdin_is_data or on_terminal(sys.stdin))
+
+
+def typed_in(app_id: str) -> Secret:
+    """Ask for the secret at the terminal, without echo; raises `ProblemError` where that cannot be."""
+    try:
+        with warnings.catch_warnings():
+            # Without a terminal to hush it would read an echoed line from stdin, which may be an id.
+            warnings.simplefilter("error", getpass.GetPassWarning)
+            return usable(getpass.getpass(f"Secret of {visible(app_id)} (not shown): "), "the secret typed in")
+    except (KeyboardInterrupt, EOFError) as exc:
+        say("")  # ends the line of the prompt
+        if isinstance(exc, KeyboardInterrupt):
+            raise
+        raise ProblemError("no secret was typed in") from None
+    except (getpass.GetPassWarning, OSError) as exc:
+        raise ProblemError(f"there is no terminal to type the secret at: set {SECRET} or {SECRET}_FILE") from exc

@@ -1,0 +1,282 @@
+"""From the question to the account, on the command line: what is selected, refused, deleted, recorded and reported."""
+
+import csv
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from shell import Shell
+
+from aionorth.cli.confirm import sample
+from aionorth.cli.exits import ProblemError
+from aionorth.cli.ids import parse_ids
+from aionorth.cli.selection import older_than
+from aionorth.cli.serve import add_packages, add_subscriptions
+from aionorth.journal import read
+from aionorth.models import Kind, Subscription, Target
+from aionorth.plan import Plan
+from aionorth.simulator import CannedReply, Simulator
+
+
+@pytest.fixture
+def there(shell: Shell, platform: Simulator) -> Shell:
+    """A shell that points at a platform with three subscriptions of an old host and two of a new one."""
+    for host, number in (("old", 3), ("new", 2)):
+        platform.add_subscriptions(
+            [f"{host}-{at}" for at in range(number)],
+            callback_url=f"https://{host}.example.com:443/cb",
+            notify_type="deviceAdded" if host == "old" else "ruleEvent",
+        )
+    shell.point_at(platform)
+    return shell
+
+
+OLD = ("delete", "subscriptions", "--callback-host", "old.example.com")
+
+
+def called(platform: Simulator, method: str = "DELETE") -> list[str]:
+    return [arrival.path for arrival in platform.arrivals if arrival.method == method]
+
+
+def journal_in(err: str) -> str:
+    return next(line.partition("recorded in ")[2] for line in err.splitlines() if "recorded in" in line)
+
+
+def test_what_still_calls_the_old_host_is_found_and_deleted(there: Shell, platform: Simulator) -> None:
+    run = there(*OLD, "--yes", "--json")
+    assert run.code == 0
+    assert (run.json["kind"], run.json["deleted"], run.json["total"]) == ("subscriptions", 3, 3)
+    assert platform.subscription_ids() == {"new-0", "new-1"}
+    journal = run.json["journal"]
+    assert f"this run is recorded in {journal}" in run.err
+    assert Path(journal).parent.stat().st_mode & 0o077 == 0
+    assert {id_: entry.final_outcome().value for id_, entry in read(journal).entries.items()} == dict.fromkeys(
+        ("old-0", "old-1", "old-2"), "deleted"
+    )
+
+
+def test_a_dry_run_shows_the_plan_and_deletes_nothing(there: Shell, platform: Simulator) -> None:
+    run = there(*OLD, "--dry-run", "--exclude", "old-1")
+    assert run.code == 0
+    assert run.out.splitlines()[:6] == [
+        f"2 of 5 subscriptions of demo-app at {platform.url}",
+        "  2 to delete: 2 calls, about 0.0 s",
+        "  2 to stay: another callback host",
+        "  1 to stay: excluded",
+        "Those that go:",
+        "  old-0  deviceAdded  https://old.example.com:443/cb",
+    ]
+    whole = there(*OLD, "--dry-run", "--json").json
+    assert [one["subscription_id"] for one in whole["delete"]] == ["old-0", "old-1", "old-2"]
+    assert {one["reason"] for one in whole["keep"]} == {"another callback host"}
+    assert whole["batch"] == {"notify_type": "deviceAdded", "callback_url": "https://old.example.com:443/cb"}
+    assert not called(platform)
+
+
+def test_a_selection_is_not_deleted_unasked(there: Shell, platform: Simulator) -> None:
+    run = there(*OLD)
+    assert run.code == 2
+    assert "3 subscriptions are selected, and there is no terminal to ask on" in run.err
+    assert "--yes" in run.err
+    assert not called(platform)
+
+
+def test_a_larger_plan_than_allowed_is_refused_before_the_first_deletion(there: Shell, platform: Simulator) -> None:
+    run = there(*OLD, "--yes", "--max-delete", "2")
+    assert run.code == 2
+    assert "3 subscriptions are selected, and --max-delete is 2: nothing was deleted" in run.err
+    assert not called(platform)
+    assert there(*OLD, "--yes", "--max-delete", "3").code == 0
+
+
+def test_one_call_does_where_it_takes_exactly_the_selection(there: Shell, platform: Simulator) -> None:
+    refused = there(*OLD, "--batch", "--yes", "--exclude", "old-0")
+    assert refused.code == 2
+    assert "no single call takes exactly what is selected" in refused.err
+    assert not called(platform)
+    offered = there(*OLD, "--dry-run").out
+    assert "One call would do: --batch deletes by notify type deviceAdded and callback URL https://old" in offered
+    assert "also take what was created since" in offered
+    run = there(*OLD, "--batch", "--yes", "--json")
+    assert (run.json["deleted"], run.json["calls"]) == (3, 1)
+    assert len(called(platform)) == 1
+
+
+def test_nothing_selected_is_said(there: Shell, platform: Simulator) -> None:
+    run = there("delete", "subscriptions", "--callback-host", "no.example.com", "--yes")
+    assert run.code == 0
+    assert "there is nothing to delete" in run.err
+    assert "5 to stay: another callback host" in run.err
+    assert not called(platform)
+
+
+@pytest.mark.parametrize("words", [("--all",), ("--all", "--exclude", "new-0")])
+def test_everything_has_to_be_asked_for(there: Shell, platform: Simulator, words: tuple[str, ...]) -> None:
+    for bare in (("delete", "subscriptions", "--yes"), ("delete", "subscriptions", "--exclude", "x", "--yes")):
+        refused = there(*bare)
+        assert refused.code == 2
+        assert "would select everything: give one, or --all" in refused.err
+    contradicting = there("delete", "subscriptions", "--all", "--notify-type", "x", "--yes")
+    assert contradicting.code == 2
+    assert "leave --all out" in contradicting.err
+    assert not platform.arrivals
+    assert there("delete", "subscriptions", *words, "--yes").code == 0
+    assert platform.subscription_ids() == ({"new-0"} if len(words) > 1 else set())
+
+
+def test_ids_come_from_a_column_of_a_csv_file(there: Shell) -> None:
+    file = there.file('\ufeff"id , x", sub_id ,n\n1,"old-0",a\n2, old-1 ,"b\nc"\n3,,d\n4\n')
+    run = there("delete", "subscriptions", "--ids-file", file, "--csv-column", "sub_id", "--json")
+    assert (run.code, run.json["deleted"], run.json["total"]) == (0, 2, 2)
+    missing = there("delete", "subscriptions", "--ids-file", file, "--csv-column", "id")
+    assert missing.code == 2
+    assert "no column 'id' in its first line, which reads: id , x, sub_id, n" in missing.err
+    lonely = there("delete", "subscriptions", "--all", "--csv-column", "id")
+    assert "--csv-column is of no use without --ids-file" in lonely.err
+
+
+def test_a_csv_file_that_is_none_is_named() -> None:
+    with pytest.raises(ProblemError, match="is no CSV file"):
+        parse_ids(b'id\n"open', "file_id", "ids.csv", "id")
+    with pytest.raises(ProblemError, match="several columns 'id'"):
+        parse_ids(b"id,id\na,b\n", "file_id", "ids.csv", "id")
+    with pytest.raises(ProblemError, match=r"ids\.csv, line 3: .* step in a path"):
+        parse_ids(b"n,id\n1,a\n2,..\n", "file_id", "ids.csv", "id")
+
+
+def test_ids_from_a_file_are_kept_to_the_other_conditions(there: Shell, platform: Simulator) -> None:
+    ids, keep = there.file("old-0\nnew-0\nnever-was\n"), Path(there.file("")).with_name("keep.txt")
+    keep.write_text("old-2\n")
+    file = Path(there.file("old-0\nold-2\nnew-0\nnever-was\n"))
+    run = there(*OLD, "--ids-file", str(file), "--exclude-file", str(keep), "--dry-run")
+    assert ids == str(file)
+    assert "  1 to delete" in run.out
+    assert "  1 named, but not on the platform's list" in run.out
+    assert not called(platform)
+
+
+def test_old_firmware_but_the_newest_goes(shell: Shell, platform: Simulator) -> None:
+    now = datetime.now(UTC)
+    for name, days in (("a", 400), ("b", 300), ("c", 200), ("d", 10)):
+        platform.add_packages([name], uploaded=now - timedelta(days=days), model="WM-1")
+    platform.add_packages(["other"], uploaded=now - timedelta(days=500), model="WM-2")
+    shell.point_at(platform)
+    words = ("--model", "WM-1", "--older-than", "90d", "--keep-latest", "2", "--yes")
+    run = shell("delete", "packages", *words, "--json")
+    assert (run.code, run.json["deleted"]) == (0, 2)
+    assert platform.package_ids() == {"c", "d", "other"}
+    assert any("model=WM-1" in path for path in called(platform, "GET"))
+
+
+@pytest.mark.parametrize(
+    ("text", "age"),
+    [
+        ("90d", timedelta(days=90)),
+        ("12h", timedelta(hours=12)),
+        ("30m", timedelta(minutes=30)),
+        (" 2W ", timedelta(14)),
+    ],
+)
+def test_ages_have_a_unit(text: str, age: timedelta) -> None:
+    assert older_than(text) == age
+
+
+@pytest.mark.parametrize("text", ["90", "d", "0d", "-1d", "1.5d", "1y", "9" * 9 + "d", ""])
+def test_an_age_that_cannot_be_read_is_refused(there: Shell, platform: Simulator, text: str) -> None:
+    run = there("delete", "packages", f"--older-than={text}", "--yes")
+    assert run.code == 2
+    assert "give a number and a unit" in run.err
+    assert not platform.arrivals
+
+
+def test_a_run_is_taken_up_again_from_its_journal(there: Shell, platform: Simulator, tmp_path: Path) -> None:
+    journal = str(tmp_path / "purge.jsonl")
+    platform.script(CannedReply(400, b'{"error_code":"120015","error_desc":"bad"}'), method="DELETE", path="old-1")
+    first = there(*OLD, "--yes", "--journal", journal)
+    assert first.code == 1
+    assert f"to go on: aionorth resume {journal}" in first.err
+    again = there(*OLD, "--yes", "--journal", journal)
+    assert again.code == 2
+    assert f"go on with it by 'aionorth resume {journal}'" in again.err
+    before = len(called(platform))
+    second = there("resume", journal, "--json")
+    assert (second.code, second.json["deleted"], second.json["total"]) == (0, 3, 3)
+    assert len(called(platform)) == before + 1
+    assert "2 of 3 are known to be gone already" in second.err
+    third = there("resume", journal)
+    assert third.code == 0
+    assert len(called(platform)) == before + 1
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(None, "cannot be read"), (b"hello", "is not a journal"), (b"", "is not a journal")]
+)
+def test_what_cannot_be_resumed_is_said(there: Shell, platform: Simulator, content: bytes | None, words: str) -> None:
+    file = there.file(content or b"")
+    if content is None:
+        Path(file).unlink()
+    run = there("resume", file)
+    assert run.code == 2
+    assert words in run.err
+    assert not platform.arrivals
+
+
+def test_a_journal_of_another_app_is_refused(there: Shell, tmp_path: Path) -> None:
+    journal = str(tmp_path / "purge.jsonl")
+    assert there(*OLD, "--yes", "--journal", journal).code == 0
+    there.export(APP_ID="another")
+    run = there("resume", journal)
+    assert run.code == 2
+    assert "is for the app_id 'demo-app', and this session's is 'another'" in run.err
+
+
+def test_a_report_has_every_id(there: Shell, tmp_path: Path) -> None:
+    paths = {suffix: tmp_path / f"report.{suffix}" for suffix in ("csv", "jsonl", "html")}
+    journal = str(tmp_path / "purge.jsonl")
+    run = there(*OLD, "--yes", "--journal", journal, "--report", str(paths["csv"]))
+    assert f"the report is in {paths['csv']}" in run.err
+    with paths["csv"].open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["id"], row["outcome"]) for row in rows] == [(f"old-{at}", "deleted") for at in range(3)]
+    for suffix in ("jsonl", "html"):  # of a finished run too, without a call
+        assert there("resume", journal, "--report", str(paths[suffix])).code == 0
+    assert len(paths["jsonl"].read_text().splitlines()) == 3
+    assert "demo-app" in paths["html"].read_text()
+
+
+@pytest.mark.parametrize("name", ["report.pdf", "report", "no/such/report.csv", "."])
+def test_a_report_that_cannot_be_written_is_refused_first(there: Shell, platform: Simulator, name: str) -> None:
+    run = there(*OLD, "--yes", "--report", name)
+    assert run.code == 2
+    assert "report" in run.err or name in run.err
+    assert not platform.arrivals
+
+
+def test_both_lists_cannot_come_from_standard_input(there: Shell) -> None:
+    run = there("delete", "packages", "--ids-file", "-", "--exclude-file", "-")
+    assert run.code == 2
+    assert "cannot both read standard input" in run.err
+
+
+def test_the_sample_is_short() -> None:
+    items = tuple(Subscription(subscription_id=f"s{at}") for at in range(1_005))
+    plan = Plan(target=Target(kind=Kind.SUBSCRIPTIONS, url="http://h", app_id="a"), delete=items)
+    lines = sample(plan).splitlines()
+    assert len(lines) == 6
+    assert lines[-1] == "  and 1,000 more; --dry-run --json names them all"
+
+
+async def test_the_simulated_platform_has_something_to_choose_from() -> None:
+    async with Simulator() as platform:
+        now = datetime(2026, 11, 22, tzinfo=UTC)
+        assert len(set(add_subscriptions(platform, 100))) == 100
+        assert len(set(add_packages(platform, 100, now))) == 100
+        assert add_subscriptions(platform, 0) == add_packages(platform, 0, now) == []
+        held: Any = platform._platform.app(None)
+        hosts = [one["callbackUrl"].split("/")[2].split(".")[0] for one in held.subscriptions.values()]
+        assert 30 <= hosts.count("old") <= 36
+        assert len({one["model"] for one in held.packages.values()}) == 4
+        times = sorted(one["uploadTime"] for one in held.packages.values())
+        assert times[0] < "20250101"
+        assert times[-1] > "20261101"

@@ -1,0 +1,465 @@
+"""The report of a purge: as lines, as a table, and as a page."""
+
+import csv
+import json
+import re
+import stat
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta, timezone
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aionorth import (
+    CongestionError,
+    NorthApiError,
+    Outcome,
+    ReplyTimeoutError,
+    SubscriptionNotFoundError,
+)
+from aionorth.calls import Deletion
+from aionorth.cli.chart import LAYOUTS, chart
+from aionorth.cli.exits import ProblemError
+from aionorth.cli.report_file import COLUMNS, ReportError, check_report, write_report
+from aionorth.cli.report_page import MOST_IDS, render, verdict
+from aionorth.cli.timeline import MOST_BARS, interval_in_words, timeline
+from aionorth.errors import NorthError
+from aionorth.journal import Entry, History, Journal, read
+from aionorth.models import Kind, Target
+
+START = datetime(2026, 11, 4, 23, 0, tzinfo=UTC).timestamp()
+NOW = datetime(2026, 11, 5, 12, 0, tzinfo=timezone(timedelta(hours=1)))
+URL = "https://iot.example.com:8743"
+HOUR = 3600.0
+
+
+def history(*entries: Entry, runs: Iterable[float] = (START,), **target: Any) -> History:
+    about = {"kind": Kind.SUBSCRIPTIONS, "url": URL, "app_id": "my-app"} | target
+    return History(
+        target=Target(**about), duplicates=0, entries={entry.id: entry for entry in entries}, runs=list(runs)
+    )
+
+
+def entry(
+    id_: str, outcome: Outcome | None, at: float = START + 1, error: NorthError | None = None, **facts: Any
+) -> Entry:
+    """An entry that ended in `outcome` at `at`; with None it was begun then, and is under way still."""
+    made = Entry(id_)
+    made.begin(at - 0.1 if outcome else at)
+    if outcome is not None:
+        made.end({"at": at, "outcome": outcome.value, "calls": 1, "attempts": 1, "refusals": 0, "elapsed": 0.1} | facts)
+        made.error = error
+    return made
+
+
+def every_outcome() -> History:
+    return history(
+        entry("deleted", Outcome.DELETED, calls=2, refusals=1),
+        entry("not-found", Outcome.NOT_FOUND, error=SubscriptionNotFoundError(404, "100225", "No such thing.")),
+        entry("gone", Outcome.GONE, calls=2, attempts=2),
+        entry("failed", Outcome.FAILED, error=CongestionError(503, "100501", "Busy."), calls=6, attempts=6),
+        entry("unknown", Outcome.UNKNOWN, error=ReplyTimeoutError("no reply within 30 s")),
+        entry("under-way", None),
+        Entry("skipped"),
+    )
+
+
+def steady(number: int, *spans: tuple[float, float], outcome: Outcome = Outcome.DELETED) -> History:
+    """A history of `number` ids, spread evenly over runs of these beginnings and lengths."""
+    total = sum(length for _, length in spans)
+    moments: list[float] = []
+    for start, length in spans:
+        moments += [start + length * (at + 1) / (number * length / total) for at in range(int(number * length / total))]
+    entries = (entry(f"id-{at}", outcome, moment) for at, moment in enumerate(moments))
+    return history(*entries, runs=[start for start, _ in spans])
+
+
+class Page(HTMLParser):
+    """Checks that a page's elements nest, and keeps what it shows and refers to."""
+
+    VOID = frozenset({"meta", "br", "link", "img"})
+    INLINE = frozenset({"b", "i", "span"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: Counter[str] = Counter()
+        self.references: list[str] = []
+        self.shown = ""
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        names = [name for name, _ in attrs]
+        assert len(names) == len(set(names))
+        self.references += [
+            value or "" for name, value in attrs if name in {"src", "href", "srcset", "action", "xlink:href", "data"}
+        ]
+        assert not [name for name in names if name.startswith("on")]
+        self.shown += "" if tag in self.INLINE else " "
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+        self.shown += "" if tag in self.INLINE else " "
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.shown += data
+
+    @property
+    def words(self) -> str:
+        return " ".join(self.shown.split())
+
+
+def page(made: History) -> Page:
+    return Page(render(made, now=NOW))
+
+
+# --- Where it goes
+
+
+@pytest.mark.parametrize("name", ["report", "report.txt", "report.jsonl.gz", ".html", "", "html"])
+def test_a_suffix_that_names_no_format_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ProblemError, match=r"\.jsonl, \.csv or \.html"):
+        check_report(str(tmp_path / name) if name else "")
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.CSV", "a b.Html"])
+def test_a_name_that_will_do_leaves_nothing_behind(tmp_path: Path, name: str) -> None:
+    check_report(str(tmp_path / name))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_that_is_not_there_is_named_before_anything_is_sent(tmp_path: Path) -> None:
+    with pytest.raises(ProblemError, match=r"nowhere/a\.csv cannot be written \(No such file.*directory that exists"):
+        check_report(str(tmp_path / "nowhere" / "a.csv"))
+
+
+def test_a_directory_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "a.html").mkdir()
+    with pytest.raises(ProblemError, match=r"a\.html is not a file that can be replaced: name another one"):
+        check_report(str(tmp_path / "a.html"))
+
+
+@pytest.mark.parametrize("name", ["a\0.csv", "a" * 300 + ".csv"])
+def test_a_name_that_no_file_can_have_is_a_problem(tmp_path: Path, name: str) -> None:
+    if "\0" in name:
+        with pytest.raises(ProblemError):
+            check_report(str(tmp_path / name))
+    else:
+        with pytest.raises(ReportError, match="cannot be written"):
+            write_report(str(tmp_path / name), every_outcome(), now=NOW)
+
+
+def test_a_file_that_is_there_is_replaced_and_keeps_its_permissions(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("old")
+    path.chmod(0o600)
+    check_report(str(path))
+    assert path.read_text() == "old"
+    write_report(str(path), every_outcome(), now=NOW)
+    assert path.read_text().startswith("id,")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_link_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").symlink_to(tmp_path / "real.csv")
+    write_report(str(tmp_path / "a.csv"), every_outcome(), now=NOW)
+    assert (tmp_path / "a.csv").is_symlink()
+    assert (tmp_path / "real.csv").read_text().startswith("id,")
+
+
+def test_what_cannot_be_written_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.html"
+    path.write_text("old")
+    broken = history(entry("a", Outcome.DELETED, at=1e13))  # no calendar has such a year
+    with pytest.raises(ReportError, match="year"):
+        write_report(str(path), broken, now=NOW)
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("a.html", "old")]
+
+
+def test_a_directory_that_went_away_is_told_with_where_the_account_is(tmp_path: Path) -> None:
+    with pytest.raises(ReportError, match=r"a\.csv cannot be written \(No such file or directory\); .* in the journal"):
+        write_report(str(tmp_path / "nowhere" / "a.csv"), every_outcome(), now=NOW)
+
+
+# --- For programs
+
+
+def lines(path: Path, made: History) -> list[dict[str, Any]]:
+    write_report(str(path / "a.jsonl"), made, now=NOW)
+    return [json.loads(line) for line in (path / "a.jsonl").read_text().splitlines()]
+
+
+def table(path: Path, made: History) -> list[dict[str, str]]:
+    write_report(str(path / "a.csv"), made, now=NOW)
+    with (path / "a.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, strict=True))
+
+
+def test_lines_tell_of_every_id_in_the_plans_order(tmp_path: Path) -> None:
+    made = every_outcome()
+    told = lines(tmp_path, made)
+    assert [line["id"] for line in told] == list(made.entries)
+    assert [line["outcome"] for line in told] == [result.outcome.value for result in made.results()]
+    assert len({tuple(line) for line in told}) == 1
+    assert told[3] == {
+        "id": "failed",
+        "outcome": "failed",
+        "error": {
+            "type": "CongestionError",
+            "status": 503,
+            "code": "100501",
+            "description": "Busy.",
+            "remedy": "Try again later.",
+        },
+        "attempts": 6,
+        "refusals": 0,
+        "calls": 6,
+        "elapsed": 0.1,
+        "began_at": "2026-11-04T23:00:00.900Z",
+        "ended_at": "2026-11-04T23:00:01.000Z",
+    }
+    assert told[4]["error"] == {
+        "type": "ReplyTimeoutError",
+        "status": None,
+        "code": None,
+        "description": "no reply within 30 s",
+        "remedy": None,
+    }
+
+
+def test_a_call_that_a_kill_cut_short_counts_and_has_no_end(tmp_path: Path) -> None:
+    under_way, skipped = lines(tmp_path, every_outcome())[5:]
+    assert [under_way[name] for name in ("outcome", "calls", "attempts", "ended_at")] == ["unknown", 1, 1, None]
+    assert [skipped[name] for name in ("outcome", "calls", "began_at", "ended_at")] == ["skipped", 0, None, None]
+
+
+def test_a_table_tells_what_the_lines_tell(tmp_path: Path) -> None:
+    rows, told = table(tmp_path, every_outcome()), lines(tmp_path, every_outcome())
+    assert all(tuple(row) == COLUMNS for row in rows)
+    for row, line in zip(rows, told, strict=True):
+        error = line.pop("error") or dict.fromkeys(("type", "status", "code", "description", "remedy"))
+        flat = line | {f"error_{name}": value for name, value in error.items()}
+        assert row == {name: "" if value is None else str(value) for name, value in flat.items()}
+
+
+STRANGE = ["=1+2", "@a", 'a"b', "a,b", "Größe", "'x", "0012", "\N{SNOWMAN}" * 256, "<b>&amp;</b>", "{{ 7 * 7 }}", "-"]
+
+
+def test_ids_come_back_as_they_were_from_lines_and_table(tmp_path: Path) -> None:
+    made = history(*(entry(id_, Outcome.DELETED) for id_ in STRANGE))
+    assert [line["id"] for line in lines(tmp_path, made)] == STRANGE
+    assert [row["id"] for row in table(tmp_path, made)] == STRANGE
+    assert (tmp_path / "a.csv").read_bytes().count(b"\r\n") == len(STRANGE) + 1
+
+
+def test_a_description_that_a_spreadsheet_would_calculate_is_defused_in_the_table_only(tmp_path: Path) -> None:
+    said = '=HYPERLINK("http://evil")\n\ud800'
+    made = history(entry("a", Outcome.FAILED, error=NorthApiError(400, "1", said)))
+    assert lines(tmp_path, made)[0]["error"]["description"] == said
+    assert table(tmp_path, made)[0]["error_description"] == '\'=HYPERLINK("http://evil")\n\\ud800'
+
+
+# --- For people
+
+
+def test_the_page_of_every_outcome_nests_and_asks_for_nothing_from_outside() -> None:
+    made = page(every_outcome())
+    assert made.references == []
+    assert made.tags["script"] == made.tags["link"] == made.tags["img"] == 0
+    text = render(every_outcome(), now=NOW)
+    assert set(re.findall(r"[a-z]+://[^\s<\"]*", text)) == {URL}
+    assert "@import" not in text
+    assert set(re.findall(r"url\((.)", text)) == {"#"}
+    assert text.startswith("<!DOCTYPE html>")
+
+
+def test_the_numbers_of_the_page_are_those_of_the_history() -> None:
+    made = every_outcome()
+    text = render(made, now=NOW)
+    counts = Counter(result.outcome for result in made.results())
+    tiles = re.findall(r"</i>([A-Z][a-z ]+)</h3><b>([\d,]+)", text)
+    assert tiles == [(outcome.value.replace("_", " ").capitalize(), f"{counts[outcome]}") for outcome in Outcome]
+    words = page(made).words
+    assert "Purge of 7 subscriptions of app my-app at https://iot.example.com:8743" in words
+    assert "Not finished: 1 of 7 was never attempted. 3 of 7 are gone; 1 is not; 2 may or may not be." in words
+    assert "Calls sent 13 " in words
+    assert "Refused by flow control 1 " in words
+    assert "Not shown: 1 under way when a run was killed, 1 never attempted." in words
+    assert "Why 4 are not known to be gone" in words
+    assert text.count("<tr><td>") == 4
+
+
+def test_the_page_tells_times_in_the_zone_it_is_made_in() -> None:
+    words = page(every_outcome()).words
+    assert "Began 5 Nov 2026, 00:00:00 Ended 5 Nov 2026, 00:00:01" in words
+    assert "on 5 Nov 2026, 12:00:00 (UTC+01:00)" in words
+
+
+@pytest.mark.parametrize(
+    ("counts", "tone", "sentence"),
+    [
+        ({}, "good", "There was nothing to delete: the purge had no ids."),
+        ({Outcome.GONE: 1}, "good", "The only one is gone from the platform."),
+        ({Outcome.DELETED: 1200, Outcome.NOT_FOUND: 4}, "good", "All 1,204 are gone from the platform."),
+        ({Outcome.DELETED: 1190, Outcome.FAILED: 14}, "bad", "1,190 of 1,204 are gone; 14 are not: see below."),
+        ({Outcome.UNKNOWN: 2}, "bad", "0 of 2 are gone; 2 may or may not be: see below."),
+        (
+            {Outcome.DELETED: 1, Outcome.SKIPPED: 300},
+            "open",
+            "Not finished: 300 of 301 were never attempted. 1 of 301 is gone.",
+        ),
+    ],
+)
+def test_the_verdict_is_one_plain_sentence(counts: dict[Outcome, int], tone: str, sentence: str) -> None:
+    said = verdict(counts)
+    assert (said.tone, said.sentence) == (tone, sentence)
+
+
+def test_what_others_wrote_stays_text_on_the_page() -> None:
+    evil = "<script>alert(1)</script>"
+    error = NorthApiError(400, "<b>1</b>", "<img src=x onerror=alert(1)>\x1b[31m\u202e")
+    made = history(entry(evil, Outcome.FAILED, error=error), url="https://x/<i>", app_id="<u>&amp;")
+    shown = page(made)
+    assert shown.tags["script"] == shown.tags["img"] == shown.tags["u"] == 0
+    for text in (evil, "<img src=x onerror=alert(1)>\\x1b[31m\\u202e", "https://x/<i>", "<u>&amp;", "code <b>1</b>"):
+        assert text in shown.shown
+
+
+def test_a_page_of_no_ids_or_none_attempted_has_no_chart() -> None:
+    for made in (history(), history(Entry("a"))):
+        assert page(made).tags["svg"] == 1  # the verdict's sign
+    assert "1 of 1 was never attempted" in page(history(Entry("a"))).words
+
+
+def test_a_page_of_one_id_that_is_gone_names_no_failures() -> None:
+    words = page(history(entry("only-id", Outcome.DELETED))).words
+    assert "The only one is gone from the platform." in words
+    assert "not known to be gone" not in words
+    assert "only-id" not in words
+
+
+def test_another_apps_subscriptions_are_told_as_that_apps() -> None:
+    words = page(history(authorized_app_id="theirs")).words
+    assert "of app theirs at https://iot.example.com:8743, deleted by app my-app" in words
+
+
+def test_failures_alike_stand_together_with_the_documents_remedy() -> None:
+    busy = [entry(f"b{at}", Outcome.FAILED, error=CongestionError(503, "100501", f"Node {at}.")) for at in range(5)]
+    other = [entry(f"o{at}", Outcome.UNKNOWN, error=ReplyTimeoutError("no reply within 30 s")) for at in range(2)]
+    words = page(history(*other, *busy)).words
+    assert "5 Failed HTTP 503, code 100501 · CongestionError For example: Node 0. What to do Try again later." in words
+    assert "First ids b0 b1 b2" in words
+    assert "2 Unknown ReplyTimeoutError no reply within 30 s What to do Resume the purge from its journal" in words
+    assert words.index("5 Failed HTTP 503") < words.index("2 Unknown ReplyTimeoutError")
+
+
+def test_a_hundred_thousand_failures_make_a_small_page_that_says_where_the_rest_is() -> None:
+    error = NorthApiError(400, "1", "No.")
+    made = history(*(entry(f"{at:036}", Outcome.FAILED, START + at * 0.6, error) for at in range(100_000)))
+    text = render(made, now=NOW)
+    assert len(text) < 1_000_000
+    assert text.count("<tr><td>") == MOST_IDS
+    assert "These are the first 1,000; 99,000 more are in the purge's journal" in text
+
+
+def test_a_journal_of_a_killed_and_a_resumed_run_is_reported(tmp_path: Path) -> None:
+    now = START
+    target = Target(kind=Kind.PACKAGES, url=URL, app_id="my-app")
+    path = tmp_path / "journal"
+    first = Journal.create(path, target, ["a", "b"], clock=lambda: now)
+    first.begun("a", "b")
+    done = Deletion("a", None, 0.0)
+    done.succeeded, done.calls = True, 1
+    first.ended(done, done.result(1.0))
+    first.close()
+    now += 5 * HOUR
+    Journal.reopen(path, clock=lambda: now).close()
+    assert [line["outcome"] for line in lines(tmp_path, read(path))] == ["deleted", "unknown"]
+    words = page(read(path)).words
+    assert "Purge of 2 version packages" in words
+    assert "Time 5 h 0 min" in words
+    assert "Runs 2 Calls sent 2 " in words
+    assert "A run was killed while their calls were under way." in words
+
+
+# --- The timeline
+
+
+@pytest.mark.parametrize(
+    "spans",
+    [
+        [(START, 0.05)],
+        [(START, 2.0)],
+        [(START, 59.0)],
+        [(START, 700.0)],
+        [(START, 6000.0)],
+        [(START, 2.5 * HOUR), (START + 7.5 * HOUR, 2.5 * HOUR)],
+        [(START, 100 * HOUR)],
+        [(START, 600.0), (START + 200 * HOUR, 600.0), (START + 9000 * HOUR, 60.0)],
+        [(START + at * 400, 300.0) for at in range(30)],
+    ],
+)
+def test_a_timeline_has_30_to_120_intervals_and_every_id_in_one(spans: list[tuple[float, float]]) -> None:
+    made = steady(600, *spans)
+    drawn = timeline(made, offset=HOUR)
+    assert 30 <= sum(stretch.length for stretch in drawn.stretches) <= MOST_BARS
+    assert sum(bar.ids for bar in drawn.bars) == sum(bar.calls for bar in drawn.bars) == len(made.entries)
+    numbers = {number for part in drawn.stretches for number in range(part.first, part.last + 1)}
+    assert {bar.number for bar in drawn.bars} <= numbers
+    for layout in LAYOUTS:
+        inside = chart(drawn, layout)
+        for column in inside.columns:
+            assert layout.left <= column.area.x
+            assert column.area.x + column.area.width <= inside.right + 0.1
+            assert all(inside.ids.top - 0.1 <= part.box.y for part in column.parts)
+        assert len(inside.ticks) >= 2
+        places = [tick.x for tick in inside.ticks]
+        assert places == sorted(places)
+        assert len(inside.flags) == len(spans)
+
+
+def test_a_bars_words_tell_its_time_outcomes_and_calls() -> None:
+    made = history(
+        entry("a", Outcome.DELETED, START + 600, calls=3, refusals=2),
+        entry("b", Outcome.NOT_FOUND, START + 601),
+        entry("c", Outcome.DELETED, START),
+    )
+    titles = [column.title for column in chart(timeline(made, offset=HOUR), LAYOUTS[0]).columns]
+    assert titles == [
+        "5 Nov, 00:00:00 to 00:00:10: 1 deleted; 1 call",
+        "5 Nov, 00:10:00 to 00:10:10: 1 deleted, 1 not found; 4 calls, 2 of them refused",
+    ]
+
+
+def test_a_pause_is_drawn_to_scale_until_it_is_longer_than_the_work() -> None:
+    to_scale = chart(timeline(steady(600, (START, 2 * HOUR), (START + 3 * HOUR, HOUR))), LAYOUTS[0])
+    (pause,) = to_scale.pauses
+    assert not pause.cut
+    assert pause.label == "1 h"
+    assert pause.box.width == pytest.approx(to_scale.columns[-1].area.x / 4, rel=0.15)
+    cut = chart(timeline(steady(600, (START, HOUR), (START + 49 * HOUR, HOUR))), LAYOUTS[0])
+    (pause,) = cut.pauses
+    assert pause.cut
+    assert pause.label == "2 d"
+    assert pause.box.width == LAYOUTS[0].cut
+    assert "drawn shorter" in pause.title
+
+
+@pytest.mark.parametrize(
+    ("interval", "words"),
+    [(0.02, "0.02 seconds"), (1, "second"), (60, "minute"), (300, "5 minutes"), (3600, "hour"), (86400, "day")],
+)
+def test_an_interval_is_told_as_people_do(interval: float, words: str) -> None:
+    assert interval_in_words(interval) == words
