@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import math
+import posixpath
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Generic, TypeVar, cast
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, quote_plus, urlencode
 
 import attrs
 
@@ -68,6 +69,12 @@ NOTIFY_TYPES = (
 )
 """The notify types in the documents; an edition may have others."""
 
+FILE_TYPES = ("firmwarePackage", "softwarePackage")
+"""The documents' file types of version packages."""
+
+FIRST_YEAR = 2000
+"""Nothing was uploaded before."""
+
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 
@@ -114,10 +121,10 @@ class Page(Generic[T]):
     """One page of a list."""
 
     items: list[T]
+    rows: int
+    """How many entries it has, those without an id among them."""
     total: int | None
     """How many items all pages hold; None where the reply does not say."""
-    size: int
-    """How many items a full page holds."""
 
 
 @attrs.frozen
@@ -127,6 +134,11 @@ class Token:
     access: str = attrs.field(repr=False)
     refresh: str | None = attrs.field(default=None, repr=False)
     lifetime: float = math.inf
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What nobody is to read."""
+        return (self.access,) if self.refresh is None else (self.access, self.refresh)
 
 
 # --- Requests
@@ -142,7 +154,8 @@ def check_id(value: object, name: str) -> str:
         raise InvalidIdError(
             f"{name} {value[:20]!r}… has {len(value)} characters; the platform's ids have at most {LONGEST_STRING}"
         )
-    if value in {".", ".."}:
+    # A proxy that decodes and tidies up the path must not be able to make of it a call on all there is.
+    if all(part in {"", ".", ".."} for part in posixpath.normpath(value).split("/")):
         raise InvalidIdError(f"{name} {value!r} is a step in a path, which no encoding can hide: it cannot be an id")
     if value != value.strip():
         raise InvalidIdError(f"{name} {value!r} has blanks or a line end around it: strip it")
@@ -204,7 +217,7 @@ def delete_matching_subscriptions(
     The platform takes a call without one for all subscriptions, so none is made.
     """
     filters = {"notifyType": notify_type, "callbackUrl": callback_url}
-    if not any(filters.values()) or "" in filters.values():
+    if not any(filters.values()) or any(value is not None and not value.strip() for value in filters.values()):
         raise ArgumentError("a batch delete without a filter deletes every subscription: give a notify_type")
     for name, value in filters.items():
         if value is not None:
@@ -276,8 +289,7 @@ def read_error(reply: Reply, now: datetime | None = None, *, secrets: Iterable[s
     fields = _fields(content)
     if code := fields.get("error_code"):
         code, description = str(code), str(fields.get("error_desc") or "")
-        for secret in secrets:
-            code, description = code.replace(secret, HIDDEN), description.replace(secret, HIDDEN)
+        code, description = _hidden(code, secrets), _hidden(description, secrets)
         kind = CODES.get(code) or (ServerError if reply.status in _SERVER_ERRORS | _GATEWAY_ERRORS else NorthApiError)
         return kind(reply.status, code, description, retry_after=retry_after, date=reply.date)
     if reply.status not in _SUCCESS:
@@ -286,6 +298,14 @@ def read_error(reply: Reply, now: datetime | None = None, *, secrets: Iterable[s
     if content is None:
         return ReplyLostError(f"HTTP {reply.status} with a body that is not the platform's{_shape(reply)}")
     return None
+
+
+def _hidden(text: str, secrets: Iterable[str]) -> str:
+    """Return `text` without the secrets, in whatever guise a body may have given them."""
+    for secret in secrets:
+        for guise in (secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1]):
+            text = text.replace(guise, HIDDEN)
+    return text
 
 
 def _without_code(reply: Reply) -> tuple[type[NorthApiError], str]:
@@ -300,6 +320,8 @@ def _without_code(reply: Reply) -> tuple[type[NorthApiError], str]:
             return ServerError, description
         case HTTPStatus.UNAUTHORIZED:
             return InvalidTokenError, description
+        case status if status > HTTPStatus.SERVICE_UNAVAILABLE:
+            return GatewayError, description
         case HTTPStatus.NOT_FOUND if not reply.body:
             return NotFoundError, "there is no such resource"
         case HTTPStatus.NOT_FOUND:
@@ -349,12 +371,12 @@ def read_upgrade_package(reply: Reply) -> UpgradePackage:
 
 def _read_page(reply: Reply, name: str, read: Callable[[dict[str, Any]], T | None]) -> Page[T]:
     content = _fields(_parsed(reply.body))
-    total, size = _whole(content.get("totalCount")), _whole(content.get("pageSize"))
+    total = _whole(content.get("totalCount"))
     listed: Sequence[Any] = content.get(name) or ()
     if not isinstance(listed, Sequence) or (name not in content and total != 0):
         raise ReplyLostError(f"HTTP {reply.status} without a list {name!r} in it{_shape(reply)}")
     items = [item for entry in listed if (item := read(_fields(entry))) is not None]
-    return Page(items, total, size if size is not None and 0 < size < PAGE_SIZE else PAGE_SIZE)
+    return Page(items, len(listed), total)
 
 
 def _read_one(reply: Reply, read: Callable[[dict[str, Any]], T | None]) -> T:
@@ -394,7 +416,7 @@ def _upgrade_package(fields: dict[str, Any]) -> UpgradePackage | None:
 
 def _text(value: object) -> str | None:
     """Return a field's text; numbers count as such. None for what is missing, empty or no text."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     return value if isinstance(value, str) and value else None
 
@@ -402,7 +424,7 @@ def _text(value: object) -> str | None:
 def _whole(value: object) -> int | None:
     """Return a count, a number in some editions and a string in others; None where it is none."""
     text = _text(value)
-    return int(text) if text is not None and text.isascii() and text.isdecimal() else None
+    return int(text) if text is not None and re.fullmatch(r"[0-9]{1,12}", text) else None
 
 
 def _time(text: str | None) -> datetime | None:
@@ -410,6 +432,8 @@ def _time(text: str | None) -> datetime | None:
     try:
         time = datetime.fromisoformat(text or "")
     except ValueError:
+        return None
+    if time.year < FIRST_YEAR:  # as of a number that happens to look like a date
         return None
     return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
 

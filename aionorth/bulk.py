@@ -155,8 +155,11 @@ class BulkDelete:
         self._tasks: dict[asyncio.Task[None], Deletion | None] = {}  # the workers, and what each is at
         self._ready: deque[DeleteResult] = deque()  # settled and not fetched yet by whoever iterates
         self._journal = None if journal is None else journal()
+        self._before = 0.0  # seconds that earlier runs were at work
         if self._journal is not None:
+            self._before = self._journal.history.elapsed
             self._ids = tuple(self._left(self._journal.history))
+        self._known_before = self._tally.total
         self._entered = False
 
     def _left(self, history: History) -> Iterator[str]:
@@ -175,10 +178,14 @@ class BulkDelete:
     def summary(self) -> DeleteSummary:
         """The account of the run so far: exact at any moment, also after an early exit or a cancellation."""
         if not self._entered:
-            return self._tally.summary((), 0.0)
-        return self._tally.summary(
-            self._active(), (self._loop.time() if self._ended_at is None else self._ended_at) - self._began
-        )
+            return self._tally.summary((), self._before)
+        now = self._loop.time() if self._ended_at is None else self._ended_at
+        return self._tally.summary(self._active(), self._before + now - self._began)
+
+    @property
+    def expected(self) -> int | None:
+        """How many ids the input has, duplicates included, and those of earlier runs; None where it is a stream."""
+        return self._known_before + len(self._ids) if isinstance(self._ids, Sized) else None
 
     def stop(self) -> None:
         """End the run gently: ids that have been attempted are finished, retries included; all others are SKIPPED.
@@ -325,6 +332,7 @@ class BulkDelete:
             self._journal.recall(deletion)
         if self._one_call:
             self._first = deletion
+            deletion.for_many = True
             if self._journal is not None:
                 deletion.recorder = _ForAll(self._journal)
         return deletion

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from aionorth import api
 from aionorth.api import Reply, Request
-from aionorth.auth import LiveToken, Obtain, TokenKeeper
+from aionorth.auth import LiveToken, Obtain, Secret, TokenKeeper
 from aionorth.errors import FlowControlError, InvalidTokenError, NorthError, NotFoundError
 from aionorth.flow import FlowRuntime, Slot
 from aionorth.models import DeleteResult, Outcome
@@ -78,6 +78,8 @@ class Deletion(Attempts):
     """Who is to hear of it."""
     by_batch: bool = False
     """Whether a call was sent for it that is booked with another id."""
+    for_many: bool = False
+    """Whether its call is one for many: then a 404 says that nothing matched, not that this id is not there."""
 
     def __init__(self, id_: str, request: Request | None, started: float) -> None:
         """`request` is None for an id that cannot be one; `started` is when it was taken up, on the loop's clock."""
@@ -95,6 +97,7 @@ class Deletion(Attempts):
         """Let what became of `first`, whose call was sent for this id too, have become of this one."""
         self.request = None  # nothing is left to send
         self.begun = self.by_batch = first.begun
+        self.for_many = True
         self.in_flight = first.in_flight
         self.doubt = first.doubt
         self.reply_lost = first.reply_lost
@@ -107,9 +110,10 @@ class Deletion(Attempts):
             return DELETED
         if not self.calls and not self.by_batch:
             return Outcome.SKIPPED
-        if isinstance(self.error, NotFoundError) and not self.in_flight:
+        found_none = isinstance(self.error, NotFoundError) and not self.in_flight
+        if found_none and self.begun and not self.for_many:
             return Outcome.GONE if self.doubt else Outcome.NOT_FOUND
-        return Outcome.UNKNOWN if self.in_flight or self.reply_lost else Outcome.FAILED
+        return Outcome.UNKNOWN if self.in_flight or self.reply_lost or found_none else Outcome.FAILED
 
     def result(self, now: float) -> DeleteResult:
         """The final outcome, and what led to it."""
@@ -128,10 +132,12 @@ class Caller:
         self._policy = policy
         self._loop = asyncio.get_running_loop()
         self._auth: tuple[TokenKeeper, Obtain] | None = None
+        self._secret: Secret | None = None
 
-    def authenticate(self, tokens: TokenKeeper, obtain: Obtain) -> None:
-        """Give the calls that need one the token of `tokens`, which `obtain` renews."""
+    def authenticate(self, tokens: TokenKeeper, obtain: Obtain, secret: Secret | None = None) -> None:
+        """Give the calls that need one the token of `tokens`, which `obtain` renews; with `secret`, if it logs in."""
         self._auth = tokens, obtain
+        self._secret = secret
 
     def now(self) -> float:
         """The time on the loop's clock."""
@@ -165,11 +171,10 @@ class Caller:
                 if error is None:
                     record.succeeded = True
                     return reply
-                record.doubt |= error.retryable
             except NorthError as exc:
                 error = exc
                 record.in_flight = False
-                record.doubt |= error.reply_lost
+            record.doubt |= not error.not_done
             record.reply_lost |= error.reply_lost
             record.error = error
             wait = self._wait_after(error, record, auth, live)
@@ -230,9 +235,14 @@ class Caller:
             with slot:
                 pass
 
+    def _secrets(self, request: Request, live: LiveToken | None) -> list[str]:
+        """Return what the reply may echo and nobody is to read."""
+        own = [] if self._secret is None else [self._secret.value]
+        return [*request.secrets, *own, *(live.token.secrets if live is not None else ())]
+
     def _heard(self, reply: Reply, request: Request, slot: Slot, live: LiveToken | None) -> NorthError | None:
         """Read a reply; tell flow control and the token's keeper what it means for them."""
-        error = api.read_error(reply, secrets=request.secrets if live is None else (live.token.access,))
+        error = api.read_error(reply, secrets=self._secrets(request, live)) if reply.body else api.read_error(reply)
         if isinstance(error, FlowControlError):
             if self._flow.refused(slot, error.retry_after):
                 _log.warning(

@@ -1,11 +1,12 @@
 """Every exception of this package, and the table from the platform's error codes to them.
 
 `NorthError` is the root. Whatever aiohttp, ssl or asyncio raise is translated where it enters, so catching `NorthError`
-catches everything that is not a bug or a cancellation. Three facts about an error decide what happens after it, and
+catches everything that is not a bug or a cancellation. Four facts about an error decide what happens after it, and
 each class states its own:
 
 * ``retryable``: another attempt may succeed.
 * ``reply_lost``: the call may have been sent and carried out; nobody told us.
+* ``not_done``: it is certain that the call was not carried out.
 * ``ends_run``: nothing that follows in the same bulk run can succeed either.
 """
 
@@ -26,6 +27,7 @@ class NorthError(Exception):
 
     retryable: ClassVar[bool] = False
     reply_lost: ClassVar[bool] = False
+    not_done: ClassVar[bool] = False
     ends_run: bool = False
     code: str | None = None
     retry_after: float | None = None
@@ -38,6 +40,8 @@ class NorthError(Exception):
 class ArgumentError(NorthError, ValueError):
     """An argument cannot be used; nothing was sent. The message names the argument and the remedy."""
 
+    not_done = True
+
 
 class InvalidIdError(ArgumentError):
     """An id that no resource of the platform can have: empty, too long, not a string, or not one path segment."""
@@ -46,12 +50,14 @@ class InvalidIdError(ArgumentError):
 class JournalError(NorthError):
     """A journal cannot be used, or not be written to. Ends a bulk run: what is not recorded is not done."""
 
+    not_done = True
     ends_run = True
 
 
 class SessionStateError(NorthError, RuntimeError):
     """A session or a run was used before it was entered, after it was closed, or twice."""
 
+    not_done = True
     ends_run = True
 
 
@@ -61,6 +67,7 @@ class SessionStateError(NorthError, RuntimeError):
 class NorthConnectionError(NorthError):
     """The platform could not be reached; the call was never sent."""
 
+    not_done = True
     retryable = True
 
 
@@ -132,12 +139,14 @@ class NorthApiError(NorthError):
 class BadRequestError(NorthApiError):
     """400 / 120015, ``Bad request error``."""
 
+    not_done = True
     remedy = "Check that the fileId has the right format: take it from the list of version packages."
 
 
 class FlowControlError(NorthApiError):
     """1010009, ``app throttle exceed``: the app called more often than its flow control threshold allows."""
 
+    not_done = True
     remedy = (
         "Call less often (100 calls a minute is the platform's default), "
         "or have the platform's maintenance personnel raise the threshold."
@@ -147,6 +156,7 @@ class FlowControlError(NorthApiError):
 class InvalidTokenError(NorthApiError):
     """403 / 1010005, ``App_key or access_token is invalid``."""
 
+    not_done = True
     remedy = "Check the app_id, and that the access token is that of this app and still valid."
 
 
@@ -163,12 +173,15 @@ class TokenEvictedError(InvalidTokenError):
 class AppNotAuthorizedError(NorthApiError):
     """403 / 100217, ``The application hasn't been authorized``. Ends a bulk run."""
 
+    not_done = True
     remedy = "Leave authorized_app_id out unless that app has authorized this one."
     ends_run = True
 
 
 class NotFoundError(NorthApiError):
     """404: there is no such resource."""
+
+    not_done = True
 
 
 class TooManyResultsError(NorthApiError):
@@ -199,6 +212,7 @@ class PackageNotFoundError(NotFoundError):
 class CredentialsError(NorthApiError):
     """401 / 100208, ``AppId or secret is not right``. Ends a bulk run."""
 
+    not_done = True
     remedy = "Check the app_id and the secret."
     ends_run = True
 
@@ -206,6 +220,7 @@ class CredentialsError(NorthApiError):
 class AppNotFoundError(NorthApiError):
     """100203: the app does not exist. Ends a bulk run."""
 
+    not_done = True
     remedy = "Check the app_id."
     ends_run = True
 
@@ -213,6 +228,7 @@ class AppNotFoundError(NorthApiError):
 class AppFrozenError(NorthApiError):
     """400 / 100247: the app is frozen. Ends a bulk run."""
 
+    not_done = True
     remedy = "Have the platform's maintenance personnel unfreeze the app."
     ends_run = True
 
@@ -248,6 +264,10 @@ CODES: dict[str, type[NorthApiError]] = {
     "100203": AppNotFoundError,
     "100247": AppFrozenError,
     "100501": CongestionError,
+    "50252": ServerError,
+    "100001": ServerError,
+    "100023": ServerError,
+    "100220": ServerError,
 }
 """The platform's error codes that have a class of their own."""
 

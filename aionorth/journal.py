@@ -112,12 +112,21 @@ class History:
     """A journal, read."""
 
     target: Target
+    selection: str = ""
+    """Which were selected, in words."""
     duplicates: int
     """Ids that were named more than once."""
     entries: dict[str, Entry]
     """By id, in the plan's order."""
     runs: list[float]
     """When each run began, in seconds since 1970."""
+    ends: list[float] = attrs.field(factory=list[float])
+    """When the last line of each run that was read was written."""
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds that the runs were at work, as far as the journal tells."""
+        return sum(max(0.0, end - began) for began, end in zip(self.runs, self.ends, strict=False))
 
     def results(self) -> Iterator[DeleteResult]:
         """What became of every id, as far as the journal tells."""
@@ -134,10 +143,18 @@ class Journal:
         self._file = file
         self._clock = clock
         self._broken = False
+        self._size = 0
 
     @classmethod
     def create(
-        cls, path: StrPath, target: Target, ids: Iterable[str], *, duplicates: int = 0, clock: Clock = time.time
+        cls,
+        path: StrPath,
+        target: Target,
+        ids: Iterable[str],
+        *,
+        selection: str = "",
+        duplicates: int = 0,
+        clock: Clock = time.time,
     ) -> Journal:
         """Begin a journal in a new file, readable by its owner only, with the distinct `ids` that are to be deleted.
 
@@ -145,7 +162,7 @@ class Journal:
         """
         path = os.fspath(path)
         entries = {id_: Entry(id_) for id_ in ids}
-        history = History(target=target, duplicates=duplicates, entries=entries, runs=[])
+        history = History(target=target, selection=selection, duplicates=duplicates, entries=entries, runs=[])
         try:
             file = open(path, "xb", buffering=0, opener=_owner_only)  # noqa: SIM115 - stays open as long as the journal
         except FileExistsError:
@@ -153,7 +170,7 @@ class Journal:
         except (OSError, ValueError) as exc:
             raise JournalError(f"{path} cannot be created ({_reason(exc)}): name another file for the journal") from exc
         journal = cls(file, path, history, clock)
-        about = attrs.asdict(target) | {"total": len(entries), "duplicates": duplicates}
+        about = attrs.asdict(target) | {"selection": selection, "total": len(entries), "duplicates": duplicates}
         listed = list(entries)
         lines = [{"ids": listed[at : at + IDS_A_LINE]} for at in range(0, len(listed), IDS_A_LINE)]
         try:
@@ -181,6 +198,7 @@ class Journal:
             journal.history, whole = _read(content, path)
             if whole < len(content):  # a torn last line: what it would have said was not known yet
                 file.truncate(whole)
+            journal._size = whole
             journal._write_bytes(b"" if content[:whole].endswith(b"\n") else b"\n")
             journal._begin_run()
         except BaseException:
@@ -201,8 +219,11 @@ class Journal:
         self._write({"run": round(now, 3)})
 
     def close(self) -> None:
-        """Close the file, and with it end the lock."""
-        self._file.close()
+        """Close the file, and end the lock, which a child of this process may have inherited."""
+        if not self._file.closed:
+            if fcntl is not None:
+                fcntl.flock(self._file, fcntl.LOCK_UN)
+            self._file.close()
 
     # --- What a run tells it
 
@@ -215,14 +236,23 @@ class Journal:
         deletion.token_refusals = entry.calls - entry.attempts - entry.refusals
         deletion.doubt = entry.in_doubt or entry.in_flight
         deletion.reply_lost = entry.reply_lost or entry.in_flight
+        deletion.by_batch = entry.began_at is not None and not deletion.calls
         deletion.error = entry.error
 
     def begun(self, *ids: str) -> None:
         """Record that the first attempt at each of `ids` is about to be sent."""
         now = self._clock()
+        self._see_that_it_is_there()
         self._write(*({"begin": id_, "at": round(now, 3)} for id_ in ids))
         for id_ in ids:
             self.history.entries[id_].begin(now)
+
+    def _see_that_it_is_there(self) -> None:
+        """Raise `JournalError` where somebody has removed or cut the file: what is not recorded is not done."""
+        state = os.fstat(self._file.fileno())
+        if not state.st_nlink or state.st_size < self._size:
+            self._broken = True
+            raise JournalError(f"{self.path} has been removed or cut by somebody else while it was written to")
 
     def ended(self, deletion: Deletion, result: DeleteResult) -> None:
         """Record an outcome."""
@@ -250,7 +280,9 @@ class Journal:
             raise JournalError(f"{self.path} could not be written to before: see what it said then")
         try:
             while data:
-                data = data[self._file.write(data) :]
+                written = self._file.write(data)
+                self._size += written
+                data = data[written:]
         except (OSError, ValueError) as exc:
             self._broken = True
             raise JournalError(f"{self.path} cannot be written to ({_reason(exc)}): make room, then resume it") from exc
@@ -260,7 +292,7 @@ def read(path: StrPath) -> History:
     """Read a journal, also one that a run is at work on; raises `JournalError` where it is none, or damaged."""
     path = os.fspath(path)
     try:
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a path may be a str here
+        with open(path, "rb", buffering=0, opener=_not_waiting) as file:
             return _read(_regular(file, path).readall(), path)[0]
     except OSError as exc:
         raise JournalError(f"{path} cannot be read ({_reason(exc)}): name the journal of a run") from exc
@@ -285,10 +317,10 @@ def _read(content: bytes, path: str) -> tuple[History, int]:
     for number, line in enumerate(parsed[1:], 2):
         try:
             _take(line or {}, history)
-        except (KeyError, TypeError, ValueError) as exc:
+        except (IndexError, KeyError, OverflowError, TypeError, ValueError) as exc:
             raise JournalError(f"{path} is damaged: line {number} is not one of a journal") from exc
     if not history.runs:
-        raise JournalError(f"{path} breaks off before its first call: nothing was sent; delete it and begin anew")
+        raise JournalError(f"{path} breaks off before its first call: nothing was sent; begin anew, with another file")
     if len(history.entries) != total:
         raise JournalError(f"{path} is damaged: it has {len(history.entries):,} of the {total:,} ids of its first line")
     return history, whole
@@ -296,14 +328,17 @@ def _read(content: bytes, path: str) -> tuple[History, int]:
 
 def _take(line: dict[str, Any], history: History) -> None:
     match line:
-        case {"ids": [*ids]}:
+        case {"ids": [*ids]} if not history.runs:
             history.entries.update((id_, Entry(id_)) for id_ in map(str, ids))
         case {"run": moment}:
             history.runs.append(float(moment))
+            history.ends.append(float(moment))
         case {"begin": id_, "at": moment}:
             history.entries[id_].begin(float(moment))
-        case {"end": id_}:
+            history.ends[-1] = float(moment)
+        case {"end": id_, "at": moment}:
             history.entries[id_].end(line)
+            history.ends[-1] = float(moment)
         case _:
             raise ValueError("not a line of a journal")
 
@@ -321,7 +356,9 @@ def _about(line: dict[str, Any] | None, path: str) -> tuple[History, int]:
             app_id=line["app_id"],
             authorized_app_id=line["authorized_app_id"],
         )
-        return History(target=target, duplicates=int(line["duplicates"]), entries={}, runs=[]), int(line["total"])
+        selection, duplicates = str(line.get("selection", "")), int(line["duplicates"])
+        history = History(target=target, selection=selection, duplicates=duplicates, entries={}, runs=[])
+        return history, int(line["total"])
     except (KeyError, TypeError, ValueError) as exc:
         raise JournalError(f"{path} is damaged: its first line is not that of a journal") from exc
 
@@ -360,6 +397,10 @@ def _owner_only(path: str, flags: int) -> int:
 
 def _appending(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_APPEND | getattr(os, "O_NONBLOCK", 0))  # a FIFO must not hold it up
+
+
+def _not_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _regular(file: io.FileIO, path: str) -> io.FileIO:

@@ -167,11 +167,11 @@ class DeleteSummary:
     duplicates: int = 0
     """Ids dropped because the input had named them before."""
     refusals: int = 0
-    """Calls refused by flow control (1010009)."""
+    """Delete calls refused by flow control (1010009)."""
     retries: int = 0
     """Attempts after the first, refusals and renewed tokens not counted."""
     calls: int = 0
-    """Delete calls sent, whatever came back; logins are not among them."""
+    """Delete calls made, whatever came of them: one that found no connection counts, a login does not."""
     elapsed: float = 0.0
     """Seconds since the run began, or that it took."""
     results: tuple[DeleteResult, ...] = attrs.field(default=(), repr=False)
@@ -215,8 +215,8 @@ class DeleteSummary:
         width = max(len(f"{number:,}") for _, number in rows)
         table = "\n".join(f"{name:<10} {number:>{width},}" for name, number in rows)
         line = (
-            f"{self.calls:,} calls in {duration(self.elapsed)}, {self.retries:,} retries, "
-            f"{self.refusals:,} refusals, {self.duplicates:,} duplicates dropped"
+            f"{self.calls:,} delete calls in {duration(self.elapsed)}, {self.refusals:,} of them refused; "
+            f"{self.retries:,} retries, {self.duplicates:,} duplicates dropped"
         )
         return f"{table}\n{line}\n{self._reasons()}".rstrip()
 

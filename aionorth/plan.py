@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from aionorth.api import LONGEST_STRING, check_id, check_string, usable
+from aionorth.api import FILE_TYPES, LONGEST_STRING, check_id, check_string, usable
 from aionorth.checks import whole
 from aionorth.errors import ArgumentError
 from aionorth.models import Kind, Subscription, Target, UpgradePackage, duration
@@ -32,6 +33,20 @@ def _excluded(ids: Iterable[str]) -> frozenset[str]:
 def _text(owner: object, field: attrs.Attribute[Any], value: object) -> None:
     if value is not None:
         check_string(value, f"{type(owner).__name__}.{field.name}")
+
+
+def _host_glob(owner: object, field: attrs.Attribute[Any], value: object) -> None:
+    _glob(owner, field, value)
+    if isinstance(value, str) and ("/" in value or re.search(r"^[^:]*:\d+$|^\[.*\]", value)):
+        raise ArgumentError(
+            f"{type(owner).__name__}.{field.name}={value!r}: give the host alone, without scheme, port, path or "
+            "brackets, as in 'old.example.com'; for all of a URL there is callback_url"
+        )
+
+
+def _file_type(owner: object, field: attrs.Attribute[Any], value: object) -> None:
+    if value is not None and value not in FILE_TYPES:
+        raise ArgumentError(f"{type(owner).__name__}.{field.name}={value!r}: give {' or '.join(FILE_TYPES)}")
 
 
 def _glob(owner: object, field: attrs.Attribute[Any], value: object) -> None:
@@ -67,6 +82,13 @@ class Selection:
         """Whether it takes ids as they are, so that there is nothing to list."""
         return self.ids is not None and not self.conditions()
 
+    def in_words(self) -> str:
+        """The conditions, as in ``callback host old.example.com, 1,204 ids``."""
+        words = [f"{name.replace('_', ' ')} {_shown(value)}" for name, value in self.conditions().items()]
+        words += [] if self.ids is None else [f"{len(self.ids):,} ids"]
+        words += [f"without {len(self.exclude):,} excluded"] if self.exclude else []
+        return ", ".join(words or ["everything"])
+
     def _common_reason(self, id_: str, named: frozenset[str] | None) -> str | None:
         if id_ in self.exclude:
             return "excluded"
@@ -83,7 +105,7 @@ class SubscriptionSelection(Selection):
     """Only this notify type, as in ``deviceDataChanged``; the platform itself filters by it."""
     callback_url: str | None = attrs.field(default=None, validator=_glob)
     """Only callback URLs like this glob: ``*`` stands for anything, ``?`` for one character."""
-    callback_host: str | None = attrs.field(default=None, validator=_glob)
+    callback_host: str | None = attrs.field(default=None, validator=_host_glob)
     """Only callback URLs of this host, a glob too; upper and lower case are the same."""
     authorized_app_id: str | None = attrs.field(default=None, validator=_text)
     """The app whose subscriptions they are, where it is another one that has authorized this one."""
@@ -97,16 +119,19 @@ class SubscriptionSelection(Selection):
     def _reason(self, one: Subscription) -> str | None:
         if self.notify_type is not None and one.notify_type != self.notify_type:
             return "another notify type"
-        if self.callback_host is not None and not fnmatchcase(_host(one.callback_url), self.callback_host.lower()):
+        if self.callback_host is not None and not _like(_host(one.callback_url), self.callback_host.lower()):
             return "another callback host"
-        if self.callback_url is not None and not fnmatchcase(one.callback_url or "", self.callback_url):
+        if self.callback_url is not None and not _like(one.callback_url, self.callback_url):
             return "another callback URL"
         return None
 
 
+LONGEST_AGE = timedelta(days=36_525)
+
+
 def _positive(_: object, __: object, value: timedelta | None) -> None:
-    if value is not None and not (isinstance(value, timedelta) and value > timedelta()):
-        raise ArgumentError(f"older_than={value!r}: give a timedelta above 0")
+    if value is not None and not (isinstance(value, timedelta) and timedelta() < value < LONGEST_AGE):
+        raise ArgumentError(f"older_than={value!r}: give a timedelta above 0, and less than 100 years")
 
 
 def _count(_: object, field: attrs.Attribute[Any], value: int | None) -> None:
@@ -118,7 +143,7 @@ def _count(_: object, field: attrs.Attribute[Any], value: int | None) -> None:
 class PackageSelection(Selection):
     """Which version packages are to be deleted. By the first five, the platform itself filters."""
 
-    file_type: str | None = attrs.field(default=None, validator=_text)
+    file_type: str | None = attrs.field(default=None, validator=_file_type)
     """``firmwarePackage`` or ``softwarePackage``."""
     device_type: str | None = attrs.field(default=None, validator=_text)
     model: str | None = attrs.field(default=None, validator=_text)
@@ -163,7 +188,7 @@ class PackageSelection(Selection):
             if wanted is not None and value != wanted:
                 what = name.replace("_", " ")
                 return f"its {what} is not said" if value is None else f"another {what}"
-        return "another name" if self.name is not None and not fnmatchcase(one.name or "", self.name) else None
+        return "another name" if self.name is not None and not _like(one.name, self.name) else None
 
     def _latest(self, packages: Iterable[UpgradePackage]) -> set[str]:
         if self.keep_latest is None:
@@ -196,6 +221,10 @@ class PackageSelection(Selection):
         return None
 
 
+def _shown(value: object) -> str:
+    return in_days(value) if isinstance(value, timedelta) else str(value)
+
+
 def in_days(time: timedelta) -> str:
     """Return a time as in ``90 days``, ``12 hours``."""
     seconds = time.total_seconds()
@@ -204,6 +233,11 @@ def in_days(time: timedelta) -> str:
             number = int(seconds // size)
             return f"{number:,} {unit}{'' if number == 1 else 's'}"
     return f"{seconds:g} seconds"
+
+
+def _like(text: str | None, glob: str) -> bool:
+    """Whether `text` is like `glob`, in which only ``*`` and ``?`` stand for others; what is not said is like none."""
+    return bool(text) and fnmatchcase(text or "", glob.replace("[", "[[]"))
 
 
 def _host(url: str | None) -> str:
@@ -238,12 +272,18 @@ class Plan:
     """What will be deleted and what stays. It does not change; what happens on the platform meanwhile is not in it."""
 
     target: Target
+    selection: str = ""
+    """The conditions, in words."""
     delete: tuple[Item, ...] = attrs.field(repr=False)
     """What will be deleted; where only ids were given, all that is known of an item is its id."""
     keep: tuple[Kept, ...] = attrs.field(default=(), repr=False)
     """What was listed and stays."""
     absent: tuple[str, ...] = attrs.field(default=(), repr=False)
-    """The ids that were named and are not on the platform's list."""
+    """The ids that were named and are not among what the platform listed."""
+    complete: bool = True
+    """Whether the platform listed all that it said it has."""
+    excluded_absent: tuple[str, ...] = attrs.field(default=(), repr=False)
+    """The ids that were excluded and are not among what the platform listed."""
     duplicates: int = 0
     """How many of the ids given had been named before."""
     seconds: float = 0.0
@@ -268,11 +308,14 @@ class Plan:
         """The plan as JSON-ready values."""
         return attrs.asdict(self.target) | {
             "kind": self.target.kind.value,
+            "selection": self.selection,
             "calls": self.calls,
             "seconds": round(self.seconds, 3),
             "delete": [_to_dict(item) for item in self.delete],
             "keep": [_to_dict(kept.item) | {"reason": kept.reason} for kept in self.keep],
             "absent": list(self.absent),
+            "excluded_absent": list(self.excluded_absent),
+            "complete": self.complete,
             "duplicates": self.duplicates,
             "batch": None if self.batch is None else attrs.asdict(self.batch),
         }
@@ -282,9 +325,12 @@ class Plan:
         of = f"{len(self.delete):,} of {listed:,}" if self.keep else f"{len(self.delete):,}"
         rows = [(len(self.delete), f"to delete: {self.size()}")]
         rows += [(number, f"to stay: {reason}") for reason, number in self.reasons()]
-        rows += [(len(self.absent), "named, but not on the platform's list")] if self.absent else []
+        rows += [(len(self.absent), "named, but not among what the platform listed")] if self.absent else []
+        rows += [(len(self.excluded_absent), "excluded, but not there anyway")] if self.excluded_absent else []
         width = max(len(f"{number:,}") for number, _ in rows)
-        return "\n".join([f"{of} {self.target}", *(f"  {number:>{width},} {text}" for number, text in rows)])
+        head = [f"{of} {self.target}", *([f"  selected: {self.selection}"] if self.selection else [])]
+        told = [] if self.complete else ["  There may be more: the list changed while it was read, or was not whole."]
+        return "\n".join([*head, *(f"  {number:>{width},} {text}" for number, text in rows), *told])
 
 
 def _to_dict(item: Item) -> dict[str, Any]:
@@ -293,20 +339,32 @@ def _to_dict(item: Item) -> dict[str, Any]:
 
 
 def planned(
-    selection: SubscriptionSelection | PackageSelection, target: Target, listed: Sequence[Any], now: datetime
+    selection: SubscriptionSelection | PackageSelection,
+    target: Target,
+    listed: Sequence[Any],
+    now: datetime,
+    *,
+    complete: bool = True,
+    by_type: bool = False,
 ) -> Plan:
-    """Return the plan that `selection` makes of all that was `listed`; `seconds` is left to whoever knows it."""
+    """Return the plan that `selection` makes of all that was `listed`; `seconds` is left to whoever knows it.
+
+    `complete` and `by_type` are as in a `Reading`.
+    """
     staying = selection.choose(listed, now)
     ids = {one.id for one in listed}
     named = selection.ids or ()
     delete = tuple(one for one in listed if one.id not in staying)
     return Plan(
         target=target,
+        selection=selection.in_words(),
         delete=delete,
         keep=tuple(Kept(item=one, reason=staying[one.id]) for one in listed if one.id in staying),
         absent=tuple(dict.fromkeys(id_ for id_ in named if id_ not in ids and id_ not in selection.exclude)),
+        excluded_absent=tuple(sorted(selection.exclude - ids)),
         duplicates=len(named) - len(set(named)),
-        batch=_batch(selection, listed, delete),
+        complete=complete,
+        batch=_batch(selection, listed, delete, by_type=by_type) if complete else None,
     )
 
 
@@ -316,8 +374,10 @@ def planned_ids(selection: SubscriptionSelection | PackageSelection, target: Tar
     distinct = [bare(target.kind, id_) for id_ in dict.fromkeys(named)]
     return Plan(
         target=target,
+        selection=selection.in_words(),
         delete=tuple(one for one in distinct if one.id not in selection.exclude),
         keep=tuple(Kept(item=one, reason="excluded") for one in distinct if one.id in selection.exclude),
+        excluded_absent=tuple(sorted(selection.exclude - set(named))),
         duplicates=len(named) - len(distinct),
     )
 
@@ -327,7 +387,9 @@ def bare(kind: Kind, id_: str) -> Item:
     return Subscription(subscription_id=id_) if kind is Kind.SUBSCRIPTIONS else UpgradePackage(file_id=id_)
 
 
-def _batch(selection: Selection, listed: Sequence[Item], delete: Sequence[Item]) -> BatchDelete | None:
+def _batch(
+    selection: Selection, listed: Sequence[Item], delete: Sequence[Item], *, by_type: bool
+) -> BatchDelete | None:
     """Return the narrowest batch delete that takes `delete` and nothing else of what was listed, if there is one."""
     if not isinstance(selection, SubscriptionSelection) or len(delete) == 1:  # where one call does, it is the usual one
         return None
@@ -339,15 +401,13 @@ def _batch(selection: Selection, listed: Sequence[Item], delete: Sequence[Item])
     url = urls.pop() if len(urls) == 1 else None
     if url is not None and len(url) > LONGEST_STRING:
         url = None
-    if selection.notify_type is not None and notify_type is None:
-        return None  # those of other types were not listed
     for batch in (
         BatchDelete(notify_type=notify_type, callback_url=url),
         BatchDelete(notify_type=notify_type),
         BatchDelete(callback_url=url),
     ):
-        if selection.notify_type is not None and batch.notify_type is None:
-            continue
+        if batch.notify_type is None and (by_type or selection.notify_type is not None):
+            continue  # of other types there may be some that were not listed
         if batch != BatchDelete() and chosen == {one.id for one in subscriptions if _takes(batch, one)}:
             return batch
     return None

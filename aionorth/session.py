@@ -19,11 +19,11 @@ from aionorth.bulk import GRACE, WORKERS, BulkDelete, Ids
 from aionorth.calls import Attempts, Caller, Deletion
 from aionorth.checks import seconds, whole
 from aionorth.checkup import Checkup, examine
-from aionorth.errors import ArgumentError, NorthWarning, NotFoundError, SessionStateError
+from aionorth.errors import ArgumentError, JournalError, NorthWarning, NotFoundError, SessionStateError
 from aionorth.flow import FlowControl, FlowState
 from aionorth.journal import Journal
 from aionorth.journal import read as read_journal
-from aionorth.listing import read_pages, read_subscriptions, read_subscriptions_of
+from aionorth.listing import Reading, read_pages, read_subscriptions, read_subscriptions_of
 from aionorth.models import Collect, DeleteResult, Kind, Subscription, Target, UpgradePackage
 from aionorth.plan import PackageSelection, Plan, SubscriptionSelection, planned, planned_ids
 from aionorth.retry import RetryPolicy
@@ -80,18 +80,19 @@ class NorthSession:
         Raises:
             ArgumentError: An argument cannot be used; the message says which, and what to do.
         """
+        both_or_none = (secret is None) == (token is None)
+        self._secret = None if secret is None else Secret(check_string(secret, "secret"))
+        self._given = None if token is None else given(token)
+        del secret, token  # a traceback of what follows must not show them
+        if both_or_none:
+            raise ArgumentError("give either secret= or token=: the one to log in with, or a token obtained elsewhere")
         self._app_id = check_string(app_id, "app_id")
         if not api.fits_header(app_id):
             raise ArgumentError("app_id must be printable ASCII: it goes into a header")
-        if (secret is None) == (token is None):
-            raise ArgumentError("give either secret= or token=: the one to log in with, or a token obtained elsewhere")
-        self._secret = None if secret is None else Secret(check_string(secret, "secret"))
-        self._given = None if token is None else given(token)
         if not isinstance(flow_control, FlowControl):
             raise ArgumentError(f"flow_control={flow_control!r}: give a FlowControl")
         if not isinstance(retry, RetryPolicy):
             raise ArgumentError(f"retry={retry!r}: give a RetryPolicy")
-        del secret, token  # a traceback of what follows must not show them
         if http is not None and (ca_file or client_cert or unsafe_accept_any_host_name or trust_env):
             raise ArgumentError("with http= the TLS and proxy settings are those of that session: set them there")
         base = check_url(url)
@@ -126,7 +127,8 @@ class NorthSession:
         await self._transport.open()
         self._caller = caller = Caller(self._app_id, self._transport, self._app.flow, self._retry)
         if self._secret is not None:
-            caller.authenticate(self._app.keeper(self._secret), by_login(self._app_id, self._secret, self._send_login))
+            log_in = by_login(self._app_id, self._secret, self._send_login)
+            caller.authenticate(self._app.keeper(self._secret), log_in, self._secret)
         elif self._given is not None:
             caller.authenticate(TokenKeeper(), self._given)
         return self
@@ -300,6 +302,11 @@ class NorthSession:
             TooManyResultsError: One notify type alone has more than 1,000.
             NorthError: As `get_subscription`.
         """
+        return self._list_subscriptions(notify_type, authorized_app_id, Reading())
+
+    def _list_subscriptions(
+        self, notify_type: str | None, authorized_app_id: str | None, reading: Reading
+    ) -> AsyncIterator[Subscription]:
         caller, other = self._opened(), _string_or_none(authorized_app_id, "authorized_app_id")
 
         async def fetch(page_no: int, notify_type: str | None) -> Page[Subscription]:
@@ -307,8 +314,8 @@ class NorthSession:
             return api.read_subscription_page(await caller.send(request, Attempts()))
 
         if notify_type is not None:
-            return read_subscriptions_of(check_string(notify_type, "notify_type"), fetch)
-        return read_subscriptions(fetch)
+            return read_subscriptions_of(check_string(notify_type, "notify_type"), fetch, reading)
+        return read_subscriptions(fetch, reading)
 
     def list_upgrade_packages(
         self,
@@ -332,16 +339,16 @@ class NorthSession:
             version=version,
             everything=True,
         )
-        return self._list_packages(selection)
+        return self._list_packages(selection, Reading())
 
-    def _list_packages(self, selection: PackageSelection) -> AsyncIterator[UpgradePackage]:
+    def _list_packages(self, selection: PackageSelection, reading: Reading) -> AsyncIterator[UpgradePackage]:
         caller, filters = self._opened(), selection.filters()
 
         async def fetch(page_no: int) -> Page[UpgradePackage]:
             request = api.list_upgrade_packages(page_no, filters)
             return api.read_upgrade_package_page(await caller.send(request, Attempts()))
 
-        return read_pages(fetch)
+        return read_pages(fetch, reading)
 
     async def get_subscription(self, subscription_id: str, *, authorized_app_id: str | None = None) -> Subscription:
         """Return one subscription: ``GET /iocm/app/sub/v1.2.0/subscriptions/{subscriptionId}``.
@@ -381,22 +388,30 @@ class NorthSession:
             NorthError: As `list_subscriptions` and `list_upgrade_packages`.
         """
         self._opened()
+        if not isinstance(selection, (SubscriptionSelection, PackageSelection)):
+            raise ArgumentError(f"selection={selection!r}: give a SubscriptionSelection or a PackageSelection")
+        if now is not None and now.tzinfo is None:
+            raise ArgumentError(f"now={now!r} has no time zone: give it one, as in datetime.now(UTC)")
         if selection.only_ids:
             plan = planned_ids(selection, self._target(selection))
         else:
             listed: list[Subscription | UpgradePackage] = []
-            async for item in self._listed(selection):
+            reading = Reading()
+            async for item in self._listed(selection, reading):
                 listed.append(item)
                 on_listed(len(listed))
-            plan = planned(selection, self._target(selection), listed, now or datetime.now(UTC))
+            now = now or datetime.now(UTC)
+            plan = planned(
+                selection, self._target(selection), listed, now, complete=reading.complete, by_type=reading.by_type
+            )
         return attrs.evolve(plan, seconds=self.flow.time_for(plan.calls))
 
     def _listed(
-        self, selection: SubscriptionSelection | PackageSelection
+        self, selection: SubscriptionSelection | PackageSelection, reading: Reading
     ) -> AsyncIterator[Subscription] | AsyncIterator[UpgradePackage]:
         if isinstance(selection, PackageSelection):
-            return self._list_packages(selection)
-        return self.list_subscriptions(notify_type=selection.notify_type, authorized_app_id=selection.authorized_app_id)
+            return self._list_packages(selection, reading)
+        return self._list_subscriptions(selection.notify_type, selection.authorized_app_id, reading)
 
     def _target(self, selection: SubscriptionSelection | PackageSelection) -> Target:
         kind = Kind.PACKAGES if isinstance(selection, PackageSelection) else Kind.SUBSCRIPTIONS
@@ -428,6 +443,8 @@ class NorthSession:
             ArgumentError: The plan is another platform's or app's, or has no batch call.
             JournalError: The journal exists already or cannot be written.
         """
+        if not isinstance(plan, Plan):
+            raise ArgumentError(f"plan={plan!r}: give what the session's plan() returned")
         self._check_target(plan.target, "the plan")
         ids = [one.id for one in plan.delete]
         prepare = self._preparing(plan.target)
@@ -443,7 +460,7 @@ class NorthSession:
 
         def create() -> Journal:
             assert journal is not None
-            return Journal.create(journal, plan.target, ids, duplicates=plan.duplicates)
+            return Journal.create(journal, plan.target, ids, selection=plan.selection, duplicates=plan.duplicates)
 
         return self._bulk(
             ids,
@@ -463,7 +480,7 @@ class NorthSession:
 
         What the journal knows to be gone is not called again; all else is. An id that was in flight when the run before
         was killed may have been deleted by it, so a 404 on it is GONE, not NOT_FOUND. The summary is that of all runs
-        together, but for `elapsed`.
+        together; what is streamed is this run's.
 
         Raises:
             ArgumentError: The journal is another platform's or app's.
@@ -471,6 +488,14 @@ class NorthSession:
         """
         history = read_journal(journal)
         self._check_target(history.target, os.fspath(journal))
+
+        def reopen() -> Journal:
+            reopened = Journal.reopen(journal)
+            if reopened.history.target != history.target:
+                reopened.close()
+                raise JournalError(f"{os.fspath(journal)} has been replaced by another one just now")
+            return reopened
+
         return self._bulk(
             (),
             self._preparing(history.target),
@@ -478,13 +503,16 @@ class NorthSession:
             collect,
             grace,
             duplicates=history.duplicates,
-            journal=lambda: Journal.reopen(journal),
+            journal=reopen,
         )
 
     def _check_target(self, target: Target, what: str) -> None:
         for name, there, here in (("url", target.url, self._url), ("app_id", target.app_id, self._app_id)):
             if there != here:
-                raise ArgumentError(f"{what} is for the {name} {there!r}, and this session's is {here!r}")
+                raise ArgumentError(
+                    f"{what} is for the {name} {there!r}, and this session's is {here!r}: "
+                    "use the settings that it was made with"
+                )
 
     @staticmethod
     def _preparing(target: Target) -> Callable[[str], Request]:

@@ -159,7 +159,9 @@ def test_a_library_warning_is_one_line(ready: Shell) -> None:
 
 
 @given(
-    st.lists(st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=64)),
+    st.lists(
+        st.text(st.characters(categories=["L", "N", "P", "S"], exclude_characters=",;#/\\"), min_size=1, max_size=64)
+    ),
     st.lists(st.sampled_from(["\n", "\r\n", "\n \n", " \n\t\n", "\n\n\n"]), min_size=1),
 )
 def test_ids_come_back_whatever_blank_stands_around_them(ids: list[str], ends: list[str]) -> None:
@@ -441,7 +443,13 @@ def test_progress_and_counts_in_words() -> None:
 def test_what_remains_in_words() -> None:
     assert moment().remaining() == "about 29 min 0 s left"
     assert moment(distinct=20).remaining() == "logging in"
-    assert moment(distinct=20, counts={"calls": 1}).remaining() == "the last calls are under way"
+    assert moment(distinct=20, counts={"calls": 1}).remaining() == "about 1.0 s left"
+    assert (
+        moment(distinct=9, counts={"calls": 1, "total": 9, "deleted": 5}).remaining() == "the last calls are under way"
+    )
+    assert moment(distinct=9, counts={"calls": 1, "total": 9, "deleted": 9}).remaining() == "all are accounted for"
+    assert moment(distinct=20, pace=0.1, counts={"total": 10, "deleted": 10}).remaining() == "about 1 min 40 s left"
+    assert moment(distinct=20, pace=0.0).remaining() == "time left unknown until a call succeeds"
     assert moment(stopping=True).remaining() == "finishing what has been begun, retries included"
     assert moment(ended=True, counts={"elapsed": 65.0}).remaining() == "ended after 1 min 5 s"
 

@@ -154,6 +154,25 @@ def test_a_deletion_is_confirmed_by_typing_its_number(tight: dict[str, str], ans
         assert exit_code(child) == 0
 
 
+def test_what_was_typed_before_the_question_is_no_answer(tight: dict[str, str]) -> None:
+    child = terminal([*AIONORTH, "delete", "packages", "--all"], tight)
+    child.sendline("100")
+    child.expect("Type 100 to delete them, anything else to leave them: ")
+    child.sendline("")
+    child.expect("nothing was deleted")
+    assert exit_code(child) == 1
+
+
+def test_a_question_is_asked_though_messages_go_to_a_file(ids: str, tight: dict[str, str], tmp_path: Path) -> None:
+    command = shlex.join(delete(ids, *TIGHT))
+    child = terminal(["bash", "-c", f"{command} 2>{tmp_path}/messages"], tight)
+    child.expect("100 to delete: 100 calls")
+    child.expect("Type 100 to delete them")
+    child.sendline("no")
+    assert exit_code(child) == 1
+    assert "nothing was deleted" in (tmp_path / "messages").read_text()
+
+
 def test_the_view_shows_flow_control_counts_and_time_left(ids: str, tight: dict[str, str]) -> None:
     child = terminal(delete(ids, "--yes", *TIGHT), tight)
     child.expect("Deleting packages of demo-app at http")

@@ -8,6 +8,7 @@ import resource
 import shutil
 import stat
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,7 @@ async def test_an_id_has_a_line_before_its_first_attempt_and_one_with_its_outcom
             "url": platform.url,
             "app_id": "demo-app",
             "authorized_app_id": None,
+            "selection": "5 ids",
             "total": 4,
             "duplicates": 1,
         }
@@ -380,7 +382,7 @@ async def test_a_batch_delete_takes_one_call_and_accounts_for_every_id(path: Pat
 @pytest.mark.parametrize(
     ("faults", "outcome"),
     [
-        ([Reset(after_effect=True)], Outcome.GONE),
+        ([Reset(after_effect=True)], Outcome.UNKNOWN),  # the 404 after it says only that nothing matched
         ([Reset(after_effect=False)], Outcome.DELETED),
         ([CannedReply(403, b'{"error_code":"100217","error_desc":"no"}')], Outcome.FAILED),
         ([Reset(after_effect=True)] * 6, Outcome.UNKNOWN),
@@ -427,9 +429,78 @@ async def test_a_batch_is_refused_where_no_single_call_takes_the_plan() -> None:
         assert not deletes(platform)
 
 
+async def test_a_batch_that_matches_nothing_is_no_word_about_any_id(path: Path) -> None:
+    async with Simulator() as platform, session(platform) as north:
+        ids = platform.add_subscriptions(3)
+        plan = await north.plan(SubscriptionSelection(everything=True))
+        platform.script(CannedReply(404, b'{"error_code":"100225","error_desc":"none"}'), method="DELETE")
+        summary = await north.purge(plan, batch=True, journal=path)
+        assert (summary.unknown, summary.ok) == (3, False)
+        assert platform.subscription_ids() == set(ids)
+        async with north.resume(path) as run_:
+            run_.stop()
+        assert run_.summary.unknown == 3  # attempted by the batch: not skipped
+        assert (await north.resume(path)).deleted == 3
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        CannedReply(520),
+        CannedReply(501, b"<html>"),
+        CannedReply(302),
+        CannedReply(200, b'{"error_code":"100001","error_desc":"internal"}'),
+        CannedReply(400, b'{"error_code":"50252","error_desc":"internal"}'),
+        CannedReply(400, b'{"error_code":"999999","error_desc":"new"}'),
+    ],
+)
+async def test_an_error_that_does_not_rule_out_the_deletion_leaves_a_doubt(path: Path, reply: CannedReply) -> None:
+    async with Simulator() as platform, session(platform, retry=RetryPolicy(attempts=1)) as north:
+        (id_,) = platform.add_packages(1)
+        platform.script(reply, method="DELETE")
+        first = await north.purge(await plan_of(north, id_), journal=path)
+        assert not first.ok
+        await north.delete_upgrade_package(id_)  # as if that call had done it after all
+        assert (await north.resume(path)).gone == 1
+
+
+async def test_a_journal_that_somebody_removes_or_cuts_ends_the_run(path: Path) -> None:
+    harms: list[Callable[[Path], None]] = [Path.unlink, lambda file: os.truncate(file, 10)]
+    for number, harm in enumerate(harms):
+        async with Simulator(calls=3) as platform, session(platform, flow_control=FlowControl(3, 60.0)) as north:
+            file = path.with_name(f"{number}.jsonl")
+            ids = platform.add_packages(20)
+            task = asyncio.ensure_future(_whole(north, await plan_of(north, *ids), file))
+            await asyncio.sleep(30)
+            before = len(deletes(platform))
+            harm(file)
+            with pytest.raises(BulkAbortedError, match="removed or cut by somebody else"):
+                await task
+            assert len(deletes(platform)) == before
+
+
+async def test_the_time_of_all_runs_is_told(path: Path) -> None:
+    now = [1_000.0]
+    async with Simulator() as platform, session(platform) as north:
+        target = (await plan_of(north, "x")).target
+        for begin in (1_000.0, 9_000.0):
+            now[0] = begin
+            if path.exists():
+                journal = Journal.reopen(path, clock=lambda: now[0])
+            else:
+                journal = Journal.create(path, target, ["a", "b"], clock=lambda: now[0])
+            now[0] = begin + 7
+            journal.begun("a")
+            journal.close()
+        assert read(path).elapsed == 14
+        run_ = north.resume(path)
+        assert run_.expected == 2
+        assert 14 <= (await run_).elapsed < 15
+
+
 def test_no_batch_delete_can_be_built_without_a_filter() -> None:
     from aionorth import api  # noqa: PLC0415 - an inner part
 
-    for filters in ((None, None), ("", None), (None, ""), ("x", "")):
+    for filters in ((None, None), ("", None), (None, ""), ("x", ""), (" ", None)):
         with pytest.raises(ArgumentError, match="deletes every subscription"):
             api.delete_matching_subscriptions(*filters)

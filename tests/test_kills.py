@@ -138,4 +138,5 @@ def test_every_id_has_one_outcome_however_often_the_process_is_killed(tmp_path: 
     for id_, received in seen["calls"]:
         ended_at = history.entries[id_].ended_at
         assert ended_at is not None
-        assert received < ended_at + 0.001, f"{id_} was called after it was known to be gone"  # to the millisecond
+        # A call that was on its way at a kill may arrive late; one of the next process comes half a second later.
+        assert received < ended_at + 0.1, f"{id_} was called {received - ended_at} s after it was known to be gone"

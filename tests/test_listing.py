@@ -13,7 +13,7 @@ import aionorth
 from aionorth import Subscription, TooManyResultsError
 from aionorth.api import NOTIFY_TYPES, PAGE_SIZE, Page
 from aionorth.errors import PageOutOfRangeError
-from aionorth.listing import MOST_PASSES, read_pages
+from aionorth.listing import MOST_PASSES, Reading, read_pages
 from aionorth.simulator import CannedReply, Simulator
 
 
@@ -167,7 +167,7 @@ class Shifting:
         if self.strict and page_no and page_no * PAGE_SIZE >= len(self.items):
             raise PageOutOfRangeError(400, "123029")
         shown = self.items[page_no * PAGE_SIZE : (page_no + 1) * PAGE_SIZE]
-        return Page([Subscription(subscription_id=id_) for id_ in shown], len(self.items), PAGE_SIZE)
+        return Page([Subscription(subscription_id=id_) for id_ in shown], len(shown), len(self.items))
 
 
 def shifting(size: int, changes: Sequence[tuple[str, int]], *, strict: bool = False) -> Shifting:
@@ -175,7 +175,7 @@ def shifting(size: int, changes: Sequence[tuple[str, int]], *, strict: bool = Fa
 
 
 async def listed_of(platform: Shifting) -> list[str]:
-    return [one.id async for one in read_pages(platform.fetch)]
+    return [one.id async for one in read_pages(platform.fetch, Reading())]
 
 
 @given(

@@ -5,6 +5,7 @@ It needs the extra ``aionorth[cli]``; importing this package does not.
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 
@@ -28,6 +29,9 @@ def main() -> None:
         sys.exit(2)
     if as_python_has_it:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a terminal's encoding lacks must not cost an account
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="aionorth")
     except KeyboardInterrupt:  # before a command has begun

@@ -12,7 +12,7 @@ from aionorth.cli.exits import reported
 from aionorth.cli.given import Given
 from aionorth.cli.grouped import GroupedCommand, GroupedCommands
 from aionorth.cli.help import ENVIRONMENT, EXIT_CODES
-from aionorth.cli.purge import Wanted, check_files, go_on, purge
+from aionorth.cli.purge import Wanted, check_files, go_on, list_journals, purge
 from aionorth.cli.selection import Batch, How, Ids, JournalFile, Output, Packages, Subscriptions
 from aionorth.cli.terminal import noted
 
@@ -87,6 +87,7 @@ The URL and the app are yours to say, as for the deletion: a journal of others i
 
 \b
 Examples:
+  aionorth resume                  which runs could be gone on with
   aionorth resume purge.jsonl
   aionorth resume purge.jsonl --report purge.html
 
@@ -123,16 +124,19 @@ def _delete(
 ) -> None:
     with reported(), noted() as notes:
         which.check(ids)
-        check_files(how.journal, output.report)
+        check_files(how.journal, output.report, ids.ids_file, ids.exclude_file)
         connection = settings.resolve(given, stdin_is_data=ids.read_stdin)
-        wanted = Wanted(selection=which.selection(ids), how=how, output=output, batch=batch)
+        wanted = Wanted(selection=which.selection(ids), how=how, output=output, batch=batch, options=given.as_typed())
         raise typer.Exit(asyncio.run(purge(wanted, connection.session(), connection.workers, notes)))
 
 
 @bundled
-def resume(journal: JournalFile, *, output: Output, given: Given) -> None:
+def resume(journal: JournalFile = None, *, output: Output, given: Given) -> None:
     """Go on with a deletion."""
     with reported(), noted() as notes:
-        check_files(None, output.report)
+        if journal is None:
+            raise typer.Exit(list_journals())
+        check_files(None, output.report, journal)
         connection = settings.resolve(given)
-        raise typer.Exit(asyncio.run(go_on(journal, output, connection.session(), connection.workers, notes)))
+        work = go_on(journal, output, connection.session(), connection.workers, notes, options=given.as_typed())
+        raise typer.Exit(asyncio.run(work))

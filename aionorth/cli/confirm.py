@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import signal
 import sys
+import termios
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TextIO
 
-from aionorth.cli.exits import ProblemError
-from aionorth.cli.terminal import on_terminal, say
+from aionorth.cli.terminal import cut, on_terminal, one_line, visible
 from aionorth.plan import Plan
 
 SAMPLE = 5
@@ -18,7 +18,7 @@ SAMPLE = 5
 
 def sample(plan: Plan) -> str:
     """Return the first items that go, a line each, and how many more there are."""
-    lines = [f"  {item.in_words()}" for item in plan.delete[:SAMPLE]]
+    lines = [cut(f"  {one_line(item.in_words())}") for item in plan.delete[:SAMPLE]]
     if (more := len(plan.delete) - SAMPLE) > 0:
         lines.append(f"  and {more:,} more; --dry-run --json names them all")
     return "\n".join(lines)
@@ -29,27 +29,33 @@ def offer(plan: Plan) -> str:
     if plan.batch is None:
         return ""
     return (
-        f"One call would do: --batch deletes by {plan.batch}.\n"
+        f"One call would do: --batch deletes by {one_line(str(plan.batch))}.\n"
         "It would also take what was created since this list was made."
     )
 
 
 def can_ask() -> bool:
-    """Whether there is somebody to ask."""
-    return on_terminal(sys.stderr) and (on_terminal(sys.stdin) or _tty_exists())
+    """Whether there is somebody to ask: one of the streams is a terminal."""
+    return any(map(on_terminal, (sys.stdin, sys.stdout, sys.stderr))) and _tty_exists()
 
 
 def confirmed(plan: Plan, *, batch: bool) -> bool:
     """Ask on the terminal whether `plan` is to be carried out; True only for its number, typed."""
     number = len(plan.delete)
-    how = f"by one call that takes all with {plan.batch}" if batch else f"in {plan.size()}"
-    say(f"Nothing brings them back. They will be deleted {how}.")
-    with _keyboard() as keyboard, _interruptible():
-        sys.stderr.write(f"Type {number} to delete them, anything else to leave them: ")
-        sys.stderr.flush()
-        answer = keyboard.readline()
-    if not answer.endswith("\n"):
-        say("")  # the terminal's own line end was not typed
+    how = f"by one call that takes all with {one_line(str(plan.batch))}" if batch else f"in {plan.size()}"
+    with _terminal() as (keyboard, screen), _interruptible():
+        if screen is not sys.stderr:
+            print(visible(str(plan)), file=screen)
+        print(f"Nothing brings them back. They will be deleted {how}.", file=screen)
+        termios.tcflush(keyboard, termios.TCIFLUSH)  # what was typed before the question is no answer to it
+        print(f"Type {number} to delete them, anything else to leave them: ", end="", file=screen, flush=True)
+        try:
+            answer = keyboard.readline()
+        except KeyboardInterrupt:
+            print(file=screen)
+            raise
+        if not answer.endswith("\n"):
+            print(file=screen)  # the terminal's own line end was not typed
     return answer.strip().replace(",", "") == str(number)
 
 
@@ -62,16 +68,10 @@ def _tty_exists() -> bool:
 
 
 @contextmanager
-def _keyboard() -> Generator[TextIO, None, None]:
-    """The terminal's keyboard; standard input where it is one, which it is not where ids come from it."""
-    if on_terminal(sys.stdin):
-        yield sys.stdin
-        return
-    try:
-        with open("/dev/tty", encoding="utf-8") as tty:  # noqa: PTH123 - as above
-            yield tty
-    except OSError as exc:
-        raise ProblemError("there is no terminal to ask on: give --yes") from exc
+def _terminal() -> Generator[tuple[TextIO, TextIO], None, None]:
+    """The terminal's keyboard and screen, also where standard input has ids or messages go to a file."""
+    with open("/dev/tty", encoding="utf-8") as keyboard, open("/dev/tty", "w", encoding="utf-8") as screen:  # noqa: PTH123 - a device
+        yield keyboard, (sys.stderr if on_terminal(sys.stderr) else screen)
 
 
 @contextmanager

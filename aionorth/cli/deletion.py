@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 
 import attrs
 
@@ -38,6 +39,8 @@ class Job:
     """How many different ids it is about."""
     journal: str | None = None
     """Where it is recorded."""
+    options: Sequence[str] = ()
+    """The options of the connection, to be given again where it is gone on with."""
 
 
 @attrs.frozen(kw_only=True)
@@ -51,6 +54,8 @@ class Ended:
     """What ended it early, where something did."""
     journal: str | None = None
     """Where it is recorded."""
+    options: Sequence[str] = ()
+    """As in `Job`."""
 
     @property
     def exit_code(self) -> ExitCode:
@@ -72,14 +77,15 @@ class Ended:
             said = "" if self.summary.ok else "some are not known to be gone"
         if not said:
             return None
-        return said if self.journal is None else f"{said}\nto go on: {resume_command(self.journal)}"
+        return said if self.journal is None else f"{said}\nto go on: {resume_command(self.journal, self.options)}"
 
 
 async def carry_out(job: Job, north: NorthSession, view: View, notes: Notes) -> Ended:
     """Carry `job` out in an open session, from the main thread: it is shown in `view`, and signals stop it."""
     run = job.run
     notes.latest = None
-    meter = Meter(north.flow.period, run.summary.calls)
+    before = run.summary
+    calls, ids = Meter(north.flow.period, before.calls), Meter(north.flow.period, before.total)
     work = asyncio.create_task(_whole(run))
     interrupts = Interrupts(drain=run.stop, cancel=work.cancel)
     with on_signals(interrupts.received), view:
@@ -89,7 +95,8 @@ async def carry_out(job: Job, north: NorthSession, view: View, notes: Notes) -> 
                 summary=summary,
                 flow=north.flow,
                 distinct=job.distinct,
-                rate=meter.rate(summary.elapsed, summary.calls),
+                rate=calls.rate(summary.elapsed, summary.calls),
+                pace=ids.pace(summary.elapsed, summary.total - summary.pending),
                 stopping=interrupts.count > 0,
                 ended=ended,
                 note="" if ended else _news(notes),
@@ -99,7 +106,14 @@ async def carry_out(job: Job, north: NorthSession, view: View, notes: Notes) -> 
                 break
             await asyncio.wait({work}, timeout=REFRESH)
     cause = None if work.cancelled() else work.result()
-    return Ended(kind=job.kind, summary=run.summary, interrupted=interrupts.count > 0, cause=cause, journal=job.journal)
+    return Ended(
+        kind=job.kind,
+        summary=run.summary,
+        interrupted=interrupts.count > 0,
+        cause=cause,
+        journal=job.journal,
+        options=job.options,
+    )
 
 
 async def _whole(run: BulkDelete) -> BaseException | None:

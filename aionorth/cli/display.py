@@ -56,7 +56,7 @@ class Lines:
 
     def __init__(self, title: str) -> None:
         self._title = title
-        self._next = 0.0
+        self._last: float | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -66,9 +66,9 @@ class Lines:
 
     def show(self, moment: Moment) -> None:
         """Write a line if it is time for one; none for the end, which the summary tells."""
-        if moment.ended or moment.summary.elapsed < self._next:
+        if moment.ended or (self._last is not None and moment.summary.elapsed < self._last + LINES_EVERY):
             return
-        self._next += LINES_EVERY
+        self._last = moment.summary.elapsed
         counts = ", ".join(text for _, text in moment.counts())
         parts = [moment.progress(), counts, _rate(moment), moment.flow_control(), moment.remaining(), moment.note]
         say(f"{self._title}: " + "; ".join(part for part in parts if part))

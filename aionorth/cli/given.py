@@ -111,3 +111,17 @@ class Given:
             panel=_FLOW_CONTROL,
         ),
     ] = None
+
+    def as_typed(self) -> list[str]:
+        """Return the options as they could be typed again."""
+        words: list[str] = []
+        for name, value in attrs.asdict(self).items():
+            option = name.replace("_", "-")
+            if isinstance(value, bool):
+                words.append(f"--{option}" if value else _SWITCHED_OFF[name])
+            elif value is not None:
+                words += [f"--{option}", str(value)]
+        return words
+
+
+_SWITCHED_OFF = {"trust_env": "--no-trust-env", "unsafe_accept_any_host_name": "--verify-host-name"}

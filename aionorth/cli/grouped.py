@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import typer
 from typer.core import TyperCommand, TyperGroup
 
 # click's own types are typer's private ones in some versions of typer, and click's in others.
@@ -33,7 +34,19 @@ def _write_options(command: Any, ctx: _Context, formatter: _Formatter) -> None: 
 
 
 class GroupedCommand(TyperCommand):
-    """A command whose options stand under their panels."""
+    """A command whose options stand under their panels, and are not given twice where only one value counts."""
+
+    def parse_args(self, ctx: _Context, args: list[str]) -> list[str]:
+        """Refuse an option given twice: the first would be lost without a word."""
+        _, _, given = self.make_parser(ctx).parse_args(list(args))
+        for param in given:
+            if (
+                given.count(param) > 1
+                and not getattr(param, "multiple", False)
+                and not getattr(param, "is_flag", False)
+            ):
+                raise typer.BadParameter(f"{param.opts[0]} is given twice: give it once", ctx=ctx)
+        return super().parse_args(ctx, args)
 
     def format_options(self, ctx: _Context, formatter: _Formatter) -> None:
         """Write arguments and options, a section for each panel."""

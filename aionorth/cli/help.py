@@ -19,6 +19,6 @@ EXIT_CODES = """\b
 Exit codes:
   0    all ids are gone from the platform
   1    some are not, or the run ended early
-  2    something is missing or cannot be used; nothing was sent
+  2    something is missing or cannot be used; nothing was deleted
   3    the platform refused the app or its secret
-  130  interrupted; the summary tells how far it came"""
+  130  interrupted; what was told before says how far it came"""

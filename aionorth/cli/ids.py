@@ -52,7 +52,7 @@ def parse_ids(content: bytes, name: str, label: str, column: str | None = None) 
     bad: list[str] = []
     for number, entry in _entries(text, label, column):
         if id_ := entry.strip():
-            if (fault := _fault(id_, name)) is None:
+            if (fault := _fault(id_, name) or (_looks(id_) if column is None else None)) is None:
                 ids.append(id_)
             else:
                 bad.append(f"{label}, line {number}: {fault}")
@@ -79,6 +79,15 @@ def _entries(text: str, label: str, column: str | None) -> Iterable[tuple[int, s
         return [(rows.line_num, row[at]) for row in rows if len(row) > at]
     except csv.Error as exc:
         raise ProblemError(f"{label} is no CSV file: {exc}; nothing was sent") from exc
+
+
+def _looks(line: str) -> str | None:
+    """Tell what a line looks like that is no id in a file with one a line; None where it may be one."""
+    if line.startswith("#"):
+        return f"{line[:20]!r} looks like a comment: a file of ids has none"
+    if any(separator in line for separator in ",;"):
+        return f"{line[:20]!r} looks like a row of a CSV file: name the column that has the ids with --csv-column"
+    return None
 
 
 def _fault(id_: str, name: str) -> str | None:

@@ -13,7 +13,10 @@ from aionorth.models import DeleteSummary, Outcome, duration
 MINUTE = 60.0
 
 SAMPLES = 60
-"""How many samples of its call count a `Meter` takes in a period."""
+"""How many samples a `Meter` takes in a period."""
+
+SETTLING = 10.0
+"""Seconds after which a pace is told."""
 
 
 @attrs.frozen(kw_only=True)
@@ -26,6 +29,8 @@ class Moment:
     """How many different ids the input has."""
     rate: float = 0.0
     """Calls a minute, at present."""
+    pace: float | None = None
+    """Ids a second that got their outcome, at present; None while it is too early to tell."""
     stopping: bool = False
     """Whether the run has been asked to stop."""
     ended: bool = False
@@ -64,10 +69,15 @@ class Moment:
             return f"ended after {duration(self.summary.elapsed)}"
         if self.stopping:
             return "finishing what has been begun, retries included"
-        left = self.flow.time_for(self.distinct - self.settled)
-        if left >= 1:
-            return f"about {duration(left)} left"
-        return "the last calls are under way" if self.summary.calls else "logging in"
+        open_ = self.distinct - self.settled
+        if open_ <= self.summary.pending:
+            return "the last calls are under way" if self.summary.pending else "all are accounted for"
+        if self.pace == 0:
+            return "time left unknown until a call succeeds"
+        left = max(self.flow.time_for(open_), open_ / self.pace if self.pace else 0.0)
+        if left < 1 and not self.summary.calls:
+            return "logging in"
+        return f"about {duration(max(1.0, left))} left"
 
 
 def flow_in_words(flow: FlowState, *, ended: bool = False) -> str:
@@ -88,19 +98,28 @@ def seconds(value: float) -> str:
 
 
 class Meter:
-    """Measures a run's rate: its calls of the last period, never more of them than flow control looks at."""
+    """Measures how fast something grows: over the last period, never more of it than flow control looks at."""
 
     def __init__(self, period: float, before: int = 0) -> None:
-        """`before` is how many calls were made before the start."""
+        """`before` is how much of it there was at the start."""
         self._period = period
-        self._before = before
         self._samples: deque[tuple[float, int]] = deque()
+        self._before = before
 
-    def rate(self, elapsed: float, calls: int) -> float:
-        """Return calls a minute, `elapsed` seconds after the start with `calls` made; nothing is extrapolated."""
-        samples, calls = self._samples, calls - self._before
+    def rate(self, elapsed: float, count: int) -> float:
+        """Return how much a minute, at `elapsed` seconds with `count` of it; nothing is extrapolated."""
+        return self._grown(elapsed, count) * MINUTE / self._period
+
+    def pace(self, elapsed: float, count: int) -> float | None:
+        """Return how much a second, over the time seen of the last period; None before there is enough of it."""
+        grown = self._grown(elapsed, count)
+        seen = elapsed - self._samples[0][0]
+        return grown / seen if seen >= min(SETTLING, self._period / 2) else None
+
+    def _grown(self, elapsed: float, count: int) -> int:
+        samples, count = self._samples, count - self._before
         while samples and samples[0][0] < elapsed - self._period:
             samples.popleft()
         if not samples or elapsed - samples[-1][0] >= self._period / SAMPLES:
-            samples.append((elapsed, calls))
-        return (calls - samples[0][1]) * MINUTE / self._period
+            samples.append((elapsed, count))
+        return count - samples[0][1]

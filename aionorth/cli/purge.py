@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
+import os
 import re
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import attrs
 import platformdirs
 
+from aionorth.api import NOTIFY_TYPES
 from aionorth.cli.confirm import can_ask, confirmed, offer, sample
 from aionorth.cli.deletion import GRACE, REFRESH, Ended, Job, carry_out
 from aionorth.cli.display import finding_view, view_of
@@ -19,7 +24,8 @@ from aionorth.cli.report_file import check_report, write_report
 from aionorth.cli.selection import How, Output
 from aionorth.cli.signals import on_signals
 from aionorth.cli.terminal import Notes, put, resume_command, say
-from aionorth.journal import read
+from aionorth.errors import JournalError
+from aionorth.journal import History, read
 from aionorth.models import DeleteSummary, Target
 from aionorth.plan import PackageSelection, Plan, SubscriptionSelection
 from aionorth.session import NorthSession
@@ -36,12 +42,17 @@ class Wanted:
     how: How
     output: Output
     batch: bool
+    options: Sequence[str]
+    """The options of the connection, to be given again where the run is gone on with."""
 
 
-def check_files(journal: str | None, report: str | None) -> None:
-    """Raise `ProblemError` for files that cannot be written, before anything is sent."""
+def check_files(journal: str | None, report: str | None, *sources: str | None) -> None:
+    """Raise `ProblemError` for files that cannot be written, before anything is sent; the report replaces no source."""
     if report is not None:
         check_report(report)
+        for other in (journal, *sources):
+            if other is not None and os.path.realpath(other) == os.path.realpath(report):
+                raise ProblemError(f"the report {report} would replace {other}: name another file for the report")
     if journal is not None and Path(journal).exists():
         raise ProblemError(
             f"{journal} exists already: go on with it by '{resume_command(journal)}', or name another file for the "
@@ -56,7 +67,6 @@ async def purge(wanted: Wanted, north: NorthSession, workers: int, notes: Notes)
         plan = await _planned(wanted.selection, north)
         if how.dry_run:
             put(plan_as_json(plan) if output.json else _in_words(plan))
-            return ExitCode.OK
         if how.max_delete is not None and plan.calls > how.max_delete:
             raise ProblemError(
                 f"{plan.calls:,} {plan.target.kind.value} are selected, and --max-delete is {how.max_delete:,}: "
@@ -66,8 +76,12 @@ async def purge(wanted: Wanted, north: NorthSession, workers: int, notes: Notes)
             raise ProblemError(
                 "--batch: no single call takes exactly what is selected, so nothing was deleted; leave it out"
             )
+        if how.dry_run:
+            say("aionorth: a dry run: nothing was deleted")
+            return ExitCode.OK
         if not plan.delete:
             say(f"aionorth: there is nothing to delete\n{plan}" if plan.keep or plan.absent else _NOTHING)
+            _hint_at_notify_type(wanted.selection)
             return _told(Ended(kind=plan.target.kind, summary=DeleteSummary()), output)
         if not _agreed(plan, wanted):
             say("aionorth: nothing was deleted")
@@ -76,19 +90,29 @@ async def purge(wanted: Wanted, north: NorthSession, workers: int, notes: Notes)
         journal = how.journal or _new_journal(plan.target)
         run = north.purge(plan, journal=journal, batch=wanted.batch, workers=workers, collect="failures", grace=GRACE)
         say(f"aionorth: this run is recorded in {journal}")
-        job = Job(kind=plan.target.kind, run=run, distinct=plan.calls, journal=journal)
+        job = Job(kind=plan.target.kind, run=run, distinct=plan.calls, journal=journal, options=wanted.options)
         ended = await carry_out(job, north, view_of(f"Deleting {plan.target}"), notes)
+        if not ended.summary.calls:  # nothing to go on from, and perhaps the wrong platform
+            ended = _unrecorded(ended, journal)
     return _told(ended, output)
 
 
-async def go_on(journal: str, output: Output, north: NorthSession, workers: int, notes: Notes) -> ExitCode:
+def _unrecorded(ended: Ended, journal: str) -> Ended:
+    """Remove a journal that holds nothing but the plan; the same command makes another."""
+    Path(journal).unlink(missing_ok=True)
+    return attrs.evolve(ended, journal=None)
+
+
+async def go_on(
+    journal: str, output: Output, north: NorthSession, workers: int, notes: Notes, *, options: Sequence[str]
+) -> ExitCode:
     """Go on with a run from its journal."""
     async with north:
         history = read(journal)
         run = north.resume(journal, workers=workers, collect="failures", grace=GRACE)
         gone = sum(entry.gone for entry in history.entries.values())
         say(f"aionorth: {gone:,} of {len(history.entries):,} are known to be gone already")
-        job = Job(kind=history.target.kind, run=run, distinct=len(history.entries), journal=journal)
+        job = Job(kind=history.target.kind, run=run, distinct=len(history.entries), journal=journal, options=options)
         ended = await carry_out(job, north, view_of(f"Deleting {history.target}"), notes)
     return _told(ended, output)
 
@@ -148,15 +172,58 @@ def _told(ended: Ended, output: Output) -> ExitCode:
         say(f"aionorth: {ended.reason}")
     elif 0 < ended.summary.total == ended.summary.not_found:
         say(f"aionorth: the platform knows none of these ids: are they {ended.kind.value} of this app?")
-    if output.report is not None and ended.journal is not None:
-        write_report(output.report, read(ended.journal), now=datetime.now().astimezone())
+    if output.report is not None and ended.journal is None:
+        say("aionorth: no report is written: nothing was sent to delete anything")
+    elif output.report is not None and ended.journal is not None:
+        try:
+            write_report(output.report, read(ended.journal), now=datetime.now().astimezone())
+        except JournalError as exc:
+            say(f"aionorth: no report is written: {exc}")
+            return max(ended.exit_code, ExitCode.FAILED)
         say(f"aionorth: the report is in {output.report}")
     return ended.exit_code
 
 
+def _hint_at_notify_type(selection: SubscriptionSelection | PackageSelection) -> None:
+    """Name the notify type that may have been meant, where the one asked for is not in the documents."""
+    asked = selection.notify_type if isinstance(selection, SubscriptionSelection) else None
+    if asked is not None and asked not in NOTIFY_TYPES:
+        by_lower = {name.lower(): name for name in NOTIFY_TYPES}
+        near = difflib.get_close_matches(asked.lower(), by_lower, n=1)
+        meant = f"; did you mean {by_lower[near[0]]}?" if near else ""
+        say(f"aionorth: the documents have no notify type {asked!r}{meant}")
+
+
+def journals() -> list[tuple[Path, History]]:
+    """Return the journals in the user's state directory that have something left to do, the newest first."""
+    found: list[tuple[Path, History]] = []
+    for path in sorted(_directory().glob("*.jsonl"), reverse=True):
+        with suppress(JournalError):
+            history = read(path)
+            if not all(entry.gone for entry in history.entries.values()):
+                found.append((path, history))
+    return found
+
+
+def list_journals() -> ExitCode:
+    """Tell which runs could be gone on with."""
+    found = journals()
+    for path, history in found:
+        gone = sum(entry.gone for entry in history.entries.values())
+        began = datetime.fromtimestamp(history.runs[0]).astimezone()
+        put(f"{began:%Y-%m-%d %H:%M}  {gone:,} of {len(history.entries):,} gone  {history.target}\n  {path}")
+    if not found:
+        say(f"aionorth: there is no run to go on with in {_directory()}; name its journal, if it is elsewhere")
+    return ExitCode.USAGE
+
+
+def _directory() -> Path:
+    return platformdirs.user_state_path("aionorth") / "journals"
+
+
 def _new_journal(target: Target) -> str:
     """Return a file of its own in the user's state directory."""
-    directory = platformdirs.user_state_path("aionorth") / "journals"
+    directory = _directory()
     app = re.sub(r"[^0-9A-Za-z_-]+", "-", target.app_id)[:40]
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -130,6 +130,7 @@ def _content(history: History, now: datetime) -> dict[str, object]:
     return {
         "number": f"{total:,} {_noun(history.target.kind, total)}",
         "target": history.target,
+        "selection": history.selection,
         "verdict": verdict(counts),
         "facts": _facts(history, zone),
         "tiles": [

@@ -14,18 +14,21 @@ from aionorth.cli.ids import STDIN, read_ids
 from aionorth.models import Kind
 from aionorth.plan import PackageSelection, SubscriptionSelection
 
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
 _WHICH, _HOW = "Which ones", "How"
 
 
 def older_than(text: str | None) -> timedelta | None:
-    """Return an age as in ``90d``, ``12h``, ``30m``, ``2w``; raises `ProblemError` where it cannot be read."""
+    """Return an age as in ``90d``, ``12h``, ``2w``; raises `ProblemError` where it cannot be read.
+
+    There is no ``m``: one takes it for months, another for minutes.
+    """
     if text is None:
         return None
-    found = re.fullmatch(r"(\d{1,6})([mhdw])", text.strip().lower())
+    found = re.fullmatch(r"(\d{1,6})([hdw])", text.strip().lower())
     if found is None or not int(found[1]):
-        raise ProblemError(f"--older-than {text!r}: give a number and a unit, m, h, d or w, as in 90d")
+        raise ProblemError(f"--older-than {text!r}: give a number and h, d or w (hours, days, weeks), as in 90d")
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
@@ -196,5 +199,10 @@ Batch = Annotated[
     ),
 ]
 JournalFile = Annotated[
-    str, typer.Argument(metavar="FILE", help="The journal of the run to go on with.", show_default=False)
+    str | None,
+    typer.Argument(
+        metavar="[FILE]",
+        help="The journal of the run to go on with; without it, those that there are get listed.",
+        show_default=False,
+    ),
 ]

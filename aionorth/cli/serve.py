@@ -19,6 +19,7 @@ from aionorth.cli.exits import ProblemError
 from aionorth.cli.secrets import SECRET
 from aionorth.cli.settings import APP_ID, URL
 from aionorth.cli.signals import on_signals
+from aionorth.cli.sources import variable
 from aionorth.cli.terminal import command, put
 from aionorth.flow import FlowControl
 from aionorth.models import Kind
@@ -205,7 +206,10 @@ def _share(number: int, part: int, parts: int) -> int:
 def introduction(served: Served, files: Files, url: str) -> str:
     """Return what to know about the simulator at `url`, and what to type in another terminal."""
     allowed = f"{served.calls:,} calls in {served.period:g} s, counted by the model {served.model!r}"
+    flow, usual = FlowControl(calls=served.calls or FlowControl().calls, period=served.period), FlowControl()
     exports = {URL: url, APP_ID: served.app_id, SECRET: DEMO_SECRET}
+    exports |= {variable("calls"): str(flow.calls)} if flow.calls != usual.calls else {}
+    exports |= {variable("period"): f"{flow.period:g}"} if flow.period != usual.period else {}
     written = [(Kind.SUBSCRIPTIONS, files.subscriptions), (Kind.PACKAGES, files.packages)]
     selected = [_command(served, kind, words) for kind, words in _TO_TRY]
     commands = [_command(served, kind, ["--ids-file", file]) for kind, file in written if file is not None]
@@ -227,11 +231,8 @@ def introduction(served: Served, files: Files, url: str) -> str:
 
 
 def _command(served: Served, kind: Kind, which: list[str]) -> str:
-    """Return the command that deletes `which`, as fast as the simulator allows."""
-    flow, usual = FlowControl(calls=served.calls or FlowControl().calls, period=served.period), FlowControl()
+    """Return the command that deletes `which`."""
     words = ["delete", kind.value, *which]
-    words += ["--calls", str(flow.calls)] if flow.calls != usual.calls else []
-    words += ["--period", f"{flow.period:g}"] if flow.period != usual.period else []
     words += ["--ca-file", "CA.pem"] if served.tls.cert is not None else []
     words += ["--client-cert", "CLIENT.pem"] if served.tls.client_ca is not None else []
     return f"{command()} {shlex.join(words)}"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import shlex
 import shutil
 import sys
 import warnings
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
@@ -28,9 +29,9 @@ def command() -> str:
     return shlex.quote(called) if by_path else "aionorth"
 
 
-def resume_command(journal: str) -> str:
-    """Return what to type to go on with a run."""
-    return f"{command()} resume {shlex.quote(journal)}"
+def resume_command(journal: str, options: Sequence[str] = ()) -> str:
+    """Return what to type to go on with a run, with the `options` that it was given."""
+    return f"{command()} resume {shlex.join([journal, *options])}"
 
 
 def visible(text: str) -> str:
@@ -38,6 +39,17 @@ def visible(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
+
+
+def one_line(text: str) -> str:
+    """Return `text`, which is somebody else's, so that a terminal shows it in one line as it is."""
+    return visible(text).replace("\n", "\\n")
+
+
+def cut(text: str) -> str:
+    """Return `text` no wider than the terminal that messages go to."""
+    width = shutil.get_terminal_size().columns if on_terminal(sys.stderr) else math.inf
+    return text if len(text) <= width else text[: int(width) - 1] + "…"
 
 
 def say(text: str) -> None:
@@ -55,7 +67,7 @@ def put(text: Text | str) -> None:
         if isinstance(text, Text) and on_terminal(sys.stdout):
             Console(highlight=False, soft_wrap=True).print(text)
         else:
-            print(text, flush=True)  # noqa: T201 - as above
+            print(visible(str(text)), flush=True)  # noqa: T201 - as above
     except OSError as exc:
         drop_output()
         if not isinstance(exc, BrokenPipeError):
