@@ -294,7 +294,7 @@ def test_the_numbers_of_the_page_are_those_of_the_history() -> None:
     words = page(made).words
     assert "Purge of 7 subscriptions of app my-app at https://iot.example.com:8743" in words
     assert "Not finished: 1 of 7 was never attempted. 3 of 7 are gone; 1 is not; 2 may or may not be." in words
-    assert "Calls sent 13 " in words
+    assert "Calls made 13 " in words
     assert "Refused by flow control 1 " in words
     assert "Not shown: 1 under way when a run was killed, 1 never attempted." in words
     assert "Why 4 are not known to be gone" in words
@@ -390,7 +390,7 @@ def test_a_journal_of_a_killed_and_a_resumed_run_is_reported(tmp_path: Path) -> 
     words = page(read(path)).words
     assert "Purge of 2 version packages" in words
     assert "Time 5 h 0 min" in words
-    assert "Runs 2 Calls sent 2 " in words
+    assert "Runs 2 Calls made 2 " in words
     assert "A run was killed while their calls were under way." in words
 
 

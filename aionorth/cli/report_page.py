@@ -203,7 +203,7 @@ def _facts(history: History, zone: tzinfo) -> list[Fact]:
             note=f"{duration(worked)} of it at work" if several else "",
         ),
         Fact(name="Runs", value=f"{len(runs):,}"),
-        Fact(name="Calls sent", value=f"{calls:,}", note="logins not counted"),
+        Fact(name="Calls made", value=f"{calls:,}", note="logins not counted"),
         Fact(name="Refused by flow control", value=f"{refusals:,}", note="of these calls" if refusals else ""),
     ]
 
