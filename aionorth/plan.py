@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
 import attrs
@@ -18,6 +18,7 @@ from aionorth.errors import ArgumentError
 from aionorth.models import Kind, Subscription, Target, UpgradePackage, duration
 
 Item = Subscription | UpgradePackage
+T = TypeVar("T", bound=Subscription | UpgradePackage)
 
 
 def _ids(ids: Iterable[str] | None) -> tuple[str, ...] | None:
@@ -260,23 +261,23 @@ class BatchDelete:
 
 
 @attrs.frozen(kw_only=True)
-class Kept:
+class Kept(Generic[T]):
     """What stays, and why."""
 
-    item: Item
+    item: T
     reason: str
 
 
 @attrs.frozen(kw_only=True)
-class Plan:
+class Plan(Generic[T]):
     """What will be deleted and what stays. It does not change; what happens on the platform meanwhile is not in it."""
 
     target: Target
     selection: str = ""
     """The conditions, in words."""
-    delete: tuple[Item, ...] = attrs.field(repr=False)
+    delete: tuple[T, ...] = attrs.field(repr=False)
     """What will be deleted; where only ids were given, all that is known of an item is its id."""
-    keep: tuple[Kept, ...] = attrs.field(default=(), repr=False)
+    keep: tuple[Kept[T], ...] = attrs.field(default=(), repr=False)
     """What was listed and stays."""
     absent: tuple[str, ...] = attrs.field(default=(), repr=False)
     """The ids that were named and are not among what the platform listed."""
@@ -346,7 +347,7 @@ def planned(
     *,
     complete: bool = True,
     by_type: bool = False,
-) -> Plan:
+) -> Plan[Any]:
     """Return the plan that `selection` makes of all that was `listed`; `seconds` is left to whoever knows it.
 
     `complete` and `by_type` are as in a `Reading`.
@@ -368,7 +369,7 @@ def planned(
     )
 
 
-def planned_ids(selection: SubscriptionSelection | PackageSelection, target: Target) -> Plan:
+def planned_ids(selection: SubscriptionSelection | PackageSelection, target: Target) -> Plan[Any]:
     """Return the plan of a selection of mere ids."""
     named = selection.ids or ()
     distinct = [bare(target.kind, id_) for id_ in dict.fromkeys(named)]

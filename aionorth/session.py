@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import attrs
 
@@ -368,13 +368,40 @@ class NorthSession:
 
     # --- A purge: plan, delete, resume
 
+    @overload
+    async def plan(
+        self,
+        selection: SubscriptionSelection,
+        *,
+        now: datetime | None = None,
+        on_listed: Callable[[int], object] = ...,
+    ) -> Plan[Subscription]: ...
+
+    @overload
+    async def plan(
+        self,
+        selection: PackageSelection,
+        *,
+        now: datetime | None = None,
+        on_listed: Callable[[int], object] = ...,
+    ) -> Plan[UpgradePackage]: ...
+
+    @overload
+    async def plan(
+        self,
+        selection: SubscriptionSelection | PackageSelection,
+        *,
+        now: datetime | None = None,
+        on_listed: Callable[[int], object] = ...,
+    ) -> Plan[Any]: ...
+
     async def plan(
         self,
         selection: SubscriptionSelection | PackageSelection,
         *,
         now: datetime | None = None,
         on_listed: Callable[[int], object] = lambda _: None,
-    ) -> Plan:
+    ) -> Plan[Any]:
         """List what there is and return what `selection` takes of it; nothing is deleted. `purge` carries a plan out.
 
         A selection of mere ids is planned without a call.
@@ -419,7 +446,7 @@ class NorthSession:
 
     def purge(
         self,
-        plan: Plan,
+        plan: Plan[Any],
         *,
         journal: StrPath | None = None,
         batch: bool = False,

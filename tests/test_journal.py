@@ -45,7 +45,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-async def plan_of(north: aionorth.NorthSession, *ids: str) -> Plan:
+async def plan_of(north: aionorth.NorthSession, *ids: str) -> Plan[Any]:
     return await north.plan(PackageSelection(ids=ids))
 
 
@@ -111,7 +111,7 @@ async def test_the_line_is_there_before_the_call_and_not_while_the_id_waits_for_
         assert len([line for line in lines(path) if "end" in line]) == 6
 
 
-async def _whole(north: aionorth.NorthSession, plan: Plan, path: Path) -> aionorth.DeleteSummary:
+async def _whole(north: aionorth.NorthSession, plan: Plan[Any], path: Path) -> aionorth.DeleteSummary:
     return await north.purge(plan, journal=path)
 
 

@@ -39,19 +39,19 @@ def package(id_: str, days: float | None = 0.0, **fields: Any) -> UpgradePackage
     return UpgradePackage(file_id=id_, upload_time=uploaded, **fields)
 
 
-def gone(plan: Plan) -> list[str]:
+def gone(plan: Plan[Any]) -> list[str]:
     return [one.id for one in plan.delete]
 
 
-def kept(plan: Plan) -> dict[str, str]:
+def kept(plan: Plan[Any]) -> dict[str, str]:
     return {one.item.id: one.reason for one in plan.keep}
 
 
-def packages(selection: PackageSelection, *listed: UpgradePackage) -> Plan:
+def packages(selection: PackageSelection, *listed: UpgradePackage) -> Plan[Any]:
     return planned(selection, PACKAGES, listed, NOW)
 
 
-def subscriptions(selection: SubscriptionSelection, listed: Sequence[Subscription]) -> Plan:
+def subscriptions(selection: SubscriptionSelection, listed: Sequence[Subscription]) -> Plan[Any]:
     return planned(selection, SUBSCRIPTIONS, listed, NOW)
 
 

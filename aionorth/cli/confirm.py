@@ -7,7 +7,7 @@ import sys
 import termios
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Any, TextIO
 
 from aionorth.cli.terminal import cut, on_terminal, one_line, visible
 from aionorth.plan import Plan
@@ -16,7 +16,7 @@ SAMPLE = 5
 """How many of the items that go are shown."""
 
 
-def sample(plan: Plan) -> str:
+def sample(plan: Plan[Any]) -> str:
     """Return the first items that go, a line each, and how many more there are."""
     lines = [cut(f"  {one_line(item.in_words())}") for item in plan.delete[:SAMPLE]]
     if (more := len(plan.delete) - SAMPLE) > 0:
@@ -24,7 +24,7 @@ def sample(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def offer(plan: Plan) -> str:
+def offer(plan: Plan[Any]) -> str:
     """Return what one call would do, where one would; else nothing."""
     if plan.batch is None:
         return ""
@@ -39,7 +39,7 @@ def can_ask() -> bool:
     return any(map(on_terminal, (sys.stdin, sys.stdout, sys.stderr))) and _tty_exists()
 
 
-def confirmed(plan: Plan, *, batch: bool) -> bool:
+def confirmed(plan: Plan[Any], *, batch: bool) -> bool:
     """Ask on the terminal whether `plan` is to be carried out; True only for its number, typed."""
     number = len(plan.delete)
     how = f"by one call that takes all with {one_line(str(plan.batch))}" if batch else f"in {plan.size()}"

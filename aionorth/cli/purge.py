@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import attrs
 import platformdirs
@@ -120,7 +121,7 @@ async def go_on(
 _NOTHING = "aionorth: no ids: there is nothing to delete"
 
 
-async def _planned(selection: SubscriptionSelection | PackageSelection, north: NorthSession) -> Plan:
+async def _planned(selection: SubscriptionSelection | PackageSelection, north: NorthSession) -> Plan[Any]:
     """List what there is, showing how far that is."""
     listed = 0
 
@@ -140,7 +141,7 @@ async def _planned(selection: SubscriptionSelection | PackageSelection, north: N
     return work.result()
 
 
-def _agreed(plan: Plan, wanted: Wanted) -> bool:
+def _agreed(plan: Plan[Any], wanted: Wanted) -> bool:
     """Whether the deletion may go ahead, after asking where that is called for."""
     if wanted.how.yes or (wanted.selection.only_ids and not can_ask()):  # a list of ids is explicit enough for a script
         return True
@@ -153,7 +154,7 @@ def _agreed(plan: Plan, wanted: Wanted) -> bool:
     return confirmed(plan, batch=wanted.batch)
 
 
-def _in_words(plan: Plan) -> str:
+def _in_words(plan: Plan[Any]) -> str:
     parts = [str(plan), f"Those that go:\n{sample(plan)}" if plan.delete else "", offer(plan)]
     return "\n".join(part for part in parts if part)
 

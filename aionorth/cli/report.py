@@ -31,7 +31,7 @@ def as_json(ended: Ended) -> str:
     return json.dumps(story)
 
 
-def plan_as_json(plan: Plan) -> str:
+def plan_as_json(plan: Plan[Any]) -> str:
     """Return a plan as a JSON object on one line."""
     return json.dumps(plan.to_dict())
 
