@@ -72,9 +72,11 @@ class Moment:
         open_ = self.distinct - self.settled
         if open_ <= self.summary.pending:
             return "the last calls are under way" if self.summary.pending else "all are accounted for"
-        if self.pace == 0:
-            return "time left unknown until a call succeeds"
-        left = max(self.flow.time_for(open_), open_ / self.pace if self.pace else 0.0)
+        left = self.flow.time_for(open_)
+        if self.flow.free and self.pace is not None:  # something else than flow control sets the pace
+            if not self.pace:
+                return "time left unknown until a call succeeds"
+            left = max(left, open_ / self.pace)
         if left < 1 and not self.summary.calls:
             return "logging in"
         return f"about {duration(max(1.0, left))} left"
