@@ -164,13 +164,13 @@ def check_id(value: object, name: str) -> str:
     return value
 
 
-def usable(id_: str) -> bool:
-    """Whether `check_id` has nothing against an id."""
+def id_fault(value: object, name: str = "id") -> str | None:
+    """Tell what `check_id` has against an id; None where it has nothing."""
     try:
-        check_id(id_, "id")
-    except InvalidIdError:
-        return False
-    return True
+        check_id(value, name)
+    except InvalidIdError as exc:
+        return str(exc)
+    return None
 
 
 def check_string(value: object, name: str) -> str:

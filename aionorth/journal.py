@@ -52,7 +52,7 @@ class Entry:
     """The last outcome; None before there is one."""
     error: NorthError | None = None
     calls: int = 0
-    """Calls sent, over all runs; a call that a kill cut short counts."""
+    """Calls made, over all runs, but for one that is in flight."""
     attempts: int = 0
     refusals: int = 0
     elapsed: float = 0.0
@@ -88,6 +88,11 @@ class Entry:
         self.in_doubt = bool(line.get("in_doubt"))
         self.reply_lost = bool(line.get("reply_lost"))
         self.ended_at = float(line["at"])
+
+    @property
+    def all_calls(self) -> int:
+        """Calls made, with the one in flight, which a kill may have cut short."""
+        return self.calls + self.in_flight
 
     @property
     def gone(self) -> bool:
@@ -127,6 +132,11 @@ class History:
     def elapsed(self) -> float:
         """Seconds that the runs were at work, as far as the journal tells."""
         return sum(max(0.0, end - began) for began, end in zip(self.runs, self.ends, strict=False))
+
+    @property
+    def gone(self) -> int:
+        """How many ids are known not to be on the platform any more."""
+        return sum(entry.gone for entry in self.entries.values())
 
     def results(self) -> Iterator[DeleteResult]:
         """What became of every id, as far as the journal tells."""
@@ -231,7 +241,7 @@ class Journal:
         """Tell `deletion` what earlier runs did about its id, and that this journal is to hear of it."""
         entry = self.history.entries[deletion.id]
         deletion.recorder = self
-        deletion.calls = entry.calls + entry.in_flight
+        deletion.calls = entry.all_calls
         deletion.refusals = entry.refusals
         deletion.token_refusals = entry.calls - entry.attempts - entry.refusals
         deletion.doubt = entry.in_doubt or entry.in_flight

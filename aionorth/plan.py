@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from aionorth.api import FILE_TYPES, LONGEST_STRING, check_id, check_string, usable
+from aionorth.api import FILE_TYPES, LONGEST_STRING, check_id, check_string, id_fault
 from aionorth.checks import whole
 from aionorth.errors import ArgumentError
 from aionorth.models import Kind, Subscription, Target, UpgradePackage, duration
@@ -93,7 +93,7 @@ class Selection:
     def _common_reason(self, id_: str, named: frozenset[str] | None) -> str | None:
         if id_ in self.exclude:
             return "excluded"
-        if not usable(id_):
+        if id_fault(id_) is not None:
             return "its id cannot be sent in a call"
         return "not among the ids given" if named is not None and id_ not in named else None
 
@@ -366,20 +366,6 @@ def planned(
         duplicates=len(named) - len(set(named)),
         complete=complete,
         batch=_batch(selection, listed, delete, by_type=by_type) if complete else None,
-    )
-
-
-def planned_ids(selection: SubscriptionSelection | PackageSelection, target: Target) -> Plan[Any]:
-    """Return the plan of a selection of mere ids."""
-    named = selection.ids or ()
-    distinct = [bare(target.kind, id_) for id_ in dict.fromkeys(named)]
-    return Plan(
-        target=target,
-        selection=selection.in_words(),
-        delete=tuple(one for one in distinct if one.id not in selection.exclude),
-        keep=tuple(Kept(item=one, reason="excluded") for one in distinct if one.id in selection.exclude),
-        excluded_absent=tuple(sorted(selection.exclude - set(named))),
-        duplicates=len(named) - len(distinct),
     )
 
 

@@ -25,7 +25,7 @@ from aionorth.journal import Journal
 from aionorth.journal import read as read_journal
 from aionorth.listing import Reading, read_pages, read_subscriptions, read_subscriptions_of
 from aionorth.models import Collect, DeleteResult, Kind, Subscription, Target, UpgradePackage
-from aionorth.plan import PackageSelection, Plan, SubscriptionSelection, planned, planned_ids
+from aionorth.plan import PackageSelection, Plan, SubscriptionSelection, bare, planned
 from aionorth.retry import RetryPolicy
 from aionorth.transport import StrPath, Tls, Transport, check_url
 
@@ -419,18 +419,16 @@ class NorthSession:
             raise ArgumentError(f"selection={selection!r}: give a SubscriptionSelection or a PackageSelection")
         if now is not None and now.tzinfo is None:
             raise ArgumentError(f"now={now!r} has no time zone: give it one, as in datetime.now(UTC)")
+        target, reading = self._target(selection), Reading()
+        listed: list[Subscription | UpgradePackage] = []
         if selection.only_ids:
-            plan = planned_ids(selection, self._target(selection))
+            listed += (bare(target.kind, id_) for id_ in dict.fromkeys(selection.ids or ()))
         else:
-            listed: list[Subscription | UpgradePackage] = []
-            reading = Reading()
             async for item in self._listed(selection, reading):
                 listed.append(item)
                 on_listed(len(listed))
-            now = now or datetime.now(UTC)
-            plan = planned(
-                selection, self._target(selection), listed, now, complete=reading.complete, by_type=reading.by_type
-            )
+        now = now or datetime.now(UTC)
+        plan = planned(selection, target, listed, now, complete=reading.complete, by_type=reading.by_type)
         return attrs.evolve(plan, seconds=self.flow.time_for(plan.calls))
 
     def _listed(

@@ -137,7 +137,8 @@ class Transport:
         )  # the watchdog sees to the total
         self._watchdog: Watchdog | None = None
         self._http = http
-        self._reached = False  # whether a reply ever came: then the name and the certificates were right
+        self.reached = False
+        """Whether a reply ever came, so that name, port and certificates are right."""
 
     async def open(self) -> None:
         """Make the pool. It has no bound of its own: the workers are one, and what holds a slot must not queue."""
@@ -157,11 +158,6 @@ class Transport:
         if connector is None:
             return None
         return min((limit for limit in (connector.limit, connector.limit_per_host) if limit), default=None)
-
-    @property
-    def reached(self) -> bool:
-        """Whether a reply ever came, so that name, port and certificates are right."""
-        return self._reached
 
     async def close(self) -> None:
         """Close the pool, unless it was the user's own."""
@@ -197,7 +193,7 @@ class Transport:
                     middlewares=_ONE_ATTEMPT,
                 )
                 body = b"" if response.content.at_eof() else await _read(response)
-            self._reached = True
+            self.reached = True
             if not body and response.status == _NO_CONTENT.status:
                 return _NO_CONTENT
             content_type = response.content_type if body else ""
@@ -237,7 +233,7 @@ class Transport:
 
     def _unconnected(self, exc: aiohttp.ClientConnectorError) -> NorthError:
         match exc:
-            case aiohttp.ClientConnectorDNSError(os_error=cause) if cause.errno in _NO_SUCH_HOST and not self._reached:
+            case aiohttp.ClientConnectorDNSError(os_error=cause) if cause.errno in _NO_SUCH_HOST and not self.reached:
                 return HostNotFoundError(f"no such host: {exc.host}; check the base URL")
             case aiohttp.ClientConnectorDNSError(os_error=cause):
                 return NorthConnectionError(f"the host name {exc.host} cannot be looked up now: {cause.strerror}")
@@ -254,7 +250,7 @@ class Transport:
                 return NorthConnectionError(f"cannot connect to {exc.host}:{exc.port}: {why}")
 
     def _lost(self, exc: Exception) -> NorthError:
-        if self._reached:
+        if self.reached:
             return ReplyLostError(f"the reply was lost: {_cause_name(exc)}")
         if (alert := _tls_alert(exc)) is not None:
             return TlsError(f"the platform refused TLS: {alert}; does it ask for a client_cert?")

@@ -135,12 +135,16 @@ async def test_finished_ids_are_not_called_again_and_the_others_are(path: Path) 
         assert len(deletes(platform)) == 8
 
 
+async def killed_in_flight(north: aionorth.NorthSession, path: Path, *others: str) -> None:
+    """Leave the journal of a run that was killed while a call for "in-flight" was under way."""
+    journal = Journal.create(path, (await plan_of(north, "x")).target, ["in-flight", *others])
+    journal.begun("in-flight")
+    journal.close()
+
+
 async def test_a_404_on_an_id_that_was_in_flight_at_the_kill_is_gone(path: Path) -> None:
     async with Simulator() as platform, session(platform) as north:
-        target = (await plan_of(north, "x")).target
-        journal = Journal.create(path, target, ["in-flight", "fresh"])
-        journal.begun("in-flight")
-        journal.close()
+        await killed_in_flight(north, path, "fresh")
         summary = await north.resume(path)
         outcomes = {result.id: result.outcome for result in summary.results}
         assert outcomes == {"in-flight": Outcome.GONE, "fresh": Outcome.NOT_FOUND}
@@ -164,10 +168,7 @@ async def test_doubt_outlives_any_number_of_runs(path: Path) -> None:
 
 async def test_what_was_in_doubt_and_is_not_attempted_again_stays_unknown(path: Path) -> None:
     async with Simulator() as platform, session(platform) as north:
-        target = (await plan_of(north, "x")).target
-        journal = Journal.create(path, target, ["in-flight", "never"])
-        journal.begun("in-flight")
-        journal.close()
+        await killed_in_flight(north, path, "never")
         async with session(platform, secret="wrong") as refused:
             with pytest.raises(BulkAbortedError) as caught:
                 await refused.resume(path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sys
-import termios
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, TextIO
@@ -41,6 +40,8 @@ def can_ask() -> bool:
 
 def confirmed(plan: Plan[Any], *, batch: bool) -> bool:
     """Ask on the terminal whether `plan` is to be carried out; True only for its number, typed."""
+    import termios  # noqa: PLC0415 - not on every system, and of no use where there is no /dev/tty
+
     number = len(plan.delete)
     how = f"by one call that takes all with {one_line(str(plan.batch))}" if batch else f"in {plan.size()}"
     with _terminal() as (keyboard, screen), _interruptible():

@@ -51,12 +51,8 @@ class View(Protocol):
         """Show the run as it is now."""
 
 
-class Lines:
-    """Shows a run as lines of a log."""
-
-    def __init__(self, title: str) -> None:
-        self._title = title
-        self._last: float | None = None
+class _Log:
+    """Shows something as lines of a log: there is nothing to begin or to end."""
 
     def __enter__(self) -> Self:
         return self
@@ -64,25 +60,11 @@ class Lines:
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
         pass
 
-    def show(self, moment: Moment) -> None:
-        """Write a line if it is time for one; none for the end, which the summary tells."""
-        if moment.ended or (self._last is not None and moment.summary.elapsed < self._last + LINES_EVERY):
-            return
-        self._last = moment.summary.elapsed
-        counts = ", ".join(text for _, text in moment.counts())
-        parts = [moment.progress(), counts, _rate(moment), moment.flow_control(), moment.remaining(), moment.note]
-        say(f"{self._title}: " + "; ".join(part for part in parts if part))
 
+class _Screen:
+    """Shows something in a few lines of a terminal that are drawn anew."""
 
-class LiveView:
-    """Shows a run in a few lines of a terminal that are drawn anew some times a second.
-
-    It is drawn by whoever calls `show`, in the event loop: there is no thread to contend with.
-    """
-
-    def __init__(self, title: str, console: Console, *, transient: bool) -> None:
-        self._title = title
-        self._console = console
+    def __init__(self, console: Console, *, transient: bool) -> None:
         # Stderr goes through the view, and so above it; stdout stays what it is.
         self._live = Live(
             console=console, auto_refresh=False, transient=transient, redirect_stdout=False, redirect_stderr=True
@@ -96,10 +78,42 @@ class LiveView:
         with suppress(OSError):  # as below
             self._live.stop()
 
+    def _draw(self, content: RenderableType) -> None:
+        with suppress(OSError):  # a terminal that has gone away ends the view, not the run
+            self._live.update(content, refresh=True)
+
+
+class Lines(_Log):
+    """Shows a run as lines of a log."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._last: float | None = None
+
+    def show(self, moment: Moment) -> None:
+        """Write a line if it is time for one; none for the end, which the summary tells."""
+        if moment.ended or (self._last is not None and moment.summary.elapsed < self._last + LINES_EVERY):
+            return
+        self._last = moment.summary.elapsed
+        counts = ", ".join(text for _, text in moment.counts())
+        parts = [moment.progress(), counts, _rate(moment), moment.flow_control(), moment.remaining(), moment.note]
+        say(f"{self._title}: " + "; ".join(part for part in parts if part))
+
+
+class LiveView(_Screen):
+    """Shows a run in a few lines of a terminal that are drawn anew some times a second.
+
+    It is drawn by whoever calls `show`, in the event loop: there is no thread to contend with.
+    """
+
+    def __init__(self, title: str, console: Console, *, transient: bool) -> None:
+        self._title = title
+        self._console = console
+        super().__init__(console, transient=transient)
+
     def show(self, moment: Moment) -> None:
         """Draw the view anew."""
-        with suppress(OSError):  # a terminal that has gone away ends the view, not the run
-            self._live.update(self._drawn(moment), refresh=True)
+        self._draw(self._drawn(moment))
 
     def _drawn(self, moment: Moment) -> RenderableType:
         progress = moment.progress()
@@ -139,17 +153,11 @@ class Finding(Protocol):
         """Show that so many have been listed."""
 
 
-class FindingLines:
+class FindingLines(_Log):
     """Shows a listing as lines of a log."""
 
     def __init__(self) -> None:
         self._next = time.monotonic() + LINES_EVERY
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        pass
 
     def show(self, listed: int, flow: FlowState) -> None:
         """Write a line if it is time for one."""
@@ -158,26 +166,15 @@ class FindingLines:
             say(_finding(listed, flow))
 
 
-class FindingLive:
+class FindingLive(_Screen):
     """Shows a listing in a line of a terminal."""
 
     def __init__(self, console: Console) -> None:
-        self._live = Live(
-            console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=True
-        )
-
-    def __enter__(self) -> Self:
-        self._live.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        with suppress(OSError):  # as above
-            self._live.stop()
+        super().__init__(console, transient=True)
 
     def show(self, listed: int, flow: FlowState) -> None:
         """Draw the line anew."""
-        with suppress(OSError):  # as above
-            self._live.update(Text(_finding(listed, flow), no_wrap=True, overflow="ellipsis"), refresh=True)
+        self._draw(Text(_finding(listed, flow), no_wrap=True, overflow="ellipsis"))
 
 
 def _finding(listed: int, flow: FlowState) -> str:

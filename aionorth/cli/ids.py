@@ -8,10 +8,9 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from aionorth.api import check_id
+from aionorth.api import id_fault
 from aionorth.cli.exits import ProblemError
 from aionorth.cli.terminal import on_terminal, say
-from aionorth.errors import InvalidIdError
 
 STDIN = "-"
 
@@ -52,7 +51,7 @@ def parse_ids(content: bytes, name: str, label: str, column: str | None = None) 
     bad: list[str] = []
     for number, entry in _entries(text, label, column):
         if id_ := entry.strip():
-            if (fault := _fault(id_, name) or (_looks(id_) if column is None else None)) is None:
+            if (fault := id_fault(id_, name) or (_looks(id_) if column is None else None)) is None:
                 ids.append(id_)
             else:
                 bad.append(f"{label}, line {number}: {fault}")
@@ -87,15 +86,6 @@ def _looks(line: str) -> str | None:
         return f"{line[:20]!r} looks like a comment: a file of ids has none"
     if any(separator in line for separator in ",;"):
         return f"{line[:20]!r} looks like a row of a CSV file: name the column that has the ids with --csv-column"
-    return None
-
-
-def _fault(id_: str, name: str) -> str | None:
-    """Tell why `id_` cannot be an id; None where it can."""
-    try:
-        check_id(id_, name)
-    except InvalidIdError as exc:
-        return str(exc)
     return None
 
 

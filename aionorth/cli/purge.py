@@ -111,8 +111,7 @@ async def go_on(
     async with north:
         history = read(journal)
         run = north.resume(journal, workers=workers, collect="failures", grace=GRACE)
-        gone = sum(entry.gone for entry in history.entries.values())
-        say(f"aionorth: {gone:,} of {len(history.entries):,} are known to be gone already")
+        say(f"aionorth: {history.gone:,} of {len(history.entries):,} are known to be gone already")
         job = Job(kind=history.target.kind, run=run, distinct=len(history.entries), journal=journal, options=options)
         ended = await carry_out(job, north, view_of(f"Deleting {history.target}"), notes)
     return _told(ended, output)
@@ -201,7 +200,7 @@ def journals() -> list[tuple[Path, History]]:
     for path in sorted(_directory().glob("*.jsonl"), reverse=True):
         with suppress(JournalError):
             history = read(path)
-            if not all(entry.gone for entry in history.entries.values()):
+            if history.gone < len(history.entries):
                 found.append((path, history))
     return found
 
@@ -210,9 +209,8 @@ def list_journals() -> ExitCode:
     """Tell which runs could be gone on with."""
     found = journals()
     for path, history in found:
-        gone = sum(entry.gone for entry in history.entries.values())
         began = datetime.fromtimestamp(history.runs[0]).astimezone()
-        put(f"{began:%Y-%m-%d %H:%M}  {gone:,} of {len(history.entries):,} gone  {history.target}\n  {path}")
+        put(f"{began:%Y-%m-%d %H:%M}  {history.gone:,} of {len(history.entries):,} gone  {history.target}\n  {path}")
     if not found:
         say(f"aionorth: there is no run to go on with in {_directory()}; name its journal, if it is elsewhere")
     return ExitCode.USAGE

@@ -21,7 +21,7 @@ from typing import Any, TextIO
 
 from aionorth.cli.exits import ProblemError
 from aionorth.cli.report_page import render
-from aionorth.cli.timeline import calls_of, outcome_at
+from aionorth.cli.timeline import outcome_at
 from aionorth.errors import NorthApiError, NorthError
 from aionorth.journal import History
 
@@ -135,9 +135,9 @@ def _rows(history: History) -> Iterator[dict[str, Any]]:
             "id": entry.id,
             "outcome": result.outcome.value,
             "error": None if result.error is None else _error(result.error),
-            "attempts": entry.attempts + entry.in_flight,  # the one that was under way when a run was killed
+            "attempts": result.attempts,
             "refusals": entry.refusals,
-            "calls": calls_of(entry),
+            "calls": entry.all_calls,
             "elapsed": round(entry.elapsed, 3),
             "began_at": _moment(entry.began_at),
             "ended_at": _moment(outcome_at(entry)),

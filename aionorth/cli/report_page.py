@@ -18,7 +18,7 @@ from aionorth._version import __version__
 from aionorth.cli.chart import LAYOUTS, chart
 from aionorth.cli.exits import in_words
 from aionorth.cli.terminal import visible
-from aionorth.cli.timeline import calls_of, interval_in_words, outcome_at, timeline, works
+from aionorth.cli.timeline import interval_in_words, outcome_at, timeline, works
 from aionorth.errors import NorthApiError, NorthError
 from aionorth.journal import Entry, History
 from aionorth.models import FailureGroup, Kind, Outcome, duration, failure_groups
@@ -191,7 +191,7 @@ def _facts(history: History, zone: tzinfo) -> list[Fact]:
     runs = works(history)
     began, ended = runs[0].start, max(run.end for run in runs)
     worked = sum(run.end - run.start for run in runs)
-    calls = sum(map(calls_of, history.entries.values()))
+    calls = sum(entry.all_calls for entry in history.entries.values())
     refusals = sum(entry.refusals for entry in history.entries.values())
     several = len(runs) > 1
     return [
@@ -261,7 +261,7 @@ def _row(entry: Entry, zone: tzinfo) -> Row:
         outcome=entry.final_outcome(),
         name=_name(entry.final_outcome()),
         reason="" if error is None else _reason(error),
-        calls=calls_of(entry),
+        calls=entry.all_calls,
         at="" if at is None else _moment(at, zone),
     )
 

@@ -104,11 +104,6 @@ def outcome_at(entry: Entry) -> float | None:
     return None if entry.in_flight else entry.ended_at
 
 
-def calls_of(entry: Entry) -> int:
-    """Calls sent for `entry`, with the one that was under way when a run was killed."""
-    return entry.calls + entry.in_flight
-
-
 def works(history: History) -> tuple[Work, ...]:
     """Return the runs in order of time, each up to the last that the history tells of it."""
     starts = sorted(history.runs)
