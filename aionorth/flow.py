@@ -7,6 +7,9 @@ counts by clock minutes, by a sliding minute or by a bucket. Stamping slots when
 slow call is counted late, and the next minute's calls come too early. A call to which no reply came may still be on
 its way, and is taken to be counted by the time at which it would have timed out. A token bucket alone gives no
 guarantee either: it starts full and refills meanwhile, so its worst minute holds 199 calls of an allowed 100.
+
+The guarantee rests on premises: nobody else calls, the window was empty at first, the threshold is the one configured.
+A refusal shows that one of them is false. What it teaches (`aionorth.learning`) can only make the window narrower.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from aiolimiter import AsyncLimiter
 
 from aionorth.checks import seconds_field, whole_field
 from aionorth.errors import ArgumentError, NorthConnectionError
+from aionorth.learning import Learning
 
 CLOCK_TOLERANCE = 1e-3
 """How much longer than a period a slot is held. Two clocks that NTP is steering differ by up to a thousandth: 60 ms a
@@ -32,8 +36,18 @@ minute, more than a fast network's round trip makes up for."""
 LARGEST_LOT = 64
 """The most leaves of the bucket that are taken at once."""
 
-SHORTEST_PAUSE = 1 / 64
-"""The first pause after a refusal is drawn from up to this part of a period; it doubles six times up to a whole one."""
+SHORTEST_PAUSE = 1 / 32
+"""The first pause after a refusal is drawn from up to this part of a period; it doubles five times, to a whole one."""
+
+FIRST_CALLS = 1 / 60
+"""The part of a period over which the first calls are spread, as many as the limit. Nothing shows yet that the platform
+accepts so many: if it refuses one, not many should have been sent after it."""
+
+SHORTEST_GAP = 1e-3
+"""Seconds. First calls that are closer than timers are precise are not spread."""
+
+MOST_AHEAD = 4
+"""How many calls in a row may go ahead of bulk work that waits before it has its turn."""
 
 
 def _part(_: object, __: object, value: float) -> None:
@@ -75,7 +89,7 @@ class FlowState:
     """Flow control at one moment."""
 
     limit: int
-    """Calls allowed in a period."""
+    """Calls allowed in a period by the settings."""
     period: float
     """The period, in seconds."""
     in_use: int
@@ -88,18 +102,28 @@ class FlowState:
     """Seconds until the pause that a refusal began is over; 0 where there is none."""
     refusals: int
     """Calls refused by the platform so far."""
+    learned_limit: int | None = None
+    """Calls that the platform seems to allow in a period, where refusals have taught that they are fewer than `limit`;
+    they hold until the platform is seen to accept more."""
+    gap: float = 0.0
+    """Seconds from each call to the next, where refusals have taught to spread them; 0 where they need not be."""
+
+    @property
+    def in_force(self) -> int:
+        """Calls in a period that are made at most: the learned limit, or else the one of the settings."""
+        return self.limit if self.learned_limit is None else self.learned_limit
 
     @property
     def free(self) -> int:
         """Slots that a call could take now."""
-        return max(0, self.limit - self.in_use)
+        return max(0, self.in_force - self.in_use)
 
     def time_for(self, calls: int) -> float:
         """About how many seconds it takes until `calls` more calls have been sent, if nobody else sends any."""
         if (beyond := calls - self.free) <= 0:
             return self.paused_for
         first = self.period if self.free or self.next_slot == math.inf else self.next_slot
-        return max(self.paused_for, first) + (beyond - 1) // self.limit * self.period
+        return max(self.paused_for, first) + (beyond - 1) // self.in_force * self.period
 
 
 class Slot:
@@ -127,6 +151,7 @@ class FlowRuntime:
 
     One call at a time stands at the head and waits there for all that must be so before it may go: no pause in force,
     the bucket's leave, a free slot, and still no pause. The others queue behind it in the order in which they came.
+    Single calls have a queue and a head of their own, which goes ahead of bulk work, though not for ever.
     """
 
     def __init__(self, settings: FlowControl, pauses: Callable[[float, float], Iterator[float]]) -> None:
@@ -134,15 +159,25 @@ class FlowRuntime:
         self._loop = asyncio.get_running_loop()
         self._pauses = pauses
         self._turn = asyncio.Lock()  # its waiters are served first come, first served
+        self._turn_ahead = asyncio.Lock()  # as `_turn`, of single calls
         self._waiting = 0
-        self._wake: asyncio.Future[None] | None = None  # what the head of the queue waits on
+        self._waiting_ahead = 0  # those of them that are single calls
+        self._in_a_row = 0  # single calls that went ahead since bulk work last had its turn
+        self._wakes: set[asyncio.Future[None]] = set()  # what the heads of the queues wait on
         self._in_flight = 0
         self._ended: deque[float] = deque()  # when the calls of the last period were counted at the latest, sorted
         self._paused_until = -math.inf
         self._episode = 0
         self._growing: Iterator[float] | None = None  # the pauses of the present run of refusals; None after a success
         self._refusals = 0
+        self._most = 0  # how many calls have ended in one period
+        self._learning: Learning | None = None  # from a refusal until what it taught is out of date
+        self._gap = 0.0  # seconds from a call to the next
+        self._not_before = -math.inf  # when the next may go for the gap's sake
         self._apply(settings)
+        self._unproven = self._limit
+        if (gap := settings.period * FIRST_CALLS / self._limit) >= SHORTEST_GAP:
+            self._gap = gap
 
     def _apply(self, settings: FlowControl) -> None:
         self.settings = settings
@@ -159,6 +194,9 @@ class FlowRuntime:
     def tighten(self, settings: FlowControl) -> None:
         """Keep within `settings` as well from now on."""
         self._apply(self.settings.stricter(settings))
+        if self._learning is not None:
+            self._learning.tighten(self._limit, self.settings.period)
+            self._follow(self._learning)
 
     # --- One call's way through
 
@@ -166,29 +204,54 @@ class FlowRuntime:
         """Return a slot as `acquire` would, if there is nothing to wait for; None if there is."""
         if self._waiting or not self._unspent or self._held_up_for(now):
             return None
-        return self._taken()
+        return self._taken(now)
 
-    async def acquire(self) -> Slot:
-        """Wait until a call may be sent and return its slot, to be used in a `with` statement at once."""
+    async def acquire(self, *, ahead: bool = False) -> Slot:
+        """Wait until a call may be sent and return its slot, to be used in a `with` statement at once.
+
+        A single call goes `ahead` of bulk work that waits.
+        """
         self._waiting += 1
+        self._waiting_ahead += ahead
         try:
-            async with self._turn:
+            async with self._turn_ahead if ahead else self._turn:
                 while self.paused_for:
                     await self._sleep(self.paused_for)
                 if not self._unspent:
                     await self._bucket.acquire(self._lot)
                     self._unspent += self._lot
                 # The pause is looked at again with the window: it may have begun while the call stood in the queue.
-                while wait := self._held_up_for(self._loop.time()):
+                while wait := self._gives_way(ahead) or self._held_up_for(self._loop.time()):
                     await self._sleep(wait)
-                return self._taken()
+                self._in_a_row = self._in_a_row + 1 if ahead else 0
+                return self._taken(self._loop.time())
         finally:
             self._waiting -= 1
+            self._waiting_ahead -= ahead
+            if self._wakes:
+                self._wake_heads()  # the other head may have given way to this call
 
-    def _taken(self) -> Slot:
+    def _gives_way(self, ahead: bool) -> float:  # noqa: FBT001 - as `acquire`
+        """Seconds that a head waits for the other's sake: 0, or infinite until that one has gone."""
+        if ahead:
+            others_turn = self._in_a_row >= MOST_AHEAD and self._waiting > self._waiting_ahead
+        else:
+            others_turn = self._in_a_row < MOST_AHEAD and self._waiting_ahead > 0
+        return math.inf if others_turn else 0.0
+
+    def _taken(self, now: float) -> Slot:
         self._unspent = max(0, self._unspent - 1)  # `tighten` may have voided the leave while the call waited
         self._in_flight += 1
+        if self._gap:
+            self._leave_gap(now)
         return Slot(self, self._episode)
+
+    def _leave_gap(self, now: float) -> None:
+        self._not_before = now + self._gap
+        if self._learning is None:
+            self._unproven -= 1
+            if not self._unproven:
+                self._gap = 0.0
 
     def release(self, slot: Slot, *, answered: bool = True) -> None:
         """End `slot`: start its period if the call was sent, however it ended, or give it back unused."""
@@ -202,30 +265,59 @@ class FlowRuntime:
                 insort(self._ended, counted)
             else:
                 self._ended.append(counted)
-        self._wake_head()
+        self._wake_heads()
 
     def accepted(self, slot: Slot) -> None:
         """Take note that the platform let the call of `slot` through."""
+        if self._learning is None:
+            return
         # A call from before the pause says nothing of what the platform accepts after it.
-        if self._growing is not None and slot.episode == self._episode:
+        before = slot.episode != self._episode
+        if not before:
             self._growing = None
-            self._wake_head()
+        self._learning.accepted(self._loop.time(), before=before)
+        self._follow(self._learning)
+        self._wake_heads()
 
     def refused(self, slot: Slot, retry_after: float | None = None) -> bool:
         """Take note that the platform refused the call of `slot` (1010009), and pause the app.
 
-        Calls that were in flight when the pause began belong to the same episode: one pause, not one for each. A
-        `retry_after` in seconds is kept to whatever the pause's own length. Returns whether a new pause has begun.
+        Calls that were in flight when the pause began belong to the same episode: one pause, not one for each, and one
+        lesson. A `retry_after` in seconds is kept to whatever the pause's own length. Returns whether a new pause has
+        begun.
         """
         self._refusals += 1
         now = self._loop.time()
         if begins := slot.episode == self._episode:
             self._episode += 1
+            self._learn(now)
             if self._growing is None:
                 self._growing = self._pauses(self.settings.period * SHORTEST_PAUSE, self.settings.period)
             self._paused_until = now + next(self._growing)
         self._paused_until = max(self._paused_until, now + (retry_after or 0.0))
         return begins
+
+    def _learn(self, now: float) -> None:
+        if self._learning is None:
+            self._next_slot(now)  # it forgets the calls that no longer count
+            accepted = list(self._ended)[:-1]  # but for the refused one, which ended last
+            self._learning = Learning(self._limit, self.settings.period, accepted, self._most)
+        else:
+            self._learning.refused(now, trial=self._growing is not None)
+        self._follow(self._learning)
+        self._not_before = max(self._not_before, now + self._gap)
+
+    def _follow(self, learning: Learning) -> None:
+        self._limit = learning.limit
+        self._gap = learning.gap
+
+    def _grow(self, learning: Learning, now: float) -> None:
+        if learning.grow(now):
+            self._follow(learning)
+        else:
+            self._learning = None
+            self._gap = 0.0
+            self._most = 0  # it may have counted refused calls
 
     # --- What is known at this moment
 
@@ -240,13 +332,19 @@ class FlowRuntime:
             return self._paused_until - now
         if self._growing is not None and self._in_flight:
             return math.inf  # after a pause one call tries alone whether the platform accepts calls again
+        if now < self._not_before:
+            return self._not_before - now
+        if self._learning is not None:
+            self._grow(self._learning, now)
         return self._next_slot(now)
 
     def _next_slot(self, now: float) -> float:
         """Seconds until a slot comes free: 0 if one is, infinite if only a reply can free one."""
         ended = self._ended
-        while ended and ended[0] + self._hold <= now:
-            ended.popleft()
+        if ended and ended[0] + self._hold <= now:
+            self._most = max(self._most, len(ended))
+            while ended and ended[0] + self._hold <= now:
+                ended.popleft()
         surplus = self._in_flight + len(ended) - self._limit
         if surplus < 0:
             return 0.0
@@ -265,28 +363,36 @@ class FlowRuntime:
         """Flow control at this moment."""
         next_slot = self._next_slot(self._loop.time())  # first: it forgets the calls that no longer count
         return FlowState(
-            limit=self._limit,
+            limit=self.settings.limit,
             period=self.settings.period,
             in_use=self._in_flight + len(self._ended),
             next_slot=next_slot,
             waiting=self._waiting,
             paused_for=self.paused_for,
             refusals=self._refusals,
+            learned_limit=self._limit if self._limit < self.settings.limit else None,
+            gap=0.0 if self._learning is None else self._gap,
         )
 
-    # --- Waiting at the head of the queue
+    # --- Waiting at the head of a queue
 
     async def _sleep(self, seconds: float) -> None:
-        """Wait for `seconds`, or until something changes that may let the head go earlier."""
-        self._wake = self._loop.create_future()
-        timer = None if seconds == math.inf else self._loop.call_later(seconds, self._wake_head)
+        """Wait for `seconds`, or until something changes that may let a head go earlier."""
+        wake = self._loop.create_future()
+        self._wakes.add(wake)
+        timer = None if seconds == math.inf else self._loop.call_later(seconds, _done, wake)
         try:
-            await self._wake
+            await wake
         finally:
-            self._wake = None
+            self._wakes.discard(wake)
             if timer is not None:
                 timer.cancel()
 
-    def _wake_head(self) -> None:
-        if self._wake is not None and not self._wake.done():
-            self._wake.set_result(None)
+    def _wake_heads(self) -> None:
+        for wake in self._wakes:
+            _done(wake)
+
+
+def _done(wake: asyncio.Future[None]) -> None:
+    if not wake.done():
+        wake.set_result(None)

@@ -418,7 +418,7 @@ async def test_a_session_closed_during_a_run_ends_it() -> None:
         await north.__aenter__()
         bulk = north.delete_subscriptions(ids, workers=4)
         task = asyncio.ensure_future(bulk)
-        await asyncio.sleep(5)
+        await asyncio.sleep(5.5)
         await north.close()
         with pytest.raises(aionorth.BulkAbortedError, match="closed") as caught:
             await task

@@ -5,11 +5,12 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import fullest_window, run
+from support import fullest_window, run, slow_at_times
 
 from aionorth.errors import ArgumentError
-from aionorth.flow import CLOCK_TOLERANCE, FlowControl, FlowRuntime
+from aionorth.flow import CLOCK_TOLERANCE, MOST_AHEAD, FlowControl, FlowRuntime
 from aionorth.retry import growing_waits
+from aionorth.simulator.throttle import MODELS
 
 LATEST = 15.0
 """Seconds after which a call is answered or given up."""
@@ -81,14 +82,26 @@ async def test_a_limiter_that_stamps_slots_when_calls_are_sent_would_break_the_w
     assert fullest_window(log, 10.0) > 2
 
 
-async def test_all_calls_of_a_period_may_go_at_once_and_the_next_a_period_after_their_replies() -> None:
+async def test_the_first_calls_take_a_sixtieth_of_a_period_and_the_next_go_a_period_after_their_replies() -> None:
     loop = asyncio.get_running_loop()
     flow = runtime(FlowControl(100, 60.0))
     log: list[tuple[float, float]] = []
     start = loop.time()
     await asyncio.gather(*(call(flow, log, 0.5) for _ in range(200)))
-    sent = [round(when - start, 3) for when, _ in log]
-    assert sent == [0.0] * 100 + [round(0.5 + 60 * (1 + CLOCK_TOLERANCE), 3)] * 100
+    sent = [when - start for when, _ in log]
+    first = [0.01 * n for n in range(100)]
+    assert sent == pytest.approx(first + [when + 0.5 + 60 * (1 + CLOCK_TOLERANCE) for when in first], abs=1e-3)
+
+
+async def test_all_calls_of_a_period_may_go_at_once_when_as_many_have_been_made_before() -> None:
+    loop = asyncio.get_running_loop()
+    flow = runtime(FlowControl(100, 60.0))
+    await asyncio.gather(*(call(flow, [], 0.5) for _ in range(100)))
+    await asyncio.sleep(90)
+    log: list[tuple[float, float]] = []
+    start = loop.time()
+    await asyncio.gather(*(call(flow, log, 0.5) for _ in range(100)))
+    assert [when - start for when, _ in log] == pytest.approx([0.0] * 100, abs=1e-3)
 
 
 async def test_a_burst_of_one_spreads_the_calls_evenly() -> None:
@@ -149,15 +162,16 @@ async def test_a_refusal_pauses_every_caller_once_for_all_calls_in_flight() -> N
     start = loop.time()
     begun = [flow.refused(slot) for slot in slots]
     assert begun == [True] + [False] * 15
-    assert flow.state().paused_for == pytest.approx(1.0)
+    assert flow.state().paused_for == pytest.approx(2.0)
     assert flow.state().refusals == 16
     for slot in slots:
         slot.__exit__(None, None, None)
     waiting = [asyncio.create_task(call(flow, [], 0.0)) for _ in range(5)]
-    await asyncio.sleep(0.99)
+    await asyncio.sleep(1.99)
     assert flow.state().in_use == 0
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    assert loop.time() - start == pytest.approx(2.0, abs=0.01)
     await asyncio.gather(*waiting)
-    assert loop.time() - start == pytest.approx(1.0, abs=0.01)
 
 
 async def test_pauses_grow_over_consecutive_refusals_up_to_a_period_and_start_over_after_a_success() -> None:
@@ -167,12 +181,12 @@ async def test_pauses_grow_over_consecutive_refusals_up_to_a_period_and_start_ov
         with await flow.acquire() as slot:
             flow.refused(slot)
             pauses.append(round(flow.paused_for, 6))
-    assert pauses == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 64.0, 64.0]
+    assert pauses == [2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 64.0, 64.0, 64.0]
     with await flow.acquire() as slot:
         flow.accepted(slot)
     with await flow.acquire() as slot:
         flow.refused(slot)
-        assert flow.paused_for == pytest.approx(1.0)
+        assert flow.paused_for == pytest.approx(2.0)
 
 
 async def test_a_success_from_before_the_pause_does_not_end_the_growth() -> None:
@@ -184,10 +198,10 @@ async def test_a_success_from_before_the_pause_does_not_end_the_growth() -> None
     flow.accepted(early)
     with await flow.acquire() as slot:
         flow.refused(slot)
-        assert flow.paused_for == pytest.approx(2.0)
+        assert flow.paused_for == pytest.approx(4.0)
 
 
-async def test_after_a_pause_one_call_tries_alone_before_all_go() -> None:
+async def test_after_a_pause_one_call_tries_alone_before_the_others_go_a_gap_apart() -> None:
     loop = asyncio.get_running_loop()
     flow = runtime(FlowControl(100, 64.0))
     with await flow.acquire() as slot:
@@ -197,12 +211,14 @@ async def test_after_a_pause_one_call_tries_alone_before_all_go() -> None:
     async def user() -> None:
         with await flow.acquire() as slot:
             sent.append(loop.time())
-            await asyncio.sleep(0.25)
+            await asyncio.sleep(2.0)
         flow.accepted(slot)
 
     start = loop.time()
     await asyncio.gather(*(user() for _ in range(4)))
-    assert [round(when - start, 2) for when in sent] == [1.0, 1.25, 1.25, 1.25]
+    gap = flow.state().gap
+    assert gap == 64.0 / 50
+    assert [when - start for when in sent] == pytest.approx([2.0, 4.0, 4.0 + gap, 4.0 + 2 * gap], abs=0.01)
 
 
 async def test_retry_after_is_never_undercut() -> None:
@@ -214,17 +230,18 @@ async def test_retry_after_is_never_undercut() -> None:
 
 async def test_a_pause_that_begins_while_a_call_waits_for_its_slot_holds_it() -> None:
     loop = asyncio.get_running_loop()
-    flow = runtime(FlowControl(2, 64.0))
+    flow = runtime(FlowControl(3, 64.0))
     log: list[tuple[float, float]] = []
+    slots = [await flow.acquire() for _ in range(3)]
     start = loop.time()
-    await call(flow, log, 0.0)
-    with await flow.acquire() as last:
-        last.counted_by = loop.time()
-        waiting = asyncio.create_task(call(flow, log, 0.0))
-        await asyncio.sleep(63.0)
-    flow.refused(last, retry_after=30.0)
+    for slot in slots:
+        slot.counted_by = loop.time()
+        slot.__exit__(None, None, None)
+    waiting = asyncio.create_task(call(flow, log, 0.0))
+    await asyncio.sleep(50.0)
+    flow.refused(slots[-1], retry_after=40.0)
     await waiting
-    assert log[-1][0] - start == pytest.approx(93.0, abs=0.01)
+    assert log[-1][0] - start == pytest.approx(90.0, abs=0.01)
 
 
 async def test_tightening_holds_at_once_for_calls_that_count_already() -> None:
@@ -288,3 +305,189 @@ def test_settings_that_cannot_be_are_named(options: dict[str, float]) -> None:
     (name,) = options
     with pytest.raises(ArgumentError, match=f"FlowControl.{name}="):
         FlowControl(**options)  # type: ignore[arg-type]  # that is the point
+
+
+# --- What refusals teach
+
+
+class Platform:
+    """Counts calls as a platform would, without sockets."""
+
+    def __init__(self, model: str, calls: int, period: float, seed: int) -> None:
+        self.throttle = MODELS[model](calls, period)
+        self.rng = random.Random(seed)
+        self.refused = 0
+        self.log: list[tuple[float, float]] = []
+
+    def admits(self) -> bool:
+        admitted = self.throttle.admit(asyncio.get_running_loop().time()) is None
+        self.refused += not admitted
+        return admitted
+
+    async def call(self, flow: FlowRuntime, *, ahead: bool = False) -> float:
+        """Call until it is accepted; returns when the call that was accepted was sent."""
+        loop = asyncio.get_running_loop()
+        while True:
+            with await flow.acquire(ahead=ahead) as slot:
+                sent = loop.time()
+                slot.counted_by = sent + LATEST
+                before, after = slow_at_times(self.rng)
+                await asyncio.sleep(before)
+                admitted = self.admits()
+                await asyncio.sleep(after)
+            self.log.append((sent, loop.time()))
+            if admitted:
+                flow.accepted(slot)
+                return sent
+            flow.refused(slot)
+
+    async def work(self, flow: FlowRuntime, seconds: float) -> int:
+        """Call with 16 workers for so many seconds; returns how many calls were accepted."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        accepted = 0
+
+        async def worker() -> None:
+            nonlocal accepted
+            while loop.time() < end:
+                await self.call(flow)
+                accepted += 1
+
+        await asyncio.gather(*(worker() for _ in range(16)))
+        return accepted
+
+
+def learner(settings: FlowControl | None = None) -> FlowRuntime:
+    rng = random.Random(7)
+    return FlowRuntime(
+        settings or FlowControl(),
+        lambda first, longest: growing_waits(first, longest, lambda wait: rng.uniform(0, wait)),
+    )
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("threshold", [10, 50])
+async def test_a_lower_threshold_is_learned_and_nearly_used_up(model: str, threshold: int) -> None:
+    flow = learner()
+    platform = Platform(model, threshold, 60.0, seed=threshold)
+    await platform.work(flow, 400)
+    refused = platform.refused
+    accepted = await platform.work(flow, 600)
+    assert flow.state().learned_limit == pytest.approx(threshold, rel=0.2, abs=2)
+    assert accepted >= 0.85 * threshold * 10
+    assert platform.refused - refused <= 12
+    assert fullest_window(platform.log, 60.0) <= 100
+
+
+@pytest.mark.parametrize("model", MODELS)
+async def test_a_threshold_that_recovers_is_used_again(model: str) -> None:
+    flow = learner()
+    platform = Platform(model, 30, 60.0, seed=3)
+    await platform.work(flow, 600)
+    platform.throttle.calls = 100
+    await platform.work(flow, 60 * 24)
+    assert flow.state().learned_limit is None
+    assert await platform.work(flow, 300) >= 450
+    assert fullest_window(platform.log, 60.0) <= 100
+
+
+@pytest.mark.parametrize("model", MODELS)
+async def test_a_window_that_was_full_before_we_came_is_got_over(model: str) -> None:
+    flow = learner()
+    platform = Platform(model, 100, 60.0, seed=100)
+    for _ in range(100):
+        platform.throttle.admit(asyncio.get_running_loop().time())
+    await platform.work(flow, 60 * 14)
+    assert platform.refused <= 40
+    assert await platform.work(flow, 300) >= 450
+
+
+async def test_what_was_learned_is_told_and_forgotten() -> None:
+    flow = learner()
+    platform = Platform("sliding", 50, 60.0, seed=1)
+    state = flow.state()
+    assert (state.limit, state.in_force, state.learned_limit, state.gap) == (100, 100, None, 0.0)
+    await platform.work(flow, 100)
+    state = flow.state()
+    assert state.limit == 100
+    assert state.learned_limit == state.in_force == 50
+    assert state.gap == 60.0 / 50
+    assert state.free == max(0, 50 - state.in_use)
+    platform.throttle.calls = 1000
+    await platform.work(flow, 60 * 20)
+    state = flow.state()
+    assert (state.in_force, state.learned_limit, state.gap) == (100, None, 0.0)
+
+
+async def test_the_same_chance_teaches_the_same() -> None:
+    states = []
+    for _ in range(2):
+        flow = learner()
+        platform = Platform("counter", 60, 60.0, seed=5)
+        start = asyncio.get_running_loop().time()
+        await asyncio.sleep(60 - start % 60)
+        began = asyncio.get_running_loop().time()
+        await platform.work(flow, 600)
+        sent = [round(when - began, 3) for when, _ in platform.log]
+        states.append((flow.state().learned_limit, flow.state().refusals, sent))
+    assert states[0] == states[1]
+
+
+async def test_tightening_holds_for_what_was_learned() -> None:
+    flow = learner()
+    await Platform("sliding", 50, 60.0, seed=1).work(flow, 100)
+    flow.tighten(FlowControl(20))
+    state = flow.state()
+    assert (state.limit, state.in_force, state.gap) == (20, 20, 3.0)
+
+
+# --- Single calls before bulk work
+
+
+async def test_a_single_call_goes_ahead_of_bulk_work_that_waits() -> None:
+    loop = asyncio.get_running_loop()
+    flow = runtime(FlowControl(4, 10.0))
+    order: list[str] = []
+
+    async def user(name: str, *, ahead: bool) -> None:
+        with await flow.acquire(ahead=ahead) as slot:
+            slot.counted_by = loop.time()
+            order.append(name)
+
+    bulk = [asyncio.create_task(user(f"bulk {number}", ahead=False)) for number in range(10)]
+    await asyncio.sleep(5)
+    assert len(order) == 4
+    await asyncio.gather(*(user(f"single {number}", ahead=True) for number in range(2)))
+    assert order[4:] == ["single 0", "single 1"]
+    await asyncio.gather(*bulk)
+    assert order[6:] == [f"bulk {number}" for number in range(4, 10)]
+
+
+async def test_bulk_work_advances_however_many_single_calls_there_are() -> None:
+    loop = asyncio.get_running_loop()
+    flow = runtime(FlowControl(10, 10.0))
+    made = {True: 0, False: 0}
+
+    async def user(*, ahead: bool) -> None:
+        while loop.time() < end:
+            with await flow.acquire(ahead=ahead) as slot:
+                slot.counted_by = loop.time()
+                made[ahead] += 1
+
+    end = loop.time() + 200
+    await asyncio.gather(*(user(ahead=number % 2 == 0) for number in range(20)))
+    assert 1 / MOST_AHEAD <= made[False] / made[True] <= 1.5 / MOST_AHEAD
+
+
+async def test_a_single_call_that_is_given_up_lets_bulk_work_go_on() -> None:
+    flow = runtime(FlowControl(1, 10.0))
+    log: list[tuple[float, float]] = []
+    await call(flow, log, 0.0)
+    bulk = asyncio.create_task(call(flow, log, 0.0))
+    await asyncio.sleep(1)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(2):
+            await flow.acquire(ahead=True)
+    await bulk
+    assert log[1][0] - log[0][0] == pytest.approx(10.01, abs=0.01)
+    assert flow.state().waiting == 0
