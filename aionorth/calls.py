@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from typing import Protocol
 
 from aionorth import api
@@ -143,17 +143,19 @@ class Caller:
         """The time on the loop's clock."""
         return self._loop.time()
 
-    async def send(self, request: Request, record: Attempts, *, authenticated: bool = True) -> Reply:
+    async def send(
+        self, request: Request, record: Attempts, *, authenticated: bool = True, ahead: bool = True
+    ) -> Reply:
         """Send `request` until it succeeds or no attempt is left, and return its reply; raises the last one's error.
 
         Every attempt passes flow control anew. A refusal pauses the app and costs no attempt; a refused token is
         renewed and costs none either; a fault costs one and is followed by a wait of this call's own, during which it
-        holds neither slot nor connection.
+        holds neither slot nor connection. A single call goes `ahead` of bulk work that waits.
         """
         auth = self._auth if authenticated else None
         now = self._loop.time()
         if (turn := self._turn_at_once(auth, now)) is None:
-            turn, now = await self._turn(auth), self._loop.time()
+            turn, now = await self._turn(auth, ahead=ahead), self._loop.time()
         slot, live = turn
         deadline = now + (self._policy.deadline or math.inf)
         while True:
@@ -186,10 +188,14 @@ class Caller:
                 await asyncio.sleep(wait)
             try:
                 async with asyncio.timeout_at(None if deadline == math.inf else deadline):
-                    slot, live = await self._turn(auth)
+                    slot, live = await self._turn(auth, ahead=ahead)
             except TimeoutError:
                 raise error from None
             now = self._loop.time()
+
+    def send_in_bulk(self, request: Request, record: Attempts) -> Coroutine[object, object, Reply]:
+        """Do as `send` does, behind the single calls that wait."""
+        return self.send(request, record, ahead=False)
 
     def _wait_after(
         self, error: NorthError, record: Attempts, auth: tuple[TokenKeeper, Obtain] | None, live: LiveToken | None
@@ -218,15 +224,15 @@ class Caller:
         live.used = True
         return slot, live
 
-    async def _turn(self, auth: tuple[TokenKeeper, Obtain] | None) -> tuple[Slot, LiveToken | None]:
+    async def _turn(self, auth: tuple[TokenKeeper, Obtain] | None, *, ahead: bool) -> tuple[Slot, LiveToken | None]:
         """Wait until a call may be sent; return its slot and the token to send it with."""
         if auth is None:
-            return await self._flow.acquire(), None
+            return await self._flow.acquire(ahead=ahead), None
         tokens, obtain = auth
         while True:
             if tokens.current(self._loop.time()) is None:
                 await tokens.renewed(obtain)
-            slot = await self._flow.acquire()
+            slot = await self._flow.acquire(ahead=ahead)
             # The token is looked at last: it may have been refused while the call queued. Then the slot is given back
             # unused, so that the login, which queues as well, need not wait for calls that cannot succeed.
             if (live := tokens.current(self._loop.time())) is not None:

@@ -275,7 +275,7 @@ class NorthSession:
         return BulkDelete(
             ids,
             prepare=prepare,
-            send=caller.send,
+            send=caller.send_in_bulk,
             workers=workers,
             collect=collect,
             grace=grace,

@@ -558,3 +558,18 @@ async def test_nothing_is_left_behind() -> None:
                 await asyncio.wait_for(north.delete_subscriptions(platform.add_subscriptions(50), grace=0.1), 3.2)
     await asyncio.sleep(timedelta(minutes=2).total_seconds())
     assert asyncio.all_tasks() == before
+
+
+async def test_a_single_call_goes_ahead_of_a_bulk_run_that_waits() -> None:
+    loop = asyncio.get_running_loop()
+    async with Simulator() as platform, session(platform, token=platform.issue_token()) as north:
+        ids = platform.add_subscriptions(300)
+        run = asyncio.ensure_future(north.delete_subscriptions(ids[1:]))
+        start = loop.time()
+        await asyncio.sleep(30)
+        single = asyncio.ensure_future(north.delete_subscription(ids[0]))
+        await single
+        assert 60 < loop.time() - start < 62
+        arrived = [arrival.resource for arrival in deletes(platform)]
+        assert arrived.index(ids[0]) == 100  # the first after those of the first minute
+        assert (await run).deleted == 299
