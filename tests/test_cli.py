@@ -433,6 +433,25 @@ def test_flow_control_in_words(state: dict[str, Any], said: str) -> None:
     assert moment(flow=attrs.evolve(IDLE, **state)).flow_control() == said
 
 
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ({}, ""),
+        ({"learned_limit": 50, "gap": 1.2}, "the platform seems to allow about 50 calls a minute; set calls=50"),
+        ({"learned_limit": 5, "period": 3.0}, "the platform seems to allow about 5 calls in 3 s; set calls=5"),
+        ({"gap": 0.6}, "the calls are spread evenly after a refusal"),
+    ],
+)
+def test_what_refusals_have_taught_in_words(state: dict[str, Any], said: str) -> None:
+    assert moment(flow=attrs.evolve(IDLE, **state)).lesson() == said
+
+
+def test_a_learned_limit_is_the_one_that_is_told_and_reckoned_with() -> None:
+    now = moment(flow=attrs.evolve(IDLE, learned_limit=50, in_use=49), distinct=101)
+    assert now.flow_control() == "49 of 50 calls used"
+    assert now.remaining() == "about 2 min 0 s left"
+
+
 def test_progress_and_counts_in_words() -> None:
     now = moment(counts={"total": 2999, "deleted": 2980, "not_found": 9, "gone": 4})
     assert now.progress() == "2,993 of 3,000 (99 %)"

@@ -96,7 +96,8 @@ class Lines(_Log):
             return
         self._last = moment.summary.elapsed
         counts = ", ".join(text for _, text in moment.counts())
-        parts = [moment.progress(), counts, _rate(moment), moment.flow_control(), moment.remaining(), moment.note]
+        flow = [_rate(moment), moment.flow_control(), moment.lesson()]
+        parts = [moment.progress(), counts, *flow, moment.remaining(), moment.note]
         say(f"{self._title}: " + "; ".join(part for part in parts if part))
 
 
@@ -132,6 +133,8 @@ class LiveView(_Screen):
             Text(f"{_rate(moment)} · {moment.flow_control()}", "yellow" if moment.flow.paused_for else ""),
             Text(moment.remaining()),
         ]
+        if lesson := moment.lesson():
+            lines.append(Text(lesson, "yellow", no_wrap=True, overflow="ellipsis"))
         if moment.note:
             note = Text(visible(moment.note), "dim", no_wrap=True, overflow="ellipsis")
             note.truncate(WIDEST_NOTE, overflow="ellipsis")

@@ -63,6 +63,14 @@ class Moment:
         """As in ``96 of 100 calls used, next slot in 12 s``."""
         return flow_in_words(self.flow, ended=self.ended)
 
+    def lesson(self) -> str:
+        """What refusals have taught, and what to do about it; nothing where they have taught nothing."""
+        flow = self.flow
+        in_a_period = "a minute" if flow.period == MINUTE else f"in {flow.period:g} s"
+        if (limit := flow.learned_limit) is not None:
+            return f"the platform seems to allow about {limit:,} calls {in_a_period}; set calls={limit}"
+        return "the calls are spread evenly after a refusal" if flow.gap else ""
+
     def remaining(self) -> str:
         """About how long it will take from here on."""
         if self.ended:
@@ -86,7 +94,7 @@ def flow_in_words(flow: FlowState, *, ended: bool = False) -> str:
     """As in ``96 of 100 calls used, next slot in 12 s``, or ``refused by the platform, paused 8.0 s``."""
     if flow.paused_for > 0:
         return f"refused by the platform, paused {seconds(flow.paused_for)}"
-    used = f"{flow.in_use:,} of {flow.limit:,} calls used"
+    used = f"{flow.in_use:,} of {flow.in_force:,} calls used"
     if flow.free or ended:
         return used
     if flow.next_slot == math.inf:
