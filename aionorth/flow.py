@@ -36,8 +36,8 @@ minute, more than a fast network's round trip makes up for."""
 LARGEST_LOT = 64
 """The most leaves of the bucket that are taken at once."""
 
-SHORTEST_PAUSE = 1 / 32
-"""The first pause after a refusal is drawn from up to this part of a period; it doubles five times, to a whole one."""
+SHORTEST_PAUSE = 1 / 16
+"""The first pause after a refusal is drawn from up to this part of a period; it doubles four times, to a whole one."""
 
 FIRST_CALLS = 1 / 60
 """The part of a period over which the first calls are spread, as many as the limit. Nothing shows yet that the platform
