@@ -1,17 +1,21 @@
-"""How close aionorth comes to the fastest schedule, and whether the platform ever refuses it.
+"""How close aionorth comes to the fastest schedule, how often the platform refuses it, and what it learns from that.
 
-1,000 subscriptions are deleted, from a platform that lets through 100 calls in 60 s and counts them in one of five
-ways. Time is virtual, sockets and HTTP are real. Beside aionorth runs what one would write by hand: aiohttp,
-`AsyncLimiter(100, 60)` and `backoff` around each call.
+1,000 subscriptions are deleted by a client that believes in 100 calls in 60 s, from a platform that counts calls in one
+of five ways: alone and with that threshold; with a threshold that is really 50; and beside another caller of the same
+app who spends 30 calls a minute. Time is virtual, sockets and HTTP are real. Beside aionorth runs what one would write
+by hand: aiohttp, one of four limiters and `backoff` around each call.
 
 What could mislead:
 
 * Refusals are read from the platform's log: a client that hides them gains nothing.
 * The lower bound holds for a client that does not know how the platform counts, and so keeps within every closed
   window of 60 s. Who knew that the platform counts by clock minutes, and when they begin, could spend two minutes'
-  calls in one instant and be done up to a minute earlier.
+  calls in one instant and be done up to a minute earlier. A token bucket that was full at first lets another 100 calls
+  through: beside another caller, and with a threshold of 50, a client can be below the bound there.
 * Every run begins at another point of the clock minute, drawn from its seed.
-* Latency is the platform's only chance. Losses and other callers of the same app are not measured here.
+* The other caller calls every two seconds whatever happens, and does not repeat what was refused. A client that takes
+  its calls from it without being refused itself gains time: so what is refused to it is told, too.
+* Latency is the platform's only chance. Losses are not measured here.
 * The clock does not advance while code runs: the CPU time of either client is not in these figures.
 """
 
@@ -19,20 +23,25 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import logging
+import math
+import multiprocessing
 import random
+import statistics
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
 
 import aiohttp
 import attrs
 import backoff
-from aiolimiter import AsyncLimiter
 
 from aionorth import FlowControl, NorthSession
 from aionorth.bulk import WORKERS
 from aionorth.simulator import MODELS, Simulator
 from aionorth.simulator.virtual_time import VirtualTimeLoop
 from benchmarks.harness import PremiseError, Spread, Table, Verdict
+from benchmarks.rivals import Aimd, Bucket, Cubic, Limiter
 
 CALLS = 1_000
 THRESHOLD = 100
@@ -42,23 +51,64 @@ SEEDS = (1, 2, 3)
 LONGEST = 555.0
 """The bar: virtual seconds that aionorth may take where its lower bound is 540 s."""
 
-WITHOUT_BAR = frozenset({"counter"})
-"""A platform that estimates its window from two minutes' counts refuses even clients that keep to the threshold."""
-
-POOLS = (1, 2, 4, 8, 16, 32, 64, 100)
+POOLS = (1, 4, 16, 64)
 """The numbers of workers compared: more than the threshold cannot be in flight."""
+
+GIVEN_UP = 3
+"""The multiple of the lower bound after which a run is given up."""
 
 APP = "demo-app"
 PATH = "/iocm/app/sub/v1.2.0/subscriptions/"
 
 
-def lower_bound(calls: int) -> float:
+def lower_bound(calls: int, threshold: int = THRESHOLD) -> float:
     """Seconds below which no client can be that keeps to the threshold in every closed window of one period.
 
-    The first of each `THRESHOLD` calls is a period after the first of those before: of 1,000 calls at 100 in 60 s the
+    The first of each `threshold` calls is a period after the first of those before: of 1,000 calls at 100 in 60 s the
     last hundred begins 9 periods after the first, at 540 s. Round trips are not in it.
     """
-    return (calls - 1) // THRESHOLD * PERIOD
+    return (calls - 1) // threshold * PERIOD
+
+
+@attrs.frozen
+class Case:
+    """What a client that believes in `THRESHOLD` calls meets, and the bars for what it makes of that."""
+
+    name: str
+    bars: tuple[float, float]
+    """The most that the runs may take, as a multiple of the lower bound, and calls refused in 1,000; in the mean."""
+    counter_bars: tuple[float, float] | None = None
+    """The same for the window counter, where it differs."""
+    threshold: int = THRESHOLD
+    others: int = 0
+    """Calls that another caller makes in a period."""
+
+    @property
+    def bound(self) -> float:
+        """The lower bound."""
+        return lower_bound(CALLS, self.threshold - self.others)
+
+    def bars_for(self, model: str) -> tuple[float, float]:
+        """The bars for a platform that counts by `model`."""
+        return self.counter_bars if self.counter_bars and model == "counter" else self.bars
+
+
+ALONE = Case("alone", (1.02, 0), (1.15, 10))
+"""The window counter has bars of its own: it refuses even clients that keep to the threshold in every window."""
+
+CASES = (
+    ALONE,
+    Case("the threshold is really 50", (1.12, 16), threshold=50),
+    Case("another caller spends 30 a minute", (1.15, 10), others=30),
+)
+
+MOST_TAKEN = 0.05
+"""The bar: the part of the other caller's calls that may be refused."""
+
+LOCKED_OUT = frozenset({"sliding-refusals"})
+"""Where refused calls count, a window that was filled once keeps every caller out who goes on calling, until a minute
+later. Whoever sends its 100 calls at once, as a client must that is to be in time when alone, therefore costs the other
+caller its 30 calls of the first minute: more than 5 % of those in 14 minutes. The part is told, without a bar."""
 
 
 # --- The clients
@@ -78,27 +128,66 @@ class _RefusedError(Exception):
     """The platform refused the call: 1010009."""
 
 
-async def with_limiter_alone(platform: Simulator, ids: Sequence[str], workers: int) -> None:
-    """Delete as written by hand: each attempt passes the limiter, each refusal is backed off from, with full jitter."""
-    limiter = AsyncLimiter(THRESHOLD, PERIOD)
-    headers = {"app_key": APP, "Authorization": f"Bearer {platform.issue_token()}"}
+def by_hand(limiter_of: Callable[[], Limiter]) -> Client:
+    """Delete as written by hand: each attempt passes a limiter, each refusal is backed off from, with full jitter."""
 
-    async with aiohttp.ClientSession(platform.url, headers=headers) as http:
+    async def run(platform: Simulator, ids: Sequence[str], workers: int) -> None:
+        limiter = limiter_of()
+        headers = {"app_key": APP, "Authorization": f"Bearer {platform.issue_token()}"}
+        loop = asyncio.get_running_loop()
 
-        @backoff.on_exception(backoff.expo, _RefusedError, jitter=backoff.full_jitter, max_value=PERIOD)
-        async def delete(id_: str) -> None:
-            async with limiter, http.delete(PATH + id_) as response:
-                await response.read()
-                if response.status == 403:
-                    raise _RefusedError
-                response.raise_for_status()
+        async with aiohttp.ClientSession(platform.url, headers=headers) as http:
 
-        async def work(queue: Iterator[str]) -> None:
-            for id_ in queue:
-                await delete(id_)
+            @backoff.on_exception(backoff.expo, _RefusedError, jitter=backoff.full_jitter, max_value=PERIOD)
+            async def delete(id_: str) -> None:
+                await limiter.acquire()
+                sent = loop.time()
+                async with http.delete(PATH + id_) as response:
+                    await response.read()
+                    refused = response.status == 403
+                    limiter.heard(sent, refused=refused)
+                    if refused:
+                        raise _RefusedError
+                    response.raise_for_status()
 
-        queue = iter(ids)
-        await asyncio.gather(*(work(queue) for _ in range(workers)))
+            async def work(queue: Iterator[str]) -> None:
+                for id_ in queue:
+                    await delete(id_)
+
+            queue = iter(ids)
+            await asyncio.gather(*(work(queue) for _ in range(workers)))
+
+    return run
+
+
+with_limiter_alone = by_hand(lambda: Bucket(THRESHOLD, PERIOD))
+
+OURS = "aionorth"
+
+CLIENTS: dict[str, Client] = {
+    OURS: with_aionorth,
+    "AsyncLimiter": with_limiter_alone,
+    "even pace": by_hand(lambda: Bucket(THRESHOLD, PERIOD, smooth=True)),
+    "AIMD": by_hand(lambda: Aimd(THRESHOLD, PERIOD)),
+    "CUBIC": by_hand(Cubic),
+}
+
+
+async def _call_beside(platform: Simulator, calls: int) -> None:
+    """Call every so often for ever, as another caller of the same app would."""
+    loop = asyncio.get_running_loop()
+
+    async def call() -> None:
+        # Flow control counts a call before it looks at its token: this caller needs no valid one.
+        async with http.get(PATH + "other", headers={"app_key": APP, "Authorization": "Bearer other"}) as response:
+            await response.read()
+
+    async with aiohttp.ClientSession(platform.url) as http, asyncio.TaskGroup() as group:
+        due = loop.time() + random.uniform(0, PERIOD / calls)
+        while True:
+            await asyncio.sleep(due - loop.time())
+            group.create_task(call())
+            due += PERIOD / calls
 
 
 # --- One run
@@ -109,11 +198,18 @@ class Run:
     """What came of one run."""
 
     seconds: float
-    """Virtual seconds from before the client's first call until after its last reply."""
+    """Virtual seconds from before the client's first call until after its last reply; infinite if given up."""
     refusals: int
     """Calls that the platform refused for flow control, by its own log."""
     calls: int
     """Calls to delete that reached the platform."""
+    taken: float = 0.0
+    """The part of the other caller's calls that the platform refused."""
+
+    @property
+    def refusal_rate(self) -> float:
+        """Calls refused in 1,000."""
+        return 1_000 * self.refusals / self.calls
 
 
 def slow_at_times(rng: random.Random) -> tuple[float, float]:
@@ -123,25 +219,39 @@ def slow_at_times(rng: random.Random) -> tuple[float, float]:
     return trip * part, trip * (1 - part)
 
 
-async def _measured(client: Client, model: str, seed: int, calls: int, workers: int) -> Run:
-    random.seed(seed)  # backoff draws its jitter from there, for both clients
+async def _measured(client: Client, model: str, seed: int, *, calls: int, workers: int, case: Case) -> Run:
+    random.seed(seed)  # backoff draws its jitter from there, for all clients
     loop = asyncio.get_running_loop()
-    async with Simulator(model=model, calls=THRESHOLD, period=PERIOD, latency=slow_at_times, seed=seed) as platform:
+    simulator = Simulator(model=model, calls=case.threshold, period=PERIOD, latency=slow_at_times, seed=seed)
+    async with simulator as platform:
         await asyncio.sleep(random.uniform(0, PERIOD))
+        other = asyncio.create_task(_call_beside(platform, case.others)) if case.others else None
+        if other is not None:
+            await asyncio.sleep(PERIOD)  # it has been there before us
         ids = platform.add_subscriptions(calls)
         began = loop.time()
-        await client(platform, ids, workers)
-        seconds = loop.time() - began
-        if left := platform.subscription_ids():
+        given_up = asyncio.timeout(GIVEN_UP * case.bound)
+        with contextlib.suppress(TimeoutError):
+            async with given_up:
+                await client(platform, ids, workers)
+        seconds = math.inf if given_up.expired() else loop.time() - began
+        if other is not None:
+            other.cancel()
+            await asyncio.wait([other])
+        if (left := platform.subscription_ids()) and seconds < math.inf:
             raise PremiseError(f"the client says it is done, and the platform still has {len(left)} subscriptions")
         deletes = [arrival for arrival in platform.arrivals if arrival.method == "DELETE"]
-        return Run(seconds, sum(arrival.refused for arrival in deletes), len(deletes))
+        others = [arrival for arrival in platform.arrivals if arrival.method == "GET" and arrival.counted >= began]
+        taken = sum(arrival.refused for arrival in others) / len(others) if others else 0.0
+        return Run(seconds, sum(arrival.refused for arrival in deletes), len(deletes), taken)
 
 
-def measure(client: Client, model: str, seed: int, *, calls: int = CALLS, workers: int = WORKERS) -> Run:
+def measure(
+    client: Client, model: str, seed: int, *, calls: int = CALLS, workers: int = WORKERS, case: Case = ALONE
+) -> Run:
     """Let `client` delete so many subscriptions from a platform that counts by `model`, in virtual time."""
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        return runner.run(_measured(client, model, seed, calls, workers))
+        return runner.run(_measured(client, model, seed, calls=calls, workers=workers, case=case))
 
 
 def check(verdict: Verdict, model: str, runs: Sequence[Run], *, calls: int = CALLS, longest: float = LONGEST) -> None:
@@ -153,46 +263,86 @@ def check(verdict: Verdict, model: str, runs: Sequence[Run], *, calls: int = CAL
     verdict.check(f"{model}: slowest run {slowest:.1f} s, allowed {longest:g} s", met=slowest <= longest)
 
 
+def check_case(verdict: Verdict, case: Case, model: str, runs: Sequence[Run]) -> None:
+    """Hold the mean of the runs of `case` against a platform that counts by `model` to the bars."""
+    longest, most = case.bars_for(model)
+    multiple = statistics.mean(run.seconds for run in runs) / case.bound
+    refused = statistics.mean(run.refusal_rate for run in runs)
+    what = f"{case.name}, {model}"
+    verdict.check(f"{what}: {multiple:.3f} of the lower bound, allowed {longest:g}", met=multiple <= longest)
+    verdict.check(f"{what}: {refused:.1f} of 1,000 calls refused, allowed {most:g}", met=refused <= most)
+    if case.others and model not in LOCKED_OUT:
+        taken = statistics.mean(run.taken for run in runs)
+        verdict.check(
+            f"{what}: {taken:.1%} of the other caller's calls refused, allowed {MOST_TAKEN:.0%}",
+            met=taken <= MOST_TAKEN,
+        )
+
+
 # --- The tables
 
 
 def main(arguments: Sequence[str]) -> int:
     """Measure, print and hold against the bars; returns the exit code."""
     argparse.ArgumentParser(prog="python -m benchmarks schedule").parse_args(arguments)
-    logging.getLogger("aionorth").setLevel(logging.ERROR)  # its warnings of refusals are counted here, not read
-    runs = _by_model()
-    _by_workers()
+    # Time is virtual: runs that share the machine do not disturb each other's figures.
+    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn"), initializer=_quiet) as pool:
+        runs = {case: _by_model(pool, case) for case in CASES}
+        _by_workers(pool)
     print()
     verdict = Verdict()
-    for model in MODELS:
-        if model not in WITHOUT_BAR:
-            check(verdict, model, runs[model])
+    for case, of_case in runs.items():
+        for model, of_model in of_case.items():
+            if case is ALONE and model != "counter":
+                check(verdict, model, of_model)
+            check_case(verdict, case, model, of_model)
     return verdict.exit_code
 
 
-def _by_model() -> dict[str, list[Run]]:
-    bound = lower_bound(CALLS)
+def _quiet() -> None:
+    logging.getLogger("aionorth").setLevel(logging.ERROR)  # its warnings of refusals are counted here, not read
+
+
+def _measure_named(name: str, model: str, seed: int, case: Case, workers: int) -> Run:
+    return measure(CLIENTS[name], model, seed, workers=workers, case=case)
+
+
+def _by_model(pool: Executor, case: Case) -> dict[str, list[Run]]:
+    """Measure all clients; returns aionorth's runs."""
+    others = ", part of the other caller's calls refused" if case.others else ""
     table = Table(
-        f"{CALLS:,} deletes, {THRESHOLD} calls per {PERIOD:g} s, {WORKERS} workers: virtual seconds, multiple of the "
-        f"lower bound ({bound:g} s), refusals",
-        ["the platform counts", "seed", "aionorth", "x", "refusals", "AsyncLimiter alone", "x", "refusals"],
+        f"{case.name}: {CALLS:,} deletes, {WORKERS} workers, means of {len(SEEDS)} seeds: "
+        f"multiple of the lower bound ({case.bound:g} s), calls refused in 1,000{others}",
+        ["the platform counts", *CLIENTS],
+        least_width=16,
     )
-    runs: dict[str, list[Run]] = {}
+    pending = {
+        (model, name): [pool.submit(_measure_named, name, model, seed, case, WORKERS) for seed in SEEDS]
+        for model in MODELS
+        for name in CLIENTS
+    }
+    ours: dict[str, list[Run]] = {}
     for model in MODELS:
-        for seed in SEEDS:
-            ours, theirs = measure(with_aionorth, model, seed), measure(with_limiter_alone, model, seed)
-            runs.setdefault(model, []).append(ours)
-            cells = (f"{run.seconds:.1f} {run.seconds / bound:.3f} {run.refusals}".split() for run in (ours, theirs))
-            table.row(model, str(seed), *(cell for three in cells for cell in three))
-    return runs
+        cells: list[str] = []
+        for name in CLIENTS:
+            runs = [run.result() for run in pending[model, name]]
+            if name == OURS:
+                ours[model] = runs
+            multiple = statistics.mean(run.seconds for run in runs) / case.bound
+            told = f"{multiple:.3f}" if multiple < math.inf else f"over {GIVEN_UP}"
+            cell = f"{told} {statistics.mean(run.refusal_rate for run in runs):5.1f}"
+            cells.append(cell + (f" {statistics.mean(run.taken for run in runs):4.0%}" if case.others else ""))
+        table.row(model, *cells)
+    return ours
 
 
-def _by_workers() -> None:
+def _by_workers(pool: Executor) -> None:
     bound = lower_bound(CALLS)
     table = Table(
-        "aionorth by number of workers, sliding window: virtual seconds, median (least to most) of the seeds",
+        "aionorth by number of workers, alone, sliding window: virtual seconds, median (least to most) of the seeds",
         ["workers", f"{'virtual seconds':>22}", "x median"],
     )
     for workers in POOLS:
-        seconds = Spread.of(measure(with_aionorth, "sliding", seed, workers=workers).seconds for seed in SEEDS)
+        runs = [pool.submit(_measure_named, OURS, "sliding", seed, ALONE, workers) for seed in SEEDS]
+        seconds = Spread.of(run.result().seconds for run in runs)
         table.row(str(workers), f"{seconds:.1f}", f"{seconds.median / bound:.3f}")

@@ -50,6 +50,44 @@ def test_each_bar_is_missed_by_a_run_that_is_just_beyond_it(run: schedule.Run, m
     assert verdict.missed == missed
 
 
+@pytest.mark.parametrize(
+    ("run", "missed"),
+    [
+        (schedule.Run(seconds=966.0, refusals=10, calls=1000, taken=0.05), []),
+        (schedule.Run(seconds=967.0, refusals=0, calls=1000), ["1.151 of the lower bound, allowed 1.15"]),
+        (schedule.Run(seconds=840.0, refusals=11, calls=1000), ["11.0 of 1,000 calls refused, allowed 10"]),
+        (
+            schedule.Run(seconds=840.0, refusals=0, calls=1000, taken=0.06),
+            ["6.0% of the other caller's calls refused, allowed 5%"],
+        ),
+    ],
+)
+def test_each_bar_beside_another_caller_is_missed_by_a_run_that_is_just_beyond_it(
+    run: schedule.Run, missed: list[str]
+) -> None:
+    verdict = Verdict()
+    schedule.check_case(verdict, schedule.CASES[2], "fixed", [run])
+    assert [bar.partition(": ")[2] for bar in verdict.missed] == missed
+
+
+def test_the_lower_bound_of_a_case_is_that_of_what_is_left_to_us() -> None:
+    assert [case.bound for case in schedule.CASES] == [540.0, 1140.0, 840.0]
+
+
+def test_the_other_caller_is_there_before_us_and_counted_by_the_platform() -> None:
+    run = schedule.measure(schedule.with_aionorth, "sliding", seed=1, calls=150, case=schedule.CASES[2])
+    assert run.refusals > 0
+    assert run.calls == 150 + run.refusals
+    assert 0 <= run.taken <= 0.2
+
+
+@pytest.mark.filterwarnings("ignore:.*iscoroutinefunction:DeprecationWarning")  # as above
+@pytest.mark.parametrize("name", schedule.CLIENTS)
+def test_each_client_gets_everything_done(name: str) -> None:
+    run = schedule.measure(schedule.CLIENTS[name], "sliding", seed=1, calls=120, case=schedule.CASES[1])
+    assert run.calls == 120 + run.refusals
+
+
 def test_a_client_that_leaves_something_undone_has_no_time() -> None:
     async def idle(platform: Simulator, ids: Sequence[str], workers: int) -> None:
         pass
