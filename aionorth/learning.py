@@ -1,16 +1,22 @@
 """What refusals teach about flow control. Pure: every moment is handed in, in seconds on one clock.
 
 A refusal says that the platform counts otherwise than we do, that its threshold is lower, or that somebody else calls;
-it does not say which. One reaction fits all three: spread the calls evenly over the period, which alone satisfies a
-platform that weighs two minutes' counts, and allow no more of them than it has accepted in a period. Whether it would
-accept more, only asking tells, and an answer of no is a refusal: so the limit grows back slowly at first, faster the
-longer nothing is refused, and each time that more proves too much, it waits twice as long before it grows again.
+it does not say which. One reaction fits all three: pause, then spread the calls evenly over the period, which alone
+satisfies a platform that weighs two minutes' counts, and allow no more of them than it has accepted in a period.
+Whether it would accept more, only asking tells, and an answer of no is a refusal: so the limit grows back slowly at
+first, faster the longer nothing is refused, and each time that more proves too much, it waits twice as long before it
+grows again.
+
+Calls that were in flight when a refusal came belong to its episode, and there is one reaction to an episode. It is open
+until a call that was sent after its pause is accepted; until then one call tries after each pause, and the pauses grow.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable
+import json
+from typing import Self
+
+import attrs
 
 PATIENCE = 4
 """Clean periods after which the limit first grows, or is forgotten where it has grown back."""
@@ -27,96 +33,108 @@ KEPT = 0.98
 chance by which one period accepts more than another."""
 
 
-class Learning:
-    """What has been learned from refusals: a limit never above the configured one, and a gap from call to call.
+@attrs.frozen(kw_only=True)
+class Facts:
+    """What is known of the app's calls at one moment."""
 
-    It begins with the first refusal and is told of every answer from then on. Calls that were in flight when a refusal
-    came belong to its episode: there is one reaction for all of them.
-    """
+    accepted: int
+    """How many ended in the last period otherwise than by a refusal."""
+    most: int
+    """How many ended so in the fullest period before there was a lesson."""
+    late: int
+    """How many from before the episode's pause were accepted since it began."""
 
-    def __init__(self, ceiling: int, period: float, accepted: Iterable[float], most: int) -> None:
-        """`accepted` are the calls of the last period; `most` is how many were ever accepted in one."""
-        self._ceiling = ceiling
-        self._period = period
-        self._accepted = deque(accepted)
-        self._limit = self._within(max(most, len(self._accepted)), ceiling)
-        self._held: int | None = None
-        """The limit that held before it was last grown; None where it has not grown since the last refusal."""
-        self._step = 1
-        self._patience = PATIENCE
-        self._clean_since: float | None = None
-        """From when on every call was accepted; None during an episode."""
-        self._counting = self._limit < ceiling
-        """Whether the first episode goes on: calls of before it may still turn out to have been accepted."""
-        self._settling = False
-        """Whether the limit is to be brought down to what was accepted, once the episode is over."""
+
+@attrs.frozen(kw_only=True)
+class Lesson:
+    """What has been learned so far; its defaults are nothing."""
+
+    episode: int = 0
+    """How many pauses have begun. A call whose slot bears a smaller number was sent before the last of them."""
+    pauses: int = 0
+    """How many of them belong to the episode that is open; 0 where none is."""
+    paused_until: float = 0.0
+    ceiling: int = 0
+    """The configured limit of whoever learned this, up to which the learned one grows back; 0: nothing is learned."""
+    period: float = 0.0
+    """Its period, in seconds."""
+    limit: int = 0
+    """Calls that the platform seems to allow in a period: at least 1, at most `ceiling`."""
+    held: int = 0
+    """The limit that held before it was last grown; 0 where it has not grown since the last refusal."""
+    step: int = 1
+    """By how much it grows next."""
+    patience: int = PATIENCE
+    """Clean periods after which it next begins to grow."""
+    clean_since: float = 0.0
+    """From when on every call was accepted, while no episode is open."""
+    first: bool = False
+    """Whether the first episode is open: calls of before its pause may still turn out to have been accepted."""
+    settling: bool = False
+    """Whether the limit is to be brought down to what was accepted, once the open episode ends."""
 
     @property
-    def limit(self) -> int:
-        """Calls that the platform seems to allow in a period: at least 1, at most those configured."""
-        return self._limit
+    def learned(self) -> bool:
+        """Whether anything is."""
+        return self.ceiling > 0
 
-    @property
-    def gap(self) -> float:
-        """Seconds from each call to the next."""
-        return self._period / self._limit
+    def limit_now(self, late: int) -> int:
+        """The limit in force, of those that call so often."""
+        return min(self.limit + late, self.ceiling) if self.first else self.limit
 
-    def tighten(self, ceiling: int, period: float) -> None:
-        """Stay below another ceiling from now on, for calls in another period."""
-        self._ceiling = ceiling
-        self._period = period
-        self._limit = min(self._limit, ceiling)
+    def gap_now(self, late: int) -> float:
+        """Seconds from each call to the next; 0 where nothing is learned."""
+        return self.period / self.limit_now(late) if self.learned else 0.0
 
-    def refused(self, now: float, *, trial: bool) -> None:
-        """Take note of the first refusal of an episode; or of a `trial`'s, the one call made after each pause in it."""
-        self._clean_since = None
-        self._counting = False
-        self._prune(now)
-        if trial:
-            return
-        if self._held is None:
-            self._limit = max(1, self._limit - 1)
+    def refused(self, now: float, pause: float, facts: Facts, *, ceiling: int, period: float) -> Lesson:
+        """Begin a pause of so many seconds; whoever was refused believes in `ceiling` calls in a `period`."""
+        paused = attrs.evolve(self, episode=self.episode + 1, pauses=self.pauses + 1, paused_until=now + pause)
+        if self.pauses:  # it was the one call that tried
+            return attrs.evolve(paused, limit=self.limit_now(facts.late), first=False)
+        if not self.learned:
+            limit = _within(max(facts.most, facts.accepted), ceiling)
+            return attrs.evolve(paused, ceiling=ceiling, period=period, limit=limit, first=limit < ceiling)
+        if self.held:  # the growth was too much
+            limit, patience = min(self.limit, self.held), min(2 * self.patience, LONGEST_PATIENCE)
         else:
-            self._limit = min(self._limit, self._held)
-            self._patience = min(2 * self._patience, LONGEST_PATIENCE)
-        self._held = None
-        self._step = 1
-        self._settling = True
+            limit, patience = max(1, self.limit - 1), self.patience
+        return attrs.evolve(paused, limit=limit, patience=patience, held=0, step=1, settling=True)
 
-    def accepted(self, now: float, *, before: bool = False) -> None:
-        """Take note of a call that was accepted; one from `before` the pause does not end the episode."""
-        self._accepted.append(now)
-        self._prune(now)
-        if before:
-            self._limit = min(self._limit + self._counting, self._ceiling)
-            return
-        self._counting = False
-        if self._clean_since is None:
-            self._clean_since = now
-        if self._settling:
+    def accepted(self, now: float, facts: Facts) -> Lesson:
+        """End the open episode: a call sent after its last pause was accepted."""
+        limit = self.limit_now(facts.late)
+        if self.settling:
             # Only now does the count tell how long nothing was accepted. The pause itself held one call back.
-            self._settling = False
-            self._limit = self._within(int(KEPT * len(self._accepted)) + 1, self._limit)
+            limit = _within(int(KEPT * facts.accepted) + 1, limit)
+        return attrs.evolve(self, pauses=0, clean_since=now, limit=limit, first=False, settling=False)
 
-    def grow(self, now: float) -> bool:
-        """Grow the limit if it is time; returns whether anything learned is left."""
-        if self._clean_since is None:
-            return True
-        growing = self._step > 1 and self._limit < self._ceiling
-        if now - self._clean_since < self._period * (1 if growing else self._patience):
-            return True
-        if self._limit == self._ceiling:
-            return False
-        self._clean_since = now
-        self._held = self._limit
-        self._limit = min(self._limit + self._step, self._ceiling)
-        self._step *= 2
-        return True
+    def grown(self, now: float) -> Lesson:
+        """Return what it is after so many clean periods: `self` where there is nothing to grow yet."""
+        if self.pauses or not self.learned:
+            return self
+        growing = self.step > 1 and self.limit < self.ceiling
+        if now - self.clean_since < self.period * (1 if growing else self.patience):
+            return self
+        if self.limit == self.ceiling:
+            return Lesson(episode=self.episode)
+        return attrs.evolve(
+            self,
+            clean_since=now,
+            held=self.limit,
+            limit=min(self.limit + self.step, self.ceiling),
+            step=2 * self.step,
+        )
 
-    def _within(self, count: int, limit: int) -> int:
-        """Return a limit of `count`, but neither above `limit` nor too far below it."""
-        return max(1, int(limit * LEAST_PART), min(count, limit))
+    def to_json(self) -> str:
+        """Return it as text, for a store that is elsewhere."""
+        return json.dumps(attrs.asdict(self))
 
-    def _prune(self, now: float) -> None:
-        while self._accepted and self._accepted[0] + self._period <= now:
-            self._accepted.popleft()
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Return what `to_json` made."""
+        return cls(**json.loads(text))
+
+
+def _within(count: int, limit: int) -> int:
+    """Return a limit of `count`, but neither above `limit` nor too far below it."""
+    return max(1, int(limit * LEAST_PART), min(count, limit))

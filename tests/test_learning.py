@@ -1,41 +1,56 @@
-import random
-
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aionorth.learning import LEAST_PART, LONGEST_PATIENCE, PATIENCE, Learning
+from aionorth.learning import LEAST_PART, LONGEST_PATIENCE, PATIENCE, Facts, Lesson
 
 PERIOD = 60.0
 
-Event = tuple[float, str]
-"""Seconds since the last one, and what happens."""
+Event = tuple[float, str, int]
+"""Seconds since the last one, what happens, and how many calls the platform has accepted in the last period."""
 
-events = st.lists(st.tuples(st.floats(0, 300), st.sampled_from(["accepted", "before", "refused", "trial", "grow"])))
+events = st.lists(
+    st.tuples(st.floats(0, 300), st.sampled_from(["accepted", "refused", "grow"]), st.integers(0, 1000)), max_size=30
+)
 
 
-def happen(learning: Learning, sequence: list[Event], now: float = 0.0) -> list[int]:
-    """Let events happen to `learning`; returns the limit after each."""
-    limits: list[int] = []
-    for wait, event in sequence:
+def facts(accepted: int, *, most: int = 0, late: int = 0) -> Facts:
+    return Facts(accepted=accepted, most=most, late=late)
+
+
+def refused(lesson: Lesson, now: float, told: Facts, ceiling: int = 100) -> Lesson:
+    return lesson.refused(now, 1.0, told, ceiling=ceiling, period=PERIOD)
+
+
+def first(accepted: int, *, most: int = 0, ceiling: int = 100) -> Lesson:
+    """What a first refusal teaches, once a call was accepted after it."""
+    told = facts(accepted, most=most)
+    return refused(Lesson(), 0.0, told, ceiling).accepted(0.0, told)
+
+
+def happen(lesson: Lesson, sequence: list[Event], now: float = 0.0) -> list[Lesson]:
+    """Let events happen; returns the lesson after each."""
+    lessons = [lesson]
+    for wait, event, accepted in sequence:
         now += wait
         match event:
-            case "accepted" | "before":
-                learning.accepted(now, before=event == "before")
-            case "refused" | "trial":
-                learning.refused(now, trial=event == "trial")
+            case "accepted":
+                lesson = lesson.accepted(now, facts(accepted)) if lesson.pauses else lesson
+            case "refused":
+                lesson = refused(lesson, now, facts(accepted))
             case _:
-                learning.grow(now)
-        limits.append(learning.limit)
-    return limits
+                lesson = lesson.grown(now)
+        lessons.append(lesson)
+    return lessons
 
 
-def clean_periods_until_forgotten(learning: Learning, now: float) -> int:
-    """Let periods pass in which what may be sent is sent and accepted; returns how many it takes to forget."""
-    for number in range(10_000):
-        learning.accepted(now)
-        if not learning.grow(now):
-            return number
+def clean_periods_until_forgotten(lesson: Lesson, now: float) -> tuple[int, int]:
+    """Let periods pass in which all is accepted; returns how many it takes to forget, and the limit before."""
+    for number in range(100):
+        if not (grown := lesson.grown(now)).learned:
+            return number, lesson.limit
+        lesson = grown
         now += PERIOD
     raise AssertionError("it never forgets")
 
@@ -44,114 +59,106 @@ def clean_periods_until_forgotten(learning: Learning, now: float) -> int:
 def test_the_limit_is_never_above_the_ceiling_and_never_below_one(
     ceiling: int, most: int, accepted: int, sequence: list[Event]
 ) -> None:
-    learning = Learning(ceiling, PERIOD, [0.0] * accepted, most)
-    for limit in [learning.limit, *happen(learning, sequence)]:
-        assert 1 <= limit <= ceiling
-    assert learning.gap == PERIOD / learning.limit
+    lesson = refused(Lesson(), 0.0, facts(accepted, most=most), ceiling)
+    for after in happen(lesson, sequence):
+        if after.learned:
+            for late in (0, 5000):
+                assert 1 <= after.limit_now(late) <= after.ceiling
+                assert after.gap_now(late) == PERIOD / after.limit_now(late)
+        else:
+            assert after.gap_now(0) == 0
 
 
 @given(ceiling=st.integers(1, 1000), accepted=st.integers(0, 1000), sequence=events)
 def test_whatever_happened_clean_periods_bring_it_back_to_the_ceiling(
     ceiling: int, accepted: int, sequence: list[Event]
 ) -> None:
-    learning = Learning(ceiling, PERIOD, [0.0] * accepted, 0)
-    happen(learning, sequence)
-    now = 1 + sum(wait for wait, _ in sequence)
-    # Twice the longest patience, and the doubling steps up to 1,000 between them.
-    assert clean_periods_until_forgotten(learning, now) <= 2 * LONGEST_PATIENCE + 11
-    assert learning.limit == ceiling
+    now = sum(wait for wait, _, _ in sequence)
+    lesson = happen(refused(Lesson(), 0.0, facts(accepted), ceiling), sequence)[-1]
+    if lesson.pauses:
+        lesson = lesson.accepted(now, facts(accepted))
+    if lesson.learned:
+        periods, limit = clean_periods_until_forgotten(lesson, now)
+        # Twice the longest patience, and the doubling steps up to 1,000 between them.
+        assert periods <= 2 * LONGEST_PATIENCE + 11
+        assert limit == lesson.ceiling
+
+
+@given(sequence=events, accepted=st.integers(0, 1000))
+def test_a_refusal_never_raises_the_limit_and_takes_no_more_than_its_part(sequence: list[Event], accepted: int) -> None:
+    before = happen(first(70), sequence)[-1]
+    if not before.learned or before.pauses:
+        return
+    after = refused(before, 1e9, facts(accepted)).accepted(1e9, facts(accepted))
+    assert max(1, int(LEAST_PART * min(before.limit - 1, before.held or before.limit))) <= after.limit <= before.limit
 
 
 @given(sequence=events)
-def test_the_same_happenings_teach_the_same(sequence: list[Event]) -> None:
-    first, second = (happen(Learning(100, PERIOD, [0.0] * 70, 0), sequence) for _ in range(2))
-    assert first == second
-
-
-@given(sequence=events, wait=st.floats(0, 300))
-def test_a_refusal_never_raises_the_limit_and_takes_no_more_than_its_part(sequence: list[Event], wait: float) -> None:
-    learning = Learning(100, PERIOD, [0.0] * 70, 0)
-    happen(learning, sequence)
-    now = sum(wait for wait, _ in sequence) + wait
-    before, held = learning.limit, learning._held
-    learning.refused(now, trial=False)
-    assert learning.limit <= before
-    learning.accepted(now)
-    assert learning.limit >= max(1, int(LEAST_PART * min(before - 1, held or before)))
+def test_a_lesson_survives_a_store(sequence: list[Event]) -> None:
+    lesson = happen(first(70), sequence)[-1]
+    assert Lesson.from_json(lesson.to_json()) == lesson
 
 
 def test_a_first_refusal_leaves_what_was_accepted_and_counts_replies_that_come_later() -> None:
-    learning = Learning(100, PERIOD, [0.0] * 70, 0)
-    assert learning.limit == 70
-    learning.accepted(1.0, before=True)
-    learning.accepted(1.0, before=True)
-    assert learning.limit == 72
-    learning.accepted(60.0)
-    learning.accepted(60.0, before=True)  # the episode was over
-    assert learning.limit == 72
+    lesson = refused(Lesson(), 0.0, facts(70))
+    assert lesson.limit_now(0) == 70
+    assert lesson.limit_now(2) == 72
+    after = lesson.accepted(5.0, facts(1, late=2))
+    assert after.limit_now(0) == after.limit_now(9) == 72
+
+
+def test_a_call_that_tries_alone_and_is_refused_too_changes_nothing_but_the_pause() -> None:
+    lesson = refused(Lesson(), 0.0, facts(70))
+    again = refused(lesson, 2.0, facts(0, late=3))
+    assert (again.limit_now(9), again.pauses, again.episode, again.paused_until) == (73, 2, 2, 3.0)
 
 
 def test_a_refusal_within_what_was_accepted_before_spreads_the_calls_and_takes_none() -> None:
-    learning = Learning(100, PERIOD, [0.0] * 30, 100)
-    assert learning.limit == 100
-    assert learning.gap == pytest.approx(0.6)
+    lesson = first(30, most=100)
+    assert lesson.limit == 100
+    assert lesson.gap_now(0) == pytest.approx(0.6)
 
 
 def test_a_window_that_was_full_before_is_not_taken_for_a_threshold() -> None:
-    assert Learning(100, PERIOD, [], 0).limit == 50
-    assert Learning(1, PERIOD, [], 0).limit == 1
+    assert first(0).limit == 50
+    assert first(0, ceiling=1).limit == 1
 
 
 def test_the_limit_follows_what_is_accepted_when_refused_again() -> None:
-    learning = Learning(100, PERIOD, [0.0] * 10, 100)
-    for number in range(75):
-        learning.accepted(30.0 + 0.6 * number)
-    learning.refused(75.0, trial=False)
-    assert learning.limit == 99
-    learning.refused(76.0, trial=True)
-    assert learning.limit == 99  # one reaction for one episode
-    learning.accepted(78.0)
-    assert learning.limit == int(0.98 * 76) + 1
+    lesson = refused(first(10, most=100), 75.0, facts(80))
+    assert lesson.limit == 99
+    assert refused(lesson, 76.0, facts(80)).limit == 99  # one reaction for one episode
+    assert lesson.accepted(78.0, facts(76)).limit == int(0.98 * 76) + 1
 
 
 def test_it_grows_after_clean_periods_first_by_one_then_faster() -> None:
-    learning = Learning(100, PERIOD, [0.0] * 50, 0)
+    lesson = first(50)
     limits: list[int] = []
     for number in range(PATIENCE + 7):
-        learning.accepted(60.0 * number)
-        learning.grow(60.0 * number)
-        limits.append(learning.limit)
+        lesson = lesson.grown(60.0 * number)
+        limits.append(lesson.limit)
     assert limits == [50] * PATIENCE + [51, 53, 57, 65, 81, 100, 100]
 
 
 def test_growth_that_is_refused_is_taken_back_and_waits_longer_each_time() -> None:
-    learning = Learning(100, PERIOD, [0.0] * 50, 0)
-    now = 0.0
+    lesson, now = first(50), 0.0
     waits: list[float] = []
     for _ in range(5):
         began = now
-        while learning.limit == 50:
-            learning.accepted(now)
+        while (grown := lesson.grown(now)) is lesson:
             now += PERIOD / 60
-            learning.grow(now)
         waits.append(round((now - began) / PERIOD))
-        learning.refused(now, trial=False)
-        assert learning.limit == 50
-        for _ in range(10):
-            learning.accepted(now)
+        lesson = refused(grown, now, facts(50))
+        assert lesson.limit == 50
+        lesson = lesson.accepted(now, facts(50))
     assert waits == [4, 8, 16, 16, 16]
 
 
-def test_nothing_grows_while_an_episode_goes_on() -> None:
-    learning = Learning(100, PERIOD, [0.0] * 50, 0)
-    assert learning.grow(10_000.0)
-    assert learning.limit == 50
+def test_nothing_grows_while_an_episode_is_open() -> None:
+    lesson = refused(Lesson(), 0.0, facts(50))
+    assert lesson.grown(10_000.0) is lesson
 
 
-def test_a_tighter_ceiling_holds_at_once() -> None:
-    learning = Learning(100, PERIOD, [0.0] * 80, 0)
-    learning.tighten(30, 120.0)
-    assert learning.limit == 30
-    assert learning.gap == 4.0
-    rng = random.Random(1)
-    assert max(happen(learning, [(rng.uniform(0, 300), "accepted"), (1000.0, "grow")] * 50)) == 30
+def test_what_is_forgotten_leaves_the_number_of_the_episode() -> None:
+    lesson = attrs.evolve(first(50), limit=100)
+    assert lesson.grown(1e6) == Lesson(episode=1)
