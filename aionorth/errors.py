@@ -54,6 +54,13 @@ class JournalError(NorthError):
     ends_run = True
 
 
+class StoreError(NorthError):
+    """The store in which an app's callers share their flow control cannot be reached or used; nothing was sent."""
+
+    not_done = True
+    ends_run = True
+
+
 class SessionStateError(NorthError, RuntimeError):
     """A session or a run was used before it was entered, after it was closed, or twice."""
 

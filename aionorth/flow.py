@@ -151,8 +151,10 @@ class FlowRuntime:
         settings: FlowControl,
         pauses: Callable[[float, float], Iterator[float]],
         ledger: Callable[[Terms], Ledger] = in_memory,
+        *,
+        timeout: float = 30.0,
     ) -> None:
-        """`pauses` gives growing waits from a first and a longest one, in seconds."""
+        """`pauses` gives growing waits from a first and a longest one, in seconds; `timeout` is a call's."""
         self._loop = asyncio.get_running_loop()
         self._pauses = pauses
         self._turn = asyncio.Lock()  # its waiters are served first come, first served
@@ -163,6 +165,7 @@ class FlowRuntime:
         self._wakes: set[asyncio.Future[None]] = set()  # what the heads of the queues wait on
         self._wakings = 0
         self._refusals = 0
+        self._timeout = timeout
         self._shape(settings)
         self._ledger = ledger(self._terms())
         self._ledger.changed = self._wake_heads
@@ -182,7 +185,8 @@ class FlowRuntime:
         limit, period = self.settings.limit, self.settings.period
         # With a burst of one the ledger spreads the calls too: its other users have buckets of their own.
         gap = period / limit if self.settings.burst == 1 else period * FULL_SPEED / limit
-        return Terms(limit=limit, period=period, gap=gap if gap >= SHORTEST_GAP else 0.0, pause=self._pause)
+        gap = gap if gap >= SHORTEST_GAP else 0.0
+        return Terms(limit=limit, period=period, gap=gap, timeout=self._timeout, pause=self._pause)
 
     def _pause(self, pauses: int) -> float:
         longest = self.settings.period
@@ -191,6 +195,11 @@ class FlowRuntime:
     def tighten(self, settings: FlowControl) -> None:
         """Keep within `settings` as well from now on."""
         self._shape(self.settings.stricter(settings))
+        self._ledger.agree(self._terms())
+
+    def outlast(self, timeout: float) -> None:
+        """Reckon with calls that take as long as this from now on, in seconds."""
+        self._timeout = max(self._timeout, timeout)
         self._ledger.agree(self._terms())
 
     # --- One call's way through

@@ -41,6 +41,8 @@ class Terms:
     """Seconds."""
     gap: float
     """Seconds from each call to the next."""
+    timeout: float
+    """Seconds after which a call that was sent has been counted, if nothing is heard of it."""
     pause: Callable[[int], float] = attrs.field(eq=False)
     """From how many pauses an episode has had to how long the next one is, in seconds."""
 
@@ -228,9 +230,7 @@ class MemoryLedger:
             pause = self._terms.pause(self._lesson.pauses)
             facts = self._facts(now)
             self._late = 0
-            self._follow(
-                self._lesson.refused(now, pause, facts, ceiling=self._terms.limit, period=self._terms.period)
-            )
+            self._follow(self._lesson.refused(now, pause, facts, ceiling=self._terms.limit, period=self._terms.period))
             self._not_before = max(self._not_before, now + self._gap)
         until = max(self._lesson.paused_until, now + retry_after)
         self._follow(attrs.evolve(self._lesson, paused_until=until))

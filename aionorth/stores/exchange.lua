@@ -1,0 +1,105 @@
+-- One step of an app's flow control; nothing comes in between.
+--
+-- KEYS: state (hash), slots, flying, refused, waiting, due (sorted sets); ARGV[1]: the question, as JSON.
+--
+-- Times are seconds on the app's own clock, which starts at 1000 and goes as the server's does. A server's clock can be
+-- set: so each asker says between what times it expects the app's clock to be, by its own measure of the time since it
+-- last asked. Where the clock is not, and nobody has put it right since, it is set to the earlier of the two.
+--
+-- A slot is in `slots` by the time at which it comes free, in `flying` by when its call has ended at the latest.
+
+local state, slots, flying, refused, waiting, due = unpack(KEYS)
+local q = cjson.decode(ARGV[1])
+
+local server = redis.call('TIME')
+local wall = tonumber(server[1]) + tonumber(server[2]) / 1e6
+local kept = redis.call('HMGET', state, 'birth', 'offset', 'clock', 'not_before', 'most', 'late', 'lesson', 'version', 'lost')
+local birth, offset, clock = kept[1], tonumber(kept[2]), tonumber(kept[3])
+local not_before, most, late = tonumber(kept[4]) or 0, tonumber(kept[5]) or 0, tonumber(kept[6]) or 0
+local lesson = cjson.decode(kept[7] or q.nothing)
+local version = tonumber(kept[8]) or 0
+if not birth then
+  birth, offset, clock = q.key, wall - 1000, 0
+end
+
+local now = wall - offset
+local off = now < q.earliest - q.slack or now > q.latest + q.slack
+if off and q.birth == birth and q.clock == clock then
+  offset, clock, now = offset + now - q.earliest, clock + 1, q.earliest
+end
+if q.birth ~= '' and q.birth ~= birth and q.birth ~= kept[9] then
+  -- What was known is lost: each slot may have been taken a moment before.
+  not_before = math.max(not_before, now + q.timeout + q.hold)
+  redis.call('HSET', state, 'lost', q.birth)
+end
+
+local gone = redis.call('ZCOUNT', slots, '-inf', now)
+redis.call('ZREMRANGEBYSCORE', flying, '-inf', now)
+if gone > 0 then
+  most = math.max(most, redis.call('ZCARD', slots) - redis.call('ZCARD', flying))
+  redis.call('ZREMRANGEBYSCORE', slots, '-inf', now)
+  redis.call('ZREMRANGEBYSCORE', refused, '-inf', now)
+end
+for _, asker in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', '(' .. now)) do
+  redis.call('ZREM', waiting, asker)
+  redis.call('ZREM', due, asker)
+end
+
+for _, e in ipairs(q.ends) do
+  local free_at = now - e.ago + q.hold
+  redis.call('ZREM', flying, e.key)
+  if e.word == 'unsent' or free_at <= now then
+    redis.call('ZREM', slots, e.key)
+  else
+    redis.call('ZADD', slots, free_at, e.key)
+    if e.word == 'refused' then redis.call('ZADD', refused, free_at, e.key) end
+  end
+  if e.word == 'accepted' and lesson.pauses > 0 and e.episode < lesson.episode then late = late + 1 end
+end
+
+local limit, gap = q.limit, q.gap
+if lesson.ceiling > 0 then
+  local learned = lesson.limit
+  if lesson.first then learned = math.min(learned + late, lesson.ceiling) end
+  limit, gap = math.min(limit, learned), math.max(gap, lesson.period / learned)
+end
+
+-- Seconds until a slot is free for whoever has so many others ahead; a call in flight has to end first.
+local function free_in(ahead)
+  local surplus = redis.call('ZCARD', slots) + ahead - limit
+  if surplus < 0 then return 0 end
+  local slot = redis.call('ZRANGE', slots, surplus, surplus, 'WITHSCORES')
+  return slot[2] and math.min(tonumber(slot[2]) - now, q.hold) or q.hold
+end
+
+-- Gives the slot asked for and returns 0, or returns how many seconds to wait before asking again.
+local function take()
+  if redis.call('ZSCORE', slots, q.key) then return 0 end
+  if now < lesson.paused_until then return lesson.paused_until - now end
+  -- After a pause one call tries alone whether the platform accepts calls again.
+  if lesson.pauses > 0 and redis.call('ZCARD', flying) > 0 then return gap end
+  redis.call('ZADD', waiting, 'NX', now, q.asker)
+  local ahead = redis.call('ZRANK', waiting, q.asker)
+  local wait = math.max(math.max(not_before - now, 0) + ahead * gap, free_in(ahead))
+  if wait > 0 then
+    redis.call('ZADD', due, now + wait + q.grace, q.asker)
+    return wait
+  end
+  redis.call('ZREM', waiting, q.asker)
+  redis.call('ZREM', due, q.asker)
+  redis.call('ZADD', flying, now + q.timeout, q.key)
+  redis.call('ZADD', slots, now + q.timeout + q.hold, q.key)
+  not_before = now + gap
+  return 0
+end
+
+local wait = q.ask and take() or 0
+redis.call('HSET', state, 'birth', birth, 'offset', string.format('%.6f', offset), 'clock', clock,
+  'not_before', not_before, 'most', most, 'late', late)
+for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, q.keep) end
+
+return cjson.encode({
+  birth = birth, clock = clock, now = now, version = version, lesson = kept[7] or '', late = late, most = most,
+  accepted = redis.call('ZCARD', slots) - redis.call('ZCARD', flying) - redis.call('ZCARD', refused),
+  in_use = redis.call('ZCARD', slots), next_slot = free_in(0), limit = limit, wait = wait,
+})

@@ -1,0 +1,299 @@
+"""A store for the processes of one machine: an SQLite file for each app.
+
+The clock is that of the machine since it was started, which is the same for all of its processes and does not jump.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import attrs
+
+from aionorth.errors import StoreError
+from aionorth.learning import Facts, Lesson
+from aionorth.ledger import Terms, View
+from aionorth.shared import (
+    FORGOTTEN_AFTER,
+    LONGEST_LEASE,
+    Answer,
+    Ask,
+    End,
+    Shelved,
+    Word,
+    grace,
+    is_late,
+    taught,
+    token_name,
+)
+
+T = TypeVar("T")
+
+LOCK_TIMEOUT = 5.0
+"""Seconds for which one process waits for the others to let go of the file. They hold it for about a millisecond."""
+
+SCHEMA = (
+    "CREATE TABLE flow (at REAL, not_before REAL, most INTEGER, late INTEGER, lesson TEXT)",
+    "CREATE TABLE slots (key TEXT PRIMARY KEY, free_at REAL, flies_until REAL, refused INTEGER)",
+    "CREATE INDEX slots_by_time ON slots (free_at)",
+    "CREATE TABLE waiting (asker TEXT PRIMARY KEY, since REAL, due REAL)",
+    "CREATE TABLE tokens (name TEXT PRIMARY KEY, text TEXT, obtained_at REAL)",
+    "CREATE TABLE leases (name TEXT PRIMARY KEY, holder TEXT, until REAL)",
+)
+"""All times are seconds on the machine's clock. `flow` has one row, written `at` last. A slot's call is in
+flight until `flies_until`, unless its end is handed over before."""
+
+VERSION = 1
+"""Of the schema."""
+
+
+@attrs.frozen
+class MachineStore:
+    """Shares an app's flow control and token between the processes of one machine, and over their restarts.
+
+    `directory` holds an SQLite file for each app; it is made if need be, and only its owner can read what is in it.
+    All processes must name the same one, on a disk of the machine itself: over a network file system it does not work.
+    """
+
+    directory: Path = attrs.field(converter=Path)
+
+    async def open(self, app: str) -> OpenMachineStore:
+        """Open the app's file; raises `StoreError`."""
+        store = OpenMachineStore(self.directory / f"{app}.sqlite3", time.monotonic)
+        await store.begin()
+        return store
+
+
+class OpenMachineStore:
+    """An app's file. It is worked on in a thread of its own: another process may hold the lock for a while."""
+
+    def __init__(self, file: Path, clock: Callable[[], float]) -> None:
+        self._file = file
+        self._clock = clock
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="aionorth-store")
+        self._db: sqlite3.Connection | None = None
+
+    async def begin(self) -> None:
+        """Open the file, and make it if there is none."""
+        try:
+            await self._in_thread(self._begin)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def exchange(self, terms: Terms, ends: Sequence[End], ask: Ask | None, now: float) -> Answer:
+        """See `Store.exchange`."""
+        return await self._in_thread(lambda: self._exchange(terms, ends, ask, now))
+
+    async def read_token(self, key: bytes) -> Shelved | None:
+        """See `Store.read_token`."""
+        return await self._in_thread(lambda: self._read_token(token_name(key)))
+
+    async def lease_token(self, key: bytes, holder: str, seconds: float) -> bool:
+        """See `Store.lease_token`."""
+        return await self._in_thread(lambda: self._lease_token(token_name(key), holder, seconds))
+
+    async def end_lease(self, key: bytes, holder: str, token: Shelved | None) -> None:
+        """See `Store.end_lease`."""
+        await self._in_thread(lambda: self._end_lease(token_name(key), holder, token))
+
+    async def close(self) -> None:
+        """See `Store.close`."""
+        try:
+            await self._in_thread(self._close)
+        finally:
+            self._thread.shutdown(wait=False)
+
+    # --- In the thread
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except (sqlite3.Error, OSError) as exc:
+            raise StoreError(f"the store of flow control, {self._file}, cannot be used: {exc}") from exc
+
+    def _begin(self) -> None:
+        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            if os.name == "posix":
+                os.fchmod(descriptor, 0o600)  # the files beside it, -wal and -shm, are made with the same mode
+        finally:
+            os.close(descriptor)
+        # Autocommit: transactions are begun by name. Only this object's thread uses it, one call at a time.
+        self._db = sqlite3.connect(self._file, timeout=LOCK_TIMEOUT, isolation_level=None, check_same_thread=False)
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        with self._transaction() as db:
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            if version not in {0, VERSION}:
+                raise sqlite3.DatabaseError(f"it was made by another version of aionorth (schema {version})")
+            if version == 0:
+                for statement in SCHEMA:
+                    db.execute(statement)
+                db.execute(f"PRAGMA user_version = {VERSION}")
+
+    def _close(self) -> None:
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    @contextmanager
+    def _transaction(self) -> Generator[sqlite3.Connection]:
+        if self._db is None:
+            raise sqlite3.ProgrammingError("it is closed")
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._db
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def _exchange(self, terms: Terms, ends: Sequence[End], ask: Ask | None, now: float) -> Answer:
+        with self._transaction() as db:
+            return _Step(db, self._clock(), terms).exchange(ends, ask, now)
+
+    def _read_token(self, name: str) -> Shelved | None:
+        with self._transaction() as db:
+            row = db.execute("SELECT text, obtained_at FROM tokens WHERE name = ?", (name,)).fetchone()
+            return None if row is None else Shelved(row[0], self._clock() - row[1])
+
+    def _lease_token(self, name: str, holder: str, seconds: float) -> bool:
+        with self._transaction() as db:
+            now = self._clock()
+            db.execute("DELETE FROM leases WHERE until <= ? OR until > ?", (now, now + LONGEST_LEASE))
+            if _count(db, "leases WHERE name = ? AND holder != ?", name, holder):
+                return False
+            db.execute("INSERT OR REPLACE INTO leases VALUES (?, ?, ?)", (name, holder, now + seconds))
+            return True
+
+    def _end_lease(self, name: str, holder: str, token: Shelved | None) -> None:
+        with self._transaction() as db:
+            if not db.execute("DELETE FROM leases WHERE name = ? AND holder = ?", (name, holder)).rowcount:
+                return
+            if token is not None:
+                values = (name, token.text, self._clock() - token.age)
+                db.execute("INSERT OR REPLACE INTO tokens VALUES (?, ?, ?)", values)
+
+
+def _count(db: sqlite3.Connection, condition: str, *values: object) -> int:
+    (count,) = db.execute(f"SELECT count(*) FROM {condition}", values).fetchone()  # noqa: S608 - our own words
+    return int(count)
+
+
+class _Step:
+    """The rules of the window, at one moment and within one transaction."""
+
+    def __init__(self, db: sqlite3.Connection, now: float, terms: Terms) -> None:
+        self._db = db
+        self._now = now
+        self._terms = terms
+        self._not_before = 0.0
+        self._most = self._late = 0
+        self._lesson = Lesson()
+        row = db.execute("SELECT at, not_before, most, late, lesson FROM flow").fetchone()
+        if row is not None:
+            self._recall(*row)
+        gone = "slots WHERE free_at <= ?"
+        if _count(db, gone, now):
+            self._most = max(self._most, _count(db, "slots WHERE flies_until <= ?", now))
+            db.execute(f"DELETE FROM {gone}", (now,))  # noqa: S608 - our own words
+        db.execute("DELETE FROM waiting WHERE due < ?", (now,))
+
+    def _recall(self, at: float, not_before: float, most: int, late: int, lesson: str) -> None:
+        """Take up what was known when the file was last used."""
+        if self._now < at:  # the machine was started anew, and its clock with it
+            for table in ("waiting", "tokens", "leases"):
+                self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - our own words
+            self._db.execute("UPDATE slots SET flies_until = 0, free_at = ?", (self._now + self._terms.hold,))
+        elif self._now - at <= FORGOTTEN_AFTER:
+            self._not_before, self._most, self._late = not_before, most, late
+            self._lesson = Lesson.from_json(lesson)
+            return
+        self._lesson = Lesson(episode=Lesson.from_json(lesson).episode)
+
+    def exchange(self, ends: Sequence[End], ask: Ask | None, now_there: float) -> Answer:
+        """See `Store.exchange`."""
+        for end in ends:
+            self._end(end, self._now - (now_there - end.counted))
+        self._learn(ends)
+        wait = None if ask is None else self._take(ask)
+        values = (self._now, self._not_before, self._most, self._late, self._lesson.to_json())
+        self._db.execute("DELETE FROM flow")
+        self._db.execute("INSERT INTO flow VALUES (?, ?, ?, ?, ?)", values)
+        return Answer(view=self._view(), episode=self._lesson.episode, pauses=self._lesson.pauses, wait=wait)
+
+    def _end(self, end: End, counted: float) -> None:
+        free_at = counted + self._terms.hold
+        if end.word is Word.UNSENT or free_at <= self._now:
+            self._db.execute("DELETE FROM slots WHERE key = ?", (end.grant.key,))
+        else:
+            values = (end.grant.key, free_at, end.word is Word.REFUSED)
+            self._db.execute("INSERT OR REPLACE INTO slots VALUES (?, ?, 0, ?)", values)
+        self._late += is_late(end, self._lesson)
+
+    def _learn(self, ends: Sequence[End]) -> None:
+        accepted = _count(self._db, "slots WHERE flies_until <= ? AND NOT refused", self._now)
+        facts = Facts(accepted=accepted, most=self._most, late=self._late)
+        before, self._lesson = self._lesson, taught(self._lesson, ends, facts, self._now, self._terms)
+        if self._lesson.episode != before.episode:
+            self._late = 0
+            self._not_before = max(self._not_before, self._now + self._lesson.gap_now(0))
+        if before.learned and not self._lesson.learned:
+            self._most = 0  # it may have counted refused calls
+
+    @property
+    def _limit(self) -> int:
+        learned = self._lesson.limit_now(self._late) if self._lesson.learned else self._terms.limit
+        return min(learned, self._terms.limit)
+
+    @property
+    def _gap(self) -> float:
+        return max(self._terms.gap, self._lesson.gap_now(self._late))
+
+    def _take(self, ask: Ask) -> float | None:
+        """Give the slot asked for and return None, or return how many seconds to wait before asking again."""
+        db, now = self._db, self._now
+        if _count(db, "slots WHERE key = ?", ask.key):
+            return None
+        if now < self._lesson.paused_until:
+            return self._lesson.paused_until - now
+        if self._lesson.pauses and _count(db, "slots WHERE flies_until > ?", now):
+            return self._gap  # after a pause one call tries alone whether the platform accepts calls again
+        db.execute("INSERT OR IGNORE INTO waiting VALUES (?, ?, ?)", (ask.asker, now, now))
+        ahead = _count(db, "waiting WHERE since < (SELECT since FROM waiting WHERE asker = ?)", ask.asker)
+        wait = max(max(self._not_before - now, 0.0) + ahead * self._gap, self._free_in(ahead))
+        if wait > 0:
+            due = now + wait + grace(self._terms.period)
+            db.execute("UPDATE waiting SET due = ? WHERE asker = ?", (due, ask.asker))
+            return wait
+        db.execute("DELETE FROM waiting WHERE asker = ?", (ask.asker,))
+        flies_until = now + self._terms.timeout
+        values = (ask.key, flies_until + self._terms.hold, flies_until)
+        db.execute("INSERT INTO slots VALUES (?, ?, ?, 0)", values)
+        self._not_before = now + self._gap
+        return None
+
+    def _free_in(self, ahead: int) -> float:
+        """Seconds until a slot is free for whoever has so many others ahead; a call in flight has to end first."""
+        if (surplus := _count(self._db, "slots") + ahead - self._limit) < 0:
+            return 0.0
+        row = self._db.execute("SELECT free_at FROM slots ORDER BY free_at LIMIT 1 OFFSET ?", (surplus,)).fetchone()
+        return self._terms.hold if row is None else min(float(row[0]) - self._now, self._terms.hold)
+
+    def _view(self) -> View:
+        return View(
+            in_use=_count(self._db, "slots"),
+            next_slot=self._free_in(0),
+            paused_for=max(0.0, self._lesson.paused_until - self._now),
+            limit=self._limit if self._lesson.learned else None,
+            gap=self._lesson.gap_now(self._late),
+        )
