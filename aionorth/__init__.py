@@ -36,6 +36,7 @@ from aionorth.errors import (
     ReplyTimeoutError,
     ServerError,
     SessionStateError,
+    StoreError,
     SubscriptionNotFoundError,
     TlsError,
     TokenEvictedError,
@@ -55,6 +56,8 @@ from aionorth.models import (
 from aionorth.plan import BatchDelete, Kept, PackageSelection, Plan, SubscriptionSelection
 from aionorth.retry import RetryPolicy
 from aionorth.session import NorthSession
+from aionorth.stores.machine import MachineStore
+from aionorth.stores.redis import RedisStore
 
 __all__ = [
     "AppFrozenError",
@@ -86,6 +89,7 @@ __all__ = [
     "JournalError",
     "Kept",
     "Kind",
+    "MachineStore",
     "NorthApiError",
     "NorthConnectionError",
     "NorthError",
@@ -97,11 +101,13 @@ __all__ = [
     "PackageSelection",
     "PageOutOfRangeError",
     "Plan",
+    "RedisStore",
     "ReplyLostError",
     "ReplyTimeoutError",
     "RetryPolicy",
     "ServerError",
     "SessionStateError",
+    "StoreError",
     "Subscription",
     "SubscriptionNotFoundError",
     "SubscriptionSelection",

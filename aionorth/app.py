@@ -1,81 +1,145 @@
 """What the callers of one app must agree on: its flow control and its token.
 
-Sessions of one event loop that name the same base URL and app find the same `App` here. It outlives the last of them
-until its calls no longer count on the platform: a session opened in the meantime goes on where that one stopped.
+Sessions of one event loop that name the same base URL and app find the same `App` here. Where it is kept in memory it
+outlives the last of them until its calls no longer count on the platform: a session opened in the meantime goes on
+where that one stopped. In a store it is there for other processes too.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import threading
 import warnings
+from functools import partial
+
+import attrs
 
 from aionorth.auth import Secret, TokenKeeper
-from aionorth.errors import NorthWarning
-from aionorth.flow import FlowControl, FlowRuntime
+from aionorth.errors import ArgumentError, NorthWarning
+from aionorth.flow import FlowControl, FlowRuntime, in_memory
 from aionorth.retry import growing_waits
+from aionorth.shared import SharedLedger, Store, Stores
+from aionorth.shelf import Shelf, derived_key
+
+
+@attrs.frozen(kw_only=True)
+class Wishes:
+    """What a session wants of its app."""
+
+    flow_control: FlowControl
+    timeout: float
+    """Seconds that one of its calls may take."""
+    store: Stores | None
+    """Where the app's callers agree; None means in memory."""
 
 
 class App:
     """One app's shared state in one event loop."""
 
-    def __init__(self, flow_control: FlowControl) -> None:
-        self.flow = FlowRuntime(flow_control, growing_waits)
-        self._asked_for = flow_control
-        self._tokens: dict[Secret, TokenKeeper] = {}
+    def __init__(self, name: str, wishes: Wishes, store: Store | None) -> None:
+        self._name = name
+        self._wishes = wishes
+        self._store = store
+        ledger = in_memory if store is None else partial(SharedLedger, store)
+        self.flow = FlowRuntime(wishes.flow_control, growing_waits, ledger, timeout=wishes.timeout)
+        self._tokens: dict[tuple[Secret, bool], TokenKeeper] = {}
         self.sessions = 0
         self.forgetting: asyncio.TimerHandle | None = None
 
-    def keeper(self, secret: Secret) -> TokenKeeper:
-        """Return the keeper of the token that `secret` obtains; a wrong secret must not find the right one's."""
-        return self._tokens.setdefault(secret, TokenKeeper())
+    @property
+    def shared(self) -> bool:
+        """Whether other processes may share it."""
+        return self._store is not None
 
-    def keep_within(self, flow_control: FlowControl) -> None:
-        """Take a further session's settings into account: where they differ, the stricter hold, with a warning."""
-        if flow_control != self._asked_for:
-            self.flow.tighten(flow_control)
+    def keeper(self, secret: Secret, *, share: bool) -> TokenKeeper:
+        """Return the keeper of the token that `secret` obtains; a wrong secret must not find the right one's.
+
+        To `share` it is to keep it in the store, if there is one.
+        """
+        share = share and self._store is not None
+        if (keeper := self._tokens.get((secret, share))) is None:
+            key = partial(derived_key, secret.value, self._name)
+            shelf = Shelf(self._store, key) if share and self._store is not None else None
+            keeper = self._tokens[secret, share] = TokenKeeper(shelf)
+        return keeper
+
+    def keep_within(self, wishes: Wishes) -> None:
+        """Take a further session's wishes into account: where flow control differs, the stricter holds, with a warning.
+
+        Raises `ArgumentError` if it wants to agree with others elsewhere.
+        """
+        if wishes.store != self._wishes.store:
+            raise ArgumentError("sessions of the same app must have the same store=: elsewhere they could not agree")
+        self.flow.outlast(wishes.timeout)
+        if wishes.flow_control != self._wishes.flow_control:
+            self.flow.tighten(wishes.flow_control)
             holds = self.flow.settings
             warnings.warn(
-                f"sessions of the same app have different flow control ({self._asked_for} and {flow_control}); "
-                f"{holds.limit} calls in {holds.period:g} s hold for all of them",
+                f"sessions of the same app have different flow control ({self._wishes.flow_control} and "
+                f"{wishes.flow_control}); {holds.limit} calls in {holds.period:g} s hold for all of them",
                 NorthWarning,
                 stacklevel=4,
             )
 
 
 _Key = tuple[asyncio.AbstractEventLoop, str, str]
-_apps: dict[_Key, App] = {}
+_apps: dict[_Key, asyncio.Task[App]] = {}
 _lock = threading.Lock()  # event loops may live in several threads
 
 
-def join(url: str, app_id: str, flow_control: FlowControl) -> App:
-    """Return the `App` that this loop's sessions of this app share; a session that joins leaves again with `leave`."""
-    loop = asyncio.get_running_loop()
+async def join(url: str, app_id: str, wishes: Wishes) -> App:
+    """Return the `App` that this loop's sessions of this app share; a session that joins leaves again with `leave`.
+
+    Raises `StoreError` where its store cannot be used.
+    """
+    key = asyncio.get_running_loop(), url, app_id
     with _lock:
-        for key in [key for key in _apps if key[0].is_closed()]:
-            del _apps[key]
-        app = _apps.get((loop, url, app_id))
-        if app is None:
-            app = _apps[loop, url, app_id] = App(flow_control)
-    app.keep_within(flow_control)
+        for closed in [other for other in _apps if other[0].is_closed()]:
+            del _apps[closed]
+        if (opening := _apps.get(key)) is None:
+            opening = _apps[key] = asyncio.ensure_future(_opened(url, app_id, wishes))
+    try:
+        app = await asyncio.shield(opening)  # others may wait for it too
+        app.keep_within(wishes)
+    except BaseException:
+        if opening.done() and (opening.cancelled() or opening.exception()):
+            _forget(key, opening)
+        raise
     app.sessions += 1
     if app.forgetting is not None:
         app.forgetting.cancel()
     return app
 
 
-def leave(url: str, app_id: str, app: App) -> None:
+async def _opened(url: str, app_id: str, wishes: Wishes) -> App:
+    name = hashlib.sha256(f"{url}\n{app_id}".encode()).hexdigest()[:32]
+    return App(name, wishes, None if wishes.store is None else await wishes.store.open(name))
+
+
+async def leave(url: str, app_id: str, app: App) -> None:
     """Give up a session's share; the app is forgotten once it has no session and none of its calls counts any more."""
     app.sessions -= 1
-    _forget_when_idle((asyncio.get_running_loop(), url, app_id), app)
+    key = asyncio.get_running_loop(), url, app_id
+    if app.sessions or (opening := _apps.get(key)) is None:
+        return
+    if app.shared:
+        _forget(key, opening)
+        await app.flow.close()
+    else:
+        _forget_when_idle(key, opening, app)
 
 
-def _forget_when_idle(key: _Key, app: App) -> None:
+def _forget_when_idle(key: _Key, opening: asyncio.Task[App], app: App) -> None:
     if app.sessions:
         return
     if (seconds := app.flow.idle_in) > 0:
-        app.forgetting = key[0].call_later(seconds, _forget_when_idle, key, app)
-        return
+        app.forgetting = key[0].call_later(seconds, _forget_when_idle, key, opening, app)
+    else:
+        _forget(key, opening)
+
+
+def _forget(key: _Key, opening: asyncio.Task[App]) -> None:
     with _lock:
-        if _apps.get(key) is app:
+        if _apps.get(key) is opening:
             del _apps[key]

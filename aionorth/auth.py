@@ -24,6 +24,7 @@ from aionorth.errors import (
     NotFoundError,
     TokenEvictedError,
 )
+from aionorth.shelf import Found, Obtain, Shelf
 
 RENEW_AT = 0.8
 """The part of its lifetime after which a token is renewed: 48 minutes of the platform's 60."""
@@ -35,9 +36,6 @@ MOST_EVICTIONS = 3
 """How many tokens in a row may be evicted young before the duel is called one."""
 
 _log = logging.getLogger("aionorth")
-
-Obtain = Callable[[Token | None], Awaitable[Token]]
-"""Obtains a token, given the one before; None where that one was refused or never was."""
 
 GivenToken = str | Callable[[], Awaitable[str]]
 """An access token, or an async function that returns one and is asked again when the platform refuses it."""
@@ -66,8 +64,10 @@ class LiveToken:
 class TokenKeeper:
     """Keeps one app's token for all calls that share it."""
 
-    def __init__(self) -> None:
+    def __init__(self, shelf: Shelf | None = None) -> None:
+        """`shelf` is where the app's other processes find the token."""
         self._loop = asyncio.get_running_loop()
+        self._shelf = shelf
         self._flight = asyncio.Lock()
         self._landed: int = 0  # flights that have ended
         self._verdict: NorthError | None = None  # what the platform said against the last one, as it would to all
@@ -96,10 +96,9 @@ class TokenKeeper:
             if self._landed != landed and self._verdict is not None:
                 raise self._verdict
             before = None if self._stale else self._live
-            began = self._loop.time()  # the token's life is counted from before it was asked for
             self._verdict = None
             try:
-                token = await obtain(before.token if before is not None else None)
+                found = await self._obtained(obtain, before)
             except NorthError as exc:
                 if self._goes_on_with(before, exc):
                     return
@@ -108,9 +107,18 @@ class TokenKeeper:
                 self._landed += 1
             if not self._stale:  # the one before lived as long as it should
                 self._evictions = 0
-            self._live = LiveToken(token, began, began + RENEW_AT * token.lifetime)
+            obtained_at = self._loop.time() - found.age
+            self._live = LiveToken(found.token, obtained_at, obtained_at + RENEW_AT * found.token.lifetime)
             self._stale = False
             _log.info("obtained an access token")
+
+    async def _obtained(self, obtain: Obtain, before: LiveToken | None) -> Found:
+        if self._shelf is None:
+            began = self._loop.time()  # the token's life is counted from before it was asked for
+            token = await obtain(before.token if before is not None else None)
+            return Found(token, self._loop.time() - began)
+        refused = self._live.token.access if self._live is not None and self._stale else None
+        return await self._shelf.renewed(obtain, refused=refused, part=RENEW_AT)
 
     def _goes_on_with(self, live: LiveToken | None, error: NorthError) -> bool:
         """Put the renewal off, where the token is still good and the trouble may pass; tell whether that is so."""

@@ -10,11 +10,12 @@ from typing import Protocol
 
 from aionorth import api
 from aionorth.api import Reply, Request
-from aionorth.auth import LiveToken, Obtain, Secret, TokenKeeper
+from aionorth.auth import LiveToken, Secret, TokenKeeper
 from aionorth.errors import FlowControlError, InvalidTokenError, NorthError, NotFoundError
 from aionorth.flow import FlowRuntime, Slot
 from aionorth.models import DeleteResult, Outcome
 from aionorth.retry import RetryPolicy
+from aionorth.shelf import Obtain
 from aionorth.transport import Transport
 
 _log = logging.getLogger("aionorth")

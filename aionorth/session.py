@@ -27,6 +27,7 @@ from aionorth.listing import Reading, read_pages, read_subscriptions, read_subsc
 from aionorth.models import Collect, DeleteResult, Kind, Subscription, Target, UpgradePackage
 from aionorth.plan import PackageSelection, Plan, SubscriptionSelection, bare, planned
 from aionorth.retry import RetryPolicy
+from aionorth.shared import Stores
 from aionorth.transport import StrPath, Tls, Transport, check_url
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class NorthSession:
         token: GivenToken | None = None,
         flow_control: FlowControl = FlowControl(),  # noqa: B008 - frozen
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+        store: Stores | None = None,
+        share_token: bool = True,
         ca_file: StrPath | None = None,
         client_cert: tuple[StrPath, StrPath] | None = None,
         unsafe_accept_any_host_name: bool = False,
@@ -67,6 +70,10 @@ class NorthSession:
                 use and again when the platform refuses what it returned.
             flow_control: The app's flow control; the platform's default is 100 calls in 60 s.
             retry: What is done about lost connections, time-outs and the platform's own faults.
+            store: Where all of the app's callers share its flow control and token: a `MachineStore`, or a `RedisStore`.
+                None means in memory: then only sessions of this event loop do, and nothing outlives the process.
+            share_token: Whether the token is kept in the store; without it a login makes the other processes' tokens
+                invalid, and theirs make this one's.
             ca_file: A PEM file with the CA that signed the platform's certificate; None means the system's CAs.
             client_cert: PEM files of a client certificate and its key, where the platform asks for one.
             unsafe_accept_any_host_name: Accept a valid certificate although it was issued for another host name.
@@ -93,6 +100,8 @@ class NorthSession:
             raise ArgumentError(f"flow_control={flow_control!r}: give a FlowControl")
         if not isinstance(retry, RetryPolicy):
             raise ArgumentError(f"retry={retry!r}: give a RetryPolicy")
+        if store is not None and not hasattr(store, "open"):
+            raise ArgumentError(f"store={store!r}: give a MachineStore or a RedisStore")
         if http is not None and (ca_file or client_cert or unsafe_accept_any_host_name or trust_env):
             raise ArgumentError("with http= the TLS and proxy settings are those of that session: set them there")
         base = check_url(url)
@@ -101,14 +110,15 @@ class NorthSession:
         if base.scheme == "http" and not _is_local(base.host or ""):
             warnings.warn(f"{base} is not https: secret and tokens travel in the clear", NorthWarning, stacklevel=2)
         self._url = str(base).rstrip("/")
-        self._flow_control = flow_control
+        self._wishes = app.Wishes(flow_control=flow_control, timeout=seconds("timeout", timeout), store=store)
+        self._share_token = share_token
         self._retry = retry
         self._transport = Transport(
             base,
             tls=Tls(ca_file=ca_file, client_cert=client_cert, any_host_name=unsafe_accept_any_host_name),
             http=http,
             connect_timeout=seconds("connect_timeout", connect_timeout),
-            timeout=seconds("timeout", timeout),
+            timeout=self._wishes.timeout,
             trust_env=trust_env,
         )
         self._app: app.App | None = None
@@ -123,12 +133,16 @@ class NorthSession:
     async def __aenter__(self) -> Self:
         if self._app is not None:
             raise SessionStateError("the session is open already")
-        self._app = app.join(self._url, self._app_id, self._flow_control)
-        await self._transport.open()
-        self._caller = caller = Caller(self._app_id, self._transport, self._app.flow, self._retry)
+        self._app = joined = await app.join(self._url, self._app_id, self._wishes)
+        try:
+            await self._transport.open()
+        except BaseException:
+            await self.close()
+            raise
+        self._caller = caller = Caller(self._app_id, self._transport, joined.flow, self._retry)
         if self._secret is not None:
             log_in = by_login(self._app_id, self._secret, self._send_login)
-            caller.authenticate(self._app.keeper(self._secret), log_in, self._secret)
+            caller.authenticate(self._keeper(joined, self._secret), log_in, self._secret)
         elif self._given is not None:
             caller.authenticate(TokenKeeper(), self._given)
         return self
@@ -145,7 +159,10 @@ class NorthSession:
             try:
                 await self._transport.close()
             finally:  # after what was in flight has been broken off, and counted
-                app.leave(self._url, self._app_id, share)
+                await app.leave(self._url, self._app_id, share)
+
+    def _keeper(self, joined: app.App, secret: Secret) -> TokenKeeper:
+        return joined.keeper(secret, share=self._share_token)
 
     async def _send_login(self, request: Request) -> Reply:
         return await self._opened().send(request, Attempts(), authenticated=False)
@@ -172,7 +189,7 @@ class NorthSession:
         assert self._app is not None
         login = None
         if self._secret is not None:
-            login = self._app.keeper(self._secret), api.login(self._app_id, self._secret.value)
+            login = self._keeper(self._app, self._secret), api.login(self._app_id, self._secret.value)
         return await examine(caller, self._transport, https=self._url.startswith("https:"), login=login)
 
     # --- Deleting one

@@ -16,9 +16,9 @@ import enum
 import hashlib
 import logging
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import attrs
 
@@ -26,6 +26,8 @@ from aionorth.errors import StoreError
 from aionorth.learning import Facts, Lesson
 from aionorth.ledger import Grant, Terms, View
 from aionorth.retry import growing_waits
+
+T = TypeVar("T")
 
 FIRST_WAIT = 0.05
 LONGEST_WAIT = 2.0
@@ -138,6 +140,14 @@ class Store(Protocol):
         ...
 
 
+class Stores(Protocol):
+    """Where there is a store for each app."""
+
+    async def open(self, app: str) -> Store:
+        """Return the app's; raises `StoreError` where it cannot be used. `app` is fit for the name of a file."""
+        ...
+
+
 def token_name(key: bytes) -> str:
     """Return under which name a store keeps the token of whoever knows `key`."""
     return hashlib.sha256(key).hexdigest()[:32]
@@ -166,29 +176,49 @@ def grace(period: float) -> float:
     return min(GRACE * period, LONGEST_GRACE)
 
 
+class Reach:
+    """Reaches a store, as often as it takes."""
+
+    def __init__(self) -> None:
+        self._lost = False
+
+    async def until(self, exchange: Callable[[], Awaitable[T]]) -> T:
+        """Return what comes of an exchange, once the store can be reached."""
+        waits = growing_waits(FIRST_WAIT, LONGEST_WAIT)
+        while True:
+            try:
+                result = await exchange()
+            except StoreError as exc:
+                if not self._lost:
+                    _log.warning("%s; until it can be reached again no call is sent", exc)
+                self._lost = True
+                await asyncio.sleep(next(waits))
+            else:
+                if self._lost:
+                    _log.warning("the store of flow control can be reached again")
+                self._lost = False
+                return result
+
+
 class SharedLedger:
     """The ledger of an app as one process sees it through a `Store`."""
 
-    def __init__(self, store: Store, terms: Terms, now: Callable[[], float]) -> None:
+    def __init__(self, store: Store, terms: Terms) -> None:
         self.changed: Callable[[], None] = lambda: None
         self._store = store
         self._terms = terms
-        self._now = now
+        self._now = asyncio.get_running_loop().time
         self._asker = uuid.uuid4().hex
         self._asked = 0
         self._ends: dict[str, End] = {}  # what the store does not know yet, by the slots' keys
         self._exchanging = asyncio.Lock()
         self._courier: asyncio.Task[None] | None = None
-        self._unreached = False
+        self._reach = Reach()
         self._view = View()
-        self._viewed = now()
+        self._viewed = self._now()
         self._episode = 0
         self._pauses = 0
         self._paused_until = 0.0
-
-    async def open(self) -> None:
-        """See whether the store can be reached; raises `StoreError`."""
-        self._see(await self._store.exchange(self._terms, (), None, self._now()))
 
     def agree(self, terms: Terms) -> None:
         """See `Ledger.agree`."""
@@ -204,7 +234,7 @@ class SharedLedger:
         self._asked += 1
         ask = Ask(asker=self._asker, key=f"{self._asker}-{self._asked}")
         try:
-            answer = await self._reached(ask)
+            answer = await self._reach.until(lambda: self._exchange(ask))
         except asyncio.CancelledError:  # nobody knows whether it was given
             self._hand_over(Grant(self._episode, ask.key), Word.UNSENT, self._now())
             raise
@@ -244,24 +274,7 @@ class SharedLedger:
     async def _deliver(self) -> None:
         await asyncio.sleep(0)  # what became of a call is told right after its end, also where tasks start eagerly
         while self._ends:
-            await self._reached(None)
-
-    async def _reached(self, ask: Ask | None) -> Answer | None:
-        """Exchange with the store, as often as it takes to reach it."""
-        waits = growing_waits(FIRST_WAIT, LONGEST_WAIT)
-        while True:
-            try:
-                answer = await self._exchange(ask)
-            except StoreError as exc:
-                if not self._unreached:
-                    _log.warning("%s: no call is sent until it can be reached again", exc)
-                self._unreached = True
-                await asyncio.sleep(next(waits))
-            else:
-                if self._unreached:
-                    _log.warning("the store of flow control can be reached again")
-                self._unreached = False
-                return answer
+            await self._reach.until(lambda: self._exchange(None))
 
     async def _exchange(self, ask: Ask | None) -> Answer | None:
         async with self._exchanging:
