@@ -69,6 +69,7 @@ class Shell:
             if name.startswith("AIONORTH_"):
                 patch.delenv(name)
         patch.setenv("XDG_CONFIG_HOME", str(directory / "config"))  # not the developer's own
+        patch.setenv("XDG_STATE_HOME", str(directory / "state"))  # nor another test's
 
     def export(self, **variables: str) -> None:
         for name, value in variables.items():

@@ -18,6 +18,7 @@ from aionorth.errors import (
     JournalError,
     NorthConnectionError,
     NorthError,
+    StoreError,
 )
 
 
@@ -62,8 +63,9 @@ def reported() -> Generator[None, None, None]:
     except KeyboardInterrupt:
         say("aionorth: interrupted")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
-    except (ProblemError, ArgumentError, JournalError) as exc:
-        say(f"aionorth: {exc}")
+    except (ProblemError, ArgumentError, JournalError, StoreError) as exc:
+        remedy = "; with --store memory nothing is shared" if isinstance(exc, StoreError) else ""
+        say(f"aionorth: {exc}{remedy}")
         raise typer.Exit(ExitCode.USAGE) from None
     except OSError as exc:
         say(f"aionorth: standard output cannot be written to: {exc.strerror}")

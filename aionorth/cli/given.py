@@ -103,6 +103,24 @@ class Given:
             panel=_FLOW_CONTROL,
         ),
     ] = None
+    store: Annotated[
+        str | None,
+        _setting(
+            metavar="WHERE",
+            says="Where all of the app's callers share its flow control and token: machine (a file of yours, for the "
+            "processes of this machine), redis (the server in AIONORTH_REDIS_URL) or memory (nobody shares). "
+            "[default: redis if AIONORTH_REDIS_URL is set, else machine]",
+            panel=_FLOW_CONTROL,
+        ),
+    ] = None
+    share_token: Annotated[
+        bool | None,
+        _setting(
+            "--share-token/--no-share-token",
+            says="Keep the access token there too, so that no process makes another's invalid. [default: share-token]",
+            panel=_FLOW_CONTROL,
+        ),
+    ] = None
     workers: Annotated[
         str | None,
         _setting(
@@ -124,4 +142,8 @@ class Given:
         return words
 
 
-_SWITCHED_OFF = {"trust_env": "--no-trust-env", "unsafe_accept_any_host_name": "--verify-host-name"}
+_SWITCHED_OFF = {
+    "share_token": "--no-share-token",
+    "trust_env": "--no-trust-env",
+    "unsafe_accept_any_host_name": "--verify-host-name",
+}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import attrs
+import platformdirs
 
 from aionorth.api import check_string
 from aionorth.auth import Secret
@@ -13,16 +14,21 @@ from aionorth.cli import profiles, secrets
 from aionorth.cli.exits import ProblemError
 from aionorth.cli.given import FLOW, TIMEOUT, Given
 from aionorth.cli.secrets import SECRET
-from aionorth.cli.sources import PART, SECONDS, SWITCH, TEXT, WHOLE, Place, Sources, variable
+from aionorth.cli.sources import NO_OPTIONS, PART, SECONDS, SWITCH, TEXT, WHOLE, Place, Sources, one_of, variable
 from aionorth.errors import ArgumentError
 from aionorth.flow import FlowControl
 from aionorth.session import NorthSession
+from aionorth.shared import Stores
+from aionorth.stores.machine import MachineStore
+from aionorth.stores.redis import RedisStore
 
 URL = "AIONORTH_URL"
 APP_ID = "AIONORTH_APP_ID"
 
-KEYS = tuple(field.name for field in attrs.fields(Given) if field.name != "profile")
-"""The settings: each is an option and a key of a profile."""
+KEYS = (*(field.name for field in attrs.fields(Given) if field.name != "profile"), *sorted(NO_OPTIONS))
+"""The settings: each is a key of a profile, and nearly each an option."""
+
+STORES = ("machine", "redis", "memory")
 
 _REMEDIES = {
     "url": f"set it, as in: export {URL}=https://server:8743 (or give --url, or url in a profile)",
@@ -40,6 +46,8 @@ class Connection:
     app_id: str
     secret: Secret
     flow_control: FlowControl
+    store: Stores | None
+    share_token: bool
     workers: int
     """Calls in flight at once, for commands that make many."""
     timeout: float
@@ -60,6 +68,8 @@ class Connection:
             app_id=self.app_id,
             secret=self.secret.value,
             flow_control=self.flow_control,
+            store=self.store,
+            share_token=self.share_token,
             ca_file=self.ca_file,
             client_cert=self.client_cert,
             unsafe_accept_any_host_name=self.unsafe_accept_any_host_name,
@@ -83,6 +93,7 @@ def resolve(given: Given, *, stdin_is_data: bool = False) -> Connection:
         headroom=sources.get("headroom", PART, FLOW.headroom),
         burst=sources.get("burst", WHOLE, FLOW.burst),
     )
+    store, share_token = _store(sources), sources.get("share_token", SWITCH, default=True)
     workers = sources.get("workers", WHOLE, WORKERS)
     timeout = sources.get("timeout", SECONDS, TIMEOUT)
     ca_file, client_cert = sources.path("ca_file"), _client_cert(sources)
@@ -96,6 +107,8 @@ def resolve(given: Given, *, stdin_is_data: bool = False) -> Connection:
         app_id=check_string(app_id, "the app id"),
         secret=secret if secret is not None else secrets.typed_in(app_id),
         flow_control=flow_control,
+        store=store,
+        share_token=share_token,
         workers=workers,
         timeout=timeout,
         ca_file=ca_file,
@@ -115,6 +128,27 @@ def _required(sources: Sources, key: str) -> str:
 def _miss(sources: Sources, key: str) -> None:
     state = "empty" if os.environ.get(variable(key)) == "" else "missing"
     sources.problems.append(f"{variable(key)} is {state}: {_REMEDIES[key]}")
+
+
+def _store(sources: Sources) -> Stores | None:
+    """Return where the app's callers share what they must agree on; None means in memory."""
+    url = sources.find("redis_url")
+    where = sources.get("store", one_of(STORES), "machine" if url is None else "redis")
+    if where == "memory":
+        return None
+    if where == "machine":
+        return MachineStore(platformdirs.user_state_path("aionorth") / "flow")
+    if url is None:
+        name = variable("redis_url")
+        sources.problems.append(f"{name} is missing: set it, as in: export {name}=redis://host:6379/0")
+        return None
+    if url.place is Place.PROFILE and sources.open_to_others and "@" in str(url.value):
+        sources.problems.append(f"{url.where} holds a password, and other users can read that file: chmod 600 it")
+    try:
+        return RedisStore(str(url.value))
+    except ArgumentError as exc:
+        sources.problems.append(f"{url.where}: {exc}")
+        return None
 
 
 def _client_cert(sources: Sources) -> tuple[str, str] | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import enum
 import math
 import os
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -16,8 +17,11 @@ from aionorth.cli.given import Given
 from aionorth.cli.profiles import Profile
 from aionorth.cli.terminal import say
 
-OPTIONS_ONLY = frozenset({"trust_env", "unsafe_accept_any_host_name"})
+OPTIONS_ONLY = frozenset({"share_token", "trust_env", "unsafe_accept_any_host_name"})
 """What no environment variable switches: a variable outlives its reason."""
+
+NO_OPTIONS = frozenset({"redis_url"})
+"""What no option sets: it may hold a password, and options show in the list of processes."""
 
 
 def variable(key: str) -> str:
@@ -68,6 +72,8 @@ class Kind(Generic[T]):
     """From the text of an option or variable to what a profile would hold; raises `ValueError`."""
     read: Callable[[object], T]
     """Check a value; raises `ValueError`."""
+    quoted: bool = False
+    """Whether a profile has it in quotes."""
 
 
 def _text(value: object) -> str:
@@ -108,11 +114,22 @@ def _switch(value: object) -> bool:
     return value
 
 
-TEXT = Kind("give text", str, _text)
+TEXT = Kind("give text", str, _text, quoted=True)
 WHOLE = Kind("give a whole number from 1 on", int, _whole)
 SECONDS = Kind("give seconds, above 0", float, _seconds)
 PART = Kind("give a part, from 0 up to but not including 1", float, _part)
 SWITCH = Kind("give true or false", str, _switch)
+
+
+def one_of(words: Sequence[str]) -> Kind[str]:
+    """Return the kind that takes one of `words`."""
+
+    def read(value: object) -> str:
+        if value not in words:
+            raise ValueError
+        return str(value)
+
+    return Kind(f"give {', '.join(words[:-1])} or {words[-1]}", str, read, quoted=True)
 
 
 # --- Where it stands
@@ -128,7 +145,7 @@ class Sources:
 
     def find(self, key: str) -> Found | None:
         """Return the value of a setting from the first place that has one."""
-        if (value := getattr(self._given, key)) is not None:
+        if key not in NO_OPTIONS and (value := getattr(self._given, key)) is not None:
             return Found(value, Place.OPTION, option(key))
         # An empty variable is none: where one cannot be taken away, it can be emptied.
         if key not in OPTIONS_ONLY and (text := os.environ.get(variable(key))):
@@ -136,6 +153,11 @@ class Sources:
         if key in self._profile.values:
             return Found(self._profile.values[key], Place.PROFILE, self._profile.where(key))
         return None
+
+    @property
+    def open_to_others(self) -> bool:
+        """Whether other users can read the profile's file."""
+        return os.name == "posix" and bool(self._profile.file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
 
     def get(self, key: str, kind: Kind[T], default: D) -> T | D:
         """Return the value of a setting; `default` where nobody sets it, or where it cannot be used, which is noted."""
@@ -150,7 +172,7 @@ class Sources:
             return kind.read(value)
         except ValueError as exc:
             wanted = str(exc) if isinstance(exc, _UnusableError) else kind.wanted
-            if found.place is Place.PROFILE and isinstance(found.value, str) and kind.read is not _text:
+            if found.place is Place.PROFILE and isinstance(found.value, str) and not kind.quoted:
                 wanted += ", without quotes"
             shown = "is empty" if found.value == "" else f"is {found.value!r}"
             self.problems.append(f"{found.where} {shown}: {wanted}")

@@ -4,7 +4,9 @@
 --
 -- Times are seconds on the app's own clock, which starts at 1000 and goes as the server's does. A server's clock can be
 -- set: so each asker says between what times it expects the app's clock to be, by its own measure of the time since it
--- last asked. Where the clock is not, and nobody has put it right since, it is set to the earlier of the two.
+-- last asked. Where the clock is not, and nobody has put it right since, the asker is told what it shows and nothing
+-- else. It knows by then how long its question may have been on the way: if that does not explain it, it asks again
+-- and has the clock put right, to the earlier of the two times.
 --
 -- A slot is in `slots` by the time at which it comes free, in `flying` by when its call has ended at the latest.
 
@@ -23,8 +25,8 @@ if not birth then
 end
 
 local now = wall - offset
-local off = now < q.earliest - q.slack or now > q.latest + q.slack
-if off and q.birth == birth and q.clock == clock then
+if q.birth == birth and q.clock == clock and (now < q.earliest - q.slack or now > q.latest + q.slack) then
+  if not q.put_right then return cjson.encode({ off = true, now = now }) end
   offset, clock, now = offset + now - q.earliest, clock + 1, q.earliest
 end
 if q.birth ~= '' and q.birth ~= birth and q.birth ~= kept[9] then

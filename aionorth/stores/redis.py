@@ -34,9 +34,9 @@ TIMEOUT = 5.0
 TOKEN_KEPT = 24 * 3600.0
 """Seconds. How long a token is valid stands in it; this is when it is cleared away."""
 
-CLOCK_SLACK = 0.5
-"""Seconds by which the server's clock may disagree with our own measure of the time; beyond that it was set. A question
-that takes longer than this on its way looks the same: then slots are held so much longer, once."""
+CLOCK_SLACK = 0.25
+"""Seconds by which the server's clock may disagree with our own measure of the time; beyond that it was set, unless the
+question was on its way for so long."""
 
 EXCHANGE = files("aionorth.stores").joinpath("exchange.lua").read_text()
 LEARN = files("aionorth.stores").joinpath("learn.lua").read_text()
@@ -166,14 +166,7 @@ class OpenRedisStore:
         return taught(told.lesson, ends, told.facts, told.now, terms)
 
     async def _touch(self, terms: Terms, ends: Sequence[End], ask: Ask | None, now: float) -> _Told:
-        here = self._clock()
-        keep = max(FORGOTTEN_AFTER, 2 * (terms.timeout + terms.hold))
-        known = here - self._told < keep  # after that the server has rightly forgotten
         question = {
-            "birth": self._birth if known else "",
-            "clock": self._corrections,
-            "earliest": self._there + here - self._told,
-            "latest": self._there + here - self._asked,
             "slack": CLOCK_SLACK,
             "ask": ask is not None,
             "asker": "" if ask is None else ask.asker,
@@ -183,18 +176,38 @@ class OpenRedisStore:
             "hold": terms.hold,
             "timeout": terms.timeout,
             "grace": grace(terms.period),
-            "keep": int(keep * 1000),
             "nothing": Lesson().to_json(),
-            "ends": [
-                {"key": end.grant.key, "episode": end.grant.episode, "word": end.word.value, "ago": now - end.counted}
-                for end in ends
-            ],
         }
-        answer = await self._reached(cast("Awaitable[str]", self._exchange_script(self._keys, [json.dumps(question)])))
-        told = _Told(json.loads(answer))
-        self._birth, self._corrections = str(told.said["birth"]), int(told.said["clock"])
-        self._there, self._asked, self._told = told.now, here, self._clock()
-        return told
+        keep = max(FORGOTTEN_AFTER, 2 * (terms.timeout + terms.hold))
+        began, put_right = self._clock(), False
+        while True:
+            asked = self._clock()
+            latest = self._there + asked - self._asked
+            question |= {
+                "keep": int(keep * 1000),
+                "birth": self._birth if asked - self._told < keep else "",  # after that it has rightly been forgotten
+                "clock": self._corrections,
+                "earliest": self._there + asked - self._told,
+                "latest": latest,
+                "put_right": put_right,
+                "ends": [
+                    {
+                        "key": end.grant.key,
+                        "episode": end.grant.episode,
+                        "word": end.word.value,
+                        "ago": now + asked - began - end.counted,
+                    }
+                    for end in ends
+                ],
+            }
+            answer = self._exchange_script(self._keys, [json.dumps(question)])
+            said = json.loads(await self._reached(cast("Awaitable[str]", answer)))
+            told = self._clock()
+            if "off" not in said:
+                self._birth, self._corrections = str(said["birth"]), int(said["clock"])
+                self._there, self._asked, self._told = float(said["now"]), asked, told
+                return _Told(said)
+            put_right = not latest <= said["now"] <= latest + told - asked
 
     # --- The token
 

@@ -1,0 +1,177 @@
+"""Processes that share one app, a platform for them in one of its own, and a Redis server."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import attrs
+import pytest
+
+PATIENCE = 120
+"""Seconds after which a process that has not come to its end never will."""
+
+PLATFORM = """
+import asyncio, json, sys
+from aionorth.simulator import Simulator
+
+async def main():
+    options = json.loads(sys.argv[1])
+    number = options.pop("subscriptions")
+    latency = lambda chance: (chance.uniform(0.0, 0.01), chance.uniform(0.0, 0.01))
+    async with Simulator(latency=latency, seed=5, **options) as platform:
+        print(json.dumps({"url": platform.url, "ids": platform.add_subscriptions(number)}), flush=True)
+        while line := await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline):
+            told = [[one.method, one.resource, one.received, one.refused] for one in platform.arrivals]
+            print(json.dumps({"arrivals": told, "left": sorted(platform.subscription_ids())}), flush=True)
+
+asyncio.run(main())
+"""
+
+WORKER = """
+import asyncio, json, sys, warnings
+import aionorth
+
+async def main():
+    options = json.loads(sys.stdin.readline())
+    where = options["store"]
+    if where.startswith("redis"):
+        store = aionorth.RedisStore(where)
+    else:
+        store = aionorth.MachineStore(where) if where else None
+    flow = aionorth.FlowControl(calls=options["calls"], period=options["period"])
+    async with aionorth.NorthSession(
+        options["url"], app_id="demo-app", secret="demo-secret", flow_control=flow, store=store,
+        timeout=options["timeout"],
+    ) as north:
+        print("ready", flush=True)
+        ids = json.loads(await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline))
+        async with north.delete_subscriptions(ids, workers=8) as run:
+            async for result in run:
+                print(json.dumps([result.id, result.outcome.value]), flush=True)
+        print(json.dumps({"refusals": north.flow.refusals, "elapsed": run.summary.elapsed}), flush=True)
+
+asyncio.run(main())
+"""
+
+
+@attrs.frozen
+class Arrival:
+    method: str
+    resource: str | None
+    received: float
+    refused: bool
+
+
+class Process:
+    """A Python process that is told and tells a line at a time."""
+
+    def __init__(self, source: str, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", source, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def tell(self, value: Any) -> None:
+        assert self.process.stdin is not None
+        print(json.dumps(value), file=self.process.stdin, flush=True)
+
+    def line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline()
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+
+    def rest(self) -> list[Any]:
+        """All that it still tells until its end."""
+        out, _ = self.process.communicate(timeout=PATIENCE)
+        return [json.loads(line) for line in out.splitlines()]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate()
+
+
+class Platform(Process):
+    """A simulator in a process of its own."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(PLATFORM, json.dumps(options))
+        told = json.loads(self.line())
+        self.url: str = told["url"]
+        self.ids: list[str] = told["ids"]
+        self.left: list[str] = []
+
+    def arrivals(self) -> list[Arrival]:
+        """All calls so far; `left` is brought up to date."""
+        self.tell(None)
+        told = json.loads(self.line())
+        self.left = told["left"]
+        return [Arrival(*one) for one in told["arrivals"]]
+
+
+class Worker(Process):
+    """A process that deletes subscriptions: it opens its session, waits for ids, tells each result."""
+
+    def __init__(self, platform: Platform, *, store: str, calls: int, period: float, timeout: float) -> None:
+        super().__init__(WORKER)
+        self.tell({"url": platform.url, "store": store, "calls": calls, "period": period, "timeout": timeout})
+
+    def ready(self) -> None:
+        assert self.line() == "ready\n"
+
+
+class RedisServer:
+    """A Redis server on a free port, which can be stopped and started again."""
+
+    def __init__(self, directory: Path, *, keeps: bool) -> None:
+        """It `keeps` what it holds when it is stopped, or loses it."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(directory)]
+        self._command += ["--save", "", "--appendonly", "yes" if keeps else "no"]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+            except OSError:
+                time.sleep(0.01)
+            else:
+                return
+        raise AssertionError("redis-server does not come up")
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(10)
+
+
+@contextmanager
+def redis_server(directory: Path, *, keeps: bool = False) -> Iterator[RedisServer]:
+    """A running server; without one on this machine the test is skipped, but never on CI."""
+    if shutil.which("redis-server") is None and not os.environ.get("CI"):
+        pytest.skip("redis-server is not installed (Debian: apt-get install redis-server)")
+    server = RedisServer(directory, keeps=keeps)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
