@@ -12,7 +12,7 @@ import pytest
 from shell import APP, SECRET, Run, Shell
 from support import shown
 
-from aionorth import ArgumentError, FlowControl
+from aionorth import ArgumentError, FlowControl, MachineStore, RedisStore
 from aionorth.cli import profiles, secrets, settings
 from aionorth.cli.exits import ProblemError
 from aionorth.cli.given import Given
@@ -61,6 +61,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "client_cert": ("/one.pem", "/another.pem"),
     "unsafe_accept_any_host_name": (True, False),
     "trust_env": (True, False),
+    "share_token": (False, True),
 }
 
 
@@ -69,7 +70,7 @@ def toml(value: object) -> str:
 
 
 def test_every_setting_is_covered_here() -> None:
-    assert {*VALUES, "secret_file", "client_key"} == set(settings.KEYS)
+    assert {*VALUES, "secret_file", "client_key", "store", "redis_url"} == set(settings.KEYS)
 
 
 @pytest.mark.parametrize("key", VALUES)
@@ -80,7 +81,7 @@ def test_options_come_before_the_environment_and_that_before_the_profile(set_up:
     set_up.configure(f"[profiles.prod]\n{key} = {toml(one)}\n")
     prod = Given(profile="prod")
     assert fact(resolve(prod), key) == one
-    if key not in {"unsafe_accept_any_host_name", "trust_env"}:
+    if key not in {"unsafe_accept_any_host_name", "trust_env", "share_token"}:
         set_up.export(**{key.upper(): str(another)})
         assert fact(resolve(prod), key) == another
         assert fact(resolve(Given()), key) == another != usual
@@ -96,6 +97,40 @@ def test_what_nobody_sets_has_the_librarys_default() -> None:
     assert (connection.ca_file, connection.client_cert) == (None, None)
     assert not connection.trust_env
     assert not connection.unsafe_accept_any_host_name
+
+
+def test_the_store_is_that_of_the_machine_unless_another_is_wanted(set_up: Shell) -> None:
+    machine = resolve(Given()).store
+    assert isinstance(machine, MachineStore)
+    assert machine.directory == Path(os.environ["XDG_STATE_HOME"], "aionorth", "flow")
+    assert resolve(Given(store="memory")).store is None
+    set_up.export(REDIS_URL="redis://:hush@host:6379/0")
+    assert resolve(Given()).store == RedisStore("redis://:hush@host:6379/0")
+    set_up.export(STORE="memory")
+    assert resolve(Given()).store is None
+    assert resolve(Given(store="machine")).store == machine
+    set_up.configure("[profiles.default]\nstore = 'redis'\n")
+    set_up.export(STORE="")
+    assert isinstance(resolve(Given()).store, RedisStore)
+
+
+def test_a_store_that_cannot_be_is_named_and_no_password_shown(set_up: Shell) -> None:
+    assert problem(Given(store="disk")) == "--store is 'disk': give machine, redis or memory"
+    assert problem(Given(store="redis")).startswith("AIONORTH_REDIS_URL is missing: set it, as in: export")
+    set_up.export(REDIS_URL="http://:hush@host")
+    told = problem()
+    assert told.startswith("AIONORTH_REDIS_URL: RedisStore.url: give a URL")
+    assert "hush" not in told
+    set_up.export(REDIS_URL="")
+    set_up.configure("[profiles.default]\nredis_url = 'redis://:hush@host'\n")
+    profiles.config_file().chmod(0o644)
+    told = problem()
+    assert "holds a password, and other users can read that file: chmod 600 it" in told
+    assert "hush" not in told
+    profiles.config_file().chmod(0o600)
+    assert isinstance(resolve(Given()).store, RedisStore)
+    set_up.configure("[profiles.default]\nstore = 7\n")
+    assert problem().endswith("is 7: give machine, redis or memory")
 
 
 def test_whole_numbers_will_do_for_seconds_in_a_profile(set_up: Shell) -> None:

@@ -43,7 +43,7 @@ SCHEMA = (
     "CREATE TABLE flow (at REAL, not_before REAL, most INTEGER, late INTEGER, lesson TEXT)",
     "CREATE TABLE slots (key TEXT PRIMARY KEY, free_at REAL, flies_until REAL, refused INTEGER)",
     "CREATE INDEX slots_by_time ON slots (free_at)",
-    "CREATE TABLE waiting (asker TEXT PRIMARY KEY, since REAL, due REAL)",
+    "CREATE TABLE waiting (asker TEXT PRIMARY KEY, due REAL)",
     "CREATE TABLE tokens (name TEXT PRIMARY KEY, text TEXT, obtained_at REAL)",
     "CREATE TABLE leases (name TEXT PRIMARY KEY, holder TEXT, until REAL)",
 )
@@ -268,8 +268,8 @@ class _Step:
             return self._lesson.paused_until - now
         if self._lesson.pauses and _count(db, "slots WHERE flies_until > ?", now):
             return self._gap  # after a pause one call tries alone whether the platform accepts calls again
-        db.execute("INSERT OR IGNORE INTO waiting VALUES (?, ?, ?)", (ask.asker, now, now))
-        ahead = _count(db, "waiting WHERE since < (SELECT since FROM waiting WHERE asker = ?)", ask.asker)
+        db.execute("INSERT OR IGNORE INTO waiting VALUES (?, ?)", (ask.asker, now))
+        ahead = _count(db, "waiting WHERE rowid < (SELECT rowid FROM waiting WHERE asker = ?)", ask.asker)
         wait = max(max(self._not_before - now, 0.0) + ahead * self._gap, self._free_in(ahead))
         if wait > 0:
             due = now + wait + grace(self._terms.period)
