@@ -1,0 +1,357 @@
+"""A process's side of a shared ledger and a shared token, in virtual time."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from support import session
+
+from aionorth import ArgumentError, FlowControl, MachineStore, StoreError
+from aionorth.api import Token
+from aionorth.auth import RENEW_AT, TokenKeeper
+from aionorth.errors import CredentialsError, InvalidTokenError, NorthConnectionError
+from aionorth.flow import FlowRuntime, Slot
+from aionorth.ledger import Terms
+from aionorth.retry import growing_waits
+from aionorth.shared import LAST_CHANCE, Answer, Ask, End, SharedLedger, Shelved
+from aionorth.shelf import LEASE, Shelf
+from aionorth.simulator import Simulator
+from aionorth.stores.machine import OpenMachineStore
+
+KEY = bytes(32)
+
+
+class Flaky:
+    """A machine's store that cannot be reached whenever that is wanted."""
+
+    def __init__(self, store: OpenMachineStore) -> None:
+        self.store = store
+        self.down = False
+        self.closed = False
+        self.tried = 0
+
+    def _try(self) -> None:
+        self.tried += 1
+        if self.down:
+            raise StoreError("the store cannot be used: gone fishing")
+
+    async def exchange(self, terms: Terms, ends: Sequence[End], ask: Ask | None, now: float) -> Answer:
+        self._try()
+        return await self.store.exchange(terms, ends, ask, now)
+
+    async def read_token(self, key: bytes) -> Shelved | None:
+        self._try()
+        return await self.store.read_token(key)
+
+    async def lease_token(self, key: bytes, holder: str, seconds: float) -> bool:
+        self._try()
+        return await self.store.lease_token(key, holder, seconds)
+
+    async def end_lease(self, key: bytes, holder: str, token: Shelved | None) -> None:
+        self._try()
+        await self.store.end_lease(key, holder, token)
+
+    async def close(self) -> None:
+        self.closed = True
+        await self.store.close()
+
+
+async def opened(directory: Path) -> Flaky:
+    store = OpenMachineStore(directory / "app.sqlite3", asyncio.get_running_loop().time)
+    await store.begin()
+    return Flaky(store)
+
+
+def flow_of(store: Flaky, calls: int = 3) -> FlowRuntime:
+    return FlowRuntime(FlowControl(calls, 10.0), growing_waits, lambda terms: SharedLedger(store, terms), timeout=5.0)
+
+
+async def call(flow: FlowRuntime, latency: float = 0.1) -> Slot:
+    loop = asyncio.get_running_loop()
+    with await flow.acquire() as slot:
+        slot.counted_by = loop.time() + 5.0
+        await asyncio.sleep(latency)
+    return slot
+
+
+# --- Flow control
+
+
+async def test_calls_are_held_while_the_store_cannot_be_reached(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    loop = asyncio.get_running_loop()
+    store = await opened(tmp_path)
+    flow = flow_of(store, calls=100)
+    await call(flow)
+    store.down = True
+    start = loop.time()
+    calls = [asyncio.create_task(call(flow)) for _ in range(5)]
+    await asyncio.sleep(60)
+    assert not any(one.done() for one in calls)
+    assert 20 < store.tried < 200  # it is tried again, but not all the time
+    store.down = False
+    await asyncio.gather(*calls)
+    assert 60 < loop.time() - start < 66
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+    assert "gone fishing; until it can be reached again no call is sent" in caplog.text
+    await flow.close()
+
+
+async def test_what_became_of_calls_is_handed_over_once_the_store_can_be_reached(tmp_path: Path) -> None:
+    store = await opened(tmp_path)
+    flow = flow_of(store)
+    for _ in range(3):
+        await call(flow)
+    with await flow.acquire() as slot:
+        slot.counted_by = 0.0
+        store.down = True
+    flow.refused(slot, retry_after=30.0)
+    await asyncio.sleep(5)
+    store.down = False
+    await asyncio.sleep(5)
+    other = flow_of(await opened(tmp_path))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(15):
+            await other.acquire()
+    await other.acquire()
+    await flow.close()
+    await other.close()
+
+
+async def test_closing_does_not_wait_for_ever_for_a_store_that_is_gone(tmp_path: Path) -> None:
+    loop = asyncio.get_running_loop()
+    store = await opened(tmp_path)
+    flow = flow_of(store)
+    slot = await flow.acquire()
+    slot.counted_by = loop.time()
+    store.down = True
+    slot.__exit__(None, None, None)
+    start = loop.time()
+    await flow.close()
+    assert loop.time() - start == pytest.approx(LAST_CHANCE, abs=0.1)
+    assert store.closed
+
+
+async def test_one_who_is_cancelled_while_asking_leaves_no_slot_behind(tmp_path: Path) -> None:
+    store = await opened(tmp_path)
+    flow = flow_of(store, calls=1)
+    for passes in range(12):
+        asking = asyncio.create_task(flow.acquire())
+        for _ in range(passes):
+            await asyncio.sleep(0)
+        asking.cancel()
+        try:
+            with await asking:
+                pass
+        except asyncio.CancelledError:
+            pass
+    async with asyncio.timeout(5):
+        await call(flow)
+    await flow.close()
+
+
+async def test_the_state_is_told_as_the_store_told_it_last(tmp_path: Path) -> None:
+    store = await opened(tmp_path)
+    flow = flow_of(store)
+    for _ in range(3):
+        await call(flow)
+    await asyncio.sleep(1)
+    state = flow.state()
+    assert (state.limit, state.in_use, state.free, state.learned_limit) == (3, 3, 0, None)
+    assert state.next_slot == pytest.approx(10.01 - 1 - 0.2 - 10 / 60, abs=0.2)
+    with await flow.acquire() as slot:
+        slot.counted_by = 0.0
+    assert flow.refused(slot)
+    assert not flow.refused(slot)
+    assert flow.state().refusals == 2
+    await asyncio.sleep(10)
+    assert flow.state().gap == pytest.approx(10 / 3)
+    await flow.close()
+
+
+# --- The token
+
+
+class Login:
+    """Hands out tokens, a second each."""
+
+    def __init__(self, lifetime: float = 3600.0) -> None:
+        self.lifetime = lifetime
+        self.before: list[str | None] = []
+        self.error: Exception | None = None
+
+    async def __call__(self, before: Token | None) -> Token:
+        self.before.append(None if before is None else before.access)
+        await asyncio.sleep(1)
+        if self.error is not None:
+            raise self.error
+        return Token(f"token {len(self.before)}", "refresh", self.lifetime)
+
+
+def keeper_of(store: Flaky) -> TokenKeeper:
+    return TokenKeeper(Shelf(store, lambda: KEY))
+
+
+def token_of(keeper: TokenKeeper) -> str:
+    live = keeper.current(asyncio.get_running_loop().time())
+    assert live is not None
+    live.used = True
+    return live.token.access
+
+
+async def test_one_login_serves_all_processes(tmp_path: Path) -> None:
+    log_in = Login()
+    keepers = [keeper_of(await opened(tmp_path)) for _ in range(4)]
+    await asyncio.gather(*(keeper.renewed(log_in) for keeper in keepers))
+    assert [token_of(keeper) for keeper in keepers] == ["token 1"] * 4
+    assert log_in.before == [None]
+
+
+async def test_one_renewal_in_time_serves_all_processes(tmp_path: Path) -> None:
+    loop = asyncio.get_running_loop()
+    log_in = Login()
+    keepers = [keeper_of(await opened(tmp_path)) for _ in range(3)]
+    for keeper in keepers:
+        await keeper.renewed(log_in)
+        token_of(keeper)
+    await asyncio.sleep(3600 * RENEW_AT)
+    assert [keeper.current(loop.time()) for keeper in keepers] == [None] * 3
+    await asyncio.gather(*(keeper.renewed(log_in) for keeper in keepers))
+    assert [token_of(keeper) for keeper in keepers] == ["token 2"] * 3
+    assert log_in.before == [None, "token 1"]
+
+
+async def test_a_token_that_another_process_has_replaced_is_not_replaced_again(tmp_path: Path) -> None:
+    log_in = Login()
+    first, second = keeper_of(await opened(tmp_path)), keeper_of(await opened(tmp_path))
+    await first.renewed(log_in)
+    await second.renewed(log_in)
+    for keeper in (first, second):
+        live = keeper.current(0.0)
+        assert live is not None
+        keeper.accepted(live)
+        keeper.refused(live, InvalidTokenError(403, "1010005", ""))
+        await keeper.renewed(log_in)
+        assert token_of(keeper) == "token 2"
+    assert log_in.before == [None, None]
+
+
+async def test_the_lease_of_a_process_that_died_ends_soon(tmp_path: Path) -> None:
+    loop = asyncio.get_running_loop()
+    store = await opened(tmp_path)
+    assert await store.lease_token(KEY, "dead", LEASE)
+    start = loop.time()
+    await keeper_of(store).renewed(Login())
+    assert LEASE <= loop.time() - start < LEASE + 4
+
+
+async def test_a_login_that_takes_long_keeps_its_lease(tmp_path: Path) -> None:
+    log_in = Login()
+    first, second = keeper_of(await opened(tmp_path)), keeper_of(await opened(tmp_path))
+
+    async def slow(before: Token | None) -> Token:
+        await asyncio.sleep(10 * LEASE)
+        return await log_in(before)
+
+    await asyncio.gather(first.renewed(slow), second.renewed(slow))
+    assert (token_of(first), token_of(second)) == ("token 1", "token 1")
+
+
+async def test_a_login_that_fails_leaves_the_lease_to_the_next(tmp_path: Path) -> None:
+    log_in = Login()
+    log_in.error = CredentialsError(401, "100208", "no")
+    store = await opened(tmp_path)
+    with pytest.raises(CredentialsError):
+        await keeper_of(store).renewed(log_in)
+    log_in.error = NorthConnectionError("no")
+    with pytest.raises(NorthConnectionError):
+        await keeper_of(store).renewed(log_in)
+    log_in.error = None
+    await keeper_of(store).renewed(log_in)
+    assert await store.lease_token(KEY, "anybody", 1)
+
+
+async def test_a_token_waits_for_the_store(tmp_path: Path) -> None:
+    store = await opened(tmp_path)
+    store.down = True
+    keeper = keeper_of(store)
+    renewing = asyncio.create_task(keeper.renewed(Login()))
+    await asyncio.sleep(30)
+    assert not renewing.done()
+    store.down = False
+    await renewing
+    assert token_of(keeper) == "token 1"
+
+
+# --- Sessions
+
+
+async def test_sessions_one_after_the_other_go_on_where_the_last_one_stopped(tmp_path: Path) -> None:
+    loop = asyncio.get_running_loop()
+    async with Simulator(model="sliding-refusals", calls=10, period=10.0) as platform:
+        ids = platform.add_subscriptions(20)
+        start = loop.time()
+        for part in (ids[:8], ids[8:]):
+            options = {"store": OnTheLoop(tmp_path), "flow_control": FlowControl(10, 10.0)}
+            async with session(platform, **options) as north:
+                (await north.delete_subscriptions(part)).raise_for_failures()
+        assert [arrival for arrival in platform.arrivals if arrival.refused] == []
+        assert len([arrival for arrival in platform.arrivals if arrival.method == "POST"]) == 1
+        assert loop.time() - start >= 20
+
+
+class OnTheLoop(MachineStore):
+    """A machine's store by the clock of the running loop, which is virtual here."""
+
+    async def open(self, app: str) -> OpenMachineStore:
+        store = OpenMachineStore(self.directory / f"{app}.sqlite3", asyncio.get_running_loop().time)
+        await store.begin()
+        return store
+
+
+async def test_a_token_that_is_not_to_be_shared_is_not(tmp_path: Path) -> None:
+    async with Simulator() as platform:
+        for share in (True, False, True):
+            async with session(platform, store=OnTheLoop(tmp_path), share_token=share) as north:
+                await north.delete_subscription(platform.add_subscriptions(1)[0])
+        # The second login made the first token invalid, and the third session found that out.
+        assert len([arrival for arrival in platform.arrivals if arrival.method == "POST"]) == 3
+
+
+async def test_a_wrong_secret_does_not_find_the_right_ones_token(tmp_path: Path) -> None:
+    async with Simulator() as platform:
+        async with session(platform, store=OnTheLoop(tmp_path)) as north:
+            await north.delete_subscription(platform.add_subscriptions(1)[0])
+        async with session(platform, store=OnTheLoop(tmp_path), secret="wrong") as north:
+            with pytest.raises(CredentialsError):
+                await north.delete_subscription(platform.add_subscriptions(1)[0])
+
+
+async def test_sessions_of_one_app_agree_in_one_place(tmp_path: Path) -> None:
+    async with Simulator() as platform, session(platform, store=OnTheLoop(tmp_path)):
+        with pytest.raises(ArgumentError, match="must have the same store="):
+            async with session(platform):
+                pass
+        async with session(platform, store=OnTheLoop(tmp_path)):
+            pass
+
+
+async def test_a_store_that_cannot_be_used_is_told_when_the_session_is_entered(tmp_path: Path) -> None:
+    (tmp_path / "flow").write_text("")
+    async with Simulator() as platform:
+        for _ in range(2):
+            with pytest.raises(StoreError, match="cannot be used"):
+                async with session(platform, store=OnTheLoop(tmp_path / "flow")):
+                    pass
+        (tmp_path / "flow").unlink()
+        async with session(platform, store=OnTheLoop(tmp_path / "flow")) as north:
+            await north.delete_subscription(platform.add_subscriptions(1)[0])
+        assert len(platform.arrivals) == 2
+
+
+async def test_what_is_no_store_is_refused() -> None:
+    async with Simulator() as platform:
+        with pytest.raises(ArgumentError, match="store='redis': give a MachineStore or a RedisStore"):
+            session(platform, store="redis")
