@@ -81,10 +81,10 @@ class Moment:
         if open_ <= self.summary.pending:
             return "the last calls are under way" if self.summary.pending else "all are accounted for"
         left = self.flow.time_for(open_)
-        if self.flow.free and self.pace is not None:  # something else than flow control sets the pace
-            if not self.pace:
-                return "time left unknown until a call succeeds"
+        if self.pace:  # which others may set, who share the calls
             left = max(left, open_ / self.pace)
+        elif self.flow.free and self.pace is not None:
+            return "time left unknown until a call succeeds"
         if left < 1 and not self.summary.calls:
             return "logging in"
         return f"about {duration(max(1.0, left))} left"
