@@ -11,7 +11,6 @@ import base64
 import json
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
-from importlib.resources import files
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -37,9 +36,6 @@ TOKEN_KEPT = 24 * 3600.0
 CLOCK_SLACK = 0.25
 """Seconds by which the server's clock may disagree with our own measure of the time; beyond that it was set, unless the
 question was on its way for so long."""
-
-EXCHANGE = files("aionorth.stores").joinpath("exchange.lua").read_text()
-LEARN = files("aionorth.stores").joinpath("learn.lua").read_text()
 
 # KEYS of each: the token, its lease.
 READ_SHELF = """
@@ -117,8 +113,8 @@ class OpenRedisStore:
         self._root = root
         self._clock = clock
         self._keys = [f"{root}:{name}" for name in ("state", "slots", "flying", "refused", "waiting", "due")]
-        self._exchange_script = client.register_script(EXCHANGE)
-        self._learn_script = client.register_script(LEARN)
+        self._exchange_script = client.register_script(_source("exchange.lua"))
+        self._learn_script = client.register_script(_source("learn.lua"))
         self._read_script = client.register_script(READ_SHELF)
         self._lease_script = client.register_script(LEASE)
         self._end_script = client.register_script(END_LEASE)
@@ -277,6 +273,12 @@ class _Told:
             pauses=lesson.pauses,
             wait=wait if asked and wait > 0 else None,
         )
+
+
+def _source(name: str) -> str:
+    from importlib.resources import files  # noqa: PLC0415 - slow to import
+
+    return files("aionorth.stores").joinpath(name).read_text()
 
 
 def _fernet(key: bytes) -> Fernet:
