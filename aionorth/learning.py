@@ -4,8 +4,7 @@ A refusal says that the platform counts otherwise than we do, that its threshold
 it does not say which. One reaction fits all three: pause, then spread the calls evenly over the period, which alone
 satisfies a platform that weighs two minutes' counts, and allow no more of them than it has accepted in a period.
 Whether it would accept more, only asking tells, and an answer of no is a refusal: so the limit grows back slowly at
-first, faster the longer nothing is refused, and each time that more proves too much, it waits twice as long before it
-grows again.
+first, faster the longer nothing is refused, and where more proves too much, it waits much longer before it grows again.
 
 Calls that were in flight when a refusal came belong to its episode, and there is one reaction to an episode. It is open
 until a call that was sent after its pause is accepted; until then one call tries after each pause, and the pauses grow.
@@ -22,15 +21,23 @@ PATIENCE = 4
 """Clean periods after which the limit first grows, or is forgotten where it has grown back."""
 
 LONGEST_PATIENCE = 16
-"""However often growing was refused, it is tried again after so many clean periods."""
+"""Clean periods after which it grows again where growing was refused."""
 
 LEAST_PART = 0.5
 """No single reaction takes more than this part of the limit: a platform whose window was full before we came accepts
 nothing at first, and that is no threshold."""
 
-KEPT = 0.98
-"""The part of what was accepted that the limit is brought down to: the rest is for whoever else calls, and for the
-chance by which one period accepts more than another."""
+KEPT = 0.97
+"""The part of what was accepted that the limit is brought down to where growth was refused: the rest is for whoever
+else calls, and for the chance by which one period accepts more than another."""
+
+KEPT_OTHERWISE = 0.9
+"""The same where the limit had not grown: then a bucket is running dry, or others call more, and what was accepted in
+the last period is more than will be in the next."""
+
+MADE_UP = 1 / 16
+"""The part of a period for which a pause counts as if calls had been accepted in it. Longer, it is a platform that
+accepts none."""
 
 
 @attrs.frozen(kw_only=True)
@@ -70,8 +77,10 @@ class Lesson:
     """From when on every call was accepted, while no episode is open."""
     first: bool = False
     """Whether the first episode is open: calls of before its pause may still turn out to have been accepted."""
-    settling: bool = False
-    """Whether the limit is to be brought down to what was accepted, once the open episode ends."""
+    refused_at: float = 0.0
+    """When the open episode began."""
+    kept: float = 0.0
+    """The part of what was accepted that the limit is to be brought down to once the open episode ends; 0: none."""
 
     @property
     def learned(self) -> bool:
@@ -92,21 +101,25 @@ class Lesson:
         if self.pauses:  # it was the one call that tried
             return attrs.evolve(paused, limit=self.limit_now(facts.late), first=False)
         if not self.learned:
-            limit = _within(max(facts.most, facts.accepted), ceiling)
+            # However little, until the episode ends: more would only be refused again. Nothing is no measure.
+            limit = min(max(facts.most, facts.accepted) or _least(ceiling), ceiling)
             return attrs.evolve(paused, ceiling=ceiling, period=period, limit=limit, first=limit < ceiling)
         if self.held:  # the growth was too much
-            limit, patience = min(self.limit, self.held), min(2 * self.patience, LONGEST_PATIENCE)
+            limit, patience, kept = min(self.limit, self.held), LONGEST_PATIENCE, KEPT
         else:
-            limit, patience = max(1, self.limit - 1), self.patience
-        return attrs.evolve(paused, limit=limit, patience=patience, held=0, step=1, settling=True)
+            limit, patience, kept = max(1, self.limit - 1), self.patience, KEPT_OTHERWISE
+        return attrs.evolve(paused, limit=limit, patience=patience, held=0, step=1, refused_at=now, kept=kept)
 
     def accepted(self, now: float, facts: Facts) -> Lesson:
         """End the open episode: a call sent after its last pause was accepted."""
         limit = self.limit_now(facts.late)
-        if self.settling:
-            # Only now does the count tell how long nothing was accepted. The pause itself held one call back.
-            limit = _within(int(KEPT * facts.accepted) + 1, limit)
-        return attrs.evolve(self, pauses=0, clean_since=now, limit=limit, first=False, settling=False)
+        if self.kept:
+            # Only now does the count tell how long nothing was accepted. The pause itself held calls back.
+            held_back = limit * min((now - self.refused_at) / self.period, MADE_UP)
+            limit = _within(int(self.kept * (facts.accepted + held_back)) + 1, limit)
+        else:
+            limit = max(limit, _least(self.ceiling))
+        return attrs.evolve(self, pauses=0, clean_since=now, limit=limit, first=False, kept=0.0)
 
     def grown(self, now: float) -> Lesson:
         """Return what it is after so many clean periods: `self` where there is nothing to grow yet."""
@@ -137,4 +150,9 @@ class Lesson:
 
 def _within(count: int, limit: int) -> int:
     """Return a limit of `count`, but neither above `limit` nor too far below it."""
-    return max(1, int(limit * LEAST_PART), min(count, limit))
+    return max(_least(limit), min(count, limit))
+
+
+def _least(limit: int) -> int:
+    """Return the least that one reaction leaves of `limit`."""
+    return max(1, int(limit * LEAST_PART))

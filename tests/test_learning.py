@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aionorth.learning import LEAST_PART, LONGEST_PATIENCE, PATIENCE, Facts, Lesson
+from aionorth.learning import KEPT_OTHERWISE, LEAST_PART, LONGEST_PATIENCE, MADE_UP, PATIENCE, Facts, Lesson
 
 PERIOD = 60.0
 
@@ -107,6 +107,18 @@ def test_a_first_refusal_leaves_what_was_accepted_and_counts_replies_that_come_l
     assert after.limit_now(0) == after.limit_now(9) == 72
 
 
+def test_a_first_refusal_leaves_less_than_its_part_only_until_a_call_is_accepted() -> None:
+    lesson = refused(Lesson(), 0.0, facts(30))
+    assert lesson.limit_now(3) == 33
+    assert lesson.accepted(61.0, facts(30, late=3)).limit == 50
+
+
+def test_a_pause_that_held_calls_back_takes_nothing_off_the_limit_unless_it_was_long() -> None:
+    lesson = attrs.evolve(refused(attrs.evolve(first(50), held=50, limit=51), 300.0, facts(50)), kept=1.0)
+    assert lesson.accepted(300.0 + PERIOD * MADE_UP, facts(47)).limit == 50
+    assert lesson.accepted(340.0, facts(27)).limit == 31
+
+
 def test_a_call_that_tries_alone_and_is_refused_too_changes_nothing_but_the_pause() -> None:
     lesson = refused(Lesson(), 0.0, facts(70))
     again = refused(lesson, 2.0, facts(0, late=3))
@@ -128,7 +140,7 @@ def test_the_limit_follows_what_is_accepted_when_refused_again() -> None:
     lesson = refused(first(10, most=100), 75.0, facts(80))
     assert lesson.limit == 99
     assert refused(lesson, 76.0, facts(80)).limit == 99  # one reaction for one episode
-    assert lesson.accepted(78.0, facts(76)).limit == int(0.98 * 76) + 1
+    assert lesson.accepted(78.0, facts(76)).limit == int(KEPT_OTHERWISE * (76 + 99 * 3 / PERIOD)) + 1
 
 
 def test_it_grows_after_clean_periods_first_by_one_then_faster() -> None:
@@ -150,8 +162,8 @@ def test_growth_that_is_refused_is_taken_back_and_waits_longer_each_time() -> No
         waits.append(round((now - began) / PERIOD))
         lesson = refused(grown, now, facts(50))
         assert lesson.limit == 50
-        lesson = lesson.accepted(now, facts(50))
-    assert waits == [4, 8, 16, 16, 16]
+        lesson = lesson.accepted(now, facts(52))
+    assert waits == [4, 16, 16, 16, 16]
 
 
 def test_nothing_grows_while_an_episode_is_open() -> None:
