@@ -26,9 +26,14 @@ LARGEST_LOT = 64
 SHORTEST_PAUSE = 1 / 16
 """The first pause after a refusal is drawn from up to this part of a period; it doubles four times, to a whole one."""
 
-FULL_SPEED = 1 / 60
+FULL_SPEED = 1 / 120
 """The part of a period over which as many calls as the limit are spread at the least. Nothing shows beforehand that the
 platform accepts so many: if it refuses one, not many should have been sent after it."""
+
+UNPROVEN = 8
+UNPROVEN_PART = 12
+"""Until as many calls as the limit have been sent, no more are in flight than the first, or the limit over the second.
+If the platform refuses one of them, it refuses those that it counts after it too, and slow ones add up."""
 
 SHORTEST_GAP = 1e-3
 """Seconds. Calls that are closer than timers are precise are not spread."""
@@ -165,6 +170,8 @@ class FlowRuntime:
         self._wakes: set[asyncio.Future[None]] = set()  # what the heads of the queues wait on
         self._wakings = 0
         self._refusals = 0
+        self._in_flight = 0
+        self._sent = 0
         self._timeout = timeout
         self._shape(settings)
         self._ledger = ledger(self._terms())
@@ -206,7 +213,7 @@ class FlowRuntime:
 
     def try_acquire(self, now: float) -> Slot | None:
         """Return a slot as `acquire` would, if there is nothing to wait for; None if there is."""
-        if self._waiting or not self._unspent:
+        if self._waiting or not self._unspent or self._holds_back:
             return None
         grant = self._ledger.take_now(now)
         return self._taken(grant) if isinstance(grant, Grant) else None
@@ -237,7 +244,7 @@ class FlowRuntime:
 
     async def _ask(self, *, ahead: bool) -> Grant | float:
         """Ask for a slot once; returns the leave, or how many seconds to wait before asking again."""
-        if self._gives_way(ahead=ahead):
+        if self._gives_way(ahead=ahead) or self._holds_back:
             return math.inf
         if (answer := self._ledger.take_now(self._loop.time())) is None:
             wakings = self._wakings
@@ -245,6 +252,12 @@ class FlowRuntime:
             if wakings != self._wakings and not isinstance(answer, Grant):
                 return 0.0  # something changed meanwhile that the answer may not know of
         return answer
+
+    @property
+    def _holds_back(self) -> bool:
+        """Whether enough calls are in flight for a platform that has not been seen to accept as many as the limit."""
+        limit = self.settings.limit
+        return self._sent < limit and self._in_flight >= max(UNPROVEN, limit // UNPROVEN_PART)
 
     def _gives_way(self, *, ahead: bool) -> bool:
         """Whether a head waits until the other one has gone."""
@@ -254,16 +267,23 @@ class FlowRuntime:
 
     def _taken(self, grant: Grant) -> Slot:
         self._unspent = max(0, self._unspent - 1)  # `tighten` may have voided the leave while the call waited
+        self._in_flight += 1
+        self._sent += 1
         return Slot(self, grant)
 
     def release(self, slot: Slot, *, answered: bool = True) -> None:
         """End `slot`: start its period if the call was sent, however it ended, or give it back unused."""
+        held_back = self._holds_back
+        self._in_flight -= 1
         if slot.counted_by is None:
+            self._sent -= 1
             self._unspent += 1
             self._ledger.give_back(slot.grant)
         else:
             now = self._loop.time()
             self._ledger.ended(slot.grant, now, now if answered else max(now, slot.counted_by))
+        if held_back:
+            self._wake_heads()
 
     def accepted(self, slot: Slot) -> None:
         """Take note that the platform let the call of `slot` through."""
