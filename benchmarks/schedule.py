@@ -106,9 +106,14 @@ MOST_TAKEN = 0.05
 """The bar: the part of the other caller's calls that may be refused."""
 
 LOCKED_OUT = frozenset({"sliding-refusals"})
-"""Where refused calls count, a window that was filled once keeps every caller out who goes on calling, until a minute
-later. Whoever sends its 100 calls at once, as a client must that is to be in time when alone, therefore costs the other
-caller its 30 calls of the first minute: more than 5 % of those in 14 minutes. The part is told, without a bar."""
+"""Where refused calls count, the bar cannot be met in the mean by a client that is in time, and never refused, when
+alone. Its call 1,000 is then sent by 550.8 s, 1.02 times the bound, and at least nine closed windows after its call
+100: so that one is sent by 10.8 s. It cannot know before it is refused that it is not alone; so here its first refusal
+comes by then too. From then on the window stays full: the other caller's refused calls take the places of those of its
+own that age out, until the client's first call ages out, 60 s after it was counted. That is 49.2 s at the least, in
+which the other makes 24.6 calls. 5 % of its calls are 24.2 in a run of 1.15 times the bound, and fewer in a quicker
+one. (A chance gap in the other's calls may let it in earlier, where only one call was refused.) The part is told,
+without a bar."""
 
 
 # --- The clients
