@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
+import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from benchmarks.harness import PremiseError, machine
+from benchmarks import results
+from benchmarks.harness import ROOT, PremiseError, Record
 
 BENCHMARKS = {
-    "schedule": "how close to the fastest schedule, and how often refused, under five ways of counting (virtual time)",
+    "schedule": "how close to the fastest schedule, and how often refused, beside ten other ways (virtual time)",
     "throughput": "calls a second and CPU time per call beside a bare aiohttp loop, where flow control does not bind",
     "memory": "peak memory of a run over a million ids beside one over ten thousand (--ids N for another number)",
 }
@@ -20,19 +25,24 @@ UNTRUSTWORTHY = 2
 """The exit code of a benchmark whose figures mean nothing, because what they rest on did not hold."""
 
 
-def run(name: str, arguments: Sequence[str]) -> int:
-    """Run one benchmark; returns its exit code: 0 where every bar was met."""
+def run(name: str, arguments: Sequence[str], directory: Path) -> int:
+    """Run one benchmark and write what it found; returns its exit code: 0 where every bar was met."""
     # Imported here: the memory benchmark's own process must stay small.
-    main: Callable[[Sequence[str]], int] = importlib.import_module(f"benchmarks.{name}").main
-    print(machine(name), flush=True)
+    main: Callable[[Sequence[str], Record], None] = importlib.import_module(f"benchmarks.{name}").main
+    record = Record(name)
+    print(json.dumps(record.machine), flush=True)
+    began = time.monotonic()
+    failure = None
     try:
-        return main(arguments)
+        main(arguments, record)
     except PremiseError as exc:
+        failure = str(exc)
         print(f"FAIL  nothing can be concluded: {exc}")
-        return UNTRUSTWORTHY
+    results.write(record, directory, seconds=time.monotonic() - began, failure=failure)
+    return UNTRUSTWORTHY if failure else record.exit_code
 
 
-def run_all() -> int:
+def run_all(directory: Path) -> int:
     """List the benchmarks and run each in a process of its own; returns 1 where one of them failed."""
     width = max(map(len, BENCHMARKS))
     for name, line in BENCHMARKS.items():
@@ -40,8 +50,8 @@ def run_all() -> int:
     failed: list[str] = []
     for name in BENCHMARKS:
         print(f"\n=== {name}", flush=True)
-        command = [sys.executable, "-m", "benchmarks", name]
-        if subprocess.run(command, check=False).returncode:  # noqa: S603 - this very program
+        command = [sys.executable, "-m", "benchmarks", "--results", str(directory.resolve()), name]
+        if subprocess.run(command, check=False, cwd=ROOT).returncode:  # noqa: S603 - this very program
             failed.append(name)
     print(f"\nfailed: {', '.join(failed)}" if failed else "\nall passed")
     return 1 if failed else 0
@@ -49,14 +59,15 @@ def run_all() -> int:
 
 def main(arguments: Sequence[str]) -> int:
     """Do what the command line says; returns the exit code."""
-    match arguments:
-        case []:
-            return run_all()
-        case [name, *rest] if name in BENCHMARKS:
-            return run(name, rest)
-        case _:
-            print(f"usage: python -m benchmarks [{' | '.join(BENCHMARKS)}] [options]", file=sys.stderr)
-            return UNTRUSTWORTHY
+    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    parser.add_argument("--results", type=Path, default=results.DIRECTORY, help="where to write (default: %(default)s)")
+    parser.add_argument("name", nargs="?", choices=BENCHMARKS, help="only this one")
+    parser.add_argument("options", nargs=argparse.REMAINDER, help="for the one named")
+    given = parser.parse_args(arguments)
+    directory: Path = given.results
+    code = run_all(directory) if given.name is None else run(given.name, given.options, directory)
+    print(f"the page: {results.write_page(directory, list(BENCHMARKS))}")
+    return code
 
 
 if __name__ == "__main__":

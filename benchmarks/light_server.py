@@ -16,6 +16,8 @@ from contextlib import contextmanager
 
 import attrs
 
+from benchmarks.harness import ROOT
+
 HOST = "127.0.0.1"
 END = b"\r\n\r\n"
 """What ends a request: none has a body, which a deletion does not need."""
@@ -94,7 +96,7 @@ class LightServer:
 def light_server() -> Generator[LightServer]:
     """Run the server in another process."""
     command = [sys.executable, "-m", "benchmarks.light_server"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:  # noqa: S603 - our own
         assert process.stdin is not None
         assert process.stdout is not None
         with process.stdin:

@@ -21,7 +21,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from benchmarks.harness import PremiseError, Table, Verdict
+from benchmarks.harness import ROOT, PremiseError, Record
 from benchmarks.light_server import LightServer, light_server
 
 FEW = 10_000
@@ -41,7 +41,7 @@ def measure(server: LightServer, ids: int) -> tuple[float, float]:
     """Delete so many ids in a process of its own; returns its peak in MiB and the seconds that the run took."""
     before = server.answered()
     command = [sys.executable, "-m", "benchmarks.memory_run", server.url, str(ids)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603 - our own
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)  # noqa: S603 - our own
     if done.returncode:
         raise PremiseError(f"the run over {ids:,} ids failed:\n{done.stderr}")
     figures = json.loads(done.stdout)
@@ -53,14 +53,14 @@ def measure(server: LightServer, ids: int) -> tuple[float, float]:
     return figures["peak"], figures["seconds"]
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Measure, print and hold against the bar; returns the exit code."""
+def main(arguments: Sequence[str], record: Record) -> None:
+    """Measure, print and hold against the bar."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks memory")
     parser.add_argument("--ids", type=int, default=MANY, help=f"ids in the larger run (default: {MANY:,})")
     many: int = parser.parse_args(arguments).ids
     if many <= FEW:
         parser.error(f"--ids must be more than the {FEW:,} of the smaller run")
-    table = Table(
+    table = record.table(
         "peak resident memory of one bulk run, collect='failures'", ["      ids", "peak MiB", "seconds", "calls/s"]
     )
     peaks: list[float] = []
@@ -71,6 +71,4 @@ def main(arguments: Sequence[str]) -> int:
             peaks.append(most)
     more = peaks[1] - peaks[0]
     print(f"\n{more * 2**20 / (many - FEW):.1f} bytes for each further id")
-    verdict = Verdict()
-    verdict.check(f"{many:,} ids take {more:.1f} MiB more than {FEW:,}, allowed {MOST_MORE:g}", met=more <= MOST_MORE)
-    return verdict.exit_code
+    record.check(f"{many:,} ids take {more:.1f} MiB more than {FEW:,}, allowed {MOST_MORE:g}", met=more <= MOST_MORE)

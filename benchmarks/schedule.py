@@ -2,8 +2,9 @@
 
 1,000 subscriptions are deleted by a client that believes in 100 calls in 60 s, from a platform that counts calls in one
 of five ways: alone and with that threshold; with a threshold that is really 50; and beside another caller of the same
-app who spends 30 calls a minute. Time is virtual, sockets and HTTP are real. Beside aionorth runs what one would write
-by hand: aiohttp, one of four limiters and `backoff` around each call.
+app who spends 30 calls a minute. Time is virtual, sockets and HTTP are real. Beside aionorth runs what people write
+instead: aiohttp with a limiter of `benchmarks.rivals` and `backoff` around each call; a task for each id behind an
+`asyncio.Semaphore`, with `backoff`; and aiohttp-retry.
 
 What could mislead:
 
@@ -12,6 +13,8 @@ What could mislead:
   window of 60 s. Who knew that the platform counts by clock minutes, and when they begin, could spend two minutes'
   calls in one instant and be done up to a minute earlier. A token bucket that was full at first lets another 100 calls
   through: beside another caller, and with a threshold of 50, a client can be below the bound there.
+* Whoever hammers is served fast where the platform does not count refused calls: time alone says little, and a client
+  counts as ahead only where it is not refused more often either.
 * Every run begins at another point of the clock minute, drawn from its seed.
 * The other caller calls every two seconds whatever happens, and does not repeat what was refused. A client that takes
   its calls from it without being refused itself gains time: so what is refused to it is told, too.
@@ -27,12 +30,15 @@ import contextlib
 import logging
 import math
 import multiprocessing
+import os
 import random
 import statistics
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from typing import Self
 
 import aiohttp
+import aiohttp_retry
 import attrs
 import backoff
 
@@ -40,13 +46,15 @@ from aionorth import FlowControl, NorthSession
 from aionorth.bulk import WORKERS
 from aionorth.simulator import MODELS, Simulator
 from aionorth.simulator.virtual_time import VirtualTimeLoop
-from benchmarks.harness import PremiseError, Spread, Table, Verdict
-from benchmarks.rivals import Aimd, Bucket, Cubic, Limiter
+from benchmarks import pictures
+from benchmarks.harness import PremiseError, Record, Spread
+from benchmarks.rivals import Aimd, Bucket, Cubic, Limiter, Limits, Pyrate, Throttled
 
 CALLS = 1_000
 THRESHOLD = 100
 PERIOD = 60.0
-SEEDS = (1, 2, 3)
+SEEDS = 2
+"""Runs in each cell, each with a seed of its own."""
 
 LONGEST = 555.0
 """The bar: virtual seconds that aionorth may take where its lower bound is 540 s."""
@@ -54,7 +62,10 @@ LONGEST = 555.0
 POOLS = (1, 4, 16, 64)
 """The numbers of workers compared: more than the threshold cannot be in flight."""
 
-GIVEN_UP = 3
+DRAWN = "sliding"
+"""How the platform counts in the pictures over time: none of the clients is made for it, and none against it."""
+
+GIVEN_UP = 2.2
 """The multiple of the lower bound after which a run is given up."""
 
 APP = "demo-app"
@@ -133,36 +144,86 @@ class _RefusedError(Exception):
     """The platform refused the call: 1010009."""
 
 
+_backed_off = backoff.on_exception(backoff.expo, _RefusedError, jitter=backoff.full_jitter, max_value=PERIOD)
+"""What is done about a refusal: try again after a wait that grows, with full jitter."""
+
+
+def _http(platform: Simulator) -> aiohttp.ClientSession:
+    headers = {"app_key": APP, "Authorization": f"Bearer {platform.issue_token()}"}
+    return aiohttp.ClientSession(platform.url, headers=headers)
+
+
+async def _delete(http: aiohttp.ClientSession, id_: str) -> None:
+    async with http.delete(PATH + id_) as response:
+        await response.read()
+        if response.status == 403:
+            raise _RefusedError
+        response.raise_for_status()
+
+
+async def _share(ids: Sequence[str], workers: int, delete: Callable[[str], Awaitable[None]]) -> None:
+    """Let so many workers delete all the ids."""
+    queue = iter(ids)
+
+    async def work() -> None:
+        for id_ in queue:
+            await delete(id_)
+
+    await asyncio.gather(*(work() for _ in range(workers)))
+
+
 def by_hand(limiter_of: Callable[[], Limiter]) -> Client:
-    """Delete as written by hand: each attempt passes a limiter, each refusal is backed off from, with full jitter."""
+    """Delete as written by hand: each attempt passes a limiter, and each refusal is backed off from."""
 
     async def run(platform: Simulator, ids: Sequence[str], workers: int) -> None:
         limiter = limiter_of()
-        headers = {"app_key": APP, "Authorization": f"Bearer {platform.issue_token()}"}
         loop = asyncio.get_running_loop()
 
-        async with aiohttp.ClientSession(platform.url, headers=headers) as http:
+        async with _http(platform) as http:
 
-            @backoff.on_exception(backoff.expo, _RefusedError, jitter=backoff.full_jitter, max_value=PERIOD)
+            @_backed_off
             async def delete(id_: str) -> None:
                 await limiter.acquire()
                 sent = loop.time()
-                async with http.delete(PATH + id_) as response:
-                    await response.read()
-                    refused = response.status == 403
-                    limiter.heard(sent, refused=refused)
-                    if refused:
-                        raise _RefusedError
-                    response.raise_for_status()
+                try:
+                    await _delete(http, id_)
+                except _RefusedError:
+                    limiter.heard(sent, refused=True)
+                    raise
+                limiter.heard(sent, refused=False)
 
-            async def work(queue: Iterator[str]) -> None:
-                for id_ in queue:
-                    await delete(id_)
-
-            queue = iter(ids)
-            await asyncio.gather(*(work(queue) for _ in range(workers)))
+            await _share(ids, workers, delete)
 
     return run
+
+
+async def with_semaphore(platform: Simulator, ids: Sequence[str], workers: int) -> None:
+    """Delete with a task for each id, as many at once as there are workers, and no limiter."""
+    semaphore = asyncio.Semaphore(workers)
+
+    async with _http(platform) as http:
+        delete = _backed_off(_delete)
+
+        async def in_turn(id_: str) -> None:
+            async with semaphore:
+                await delete(http, id_)
+
+        await asyncio.gather(*map(in_turn, ids))
+
+
+async def with_aiohttp_retry(platform: Simulator, ids: Sequence[str], workers: int) -> None:
+    """Delete with aiohttp-retry, told that a 403 is to be tried again, and to wait up to a period."""
+    options = aiohttp_retry.JitterRetry(attempts=len(ids), max_timeout=PERIOD, statuses={403})
+
+    async with _http(platform) as http:
+        retrying = aiohttp_retry.RetryClient(http, retry_options=options)
+
+        async def delete(id_: str) -> None:
+            async with retrying.delete(PATH + id_) as response:
+                await response.read()
+                response.raise_for_status()
+
+        await _share(ids, workers, delete)
 
 
 with_limiter_alone = by_hand(lambda: Bucket(THRESHOLD, PERIOD))
@@ -171,8 +232,13 @@ OURS = "aionorth"
 
 CLIENTS: dict[str, Client] = {
     OURS: with_aionorth,
-    "AsyncLimiter": with_limiter_alone,
-    "even pace": by_hand(lambda: Bucket(THRESHOLD, PERIOD, smooth=True)),
+    "aiolimiter": with_limiter_alone,
+    "aiolimiter, paced": by_hand(lambda: Bucket(THRESHOLD, PERIOD, smooth=True)),
+    "pyrate-limiter": by_hand(lambda: Pyrate(THRESHOLD, PERIOD)),
+    "limits": by_hand(lambda: Limits(THRESHOLD, PERIOD)),
+    "throttled-py": by_hand(lambda: Throttled(THRESHOLD, PERIOD)),
+    "Semaphore": with_semaphore,
+    "aiohttp-retry": with_aiohttp_retry,
     "AIMD": by_hand(lambda: Aimd(THRESHOLD, PERIOD)),
     "CUBIC": by_hand(Cubic),
 }
@@ -210,6 +276,10 @@ class Run:
     """Calls to delete that reached the platform."""
     taken: float = 0.0
     """The part of the other caller's calls that the platform refused."""
+    accepted: tuple[float, ...] = ()
+    """When the platform accepted a call, in virtual seconds since the client began."""
+    refused: tuple[float, ...] = ()
+    """When it refused one."""
 
     @property
     def refusal_rate(self) -> float:
@@ -247,8 +317,14 @@ async def _measured(client: Client, model: str, seed: int, *, calls: int, worker
             raise PremiseError(f"the client says it is done, and the platform still has {len(left)} subscriptions")
         deletes = [arrival for arrival in platform.arrivals if arrival.method == "DELETE"]
         others = [arrival for arrival in platform.arrivals if arrival.method == "GET" and arrival.counted >= began]
-        taken = sum(arrival.refused for arrival in others) / len(others) if others else 0.0
-        return Run(seconds, sum(arrival.refused for arrival in deletes), len(deletes), taken)
+        return Run(
+            seconds,
+            sum(arrival.refused for arrival in deletes),
+            len(deletes),
+            sum(arrival.refused for arrival in others) / len(others) if others else 0.0,
+            tuple(arrival.counted - began for arrival in deletes if not arrival.refused),
+            tuple(arrival.counted - began for arrival in deletes if arrival.refused),
+        )
 
 
 def measure(
@@ -259,49 +335,108 @@ def measure(
         return runner.run(_measured(client, model, seed, calls=calls, workers=workers, case=case))
 
 
-def check(verdict: Verdict, model: str, runs: Sequence[Run], *, calls: int = CALLS, longest: float = LONGEST) -> None:
+def check(record: Record, model: str, runs: Sequence[Run], *, calls: int = CALLS, longest: float = LONGEST) -> None:
     """Hold the runs against a platform that counts by `model` to the bars: no refusal, no detour, and in time."""
     refusals = sum(run.refusals for run in runs)
-    verdict.check(f"{model}: {refusals} refusals, allowed 0", met=not refusals)
-    verdict.check(f"{model}: every run took exactly {calls:,} calls", met={run.calls for run in runs} == {calls})
+    record.check(f"{model}: {refusals} refusals, allowed 0", met=not refusals)
+    record.check(f"{model}: every run took exactly {calls:,} calls", met={run.calls for run in runs} == {calls})
     slowest = max(run.seconds for run in runs)
-    verdict.check(f"{model}: slowest run {slowest:.1f} s, allowed {longest:g} s", met=slowest <= longest)
+    record.check(f"{model}: slowest run {slowest:.1f} s, allowed {longest:g} s", met=slowest <= longest)
 
 
-def check_case(verdict: Verdict, case: Case, model: str, runs: Sequence[Run]) -> None:
+def check_case(record: Record, case: Case, model: str, runs: Sequence[Run]) -> None:
     """Hold the mean of the runs of `case` against a platform that counts by `model` to the bars."""
     longest, most = case.bars_for(model)
     multiple = statistics.mean(run.seconds for run in runs) / case.bound
     refused = statistics.mean(run.refusal_rate for run in runs)
     what = f"{case.name}, {model}"
-    verdict.check(f"{what}: {multiple:.3f} of the lower bound, allowed {longest:g}", met=multiple <= longest)
-    verdict.check(f"{what}: {refused:.1f} of 1,000 calls refused, allowed {most:g}", met=refused <= most)
+    record.check(f"{what}: {multiple:.3f} of the lower bound, allowed {longest:g}", met=multiple <= longest)
+    record.check(f"{what}: {refused:.1f} of 1,000 calls refused, allowed {most:g}", met=refused <= most)
     if case.others and model not in LOCKED_OUT:
         taken = statistics.mean(run.taken for run in runs)
-        verdict.check(
+        record.check(
             f"{what}: {taken:.1%} of the other caller's calls refused, allowed {MOST_TAKEN:.0%}",
             met=taken <= MOST_TAKEN,
         )
 
 
+@attrs.frozen
+class Mean:
+    """What the runs of one client in one cell came to: seconds, calls refused in 1,000, the other's part refused."""
+
+    seconds: float
+    refusals: float
+    taken: float
+
+    @classmethod
+    def of(cls, runs: Sequence[Run]) -> Self:
+        """Take the means."""
+        return cls(
+            statistics.mean(run.seconds for run in runs),
+            statistics.mean(run.refusal_rate for run in runs),
+            statistics.mean(run.taken for run in runs),
+        )
+
+    def ahead_of(self, other: Mean) -> bool:
+        """Whether it is faster without being refused more."""
+        return self.seconds < other.seconds and self.refusals <= other.refusals
+
+
+def check_peers(record: Record, where: str, means: Mapping[str, Mean]) -> None:
+    """Hold it against the bar that in no cell any peer is ahead of aionorth; `where` names the cell."""
+    ours = means[OURS]
+    ahead = [
+        f"{name} ({mean.seconds:.1f} s, {mean.refusals:.1f})" for name, mean in means.items() if mean.ahead_of(ours)
+    ]
+    told = f"ahead of {ours.seconds:.1f} s and {ours.refusals:.1f} of 1,000 refused: {', '.join(ahead) or 'nobody'}"
+    record.check(f"{where}: {told}", met=not ahead)
+
+
 # --- The tables
 
+Cells = dict[str, dict[str, list[Run]]]
+"""The runs by way of counting and client."""
 
-def main(arguments: Sequence[str]) -> int:
-    """Measure, print and hold against the bars; returns the exit code."""
-    argparse.ArgumentParser(prog="python -m benchmarks schedule").parse_args(arguments)
-    # Time is virtual: runs that share the machine do not disturb each other's figures.
-    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn"), initializer=_quiet) as pool:
-        runs = {case: _by_model(pool, case) for case in CASES}
-        _by_workers(pool)
+
+def main(arguments: Sequence[str], record: Record) -> None:
+    """Measure, print and hold against the bars."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks schedule")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="runs in each cell (default: %(default)s)")
+    seeds = range(1, 1 + parser.parse_args(arguments).seeds)
+    # Time is virtual: runs that share the machine do not disturb each other's figures. They wait for the kernel at
+    # times, so more of them than processors keep these busy.
+    processes = 2 * (os.cpu_count() or 1)
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=_quiet) as pool:
+        pending = {case: _begin(pool, case, seeds) for case in CASES}
+        cells = {case: _table(record, case, of_case) for case, of_case in pending.items()}
+        _by_workers(record, pool, seeds)
     print()
-    verdict = Verdict()
-    for case, of_case in runs.items():
-        for model, of_model in of_case.items():
+    means = {
+        case: {model: {name: Mean.of(runs) for name, runs in clients.items()} for model, clients in models.items()}
+        for case, models in cells.items()
+    }
+    for case, models in cells.items():
+        for model, clients in models.items():
             if case is ALONE and model != "counter":
-                check(verdict, model, of_model)
-            check_case(verdict, case, model, of_model)
-    return verdict.exit_code
+                check(record, model, clients[OURS])
+            check_case(record, case, model, clients[OURS])
+            check_peers(record, f"{case.name}, {model}", means[case][model])
+    for case, models in cells.items():
+        record.draw(*_curves(case, models[DRAWN]))
+    record.draw(
+        "all",
+        f"Time and refusals of every client in every case, however the platform counts; means of {len(seeds)} runs",
+        pictures.trade_off(
+            {
+                case.name: {
+                    model: {name: (mean.seconds / case.bound, mean.refusals) for name, mean in clients.items()}
+                    for model, clients in means[case].items()
+                }
+                for case in CASES
+            },
+            ours=OURS,
+        ),
+    )
 
 
 def _quiet() -> None:
@@ -312,42 +447,60 @@ def _measure_named(name: str, model: str, seed: int, case: Case, workers: int) -
     return measure(CLIENTS[name], model, seed, workers=workers, case=case)
 
 
-def _by_model(pool: Executor, case: Case) -> dict[str, list[Run]]:
-    """Measure all clients; returns aionorth's runs."""
-    others = ", part of the other caller's calls refused" if case.others else ""
-    table = Table(
-        f"{case.name}: {CALLS:,} deletes, {WORKERS} workers, means of {len(SEEDS)} seeds: "
-        f"multiple of the lower bound ({case.bound:g} s), calls refused in 1,000{others}",
-        ["the platform counts", *CLIENTS],
-        least_width=16,
-    )
-    pending = {
-        (model, name): [pool.submit(_measure_named, name, model, seed, case, WORKERS) for seed in SEEDS]
+def _begin(pool: Executor, case: Case, seeds: Sequence[int]) -> dict[str, dict[str, list[Future[Run]]]]:
+    return {
+        model: {
+            name: [pool.submit(_measure_named, name, model, seed, case, WORKERS) for seed in seeds] for name in CLIENTS
+        }
         for model in MODELS
-        for name in CLIENTS
     }
-    ours: dict[str, list[Run]] = {}
-    for model in MODELS:
-        cells: list[str] = []
-        for name in CLIENTS:
-            runs = [run.result() for run in pending[model, name]]
-            if name == OURS:
-                ours[model] = runs
-            multiple = statistics.mean(run.seconds for run in runs) / case.bound
-            told = f"{multiple:.3f}" if multiple < math.inf else f"over {GIVEN_UP}"
-            cell = f"{told} {statistics.mean(run.refusal_rate for run in runs):5.1f}"
-            cells.append(cell + (f" {statistics.mean(run.taken for run in runs):4.0%}" if case.others else ""))
-        table.row(model, *cells)
-    return ours
 
 
-def _by_workers(pool: Executor) -> None:
+def _table(record: Record, case: Case, pending: Mapping[str, Mapping[str, Sequence[Future[Run]]]]) -> Cells:
+    """Print what comes of all clients in one case; returns it."""
+    others = ", part of the other caller's calls refused" if case.others else ""
+    table = record.table(
+        f"{case.name}: {CALLS:,} deletes, {WORKERS} workers, means: "
+        f"multiple of the lower bound ({case.bound:g} s), calls refused in 1,000{others}",
+        ["", *MODELS],
+        least_width=18,
+    )
+    cells: Cells = {model: {} for model in MODELS}
+    for name in CLIENTS:
+        told: list[str] = []
+        for model in MODELS:
+            runs = cells[model][name] = [run.result() for run in pending[model][name]]
+            record.samples[f"{case.name}, {model}, {name}"] = [
+                (run.seconds, run.refusals, run.calls, run.taken) for run in runs
+            ]
+            mean = Mean.of(runs)
+            multiple = f"{mean.seconds / case.bound:.3f}" if mean.seconds < math.inf else f"over {GIVEN_UP}"
+            taken = f" {mean.taken:4.0%}" if case.others else ""
+            told.append(f"{multiple} {mean.refusals:5.1f}{taken}")
+        table.row(name, *told)
+    return cells
+
+
+def _by_workers(record: Record, pool: Executor, seeds: Sequence[int]) -> None:
     bound = lower_bound(CALLS)
-    table = Table(
-        "aionorth by number of workers, alone, sliding window: virtual seconds, median (least to most) of the seeds",
+    table = record.table(
+        "aionorth by number of workers, alone, sliding window: virtual seconds, median (least to most)",
         ["workers", f"{'virtual seconds':>22}", "x median"],
     )
     for workers in POOLS:
-        runs = [pool.submit(_measure_named, OURS, "sliding", seed, ALONE, workers) for seed in SEEDS]
-        seconds = Spread.of(run.result().seconds for run in runs)
+        runs = [pool.submit(_measure_named, OURS, "sliding", seed, ALONE, workers) for seed in seeds]
+        record.samples[f"{workers} workers"] = times = [run.result().seconds for run in runs]
+        seconds = Spread.of(times)
         table.row(str(workers), f"{seconds:.1f}", f"{seconds.median / bound:.3f}")
+
+
+def _curves(case: Case, clients: Mapping[str, Sequence[Run]]) -> tuple[str, str, str]:
+    """Draw the first run of every client, of a platform that counts by `DRAWN`."""
+    svg = pictures.schedules(
+        {name: pictures.Schedule(runs[0].accepted, runs[0].refused, runs[0].seconds) for name, runs in clients.items()},
+        at_once=case.threshold - case.others,
+        period=PERIOD,
+        calls=CALLS,
+    )
+    name = "-".join(case.name.split()[:3])
+    return name, f"{case.name}: calls accepted over time, and those refused, by a {DRAWN} window", svg

@@ -33,7 +33,7 @@ import attrs
 from yarl import URL
 
 from aionorth import NorthSession
-from benchmarks.harness import PremiseError, Spread, Table, Verdict
+from benchmarks.harness import PremiseError, Record, Spread
 from benchmarks.light_server import HOST, REPLY, LightServer, light_server
 from benchmarks.unthrottled import APP, NEVER_BINDS, TOKEN, subscription_ids
 
@@ -165,10 +165,10 @@ async def rounds(server: LightServer, concurrency: int) -> tuple[list[Cost], lis
     return costs
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Measure, print and hold against the bar; returns the exit code."""
+def main(arguments: Sequence[str], record: Record) -> None:
+    """Measure, print and hold against the bar."""
     argparse.ArgumentParser(prog="python -m benchmarks throughput").parse_args(arguments)
-    table = Table(
+    table = record.table(
         f"{ROUNDS} rounds of {CALLS:,} calls each: median (least to most)",
         [
             "concurrency",
@@ -205,9 +205,7 @@ def main(arguments: Sequence[str]) -> int:
                     f"{fastest:.0f}: the server must be {SERVER_MARGIN:g} times as fast"
                 )
     print()
-    verdict = Verdict()
     for concurrency in sorted(WITH_BAR):
         ratio = ratios[concurrency]
         bar = f"concurrency {concurrency}: {ratio.median:.3f} of bare aiohttp's calls a second, at least {LEAST_RATIO}"
-        verdict.check(bar, met=ratio.median >= LEAST_RATIO)
-    return verdict.exit_code
+        record.check(bar, met=ratio.median >= LEAST_RATIO)

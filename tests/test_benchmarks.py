@@ -1,6 +1,8 @@
 """The benchmarks measure what they say: their bars can be missed, and their server counts right."""
 
 import asyncio
+import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,27 +14,36 @@ from aionorth.simulator import Simulator
 ROOT = Path(__file__).resolve().parent.parent
 if not (ROOT / "benchmarks" / "__main__.py").is_file():
     pytest.skip("benchmarks/ is not beside tests/", allow_module_level=True)
+for package in ("aiohttp_retry", "limits", "matplotlib", "pyrate_limiter", "throttled"):
+    pytest.importorskip(package, reason="needs the extra [bench]")
 sys.path.append(str(ROOT))  # at the end: an installed aionorth stays the one that is tested
 
-from benchmarks import schedule  # noqa: E402 - findable only now
-from benchmarks.harness import PremiseError, Spread, Verdict  # noqa: E402 - as above
+from benchmarks import pictures, results, schedule  # noqa: E402 - findable only now
+from benchmarks.harness import PremiseError, Record, Spread, turns  # noqa: E402 - as above
 from benchmarks.light_server import REPLY, Counter, Replier  # noqa: E402 - as above
 
-
-def test_aionorth_meets_the_bars_of_one_schedule() -> None:
-    verdict = Verdict()
-    schedule.check(verdict, "sliding", [schedule.measure(schedule.with_aionorth, "sliding", seed=1)])
-    assert verdict.exit_code == 0, verdict.missed
+pytestmark = pytest.mark.filterwarnings("ignore:.*iscoroutinefunction:DeprecationWarning")  # backoff 2.2 on Python 3.14
 
 
-@pytest.mark.filterwarnings("ignore:.*iscoroutinefunction:DeprecationWarning")  # backoff 2.2 on Python 3.14
-def test_a_client_that_is_refused_misses_a_bar_though_it_hides_it() -> None:
+@pytest.fixture
+def record() -> Record:
+    return Record("test")
+
+
+# --- schedule
+
+
+def test_aionorth_meets_the_bars_of_one_schedule(record: Record) -> None:
+    schedule.check(record, "sliding", [schedule.measure(schedule.with_aionorth, "sliding", seed=1)])
+    assert record.exit_code == 0, record.missed
+
+
+def test_a_client_that_is_refused_misses_a_bar_though_it_hides_it(record: Record) -> None:
     run = schedule.measure(schedule.with_limiter_alone, "sliding", seed=1, calls=150)
     assert run.calls == 150 + run.refusals
-    verdict = Verdict()
-    schedule.check(verdict, "sliding", [run], calls=150)
-    assert verdict.exit_code == 1
-    assert verdict.missed[0] == f"sliding: {run.refusals} refusals, allowed 0"
+    schedule.check(record, "sliding", [run], calls=150)
+    assert record.exit_code == 1
+    assert record.missed[0] == f"sliding: {run.refusals} refusals, allowed 0"
 
 
 @pytest.mark.parametrize(
@@ -44,10 +55,11 @@ def test_a_client_that_is_refused_misses_a_bar_though_it_hides_it() -> None:
         (schedule.Run(seconds=550.0, refusals=1, calls=1000), ["m: 1 refusals, allowed 0"]),
     ],
 )
-def test_each_bar_is_missed_by_a_run_that_is_just_beyond_it(run: schedule.Run, missed: list[str]) -> None:
-    verdict = Verdict()
-    schedule.check(verdict, "m", [schedule.Run(seconds=540.0, refusals=0, calls=1000), run])
-    assert verdict.missed == missed
+def test_each_bar_is_missed_by_a_run_that_is_just_beyond_it(
+    record: Record, run: schedule.Run, missed: list[str]
+) -> None:
+    schedule.check(record, "m", [schedule.Run(seconds=540.0, refusals=0, calls=1000), run])
+    assert record.missed == missed
 
 
 @pytest.mark.parametrize(
@@ -63,11 +75,21 @@ def test_each_bar_is_missed_by_a_run_that_is_just_beyond_it(run: schedule.Run, m
     ],
 )
 def test_each_bar_beside_another_caller_is_missed_by_a_run_that_is_just_beyond_it(
-    run: schedule.Run, missed: list[str]
+    record: Record, run: schedule.Run, missed: list[str]
 ) -> None:
-    verdict = Verdict()
-    schedule.check_case(verdict, schedule.CASES[2], "fixed", [run])
-    assert [bar.partition(": ")[2] for bar in verdict.missed] == missed
+    schedule.check_case(record, schedule.CASES[2], "fixed", [run])
+    assert [bar.partition(": ")[2] for bar in record.missed] == missed
+
+
+@pytest.mark.parametrize(
+    ("seconds", "refusals", "ahead"), [(540.0, 1.0, True), (540.0, 1.1, False), (550.0, 0.0, False), (549.9, 0.0, True)]
+)
+def test_a_peer_is_ahead_that_is_faster_and_not_refused_more(
+    record: Record, seconds: float, refusals: float, *, ahead: bool
+) -> None:
+    ours = schedule.Mean(550.0, 1.0, 0.0)
+    schedule.check_peers(record, "here", {schedule.OURS: ours, "peer": schedule.Mean(seconds, refusals, 0.0)})
+    assert bool(record.missed) is ahead
 
 
 def test_the_lower_bound_of_a_case_is_that_of_what_is_left_to_us() -> None:
@@ -81,11 +103,16 @@ def test_the_other_caller_is_there_before_us_and_counted_by_the_platform() -> No
     assert 0 <= run.taken <= 0.2
 
 
-@pytest.mark.filterwarnings("ignore:.*iscoroutinefunction:DeprecationWarning")  # as above
 @pytest.mark.parametrize("name", schedule.CLIENTS)
 def test_each_client_gets_everything_done(name: str) -> None:
     run = schedule.measure(schedule.CLIENTS[name], "sliding", seed=1, calls=120, case=schedule.CASES[1])
-    assert run.calls == 120 + run.refusals
+    assert run.calls == 120 + run.refusals == len(run.accepted) + len(run.refused)
+
+
+@pytest.mark.parametrize("name", ["pyrate-limiter", "limits", "throttled-py"])
+def test_a_package_that_reads_the_clock_itself_keeps_to_the_loops(name: str) -> None:
+    run = schedule.measure(schedule.CLIENTS[name], "bucket", seed=1, calls=201)
+    assert 60 <= run.seconds < 200
 
 
 def test_a_client_that_leaves_something_undone_has_no_time() -> None:
@@ -100,8 +127,46 @@ def test_the_lower_bound_counts_whole_periods_before_the_last_call() -> None:
     assert [schedule.lower_bound(calls) for calls in (1, 100, 101, 1000, 1001)] == [0, 0, 60, 540, 600]
 
 
+# --- what they share
+
+
 def test_a_spread_shows_median_and_extremes() -> None:
     assert f"{Spread.of([3, 1, 2, 10]):.1f}" == "2.5 (1.0 to 10.0)"
+
+
+def test_everybody_begins_as_many_rounds_as_anybody() -> None:
+    assert list(turns("abc", 4)) == [["a", "b", "c"], ["b", "c", "a"], ["c", "a", "b"], ["a", "b", "c"]]
+
+
+def test_results_hold_every_sample_and_become_one_page_that_needs_nothing_else(tmp_path: Path, record: Record) -> None:
+    record.table("A table", ["what", "how much"]).row("a <thing>", "1.0")
+    record.check("a bar", met=False)
+    record.samples["seconds"] = [0.123456789, float("inf")]
+    record.draw(
+        "picture", "A picture", pictures.bars({"x": {"aionorth": 1.0, "other": 2.0}}, ours="aionorth", label="")
+    )
+    results.write(record, tmp_path, seconds=1.0)
+    found = json.loads((tmp_path / "test.json").read_text(encoding="utf-8"))
+    assert found["samples"] == {"seconds": [0.123457, None]}
+    assert found["machine"]["versions"].keys() >= {"aionorth", "aiohttp"}
+    page = results.write_page(tmp_path, ["absent", "test"]).read_text(encoding="utf-8")
+    assert "a &lt;thing&gt;" in page
+    assert not re.search(r'(src|href)="(?!data:|#)', page)
+
+
+def test_pictures_have_colours_of_both_kinds() -> None:
+    runs = {
+        "aionorth": pictures.Schedule([0.0, 60.0], [], 60.0),
+        "other": pictures.Schedule([0.0], [1.0], float("inf")),
+    }
+    cells = {"case": {"model": {"aionorth": (1.0, 0.0), "other": (9.0, 100.0)}}}
+    for svg in (
+        pictures.schedules(runs, at_once=1, period=60.0, calls=2),
+        pictures.trade_off(cells, ours="aionorth"),
+    ):
+        assert "prefers-color-scheme:dark" in svg
+        assert "var(--ours)" in svg
+        assert not any(placeholder in svg for placeholder in pictures.COLOURS)
 
 
 async def test_the_light_server_answers_each_request_once_however_they_are_cut() -> None:
