@@ -16,7 +16,7 @@ from benchmarks.harness import ROOT, PremiseError, Record
 
 BENCHMARKS = {
     "schedule": "how close to the fastest schedule, and how often refused, beside ten other ways (virtual time)",
-    "throughput": "calls a second and CPU time per call beside a bare aiohttp loop, where flow control does not bind",
+    "throughput": "calls a second and CPU time per call beside aiohttp, httpx and the vendor's SDK, unthrottled",
     "memory": "peak memory of a run over a million ids beside one over ten thousand (--ids N for another number)",
 }
 """The benchmarks by name, each with the line that introduces it; each is a module with a `main`."""

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import attrs
 import pytest
 
 from aionorth.simulator import Simulator
@@ -14,13 +15,14 @@ from aionorth.simulator import Simulator
 ROOT = Path(__file__).resolve().parent.parent
 if not (ROOT / "benchmarks" / "__main__.py").is_file():
     pytest.skip("benchmarks/ is not beside tests/", allow_module_level=True)
-for package in ("aiohttp_retry", "limits", "matplotlib", "pyrate_limiter", "throttled"):
+for package in ("aiohttp_retry", "httpx", "huaweicloudsdkiotda", "limits", "matplotlib", "pyrate_limiter", "throttled"):
     pytest.importorskip(package, reason="needs the extra [bench]")
+pytest.importorskip("uvloop", reason="needs the extra [bench]")
 sys.path.append(str(ROOT))  # at the end: an installed aionorth stays the one that is tested
 
-from benchmarks import pictures, results, schedule  # noqa: E402 - findable only now
+from benchmarks import pictures, results, schedule, throughput  # noqa: E402 - findable only now
 from benchmarks.harness import PremiseError, Record, Spread, turns  # noqa: E402 - as above
-from benchmarks.light_server import REPLY, Counter, Replier  # noqa: E402 - as above
+from benchmarks.light_server import REPLY, Counter, Replier, light_server  # noqa: E402 - as above
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*iscoroutinefunction:DeprecationWarning")  # backoff 2.2 on Python 3.14
 
@@ -125,6 +127,55 @@ def test_a_client_that_leaves_something_undone_has_no_time() -> None:
 
 def test_the_lower_bound_counts_whole_periods_before_the_last_call() -> None:
     assert [schedule.lower_bound(calls) for calls in (1, 100, 101, 1000, 1001)] == [0, 0, 60, 540, 600]
+
+
+# --- throughput
+
+
+@pytest.mark.parametrize("name", throughput.CONTENDERS)
+def test_each_contender_makes_as_many_calls_as_the_server_counts(name: str) -> None:
+    contender = attrs.evolve(throughput.CONTENDERS[name], calls=5, every=1)
+    with light_server() as server:
+        # In real time: the server is another process.
+        costs = asyncio.run(throughput.rounds(server, 2, {name: contender}, 2))
+    assert [list(each) for each in costs] == [[name], [name]]
+
+
+async def test_a_client_that_miscounts_its_calls_has_no_cost() -> None:
+    async def boaster(calls: int) -> int:
+        return calls
+
+    with light_server() as server, pytest.raises(PremiseError, match="the server answered 0"):
+        await throughput.cost(boaster, server, 5)
+
+
+def _costs(ours: float, bare: float, vendors: float, cpu: float = 1.0) -> list[dict[str, throughput.Cost]]:
+    of_all = {throughput.OURS: (ours, cpu), throughput.BARE: (bare, 1.0)}
+    of_all |= dict.fromkeys(throughput.VENDORS, (vendors, 1.0))
+    return [{name: throughput.Cost(*each) for name, each in of_all.items()}]
+
+
+@pytest.mark.parametrize(
+    ("costs", "missed"),
+    [
+        (_costs(1.0, 0.95, 10.0, 1.1), []),
+        (_costs(1.0, 0.94, 10.0), ["0.940 of bare aiohttp's calls a second, at least 0.95"]),
+        (_costs(1.0, 0.95, 10.0, 1.11), ["1.110 of bare aiohttp's CPU a call, at most 1.1"]),
+        (_costs(1.0, 0.95, 9.9), ["9.9 times the vendor's SDK's calls a second, at least 10"]),
+    ],
+)
+def test_each_bar_of_throughput_is_missed_just_beyond_it(
+    record: Record, costs: list[dict[str, throughput.Cost]], missed: list[str]
+) -> None:
+    throughput.check(record, "here", costs)
+    assert [bar.partition(": ")[2] for bar in record.missed] == missed
+
+
+def test_a_server_less_than_twice_as_fast_as_a_client_proves_nothing() -> None:
+    costs = _costs(0.001, 0.002, 0.1)  # the fastest makes 1,000 calls a second
+    throughput.check_server(2000.0, costs, 16)
+    with pytest.raises(PremiseError, match="must be 2 times as fast"):
+        throughput.check_server(1999.0, costs, 16)
 
 
 # --- what they share
