@@ -1,15 +1,23 @@
-"""How much more memory a run over a million ids takes than one over ten thousand.
+"""How much memory a run takes, and how much of each call's cost is the library's own, from a thousand ids to a million.
 
-Each run deletes with real HTTP calls over loopback, in a process of its own, ids that come from an async generator;
-only failures are kept, of which there are none. Measured is the process's peak of resident memory. What a run must
-remember of each id is that it was drawn, so that duplicates are dropped; nothing else may grow with their number.
+Each run deletes in a process of its own ids that come from an async generator; only failures are kept, of which there
+are none. Beside it: a task for each id, gathered, and workers that do nothing but make requests.
+
+* In the first table aiohttp is cut out: its `request` answers 204 after one pass of the event loop. What is left is the
+  library's own, and a million ids take half a minute. The own cost per call is its CPU time less that of the bare
+  workers in the same round: it has the URL, the headers, flow control, the token, the reply's reading, duplicates, the
+  account and the journal's absence in it.
+* In the second, real calls go over loopback to a server in another process. `--http` makes the full number of them, in
+  minutes.
 
 What could mislead:
 
 * A child starts with its parent's peak as its own, where it is started by fork. So this module imports next to nothing
   before the runs, and a child whose peak does not exceed the parent's is no measurement.
-* The window of flow control holds the calls of one period, here of one second, in both runs.
+* The window of flow control holds the calls of one period, here of one second: the faster a run, the more of them.
 * The peak holds whatever the allocator has not given back: it is what the machine must have, not what is in use.
+* What a run must remember of each id is that it was drawn, so that duplicates are dropped. The others remember nothing,
+  and drop none.
 """
 
 from __future__ import annotations
@@ -19,16 +27,28 @@ import json
 import resource
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from benchmarks.harness import ROOT, PremiseError, Record
+import attrs
+
+from benchmarks.harness import ROOT, PremiseError, Record, Spread, turns
 from benchmarks.light_server import LightServer, light_server
 
 FEW = 10_000
 MANY = 1_000_000
+SIZES = (1_000, FEW, 100_000)
+ROUNDS = 3
+"""Rounds of each of `SIZES`; of the largest there is one."""
+WORKERS = 64
 
-MOST_MORE = 32.0
-"""The bar: MiB that the larger run's peak may lie above the smaller one's."""
+MOST_MORE = 16.0
+"""The bar: MiB that the largest run's peak may lie above that of the run over `FEW`."""
+MOST_OWN = 15.0
+"""The bar: µs of CPU time that the library may itself take for a call."""
+FLATTEST = 1.25
+"""The bar: how many times its least own cost its greatest may be, over the numbers of ids."""
+
+OURS, BARE, GATHER = "aionorth", "workers", "gather"
 
 
 def peak() -> float:
@@ -37,38 +57,122 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
-def measure(server: LightServer, ids: int) -> tuple[float, float]:
-    """Delete so many ids in a process of its own; returns its peak in MiB and the seconds that the run took."""
-    before = server.answered()
-    command = [sys.executable, "-m", "benchmarks.memory_run", server.url, str(ids)]
+@attrs.frozen
+class Taken:
+    """What one run took."""
+
+    peak: float
+    """MiB."""
+    seconds: float
+    cpu: float
+    """CPU seconds."""
+    deleted: int
+
+
+def measure(client: str, ids: int, server: LightServer | None = None) -> Taken:
+    """Let a client delete so many ids in a process of its own, for real where there is a server."""
+    before = server.answered() if server else 0
+    arguments = [client, str(ids), str(WORKERS), *([server.url] if server else [])]
+    command = [sys.executable, "-m", "benchmarks.memory_run", *arguments]
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)  # noqa: S603 - our own
     if done.returncode:
         raise PremiseError(f"the run over {ids:,} ids failed:\n{done.stderr}")
-    figures = json.loads(done.stdout)
-    answered = server.answered() - before
-    if not figures["deleted"] == answered == ids:
-        raise PremiseError(f"of {ids:,} ids {figures['deleted']:,} were deleted, and the server answered {answered:,}")
-    if figures["peak"] <= peak():
-        raise PremiseError(f"the peak of {figures['peak']:.1f} MiB may be that of the process that started the run")
-    return figures["peak"], figures["seconds"]
+    taken = Taken(**json.loads(done.stdout))
+    if taken.deleted != ids:
+        raise PremiseError(f"of {ids:,} ids {taken.deleted:,} were deleted")
+    if server and (answered := server.answered() - before) != ids:
+        raise PremiseError(f"{ids:,} ids were deleted, and the server answered {answered:,}")
+    if taken.peak <= peak():
+        raise PremiseError(f"the peak of {taken.peak:.1f} MiB may be that of the process that started the run")
+    return taken
+
+
+Runs = dict[str, list[Taken]]
+"""The runs over one number of ids, by client."""
+
+
+def own_costs(runs: Runs) -> list[float]:
+    """Return the µs that aionorth took for a call beyond what the bare workers took in the same round."""
+    return [(a.cpu - b.cpu) / a.deleted * 1e6 for a, b in zip(runs[OURS], runs[BARE], strict=True)]
 
 
 def main(arguments: Sequence[str], record: Record) -> None:
-    """Measure, print and hold against the bar."""
+    """Measure, print and hold against the bars."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks memory")
-    parser.add_argument("--ids", type=int, default=MANY, help=f"ids in the larger run (default: {MANY:,})")
-    many: int = parser.parse_args(arguments).ids
-    if many <= FEW:
-        parser.error(f"--ids must be more than the {FEW:,} of the smaller run")
+    parser.add_argument("--ids", type=int, default=MANY, help="ids in the largest run (default: %(default)s)")
+    parser.add_argument("--http", action="store_true", help="real calls for so many ids too")
+    given = parser.parse_args(arguments)
+    many: int = given.ids
+    if many <= SIZES[-1]:
+        parser.error(f"--ids must be more than the {SIZES[-1]:,} of the smaller runs")
+    runs = _without_http(record, many)
+    _with_http(record, [FEW, 5 * FEW, *([many] if given.http else [])])
+    print()
+    check(record, runs)
+    _draw(record, runs)
+
+
+def _without_http(record: Record, many: int) -> dict[int, Runs]:
     table = record.table(
-        "peak resident memory of one bulk run, collect='failures'", ["      ids", "peak MiB", "seconds", "calls/s"]
+        f"{WORKERS} workers, aiohttp cut out; medians (least to most)",
+        [
+            "      ids",
+            *(f"{header:>24}" for header in ("peak MiB", "peak MiB, gather", "CPU µs a call", "own µs a call")),
+        ],
     )
-    peaks: list[float] = []
+    found: dict[int, Runs] = {}
+    for ids in (*SIZES, many):
+        # A million gathered tasks take gigabytes, and minutes: they are left out.
+        runs: Runs = {name: [] for name in ((OURS, BARE) if ids == many else (OURS, BARE, GATHER))}
+        for order in turns(list(runs), 1 if ids == many else ROUNDS):
+            for name in order:
+                runs[name].append(measure(name, ids))
+        found[ids] = runs
+        record.samples[f"{ids}, cut out"] = {name: [attrs.astuple(run) for run in each] for name, each in runs.items()}
+        table.row(
+            f"{ids:,}",
+            f"{Spread.of(run.peak for run in runs[OURS]):.1f}",
+            f"{Spread.of(run.peak for run in runs[GATHER]):.1f}" if GATHER in runs else "-",
+            f"{Spread.of(run.cpu / ids * 1e6 for run in runs[OURS]):.1f}",
+            f"{Spread.of(own_costs(runs)):.1f}",
+        )
+    return found
+
+
+def _with_http(record: Record, sizes: Sequence[int]) -> None:
+    table = record.table(
+        f"{WORKERS} workers, real calls over loopback", ["      ids", "peak MiB", "seconds", "calls/s"]
+    )
     with light_server() as server:
-        for ids in (FEW, many):
-            most, seconds = measure(server, ids)
-            table.row(f"{ids:,}", f"{most:.1f}", f"{seconds:.1f}", f"{ids / seconds:.0f}")
-            peaks.append(most)
-    more = peaks[1] - peaks[0]
-    print(f"\n{more * 2**20 / (many - FEW):.1f} bytes for each further id")
-    record.check(f"{many:,} ids take {more:.1f} MiB more than {FEW:,}, allowed {MOST_MORE:g}", met=more <= MOST_MORE)
+        for ids in sizes:
+            run = measure(OURS, ids, server)
+            record.samples[f"{ids}, real calls"] = attrs.astuple(run)
+            table.row(f"{ids:,}", f"{run.peak:.1f}", f"{run.seconds:.1f}", f"{ids / run.seconds:.0f}")
+
+
+def check(record: Record, found: Mapping[int, Runs]) -> None:
+    """Hold the runs by number of ids against the bars."""
+    many = max(found)
+    peaks = {ids: Spread.of(run.peak for run in runs[OURS]).median for ids, runs in found.items()}
+    more = peaks[many] - peaks[FEW]
+    told = f"{many:,} ids take {more:.1f} MiB more than {FEW:,} ({more * 2**20 / (many - FEW):.1f} bytes for each)"
+    record.check(f"{told}, allowed {MOST_MORE:g} MiB", met=more <= MOST_MORE)
+    own = {ids: Spread.of(own_costs(runs)).median for ids, runs in found.items()}
+    dearest = max(own, key=own.__getitem__)
+    told = f"the library's own cost of a call is at most {own[dearest]:.1f} µs, with {dearest:,} ids"
+    record.check(f"{told}, allowed {MOST_OWN:g} µs", met=own[dearest] <= MOST_OWN)
+    growth = own[dearest] / min(own.values())
+    record.check(f"that is {growth:.2f} times its least, allowed {FLATTEST:g}", met=growth <= FLATTEST)
+
+
+def _draw(record: Record, found: Mapping[int, Runs]) -> None:
+    # Imported here: see above.
+    from benchmarks import pictures  # noqa: PLC0415
+
+    peaks = {
+        name: {ids: Spread.of(run.peak for run in runs[each]).median for ids, runs in found.items() if each in runs}
+        for name, each in ((OURS, OURS), ("a task for each id", GATHER))
+    }
+    own = {OURS: {ids: Spread.of(own_costs(runs)).median for ids, runs in found.items()}}
+    panels = {"peak resident memory, MiB": peaks, "own cost of a call, CPU µs": own}
+    record.draw("growth", "Memory and own cost by number of ids", pictures.lines(panels, ours=OURS, x_label="ids"))

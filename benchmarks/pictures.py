@@ -199,3 +199,27 @@ def bars(panels: Mapping[str, Mapping[str, float]], *, ours: str, label: str) ->
             axes.set_title(heading, loc="left")
         figure.supxlabel(label, color=SOFT, size=9)
         return _svg(figure)
+
+
+def lines(
+    panels: Mapping[str, Mapping[str, Mapping[int, float]]], *, ours: str, x_label: str, y_label: str = ""
+) -> str:
+    """Draw a panel for each heading, in it a line for each name, on logarithmic scales."""
+    with mpl.rc_context(_SETTINGS):
+        figure = Figure(figsize=(11, 3.2), layout="constrained")
+        for axes, (heading, curves) in zip(
+            figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
+        ):
+            for marker, (name, points) in zip(MARKERS[1:], curves.items(), strict=False):
+                colour = OURS if name.startswith(ours) else OTHER
+                axes.plot(list(points), list(points.values()), marker=marker, color=colour, markersize=5, label=name)
+            axes.set_xscale("log")
+            axes.set_yscale("log")
+            axes.set_title(heading, loc="left")
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+            axes.minorticks_off()
+            axes.legend(fontsize=8)
+        figure.supxlabel(x_label, color=SOFT, size=9)
+        figure.supylabel(y_label, color=SOFT, size=9)
+        return _svg(figure)

@@ -20,7 +20,7 @@ for package in ("aiohttp_retry", "httpx", "huaweicloudsdkiotda", "limits", "matp
 pytest.importorskip("uvloop", reason="needs the extra [bench]")
 sys.path.append(str(ROOT))  # at the end: an installed aionorth stays the one that is tested
 
-from benchmarks import pictures, results, schedule, throughput  # noqa: E402 - findable only now
+from benchmarks import memory, pictures, results, schedule, throughput  # noqa: E402 - findable only now
 from benchmarks.harness import PremiseError, Record, Spread, turns  # noqa: E402 - as above
 from benchmarks.light_server import REPLY, Counter, Replier, light_server  # noqa: E402 - as above
 
@@ -178,6 +178,43 @@ def test_a_server_less_than_twice_as_fast_as_a_client_proves_nothing() -> None:
         throughput.check_server(1999.0, costs, 16)
 
 
+# --- memory
+
+
+def test_memorys_clients_delete_every_id_with_and_without_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "peak", lambda: 0.0)  # the tests' own process is a large one
+    assert [memory.measure(name, 20).deleted for name in (memory.OURS, memory.BARE, memory.GATHER)] == [20, 20, 20]
+    with light_server() as server:
+        assert memory.measure(memory.OURS, 20, server).deleted == 20
+
+
+def test_a_child_that_seems_no_larger_than_its_parent_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "peak", lambda: 1e6)
+    with pytest.raises(PremiseError, match="may be that of the process that started"):
+        memory.measure(memory.BARE, 1)
+
+
+def _taken(ids: int, peak: float, own: float) -> memory.Runs:
+    def run(of_all: float, cpu: float) -> list[memory.Taken]:
+        return [memory.Taken(peak=of_all, seconds=1.0, cpu=cpu * ids / 1e6, deleted=ids)]
+
+    return {memory.OURS: run(peak, 5.0 + own), memory.BARE: run(30.0, 5.0)}
+
+
+@pytest.mark.parametrize(
+    ("peak", "own", "missed"),
+    [
+        (56.0, 15.0, 0),
+        (56.1, 15.0, 1),  # too much memory
+        (56.0, 15.1, 1),  # too dear
+        (56.0, 11.9, 1),  # not flat: the dearest is that of 10,000 ids
+    ],
+)
+def test_each_bar_of_memory_is_missed_just_beyond_it(record: Record, peak: float, own: float, missed: int) -> None:
+    memory.check(record, {memory.FEW: _taken(memory.FEW, 40.0, 14.9), memory.MANY: _taken(memory.MANY, peak, own)})
+    assert len(record.missed) == missed, record.missed
+
+
 # --- what they share
 
 
@@ -214,6 +251,7 @@ def test_pictures_have_colours_of_both_kinds() -> None:
     for svg in (
         pictures.schedules(runs, at_once=1, period=60.0, calls=2),
         pictures.trade_off(cells, ours="aionorth"),
+        pictures.lines({"x": {"aionorth": {1: 1.0, 10: 2.0}}}, ours="aionorth", x_label=""),
     ):
         assert "prefers-color-scheme:dark" in svg
         assert "var(--ours)" in svg
