@@ -17,6 +17,7 @@ from benchmarks.harness import ROOT, PremiseError, Record
 BENCHMARKS = {
     "schedule": "how close to the fastest schedule, and how often refused, beside ten other ways (virtual time)",
     "throughput": "calls a second and CPU time per call beside aiohttp, httpx and the vendor's SDK, unthrottled",
+    "limiter": "the cost of an acquisition, free and contended, beside aiolimiter and pyrate-limiter",
     "memory": "peak memory, and the library's own cost per call, from a thousand ids to a million",
 }
 """The benchmarks by name, each with the line that introduces it; each is a module with a `main`."""

@@ -20,7 +20,7 @@ for package in ("aiohttp_retry", "httpx", "huaweicloudsdkiotda", "limits", "matp
 pytest.importorskip("uvloop", reason="needs the extra [bench]")
 sys.path.append(str(ROOT))  # at the end: an installed aionorth stays the one that is tested
 
-from benchmarks import memory, pictures, results, schedule, throughput  # noqa: E402 - findable only now
+from benchmarks import limiter, memory, pictures, results, schedule, throughput  # noqa: E402 - findable only now
 from benchmarks.harness import PremiseError, Record, Spread, turns  # noqa: E402 - as above
 from benchmarks.light_server import REPLY, Counter, Replier, light_server  # noqa: E402 - as above
 
@@ -178,7 +178,30 @@ def test_a_server_less_than_twice_as_fast_as_a_client_proves_nothing() -> None:
         throughput.check_server(1999.0, costs, 16)
 
 
-# --- memory
+# --- limiter, memory
+
+
+@pytest.mark.parametrize("name", limiter.KINDS)
+@pytest.mark.parametrize("contended", [False, True])
+def test_each_limiter_lets_everybody_through(name: str, *, contended: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limiter, "LEAST", 100)
+    limiter.measure(limiter.KINDS[name], 45, contended=contended)
+
+
+def test_what_limits_nothing_is_no_contended_limiter() -> None:
+    def none(_: int, __: float) -> limiter.Acquire:
+        return lambda: asyncio.sleep(0)
+
+    with pytest.raises(PremiseError, match="which is no limit"):
+        limiter.measure(limiter.Kind(none, none), 45, contended=True)
+
+
+@pytest.mark.parametrize(("last", "met"), [(4.0, True), (4.1, False)])
+def test_a_cost_that_doubles_is_the_most_that_the_limiters_bar_allows(
+    record: Record, last: float, *, met: bool
+) -> None:
+    limiter.check(record, "free", {1: 90.0, 100: 2.0, 1000: 9.0, 10_000: last})
+    assert (not record.missed) is met
 
 
 def test_memorys_clients_delete_every_id_with_and_without_http(monkeypatch: pytest.MonkeyPatch) -> None:
