@@ -19,6 +19,7 @@ BENCHMARKS = {
     "throughput": "calls a second and CPU time per call beside aiohttp, httpx and the vendor's SDK, unthrottled",
     "limiter": "the cost of an acquisition, free and contended, beside aiolimiter and pyrate-limiter",
     "memory": "peak memory, and the library's own cost per call, from a thousand ids to a million",
+    "startup": "how long `import aionorth` and `aionorth --help` take beside `import aiohttp`",
 }
 """The benchmarks by name, each with the line that introduces it; each is a module with a `main`."""
 

@@ -20,7 +20,7 @@ for package in ("aiohttp_retry", "httpx", "huaweicloudsdkiotda", "limits", "matp
 pytest.importorskip("uvloop", reason="needs the extra [bench]")
 sys.path.append(str(ROOT))  # at the end: an installed aionorth stays the one that is tested
 
-from benchmarks import limiter, memory, pictures, results, schedule, throughput  # noqa: E402 - findable only now
+from benchmarks import limiter, memory, pictures, results, schedule, startup, throughput  # noqa: E402 - findable only now
 from benchmarks.harness import PremiseError, Record, Spread, turns  # noqa: E402 - as above
 from benchmarks.light_server import REPLY, Counter, Replier, light_server  # noqa: E402 - as above
 
@@ -178,7 +178,7 @@ def test_a_server_less_than_twice_as_fast_as_a_client_proves_nothing() -> None:
         throughput.check_server(1999.0, costs, 16)
 
 
-# --- limiter, memory
+# --- limiter, memory, startup
 
 
 @pytest.mark.parametrize("name", limiter.KINDS)
@@ -236,6 +236,19 @@ def _taken(ids: int, peak: float, own: float) -> memory.Runs:
 def test_each_bar_of_memory_is_missed_just_beyond_it(record: Record, peak: float, own: float, missed: int) -> None:
     memory.check(record, {memory.FEW: _taken(memory.FEW, 40.0, 14.9), memory.MANY: _taken(memory.MANY, peak, own)})
     assert len(record.missed) == missed, record.missed
+
+
+def test_startup_times_imports_and_whole_programs(tmp_path: Path) -> None:
+    assert startup.inside(str(tmp_path), "pass").wall >= 0
+    assert startup.outside(str(tmp_path), "-c", "pass").wall > 0
+    with pytest.raises(PremiseError, match="no_such_module"):
+        startup.inside(str(tmp_path), "import no_such_module")
+
+
+@pytest.mark.parametrize(("cpu", "met"), [(1.15, True), (1.16, False)])
+def test_the_bar_of_startup_is_missed_just_beyond_it(record: Record, cpu: float, *, met: bool) -> None:
+    startup.check(record, [{startup.OURS: startup.Time(9.0, cpu), startup.BARE: startup.Time(1.0, 1.0)}])
+    assert (not record.missed) is met
 
 
 # --- what they share

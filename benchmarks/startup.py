@@ -1,0 +1,114 @@
+"""How long `import aionorth` takes beside `import aiohttp`, and `aionorth --help` beside them.
+
+Each import is timed in a fresh interpreter by itself, the interpreter's own start apart; `aionorth --help` is timed
+from outside, whole, beside an interpreter that does nothing. A round that does not count compiles all of it to
+bytecode, in a directory of its own: an environment may forbid Python to leave bytecode beside the modules, and packages
+that pip has compiled would then seem faster.
+
+What could mislead:
+
+* A process that has aiohttp already pays only the difference: it is in the ratio.
+* Which versions of the packages are installed matters, and how many other packages lie about in the environment does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from tempfile import TemporaryDirectory
+
+import attrs
+
+from benchmarks.harness import PremiseError, Record, Spread, turns
+
+ROUNDS = 15
+MOST = 1.15
+"""The bar: the time that importing aionorth takes as a multiple of that for aiohttp."""
+
+OURS, BARE = "import aionorth", "import aiohttp"
+
+_TIMED = """
+import time
+wall, cpu = time.perf_counter(), time.process_time()
+{}
+print(time.perf_counter() - wall, time.process_time() - cpu)
+"""
+
+
+@attrs.frozen
+class Time:
+    """What a start took, in seconds."""
+
+    wall: float
+    cpu: float
+
+
+def _run(bytecode: str, *arguments: str) -> str:
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    environment["PYTHONPYCACHEPREFIX"] = bytecode
+    command = [sys.executable, *arguments]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)  # noqa: S603 - our own
+    if done.returncode:
+        raise PremiseError(f"{' '.join(arguments)} failed:\n{done.stderr}")
+    return done.stdout
+
+
+def inside(bytecode: str, statement: str) -> Time:
+    """Time a statement in a fresh interpreter, by itself."""
+    wall, cpu = _run(bytecode, "-c", _TIMED.format(statement)).split()
+    return Time(float(wall), float(cpu))
+
+
+def outside(bytecode: str, *arguments: str) -> Time:
+    """Time a whole process."""
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    _run(bytecode, *arguments)
+    ended, after = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Time(ended - began, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+
+
+STARTS: dict[str, Callable[[str], Time]] = {
+    BARE: lambda at: inside(at, "import aiohttp"),
+    OURS: lambda at: inside(at, "import aionorth"),
+    "import httpx": lambda at: inside(at, "import httpx"),
+    "import the vendor's SDK": lambda at: inside(at, "import huaweicloudsdkiotda.v5"),
+    "python -c pass": lambda at: outside(at, "-c", "pass"),
+    "aionorth --help": lambda at: outside(at, "-m", "aionorth", "--help"),
+}
+
+
+def main(arguments: Sequence[str], record: Record) -> None:
+    """Measure, print and hold against the bar."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks startup")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="rounds (default: %(default)s)")
+    number: int = parser.parse_args(arguments).rounds
+    with TemporaryDirectory() as bytecode:
+        for start in STARTS.values():  # warms up
+            start(bytecode)
+        rounds = [{name: STARTS[name](bytecode) for name in order} for order in turns(list(STARTS), number)]
+    table = record.table(
+        f"{number} rounds, medians (least to most)",
+        ["", *(f"{header:>24}" for header in ("ms", "CPU ms", "ratio to import aiohttp"))],
+        least_width=24,
+    )
+    for name in STARTS:
+        record.samples[name] = [attrs.astuple(each[name]) for each in rounds]
+        table.row(
+            name,
+            f"{Spread.of(each[name].wall * 1e3 for each in rounds):.0f}",
+            f"{Spread.of(each[name].cpu * 1e3 for each in rounds):.0f}",
+            f"{Spread.of(each[name].wall / each[BARE].wall for each in rounds):.2f}",
+        )
+    print()
+    check(record, rounds)
+
+
+def check(record: Record, rounds: Sequence[dict[str, Time]]) -> None:
+    """Hold the ratio of the CPU times against the bar: the wall's is the noisier, and means the same here."""
+    ratio = Spread.of(each[OURS].cpu / each[BARE].cpu for each in rounds).median
+    record.check(f"import aionorth takes {ratio:.3f} times import aiohttp's CPU, at most {MOST:g}", met=ratio <= MOST)
