@@ -45,7 +45,10 @@ PLENTY = 10_000_000
 ROUNDS: Mapping[int, int] = {1: 5, 100: 5, 1_000: 5, 10_000: 3, 100_000: 1}
 """How many rounds are measured with how many workers or waiters."""
 LEAST = 20_000
-"""Acquisitions in a free round, by all workers together, at least; a contended one has at least a tenth of them."""
+"""Acquisitions in a free round, by all workers together, at least; a contended one has a tenth of them at least, where
+that does not take too many runs."""
+MOST_TIMES = 50
+"""How often a contended run of few is repeated in a round at most."""
 FLATTEST = 2.0
 """The bar: how many times the cost for the fewest aionorth's for the most may be, free and contended."""
 
@@ -124,7 +127,6 @@ async def _contended(limiter: Callable[[int, float], Acquire], waiters: int) -> 
 
 async def _timed(work: Callable[[], Awaitable[object]], count: int) -> float:
     """CPU seconds of each of `count` tasks that do `work` at once."""
-    gc.collect()
     began = time.process_time()
     async with asyncio.TaskGroup() as group:
         for _ in range(count):
@@ -147,13 +149,14 @@ async def _for_nothing(count: int) -> float:
 
 def measure(kind: Kind, count: int, *, contended: bool) -> float:
     """CPU seconds of an acquisition by one of `count`, less what the tasks cost themselves."""
+    gc.collect()
     if contended:
         with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-            times = max(1, LEAST // 10 // count)
+            times = max(1, min(LEAST // 10 // count, MOST_TIMES))
             spent = sum(runner.run(_contended(kind.contended, count)) for _ in range(times))
             return (spent - sum(runner.run(_for_nothing(count)) for _ in range(times))) / times
     with asyncio.Runner() as runner:
-        each = max(1, LEAST // count)
+        each = max(5, LEAST // count)
         return (runner.run(_free(kind.free, count, each)) - runner.run(_for_nothing(count))) / each
 
 
