@@ -14,7 +14,8 @@ What could mislead:
 
 * A child starts with its parent's peak as its own, where it is started by fork. So this module imports next to nothing
   before the runs, and a child whose peak does not exceed the parent's is no measurement.
-* The window of flow control holds the calls of one period, here of one second: the faster a run, the more of them.
+* The window of flow control holds the calls of one period, here of a tenth of a second: the faster a run, the more of
+  them.
 * The peak holds whatever the allocator has not given back: it is what the machine must have, not what is in use.
 * What a run must remember of each id is that it was drawn, so that duplicates are dropped. The others remember nothing,
   and drop none.
