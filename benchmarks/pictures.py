@@ -183,7 +183,7 @@ def bars(panels: Mapping[str, Mapping[str, float]], *, ours: str, label: str) ->
     with mpl.rc_context(_SETTINGS):
         figure = Figure(figsize=(11, 0.24 * max(map(len, panels.values())) + 1), layout="constrained")
         for axes, (heading, heights) in zip(
-            figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels.items(), strict=True
+            figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0], panels.items(), strict=True
         ):
             names = list(heights)[::-1]
             drawn = axes.barh(
@@ -204,7 +204,7 @@ def bars(panels: Mapping[str, Mapping[str, float]], *, ours: str, label: str) ->
 def lines(
     panels: Mapping[str, Mapping[str, Mapping[int, float]]], *, ours: str, x_label: str, y_label: str = ""
 ) -> str:
-    """Draw a panel for each heading, in it a line for each name, on logarithmic scales."""
+    """Draw a panel for each heading, in it a line for each name, over a logarithmic x axis."""
     with mpl.rc_context(_SETTINGS):
         figure = Figure(figsize=(11, 3.2), layout="constrained")
         for axes, (heading, curves) in zip(
@@ -214,7 +214,7 @@ def lines(
                 colour = OURS if name.startswith(ours) else OTHER
                 axes.plot(list(points), list(points.values()), marker=marker, color=colour, markersize=5, label=name)
             axes.set_xscale("log")
-            axes.set_yscale("log")
+            axes.set_ylim(bottom=0)
             axes.set_title(heading, loc="left")
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))

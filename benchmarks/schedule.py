@@ -517,4 +517,5 @@ def _curves(case: Case, clients: Mapping[str, Sequence[Run]]) -> tuple[str, str,
         calls=CALLS,
     )
     name = "-".join(case.name.split()[:3])
-    return name, f"{case.name}: calls accepted over time, and those refused, by a {DRAWN} window", svg
+    above = "; whoever is above the dashed line takes the other caller's calls" if case.others else ""
+    return name, f"{case.name}: calls accepted over time, and those refused, by a {DRAWN} window{above}", svg
