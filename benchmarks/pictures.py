@@ -63,7 +63,7 @@ def _svg(figure: Figure) -> str:
         svg = svg.replace(drawn, f"var(--{name})")
     # A tenth of a point is fine enough, and with no space between tags makes the file half as large.
     svg = re.sub(r'(?<= d=")[^"]+', lambda path: re.sub(r"\.(\d)\d+", r".\1", path[0]).replace("\n", ""), svg)
-    svg = re.sub(r">\s+<", "><", svg)
+    svg = re.sub(r">\s+<", "><", re.sub(r"(\.\d\d)\d+", r"\1", svg))
     return re.sub(r"(<svg [^>]*>)", lambda tag: tag[0] + _STYLE, svg, count=1)
 
 
