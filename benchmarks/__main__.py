@@ -18,6 +18,7 @@ BENCHMARKS = {
     "schedule": "how close to the fastest schedule, and how often refused, beside ten other ways (virtual time)",
     "throughput": "calls a second and CPU time per call beside aiohttp, httpx and the vendor's SDK, unthrottled",
     "limiter": "the cost of an acquisition, free and contended, beside aiolimiter and pyrate-limiter",
+    "shared": "processes that share one app through SQLite and Redis: their rate together, refusals, logins",
     "memory": "peak memory, and the library's own cost per call, from a thousand ids to a million",
     "startup": "how long `import aionorth` and `aionorth --help` take beside `import aiohttp`",
 }

@@ -1,0 +1,156 @@
+"""How fast processes are that share one app through a store, and whether the platform ever refuses them.
+
+399 subscriptions are deleted, with a login 400 calls, from a platform in a process of its own that lets through 100
+calls in a period of 2.5 s and counts refused ones too. 1, 2, 4 or 8 processes share them, through an SQLite file and
+through a Redis server that the benchmark starts. All of them together should be as fast as one.
+
+What could mislead:
+
+* Time is real and a period is 24 times as short as the platform's, so the stores are asked 24 times as often: in
+  production there is less to see.
+* Nine processes share a few processors. What they wait for them is in the figures.
+* The rate is taken from the first deletion to the last, by the platform's log; that the processes start is not in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import attrs
+
+from benchmarks.harness import PremiseError, Record, Spread, turns
+
+IDS = 399
+CALLS = 100
+PERIOD = 2.5
+WORKERS = 8
+PROCESSES = (1, 2, 4, 8)
+ROUNDS = 2
+LEAST = 0.95
+"""The bar: the rate of several processes as a part of that of one."""
+
+
+@attrs.frozen
+class Run:
+    """What came of one run."""
+
+    seconds: float
+    """From the first deletion's arrival to the last one's."""
+    refusals: int
+    logins: int
+
+
+class _Process:
+    """A process that reads and writes lines."""
+
+    def __init__(self, **job: Any) -> None:
+        command = [sys.executable, "-m", "benchmarks.shared_run"]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own
+        self.tell(job)
+
+    def tell(self, value: object) -> None:
+        assert self.process.stdin is not None
+        print(json.dumps(value), file=self.process.stdin, flush=True)
+
+    def line(self) -> str:
+        assert self.process.stdout is not None
+        if not (line := self.process.stdout.readline()):
+            raise PremiseError("a process ended before it was done")
+        return line
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+def measure(store: str, processes: int, seed: int, *, ids: int = IDS) -> Run:
+    """Let so many processes delete everything from a new platform."""
+    with ExitStack() as stack:
+
+        def started(**job: Any) -> _Process:
+            process = _Process(calls=CALLS, period=PERIOD, **job)
+            stack.callback(process.end)
+            return process
+
+        platform = started(serve=True, seed=seed, ids=ids)
+        there = json.loads(platform.line())
+        workers = [started(serve=False, store=store, url=there["url"], workers=WORKERS) for _ in range(processes)]
+        for worker in workers:
+            worker.line()
+        for place, worker in enumerate(workers):
+            worker.tell(there["ids"][place::processes])
+        deleted = sum(json.loads(worker.line())["deleted"] for worker in workers)
+        platform.tell(None)
+        told = json.loads(platform.line())
+    if deleted != ids or told["left"]:
+        raise PremiseError(f"the processes say that they deleted {deleted} of {ids}; {told['left']} are left")
+    deletes = [received for method, received, _ in told["arrivals"] if method == "DELETE"]
+    return Run(
+        seconds=max(deletes) - min(deletes),
+        refusals=sum(refused for _, _, refused in told["arrivals"]),
+        logins=sum(method == "POST" for method, _, _ in told["arrivals"]),
+    )
+
+
+@contextmanager
+def redis_server(directory: str) -> Generator[str]:
+    """Run a Redis server on a free port; gives its URL."""
+    if (program := shutil.which("redis-server")) is None:
+        raise PremiseError("redis-server is not installed (Debian: apt-get install redis-server)")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", directory, "--save", ""]
+    with subprocess.Popen([program, *options], stdout=subprocess.DEVNULL) as server:  # noqa: S603 - our own
+        try:
+            deadline = time.monotonic() + 10
+            while True:
+                try:
+                    socket.create_connection(("127.0.0.1", port), 1).close()
+                    break
+                except OSError:
+                    if time.monotonic() > deadline:
+                        raise PremiseError("redis-server does not come up") from None
+                    time.sleep(0.01)
+            yield f"redis://127.0.0.1:{port}/0"
+        finally:
+            server.terminate()
+
+
+def main(arguments: Sequence[str], record: Record) -> None:
+    """Measure and hold against the bars."""
+    argparse.ArgumentParser(prog="python -m benchmarks shared").parse_args(arguments)
+    with TemporaryDirectory() as directory, redis_server(directory) as redis:
+        stores = {"SQLite": str(Path(directory, "flow")), "Redis": redis}
+        cases = [(store, processes) for store in stores for processes in PROCESSES]
+        runs: dict[tuple[str, int], list[Run]] = {case: [] for case in cases}
+        for seed, order in enumerate(turns(cases, ROUNDS)):
+            for store, processes in order:
+                runs[store, processes].append(measure(stores[store], processes, seed))
+    record.samples |= {f"{store} {number}": [attrs.asdict(run) for run in runs[store, number]] for store, number in cases}
+    table = record.table(
+        f"{IDS} deletes, {CALLS} calls per {PERIOD:g} s, {WORKERS} workers a process: {ROUNDS} rounds, median (least to "
+        "most)",
+        ["store", "processes", f"{'seconds':>22}", "rate of one", "refusals", "logins"],
+    )
+    for (store, number), of_case in runs.items():
+        seconds = Spread.of(run.seconds for run in of_case)
+        ratio = Spread.of(run.seconds for run in runs[store, 1]).median / seconds.median
+        refusals, logins = sum(run.refusals for run in of_case), max(run.logins for run in of_case)
+        table.row(store, str(number), f"{seconds:.1f}", f"{ratio:.3f}", str(refusals), str(logins))
+        record.check(f"{store}, {number} processes: {refusals} refusals, allowed 0", met=not refusals)
+        record.check(f"{store}, {number} processes: {logins} login, allowed 1", met=logins == 1)
+        if number > 1:
+            bar = f"{store}, {number} processes: {ratio:.3f} of the rate of one, at least {LEAST}"
+            record.check(bar, met=ratio >= LEAST)
