@@ -14,7 +14,6 @@ from types import TracebackType
 from typing import Self
 
 import attrs
-from aiolimiter import AsyncLimiter
 
 from aionorth.checks import seconds_field, whole_field
 from aionorth.errors import ArgumentError, NorthConnectionError
@@ -181,6 +180,8 @@ class FlowRuntime:
         self.settings = settings
         limit = settings.limit
         burst = min(settings.burst or limit, limit)
+        from aiolimiter import AsyncLimiter  # noqa: PLC0415 - its import reads package metadata, which takes its time
+
         # aiolimiter does not honour a changed rate, so changed settings take a new bucket. It starts full: no matter,
         # the window holds.
         self._bucket = AsyncLimiter(burst, settings.period * burst / limit)

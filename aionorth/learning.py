@@ -144,8 +144,9 @@ class Lesson:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Return what `to_json` made."""
-        return cls(**json.loads(text))
+        """Return what `to_json` made, of this version or another one, as far as it is understood."""
+        known = attrs.fields_dict(cls)
+        return cls(**{name: value for name, value in json.loads(text).items() if name in known})
 
 
 def _within(count: int, limit: int) -> int:

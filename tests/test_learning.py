@@ -99,6 +99,10 @@ def test_a_lesson_survives_a_store(sequence: list[Event]) -> None:
     assert Lesson.from_json(lesson.to_json()) == lesson
 
 
+def test_a_lesson_of_another_version_is_understood_as_far_as_can_be() -> None:
+    assert Lesson.from_json('{"episode": 3, "limit": 50, "ceiling": 100, "mood": "sour"}').limit == 50
+
+
 def test_a_first_refusal_leaves_what_was_accepted_and_counts_replies_that_come_later() -> None:
     lesson = refused(Lesson(), 0.0, facts(70))
     assert lesson.limit_now(0) == 70
