@@ -1,7 +1,8 @@
-"""What there is to say of a session's way to the platform: URL, TLS, credentials and clock, after two calls at most.
+"""What there is to say of a session's way to the platform: URL, TLS, credentials and clock, after a call or two.
 
 The one call logs in, the other lists a single version package, which proves that the token and the app_key are
-accepted. The list of subscriptions would not do: the platform refuses it where there are too many.
+accepted. Where a token of before is refused, both follow. The list of subscriptions would not do: the platform refuses
+it where there are too many.
 """
 
 from __future__ import annotations
@@ -135,24 +136,31 @@ async def examine(
     `login` is who keeps the token, and how to log in; None where the session was given a token. A token that the keeper
     has already is used as it is, because a login would make it invalid.
     """
-    stage, error, date = Stage.GIVEN_TOKEN, None, None
+    stage, error, date, evicted = Stage.GIVEN_TOKEN, None, None, False
     try:
-        if login is not None:
-            keeper, request = login
-            log_in = _Login(caller, request)
+        while True:
+            if login is not None:
+                keeper, request = login
+                log_in = _Login(caller, request)
+                try:
+                    await keeper.renewed(log_in)
+                finally:
+                    stage, date = log_in.stage, log_in.date or date
+                if stage is Stage.LOGIN:  # it failed in a way that may pass, and the token before it is still good
+                    stage = Stage.OLD_TOKEN
             try:
-                await keeper.renewed(log_in)
-            finally:
-                stage, date = log_in.stage, log_in.date
-            if stage is Stage.LOGIN:  # it failed in a way that may pass, and the token before it is still good
-                stage = Stage.OLD_TOKEN
-        date = (await _sent_once(caller, api.list_upgrade_packages(0, {}, page_size=1))).date or date
+                date = (await _sent_once(caller, api.list_upgrade_packages(0, {}, page_size=1))).date or date
+                break
+            except InvalidTokenError:
+                if evicted or stage is not Stage.OLD_TOKEN:
+                    raise
+                evicted = True  # a store may have kept it for long; every other call would log in again too
     except (NorthConnectionError, ReplyLostError, NorthApiError) as exc:
         detached(exc)
         error = exc
         date = (exc.date if isinstance(exc, NorthApiError) else None) or date
     difference = _difference(datetime.now(UTC), date)
-    return judged(error, stage=stage, https=https, reached=transport.reached, difference=difference)
+    return judged(error, stage=stage, https=https, reached=transport.reached, difference=difference, evicted=evicted)
 
 
 async def _sent_once(caller: Caller, request: Request, *, authenticated: bool = True) -> Reply:
@@ -173,10 +181,19 @@ def _difference(now: datetime, date: str | None) -> float | None:
 # --- What it means
 
 
-def judged(error: NorthError | None, *, stage: Stage, https: bool, reached: bool, difference: float | None) -> Checkup:
+def judged(
+    error: NorthError | None,
+    *,
+    stage: Stage,
+    https: bool,
+    reached: bool,
+    difference: float | None,
+    evicted: bool = False,
+) -> Checkup:
     """Say what the last call means: the one that ended in `error`, or succeeded where that is None.
 
-    `reached` tells whether any reply came, and `difference` how many seconds this machine's clock is ahead.
+    `reached` tells whether any reply came, `difference` how many seconds this machine's clock is ahead, and `evicted`
+    whether an earlier token was refused.
     """
     url = Finding(Verdict.OK, "the platform answers") if reached else _NOT_REACHED
     if not https:
@@ -186,8 +203,7 @@ def judged(error: NorthError | None, *, stage: Stage, https: bool, reached: bool
     credentials = Finding(Verdict.NOT_TESTED, _LOGGED_IN) if stage is Stage.FRESH_TOKEN else _NOT_REACHED
     match error:
         case None:
-            word = "the access token is accepted"
-            credentials = Finding(Verdict.OK, f"logged in, and {word}" if stage is Stage.FRESH_TOKEN else word)
+            credentials = _accepted(stage, evicted=evicted)
         case TlsError():
             url = Finding(Verdict.NOT_TESTED, "a server answers there; TLS has to show that it is the platform's")
             tls = Finding(Verdict.FAILED, _tls_in_words(error))
@@ -211,7 +227,20 @@ def judged(error: NorthError | None, *, stage: Stage, https: bool, reached: bool
 
 
 _NOT_REACHED = Finding(Verdict.NOT_TESTED, "the platform was not reached")
+_EVICTED = (
+    "the one before it was refused: has another client logged in with this app_id? Each login makes the token before "
+    "it invalid"
+)
 _LOGGED_IN = "logged in, but no call could be made with the token"
+
+
+def _accepted(stage: Stage, *, evicted: bool) -> Finding:
+    word = "the access token is accepted"
+    if stage is not Stage.FRESH_TOKEN:
+        return Finding(Verdict.OK, word)
+    if evicted:
+        return Finding(Verdict.WARNING, f"logged in again, and {word}; {_EVICTED}")
+    return Finding(Verdict.OK, f"logged in, and {word}")
 
 
 def _refused(error: NorthApiError, stage: Stage) -> Finding:
@@ -233,11 +262,7 @@ def _refused(error: NorthApiError, stage: Stage) -> Finding:
                 "Each login makes the token before it invalid",
             )
         case InvalidTokenError() if stage is Stage.OLD_TOKEN:
-            return Finding(
-                Verdict.FAILED,
-                "the token in use was refused: has another client logged in with this app_id? "
-                "Each login makes the token before it invalid",
-            )
+            return Finding(Verdict.FAILED, _EVICTED)
         case InvalidTokenError(code=None) if stage is Stage.LOGIN:
             return Finding(
                 Verdict.FAILED,

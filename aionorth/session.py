@@ -182,8 +182,9 @@ class NorthSession:
     async def check(self) -> Checkup:
         """Test URL, TLS, credentials and clock by two calls, each made once, and say in words what is wrong.
 
-        The first logs in, unless the session has a token that can be used; a login makes the token of other processes
-        of the app invalid. Both pass flow control. What goes wrong on the way is found, not raised.
+        The first logs in, unless the session or its store has a token; if that is refused, both follow. A login makes
+        the token of whoever does not share this one's invalid. All pass flow control. What goes wrong on the way is
+        found, not raised.
         """
         caller = self._opened()
         assert self._app is not None

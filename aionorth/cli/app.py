@@ -41,8 +41,9 @@ Examples:
 
 _CHECK_HELP = f"""Test URL, TLS, credentials and clock, and say what is wrong and what to do.
 
-Two calls are made at most: one logs in, the other lists one version package. Nothing is changed on the platform, but
-logging in makes the token of any other process of the same app invalid.
+One call logs in, where the store has no token that is accepted; another lists one version package. They wait for their
+turn like any others. Nothing is changed on the platform, but a login makes the token of whoever else uses the app
+without this store invalid.
 
 \b
 Examples:
