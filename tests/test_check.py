@@ -407,6 +407,14 @@ def test_the_command_has_a_line_for_each_thing(shell: Shell, platform: Simulator
     ]
 
 
+@pytest.mark.slow
+def test_a_command_that_waits_for_flow_control_says_so(shell: Shell, platform: Simulator) -> None:
+    shell.point_at(platform)
+    run = shell("check", "--calls", "1", "--period", "3")
+    assert run.code == 0
+    assert run.err.count("aionorth: waiting for flow control, which others of this app use too: 1 of 1 calls used") == 1
+
+
 def test_the_command_in_json(shell: Shell, platform: Simulator) -> None:
     shell.point_at(platform)
     run = shell("check", "--json")

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 from rich.text import Text
 
 from aionorth.checkup import Checkup, Verdict
 from aionorth.cli.exits import ExitCode, code_of
+from aionorth.cli.progress import flow_in_words
 from aionorth.cli.settings import Connection
-from aionorth.cli.terminal import visible
+from aionorth.cli.terminal import say, visible
+from aionorth.session import NorthSession
+
+PATIENCE = 1.0
+"""Seconds that a call may wait before it is told."""
 
 _COLOURS = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.NOT_USED: "yellow", Verdict.FAILED: "red"}
 
@@ -17,7 +23,20 @@ _COLOURS = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.NOT_USED: "y
 async def check(connection: Connection) -> Checkup:
     """Test `connection`; raises `ArgumentError` for what cannot even be tried."""
     async with connection.session() as north:
-        return await north.check()
+        telling = asyncio.ensure_future(_tell_of_waiting(north))
+        try:
+            return await north.check()
+        finally:
+            telling.cancel()
+
+
+async def _tell_of_waiting(north: NorthSession) -> None:
+    """Say once that flow control holds a call back, after a while: beside a purge it may take a period."""
+    while True:
+        await asyncio.sleep(PATIENCE)
+        if (flow := north.flow).waiting:
+            break
+    say(f"aionorth: waiting for flow control, which others of this app use too: {flow_in_words(flow)}")
 
 
 def exit_code(checkup: Checkup) -> ExitCode:
