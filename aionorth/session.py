@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import warnings
 from collections.abc import AsyncIterator, Callable
@@ -100,8 +101,12 @@ class NorthSession:
             raise ArgumentError(f"flow_control={flow_control!r}: give a FlowControl")
         if not isinstance(retry, RetryPolicy):
             raise ArgumentError(f"retry={retry!r}: give a RetryPolicy")
-        if store is not None and not hasattr(store, "open"):
+        if store is not None and (
+            isinstance(store, type) or not inspect.iscoroutinefunction(getattr(store, "open", None))
+        ):
             raise ArgumentError(f"store={store!r}: give a MachineStore or a RedisStore")
+        if not isinstance(share_token, bool):
+            raise ArgumentError(f"share_token={share_token!r}: give True or False")
         if http is not None and (ca_file or client_cert or unsafe_accept_any_host_name or trust_env):
             raise ArgumentError("with http= the TLS and proxy settings are those of that session: set them there")
         base = check_url(url)

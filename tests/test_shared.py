@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import session
@@ -351,7 +352,14 @@ async def test_a_store_that_cannot_be_used_is_told_when_the_session_is_entered(t
         assert len(platform.arrivals) == 2
 
 
-async def test_what_is_no_store_is_refused() -> None:
+@pytest.mark.parametrize("store", ["redis", Path("flow"), MachineStore])
+async def test_what_is_no_store_is_refused(store: Any) -> None:
     async with Simulator() as platform:
-        with pytest.raises(ArgumentError, match="store='redis': give a MachineStore or a RedisStore"):
-            session(platform, store="redis")
+        with pytest.raises(ArgumentError, match=r"store=.*: give a MachineStore or a RedisStore"):
+            session(platform, store=store)
+
+
+async def test_whether_to_share_the_token_is_yes_or_no() -> None:
+    async with Simulator() as platform:
+        with pytest.raises(ArgumentError, match="share_token='no': give True or False"):
+            session(platform, share_token="no")
