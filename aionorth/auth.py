@@ -110,15 +110,24 @@ class TokenKeeper:
             obtained_at = self._loop.time() - found.age
             self._live = LiveToken(found.token, obtained_at, obtained_at + RENEW_AT * found.token.lifetime)
             self._stale = False
-            _log.info("obtained an access token")
 
     async def _obtained(self, obtain: Obtain, before: LiveToken | None) -> Found:
         if self._shelf is None:
             began = self._loop.time()  # the token's life is counted from before it was asked for
             token = await obtain(before.token if before is not None else None)
+            _log.info("obtained an access token")
             return Found(token, self._loop.time() - began)
         refused = self._live.token.access if self._live is not None and self._stale else None
-        return await self._shelf.renewed(obtain, refused=refused, part=RENEW_AT)
+        asked = False
+
+        async def asking(before: Token | None) -> Token:
+            nonlocal asked
+            asked = True
+            return await obtain(before)
+
+        found = await self._shelf.renewed(asking, refused=refused, part=RENEW_AT)
+        _log.info("obtained an access token" if asked else "took the access token from the store")
+        return found
 
     def _goes_on_with(self, live: LiveToken | None, error: NorthError) -> bool:
         """Put the renewal off, where the token is still good and the trouble may pass; tell whether that is so."""
