@@ -257,7 +257,7 @@ class Caller:
                     "or its threshold is below %d calls in %g s; all calls pause for %.1f s",
                     self._flow.settings.limit,
                     self._flow.settings.period,
-                    self._flow.paused_for,
+                    max(0.1, self._flow.paused_for),
                 )
         elif error is None or error.code is not None or isinstance(error, NotFoundError):  # the platform's own word
             self._flow.accepted(slot)
