@@ -119,8 +119,11 @@ def test_a_store_that_cannot_be_is_named_and_no_password_shown(set_up: Shell) ->
     assert problem(Given(store="redis")).startswith("AIONORTH_REDIS_URL is missing: set it, as in: export")
     set_up.export(REDIS_URL="http://:hush@host")
     told = problem()
-    assert told.startswith("AIONORTH_REDIS_URL: RedisStore.url: give a URL")
+    assert told.startswith("AIONORTH_REDIS_URL: give a URL")
     assert "hush" not in told
+    for unreadable in ("redis://:hush@host:port/0", "redis://:hush@[::1/0"):
+        set_up.export(REDIS_URL=unreadable)
+        assert problem() == "AIONORTH_REDIS_URL cannot be read: check its host and port"
     set_up.export(REDIS_URL="")
     set_up.configure("[profiles.default]\nredis_url = 'redis://:hush@host'\n")
     profiles.config_file().chmod(0o644)

@@ -52,6 +52,9 @@ def code_of(cause: BaseException) -> ExitCode:
 def in_words(error: BaseException) -> str:
     """Return what to tell of `error`, with a remedy where the library leaves it to its user."""
     text = str(error) or type(error).__name__
+    if isinstance(error, StoreError):
+        what = "check AIONORTH_REDIS_URL, or redis_url in the profile" if "Redis" in text else "put that right"
+        return f"{text.removesuffix('.')}; {what}; or, while nothing else uses this app, do without: --store memory"
     return f"{text}; check the URL and the network" if type(error) is NorthConnectionError else text
 
 
@@ -64,8 +67,7 @@ def reported() -> Generator[None, None, None]:
         say("aionorth: interrupted")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     except (ProblemError, ArgumentError, JournalError, StoreError) as exc:
-        remedy = "; with --store memory nothing is shared" if isinstance(exc, StoreError) else ""
-        say(f"aionorth: {exc}{remedy}")
+        say(f"aionorth: {in_words(exc)}")
         raise typer.Exit(ExitCode.USAGE) from None
     except OSError as exc:
         say(f"aionorth: standard output cannot be written to: {exc.strerror}")

@@ -12,8 +12,10 @@ Environment (options come before it, and it comes before a profile):
                         can read; with neither, you are asked on a terminal
   AIONORTH_PROFILE      settings under a name of their own, in config.toml;
                         'aionorth check --help' shows an example
-  AIONORTH_CALLS, _PERIOD, _HEADROOM, _BURST, _WORKERS, _TIMEOUT, _CA_FILE,
-  _CLIENT_CERT, _CLIENT_KEY: as the options of these names"""
+  AIONORTH_REDIS_URL    a Redis server through which hosts share flow control
+                        and token, as in rediss://user:password@host:6379/0
+  AIONORTH_CALLS, _PERIOD, _HEADROOM, _BURST, _STORE, _WORKERS, _TIMEOUT,
+  _CA_FILE, _CLIENT_CERT, _CLIENT_KEY: as the options of these names"""
 
 EXIT_CODES = """\b
 Exit codes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from urllib.parse import urlsplit
 
 import attrs
 import platformdirs
@@ -140,15 +141,22 @@ def _store(sources: Sources) -> Stores | None:
         return MachineStore(platformdirs.user_state_path("aionorth") / "flow")
     if url is None:
         name = variable("redis_url")
-        sources.problems.append(f"{name} is missing: set it, as in: export {name}=redis://host:6379/0")
+        sources.problems.append(
+            f"{name} is missing: set it, as in: export {name}=redis://host:6379/0 (or give redis_url in a profile)"
+        )
         return None
     if url.place is Place.PROFILE and sources.open_to_others and "@" in str(url.value):
         sources.problems.append(f"{url.where} holds a password, and other users can read that file: chmod 600 it")
     try:
-        return RedisStore(str(url.value))
+        store = RedisStore(str(url.value))
+        _ = urlsplit(store.url).port
     except ArgumentError as exc:
-        sources.problems.append(f"{url.where}: {exc}")
-        return None
+        sources.problems.append(f"{url.where}: {str(exc).removeprefix('RedisStore.url: ')}")
+    except ValueError:  # which may show the password
+        sources.problems.append(f"{url.where} cannot be read: check its host and port")
+    else:
+        return store
+    return None
 
 
 def _client_cert(sources: Sources) -> tuple[str, str] | None:
