@@ -3,7 +3,10 @@
     taskiq worker --workers 4 --max-async-tasks 1 fleet:broker     # on as many hosts as there are
     python fleet.py ids.txt                                        # hands out the ids, waits, tells what became of them
 
-All workers share one app's flow control and token through Redis, and the tasks' journals through a directory. A task
+Both read AIONORTH_REDIS_URL, and the workers AIONORTH_URL, AIONORTH_APP_ID and AIONORTH_SECRET too. They are started in
+one directory, in which journals/ is made, or with FLEET_JOURNALS set to a directory that all hosts mount.
+
+All workers share one app's flow control and token through Redis, and the tasks' journals through that directory. A task
 whose worker dies is given to another one, which goes on from its journal.
 """
 
