@@ -79,7 +79,10 @@ class End:
 
 @attrs.frozen(kw_only=True)
 class Ask:
-    """A process asks for a slot. Asked again with the same key, a store that gave it one says so again."""
+    """A process asks for a slot. Asked again with the same key, a store that gave it one gives it anew.
+
+    It has not been used then; where a pause has begun meanwhile it is taken back.
+    """
 
     asker: str
     key: str
@@ -234,12 +237,18 @@ class SharedLedger:
         self._asked += 1
         ask = Ask(asker=self._asker, key=f"{self._asker}-{self._asked}")
         try:
-            answer = await self._reach.until(lambda: self._exchange(ask))
+            while True:
+                asked = self._now()
+                answer = await self._reach.until(lambda: self._exchange(ask))
+                assert answer is not None
+                if answer.wait is not None:
+                    return answer.wait
+                if self._now() - asked < self._terms.timeout:
+                    return Grant(answer.episode, ask.key)
+                # We stood still, and the slot may be somebody else's before long.
         except asyncio.CancelledError:  # nobody knows whether it was given
             self._hand_over(Grant(self._episode, ask.key), Word.UNSENT, self._now())
             raise
-        assert answer is not None
-        return Grant(answer.episode, ask.key) if answer.wait is None else answer.wait
 
     def give_back(self, grant: Grant) -> None:
         """See `Ledger.give_back`."""

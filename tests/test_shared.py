@@ -153,6 +153,31 @@ async def test_one_who_is_cancelled_while_asking_leaves_no_slot_behind(tmp_path:
     await flow.close()
 
 
+async def test_a_slot_whose_answer_came_too_late_is_asked_for_again(tmp_path: Path) -> None:
+    loop = asyncio.get_running_loop()
+    store = await opened(tmp_path)
+    flow, other = flow_of(store, calls=1), flow_of(await opened(tmp_path), calls=1)
+    exchange, slow = store.exchange, True
+
+    async def stopped(terms: Terms, ends: Sequence[End], ask: Ask | None, now: float) -> Answer:
+        nonlocal slow
+        answer = await exchange(terms, ends, ask, now)
+        if slow:
+            slow = False
+            await asyncio.sleep(20)  # as if the process had stood still
+        return answer
+
+    async def sent(flow: FlowRuntime) -> float:
+        await call(flow, latency=1.0)
+        return loop.time()
+
+    store.exchange = stopped  # type: ignore[method-assign]
+    first, second = await asyncio.gather(sent(flow), sent(other))
+    assert abs(first - second) >= 10
+    await flow.close()
+    await other.close()
+
+
 async def test_the_state_is_told_as_the_store_told_it_last(tmp_path: Path) -> None:
     store = await opened(tmp_path)
     flow = flow_of(store)

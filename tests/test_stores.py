@@ -228,6 +228,30 @@ def test_asking_again_with_the_same_key_takes_no_second_slot(place: Any) -> None
     play(place, story, "a")
 
 
+def test_a_slot_that_is_asked_for_again_is_held_as_if_it_were_given_only_then(place: Any) -> None:
+    async def story(a: User, b: User) -> None:
+        await a.ask(key="same")
+        await place.advance(TIMEOUT + HOLD - 5)
+        answer, _ = await a.ask(key="same")  # the first answer was lost, and for long no other came through
+        assert answer.wait is None
+        await place.advance(10)
+        assert await b.wait() > HOLD / 2
+
+    play(place, story, "a", "b", limit=1)
+
+
+def test_a_slot_that_was_given_before_a_pause_is_not_given_again_during_it(place: Any) -> None:
+    async def story(a: User, b: User) -> None:
+        grant = await b.take()
+        await a.ask(key="same")
+        await b.tell(b.end(grant, Word.REFUSED, pause=4.0))
+        answer, _ = await a.ask(key="same")
+        assert answer.wait == about(4)
+        assert answer.view.in_use == 1
+
+    play(place, story, "a", "b")
+
+
 def test_who_has_waited_longest_is_next_and_each_is_told_when_its_own_slot_comes_free(place: Any) -> None:
     async def story(a: User, b: User, c: User) -> None:
         for _ in range(3):
@@ -249,6 +273,19 @@ def test_the_turn_of_one_that_does_not_come_back_passes_to_the_next(place: Any) 
         await b.wait()
         await c.wait()
         await place.advance(HOLD + 2)
+        await c.take()
+
+    play(place, story, "a", "b", "c", limit=1)
+
+
+def test_whoever_is_behind_one_that_does_not_come_back_loses_no_period_by_it(place: Any) -> None:
+    async def story(a: User, b: User, c: User) -> None:
+        grant = await a.take()
+        await a.tell(a.end(grant))
+        await b.wait()
+        await place.advance(await c.wait())
+        assert await c.wait() == about(1)  # from then on b's turn is over
+        await place.advance(1)
         await c.take()
 
     play(place, story, "a", "b", "c", limit=1)

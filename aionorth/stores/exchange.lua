@@ -42,7 +42,7 @@ if gone > 0 then
   redis.call('ZREMRANGEBYSCORE', slots, '-inf', now)
   redis.call('ZREMRANGEBYSCORE', refused, '-inf', now)
 end
-for _, asker in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', '(' .. now)) do
+for _, asker in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now)) do
   redis.call('ZREM', waiting, asker)
   redis.call('ZREM', due, asker)
 end
@@ -71,27 +71,45 @@ local function free_in(ahead)
   local surplus = redis.call('ZCARD', slots) + ahead - limit
   if surplus < 0 then return 0 end
   local slot = redis.call('ZRANGE', slots, surplus, surplus, 'WITHSCORES')
-  return slot[2] and math.min(tonumber(slot[2]) - now, q.hold) or q.hold
+  local free_at = tonumber(slot[2])
+  if not free_at then  -- nobody has it yet: one of those ahead takes it, or lets its turn pass
+    free_at = now + q.hold
+    for _, asker in ipairs(redis.call('ZRANGE', waiting, 0, ahead - 1)) do
+      free_at = math.min(free_at, tonumber(redis.call('ZSCORE', due, asker) or free_at))
+    end
+  end
+  return math.min(free_at - now, q.hold)
 end
 
--- Gives the slot asked for and returns 0, or returns how many seconds to wait before asking again.
-local function take()
-  if redis.call('ZSCORE', slots, q.key) then return 0 end
-  if now < lesson.paused_until then return lesson.paused_until - now end
-  -- After a pause one call tries alone whether the platform accepts calls again.
-  if lesson.pauses > 0 and redis.call('ZCARD', flying) > 0 then return gap end
+-- Returns how many seconds it takes until it is the asker's turn; 0 where it is, which ends its waiting.
+local function queue()
   redis.call('ZADD', waiting, 'NX', now, q.asker)
   local ahead = redis.call('ZRANK', waiting, q.asker)
   local wait = math.max(math.max(not_before - now, 0) + ahead * gap, free_in(ahead))
   if wait > 0 then
     redis.call('ZADD', due, now + wait + q.grace, q.asker)
-    return wait
+  else
+    redis.call('ZREM', waiting, q.asker)
+    redis.call('ZREM', due, q.asker)
   end
-  redis.call('ZREM', waiting, q.asker)
-  redis.call('ZREM', due, q.asker)
+  return wait
+end
+
+-- Gives the slot asked for and returns 0, or returns how many seconds to wait before asking again.
+local function take()
+  -- Whoever asks again has not used what was given: it is given again as of now, unless a pause has begun.
+  local given = redis.call('ZREM', slots, q.key) == 1
+  redis.call('ZREM', flying, q.key)
+  if now < lesson.paused_until then return lesson.paused_until - now end
+  -- After a pause one call tries alone whether the platform accepts calls again.
+  if lesson.pauses > 0 and redis.call('ZCARD', flying) > 0 then return gap end
+  if not given then
+    local wait = queue()
+    if wait > 0 then return wait end
+  end
   redis.call('ZADD', flying, now + q.timeout, q.key)
   redis.call('ZADD', slots, now + q.timeout + q.hold, q.key)
-  not_before = now + gap
+  not_before = math.max(not_before, now + gap)
   return 0
 end
 

@@ -206,7 +206,7 @@ class _Step:
         if _count(db, gone, now):
             self._most = max(self._most, _count(db, "slots WHERE flies_until <= ?", now))
             db.execute(f"DELETE FROM {gone}", (now,))  # noqa: S608 - our own words
-        db.execute("DELETE FROM waiting WHERE due < ?", (now,))
+        db.execute("DELETE FROM waiting WHERE due <= ?", (now,))
 
     def _recall(self, at: float, not_before: float, most: int, late: int, lesson: str) -> None:
         """Take up what was known when the file was last used."""
@@ -262,32 +262,42 @@ class _Step:
     def _take(self, ask: Ask) -> float | None:
         """Give the slot asked for and return None, or return how many seconds to wait before asking again."""
         db, now = self._db, self._now
-        if _count(db, "slots WHERE key = ?", ask.key):
-            return None
+        # Whoever asks again has not used what was given: it is given again as of now, unless a pause has begun.
+        given = db.execute("DELETE FROM slots WHERE key = ?", (ask.key,)).rowcount > 0
         if now < self._lesson.paused_until:
             return self._lesson.paused_until - now
         if self._lesson.pauses and _count(db, "slots WHERE flies_until > ?", now):
             return self._gap  # after a pause one call tries alone whether the platform accepts calls again
-        db.execute("INSERT OR IGNORE INTO waiting VALUES (?, ?)", (ask.asker, now))
-        ahead = _count(db, "waiting WHERE rowid < (SELECT rowid FROM waiting WHERE asker = ?)", ask.asker)
-        wait = max(max(self._not_before - now, 0.0) + ahead * self._gap, self._free_in(ahead))
-        if wait > 0:
-            due = now + wait + grace(self._terms.period)
-            db.execute("UPDATE waiting SET due = ? WHERE asker = ?", (due, ask.asker))
+        if not given and (wait := self._queue(ask.asker)) > 0:
             return wait
-        db.execute("DELETE FROM waiting WHERE asker = ?", (ask.asker,))
         flies_until = now + self._terms.timeout
         values = (ask.key, flies_until + self._terms.hold, flies_until)
         db.execute("INSERT INTO slots VALUES (?, ?, ?, 0)", values)
-        self._not_before = now + self._gap
+        self._not_before = max(self._not_before, now + self._gap)
         return None
+
+    def _queue(self, asker: str) -> float:
+        """Return how many seconds it takes until it is the asker's turn; 0 where it is, which ends its waiting."""
+        db, now = self._db, self._now
+        db.execute("INSERT OR IGNORE INTO waiting VALUES (?, ?)", (asker, now))
+        ahead = _count(db, "waiting WHERE rowid < (SELECT rowid FROM waiting WHERE asker = ?)", asker)
+        wait = max(max(self._not_before - now, 0.0) + ahead * self._gap, self._free_in(ahead))
+        if wait > 0:
+            due = now + wait + grace(self._terms.period)
+            db.execute("UPDATE waiting SET due = ? WHERE asker = ?", (due, asker))
+        else:
+            db.execute("DELETE FROM waiting WHERE asker = ?", (asker,))
+        return wait
 
     def _free_in(self, ahead: int) -> float:
         """Seconds until a slot is free for whoever has so many others ahead; a call in flight has to end first."""
         if (surplus := _count(self._db, "slots") + ahead - self._limit) < 0:
             return 0.0
         row = self._db.execute("SELECT free_at FROM slots ORDER BY free_at LIMIT 1 OFFSET ?", (surplus,)).fetchone()
-        return self._terms.hold if row is None else min(float(row[0]) - self._now, self._terms.hold)
+        if row is None:  # nobody has it yet: one of those ahead takes it, or lets its turn pass
+            first = "SELECT min(due) FROM (SELECT due FROM waiting ORDER BY rowid LIMIT ?)"
+            row = self._db.execute(first, (ahead,)).fetchone()
+        return min(float(row[0]) - self._now, self._terms.hold)
 
     def _view(self) -> View:
         return View(
