@@ -69,10 +69,10 @@ class RedisPlace:
     async def open(self) -> Store:
         return cast("Store", OpenRedisStore(self.client(), "{test:app}", self.clock))
 
-    def client(self) -> Any:
+    def client(self, *, decode_responses: bool = True) -> Any:
         from redis.asyncio import Redis  # noqa: PLC0415 - optional
 
-        return Redis.from_url(self.server.url, decode_responses=True)  # type: ignore[no-untyped-call, unused-ignore]
+        return Redis.from_url(self.server.url, decode_responses=decode_responses)  # type: ignore[no-untyped-call, unused-ignore]
 
     async def advance(self, seconds: float) -> None:
         """Let time pass, for the server and for its users."""
@@ -549,6 +549,52 @@ def test_what_a_redis_has_lost_may_all_have_been_taken_a_moment_before(redis_pla
         assert await a.wait() == about(TIMEOUT + HOLD)
         await place.advance(TIMEOUT + HOLD)
         await b.take()
+
+    play(place, story, "a", "b")
+
+
+def test_a_redis_that_goes_on_from_an_older_copy_has_lost_what_came_after_it(redis_place: RedisPlace) -> None:
+    place = redis_place
+
+    async def story(a: User, b: User) -> None:
+        await a.take()
+        client = place.client(decode_responses=False)
+        keys = [key async for key in client.scan_iter("*")]
+        copy = {key: await client.dump(key) for key in keys}
+        for _ in range(2):
+            await b.take()
+        for key, content in copy.items():
+            await client.restore(key, 3_600_000, content, replace=True)
+        await client.aclose()
+        assert await b.wait() == about(TIMEOUT + HOLD)
+        await a.tell()
+        await place.advance(TIMEOUT + HOLD)
+        await b.take()
+        await a.take()
+
+    play(place, story, "a", "b")
+
+
+@pytest.mark.parametrize("key", ["state", "slots", "flying", "refused", "waiting", "due"])
+def test_a_redis_that_has_evicted_a_key_forgets_no_slot_and_holds_none_longer(
+    redis_place: RedisPlace, key: str
+) -> None:
+    place = redis_place
+
+    async def story(a: User, b: User) -> None:
+        await a.take()
+        await place.advance(1000)
+        for _ in range(2):
+            await a.take()
+        await b.take()
+        assert await b.wait() > 0
+        client = place.client()
+        await client.delete(f"{{test:app}}:{key}")
+        await client.aclose()
+        assert await a.wait() > HOLD - LAX
+        await place.advance(TIMEOUT + HOLD + 2)
+        for _ in range(3):
+            await a.take()  # b's turn is over
 
     play(place, story, "a", "b")
 

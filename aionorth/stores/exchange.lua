@@ -15,25 +15,29 @@ local q = cjson.decode(ARGV[1])
 
 local server = redis.call('TIME')
 local wall = tonumber(server[1]) + tonumber(server[2]) / 1e6
-local kept = redis.call('HMGET', state, 'birth', 'offset', 'clock', 'not_before', 'most', 'late', 'lesson', 'version', 'lost')
+local kept = redis.call('HMGET', state, 'birth', 'offset', 'clock', 'not_before', 'most', 'late', 'lesson', 'version', 'lost',
+  'steps', 'taken')
 local birth, offset, clock = kept[1], tonumber(kept[2]), tonumber(kept[3])
 local not_before, most, late = tonumber(kept[4]) or 0, tonumber(kept[5]) or 0, tonumber(kept[6]) or 0
 local lesson = cjson.decode(kept[7] or q.nothing)
-local version = tonumber(kept[8]) or 0
+local version, lost = tonumber(kept[8]) or 0, kept[9] or ''
+local steps, taken, unknown = tonumber(kept[10]) or 0, tonumber(kept[11]) or 0, false
 if not birth then
+  redis.call('DEL', slots, flying, refused, waiting, due)  -- what is left of them goes by another clock
   birth, offset, clock = q.key, wall - 1000, 0
+elseif redis.call('ZCARD', slots) ~= taken or (q.birth == birth and q.steps > steps) then
+  -- Slots were evicted, or the server goes on from an older copy. A new birth has this noticed once only.
+  birth, lost, unknown = q.key, birth, true
 end
+if q.birth ~= '' and q.birth ~= birth and q.birth ~= lost then lost, unknown = q.birth, true end
 
 local now = wall - offset
 if q.birth == birth and q.clock == clock and (now < q.earliest - q.slack or now > q.latest + q.slack) then
   if not q.put_right then return cjson.encode({ off = true, now = now }) end
   offset, clock, now = offset + now - q.earliest, clock + 1, q.earliest
 end
-if q.birth ~= '' and q.birth ~= birth and q.birth ~= kept[9] then
-  -- What was known is lost: each slot may have been taken a moment before.
-  not_before = math.max(not_before, now + q.timeout + q.hold)
-  redis.call('HSET', state, 'lost', q.birth)
-end
+-- Of what was known and is lost, each slot may have been taken a moment before.
+if unknown then not_before = math.max(not_before, now + q.timeout + q.hold) end
 
 local gone = redis.call('ZCOUNT', slots, '-inf', now)
 redis.call('ZREMRANGEBYSCORE', flying, '-inf', now)
@@ -42,6 +46,7 @@ if gone > 0 then
   redis.call('ZREMRANGEBYSCORE', slots, '-inf', now)
   redis.call('ZREMRANGEBYSCORE', refused, '-inf', now)
 end
+if redis.call('ZCARD', waiting) ~= redis.call('ZCARD', due) then redis.call('DEL', waiting, due) end  -- one was evicted
 for _, asker in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now)) do
   redis.call('ZREM', waiting, asker)
   redis.call('ZREM', due, asker)
@@ -115,11 +120,11 @@ end
 
 local wait = q.ask and take() or 0
 redis.call('HSET', state, 'birth', birth, 'offset', string.format('%.6f', offset), 'clock', clock,
-  'not_before', not_before, 'most', most, 'late', late)
+  'not_before', not_before, 'most', most, 'late', late, 'lost', lost, 'steps', steps + 1, 'taken', redis.call('ZCARD', slots))
 for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, q.keep) end
 
 return cjson.encode({
-  birth = birth, clock = clock, now = now, version = version, lesson = kept[7] or '', late = late, most = most,
+  birth = birth, clock = clock, steps = steps + 1, now = now, version = version, lesson = kept[7] or '', late = late, most = most,
   accepted = redis.call('ZCARD', slots) - redis.call('ZCARD', flying) - redis.call('ZCARD', refused),
   in_use = redis.call('ZCARD', slots), next_slot = free_in(0), limit = limit, wait = wait,
 })

@@ -120,6 +120,7 @@ class OpenRedisStore:
         self._end_script = client.register_script(END_LEASE)
         self._birth = ""  # which run of the app's clock the next belong to
         self._corrections: int = 0
+        self._steps: int = 0  # how many the app has made on it
         self._there: float = 0.0  # what it showed when we last asked
         self._asked = self._told = 0.0  # what ours showed before and after
 
@@ -183,6 +184,7 @@ class OpenRedisStore:
                 "keep": int(keep * 1000),
                 "birth": self._birth if asked - self._told < keep else "",  # after that it has rightly been forgotten
                 "clock": self._corrections,
+                "steps": self._steps,
                 "earliest": self._there + asked - self._told,
                 "latest": latest,
                 "put_right": put_right,
@@ -201,6 +203,7 @@ class OpenRedisStore:
             told = self._clock()
             if "off" not in said:
                 self._birth, self._corrections = str(said["birth"]), int(said["clock"])
+                self._steps = int(said["steps"])
                 self._there, self._asked, self._told = float(said["now"]), asked, told
                 return _Told(said)
             put_right = not latest <= said["now"] <= latest + told - asked
