@@ -44,7 +44,6 @@ class App:
         ledger = in_memory if store is None else partial(SharedLedger, store)
         self.flow = FlowRuntime(wishes.flow_control, growing_waits, ledger, timeout=wishes.timeout)
         self._tokens: dict[tuple[Secret, bool], TokenKeeper] = {}
-        self.sessions = 0
         self.forgetting: asyncio.TimerHandle | None = None
 
     @property
@@ -83,8 +82,17 @@ class App:
             )
 
 
+@attrs.define(eq=False)
+class _Place:
+    """Where the sessions of an app meet, from when the first of them asks for it."""
+
+    opening: asyncio.Task[App]
+    sessions: int = 0
+    """Those that have it, and those that wait for it to open."""
+
+
 _Key = tuple[asyncio.AbstractEventLoop, str, str]
-_apps: dict[_Key, asyncio.Task[App]] = {}
+_apps: dict[_Key, _Place] = {}
 _lock = threading.Lock()  # event loops may live in several threads
 
 
@@ -97,16 +105,15 @@ async def join(url: str, app_id: str, wishes: Wishes) -> App:
     with _lock:
         for closed in [other for other in _apps if other[0].is_closed()]:
             del _apps[closed]
-        if (opening := _apps.get(key)) is None:
-            opening = _apps[key] = asyncio.ensure_future(_opened(url, app_id, wishes))
+        if (place := _apps.get(key)) is None:
+            place = _apps[key] = _Place(asyncio.ensure_future(_opened(url, app_id, wishes)))
+    place.sessions += 1
     try:
-        app = await asyncio.shield(opening)  # others may wait for it too
+        app = await asyncio.shield(place.opening)  # others may wait for it too
         app.keep_within(wishes)
     except BaseException:
-        if opening.done() and (opening.cancelled() or opening.exception()):
-            _forget(key, opening)
+        await _left(key, place)
         raise
-    app.sessions += 1
     if app.forgetting is not None:
         app.forgetting.cancel()
     return app
@@ -117,29 +124,41 @@ async def _opened(url: str, app_id: str, wishes: Wishes) -> App:
     return App(name, wishes, None if wishes.store is None else await wishes.store.open(name))
 
 
-async def leave(url: str, app_id: str, app: App) -> None:
+async def leave(url: str, app_id: str) -> None:
     """Give up a session's share; the app is forgotten once it has no session and none of its calls counts any more."""
-    app.sessions -= 1
     key = asyncio.get_running_loop(), url, app_id
-    if app.sessions or (opening := _apps.get(key)) is None:
+    if (place := _apps.get(key)) is not None:
+        await _left(key, place)
+
+
+async def _left(key: _Key, place: _Place) -> None:
+    place.sessions -= 1
+    opening = place.opening
+    if opening.done() and (opening.cancelled() or opening.exception()):
+        _forget(key, place)
+    elif place.sessions:
         return
-    if app.shared:
-        _forget(key, opening)
+    elif not opening.done():  # whoever asked for it was cancelled
+        _forget(key, place)
+        opening.cancel()
+        await asyncio.wait([opening])
+    elif (app := opening.result()).shared:
+        _forget(key, place)
         await app.flow.close()
     else:
-        _forget_when_idle(key, opening, app)
+        _forget_when_idle(key, place, app)
 
 
-def _forget_when_idle(key: _Key, opening: asyncio.Task[App], app: App) -> None:
-    if app.sessions:
+def _forget_when_idle(key: _Key, place: _Place, app: App) -> None:
+    if place.sessions:
         return
     if (seconds := app.flow.idle_in) > 0:
-        app.forgetting = key[0].call_later(seconds, _forget_when_idle, key, opening, app)
+        app.forgetting = key[0].call_later(seconds, _forget_when_idle, key, place, app)
     else:
-        _forget(key, opening)
+        _forget(key, place)
 
 
-def _forget(key: _Key, opening: asyncio.Task[App]) -> None:
+def _forget(key: _Key, place: _Place) -> None:
     with _lock:
-        if _apps.get(key) is opening:
+        if _apps.get(key) is place:
             del _apps[key]

@@ -160,11 +160,11 @@ class NorthSession:
     async def close(self) -> None:
         """Close the session and, unless it was passed in, its connection pool."""
         if self._app is not None:
-            share, self._app, self._caller = self._app, None, None
+            self._app = self._caller = None
             try:
                 await self._transport.close()
             finally:  # after what was in flight has been broken off, and counted
-                await app.leave(self._url, self._app_id, share)
+                await app.leave(self._url, self._app_id)
 
     def _keeper(self, joined: app.App, secret: Secret) -> TokenKeeper:
         return joined.keeper(secret, share=self._share_token)

@@ -111,7 +111,7 @@ class Shelved:
 
 
 class Store(Protocol):
-    """One app's place. All methods raise `StoreError`."""
+    """One app's place. All methods raise `StoreError`, and `SessionStateError` once it is closed."""
 
     async def exchange(self, terms: Terms, ends: Sequence[End], ask: Ask | None, now: float) -> Answer:
         """Take note of what became of slots, then give one if one is asked for and free.
@@ -216,6 +216,7 @@ class SharedLedger:
         self._ends: dict[str, End] = {}  # what the store does not know yet, by the slots' keys
         self._exchanging = asyncio.Lock()
         self._courier: asyncio.Task[None] | None = None
+        self._closed = False
         self._reach = Reach()
         self._view = View()
         self._viewed = self._now()
@@ -277,7 +278,7 @@ class SharedLedger:
 
     def _hand_over(self, grant: Grant, word: Word, counted: float) -> None:
         self._ends[grant.key] = End(grant=grant, word=word, counted=counted)
-        if self._courier is None or self._courier.done():
+        if not self._closed and (self._courier is None or self._courier.done()):
             self._courier = asyncio.ensure_future(self._deliver())
 
     async def _deliver(self) -> None:
@@ -327,6 +328,8 @@ class SharedLedger:
                 async with asyncio.timeout(LAST_CHANCE):
                     await self._deliver()
         finally:
+            self._closed = True
+            self.changed()  # those that wait for a slot wait in vain
             if self._courier is not None:
                 self._courier.cancel()
             await self._store.close()

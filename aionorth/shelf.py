@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager, suppress
 import attrs
 
 from aionorth.api import Token
-from aionorth.errors import StoreError
+from aionorth.errors import SessionStateError, StoreError
 from aionorth.retry import growing_waits
 from aionorth.shared import Reach, Shelved, Store
 
@@ -107,11 +107,11 @@ class Shelf:
         finally:
             keeping.cancel()
             # If this fails the lease ends by itself, and the others log in again.
-            with suppress(StoreError):
+            with suppress(StoreError, SessionStateError):
                 await self._store.end_lease(key, self._holder, obtained[0].shelved if obtained else None)
 
     async def _keep(self, key: bytes) -> None:
         while True:
             await asyncio.sleep(LEASE / 3)
-            with suppress(StoreError):
+            with suppress(StoreError, SessionStateError):
                 await self._store.lease_token(key, self._holder, LEASE)

@@ -1,6 +1,7 @@
 """A process's side of a shared ledger and a shared token, in virtual time."""
 
 import asyncio
+import gc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 from support import session
 
-from aionorth import ArgumentError, FlowControl, MachineStore, StoreError
+from aionorth import ArgumentError, BulkAbortedError, FlowControl, MachineStore, StoreError
 from aionorth.api import Token
 from aionorth.auth import RENEW_AT, TokenKeeper
 from aionorth.errors import CredentialsError, InvalidTokenError, NorthConnectionError
@@ -375,6 +376,59 @@ async def test_a_store_that_cannot_be_used_is_told_when_the_session_is_entered(t
         async with session(platform, store=OnTheLoop(tmp_path / "flow")) as north:
             await north.delete_subscription(platform.add_subscriptions(1)[0])
         assert len(platform.arrivals) == 2
+
+
+async def test_a_session_that_is_cancelled_while_it_opens_leaves_nothing_open(tmp_path: Path) -> None:
+    stores: list[Flaky] = []
+
+    class Slow(OnTheLoop):
+        async def open(self, app: str) -> OpenMachineStore:
+            store = Flaky(await super().open(app))
+            stores.append(store)
+            try:
+                await asyncio.sleep(0.5)
+            except BaseException:
+                await store.close()
+                raise
+            return store  # type: ignore[return-value]
+
+    async def enter(platform: Simulator) -> None:
+        async with session(platform, store=Slow(tmp_path)):
+            pass
+
+    async with Simulator() as platform:
+        for cancelled in (1, 2):  # of the two that ask for it
+            first, second = asyncio.create_task(enter(platform)), asyncio.create_task(enter(platform))
+            await asyncio.sleep(0.3)
+            for task in (first, second)[:cancelled]:
+                task.cancel()
+            outcomes = await asyncio.gather(first, second, return_exceptions=True)
+            assert [type(outcome) for outcome in outcomes].count(asyncio.CancelledError) == cancelled
+            assert stores.pop().closed
+            assert not stores
+
+
+@pytest.mark.parametrize("when", [0.0, 0.05, 0.15, 1.0])
+async def test_calls_of_a_session_that_is_closed_end_soon(tmp_path: Path, when: float) -> None:
+    loop = asyncio.get_running_loop()
+    errors: list[object] = []
+    loop.set_exception_handler(lambda _, context: errors.append(context))
+    async with Simulator(latency=lambda _: (0.05, 0.05)) as platform:
+        ids = platform.add_subscriptions(9)
+        north = session(platform, store=OnTheLoop(tmp_path), flow_control=FlowControl(3, 6.0))
+        await north.__aenter__()
+        run = asyncio.ensure_future(north.delete_subscriptions(ids))
+        await asyncio.sleep(when)
+        start = loop.time()
+        await north.close()
+        with pytest.raises(BulkAbortedError, match=r"closed|not open") as caught:
+            await run
+        assert loop.time() - start <= 2  # the bucket has its next leave by then
+        summary = caught.value.summary
+        assert summary.deleted + summary.skipped + summary.unknown == len(ids)
+    del run
+    gc.collect()
+    assert errors == []
 
 
 @pytest.mark.parametrize("store", ["redis", Path("flow"), MachineStore])

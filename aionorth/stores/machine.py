@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import attrs
 
-from aionorth.errors import StoreError
+from aionorth.errors import SessionStateError, StoreError
 from aionorth.learning import Facts, Lesson
 from aionorth.ledger import Terms, View
 from aionorth.shared import (
@@ -79,6 +79,7 @@ class OpenMachineStore:
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="aionorth-store")
         self._db: sqlite3.Connection | None = None
+        self._closed = False
 
     async def begin(self) -> None:
         """Open the file, and make it if there is none."""
@@ -106,6 +107,7 @@ class OpenMachineStore:
 
     async def close(self) -> None:
         """See `Store.close`."""
+        self._closed = True
         try:
             await self._in_thread(self._close)
         finally:
@@ -114,6 +116,8 @@ class OpenMachineStore:
     # --- In the thread
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
+        if self._closed and work != self._close:
+            raise SessionStateError("the session is closed")
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except (sqlite3.Error, OSError) as exc:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import attrs
 
-from aionorth.errors import ArgumentError, StoreError
+from aionorth.errors import ArgumentError, SessionStateError, StoreError
 from aionorth.learning import Facts, Lesson
 from aionorth.ledger import Terms, View
 from aionorth.shared import FORGOTTEN_AFTER, LONGEST_LEASE, Answer, Ask, End, Shelved, Word, grace, taught, token_name
@@ -118,6 +118,7 @@ class OpenRedisStore:
         self._read_script = client.register_script(READ_SHELF)
         self._lease_script = client.register_script(LEASE)
         self._end_script = client.register_script(END_LEASE)
+        self._closed = False
         self._birth = ""  # which run of the app's clock the next belong to
         self._corrections: int = 0
         self._steps: int = 0  # how many the app has made on it
@@ -135,7 +136,12 @@ class OpenRedisStore:
             return await answer
         except (RedisError, OSError, TimeoutError) as exc:
             where = "the store of flow control on the Redis server"
+            if self._closed:
+                raise SessionStateError("the session is closed") from exc
             raise StoreError(f"{where} cannot be used: {type(exc).__name__}: {exc}") from exc
+        finally:
+            if self._closed:  # redis-py has connected again, for a question from before or after
+                await self._client.aclose()
 
     # --- Flow control
 
@@ -232,6 +238,7 @@ class OpenRedisStore:
 
     async def close(self) -> None:
         """See `Store.close`."""
+        self._closed = True
         await self._client.aclose()
 
 
