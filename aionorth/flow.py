@@ -99,6 +99,9 @@ class FlowState:
     gap: float = 0.0
     """Seconds from each call to the next, where refusals have taught to spread them; 0 where they need not be."""
 
+    store_reached: bool = True
+    """Whether the store can be reached in which the app's callers agree; until it can, calls are held."""
+
     @property
     def in_force(self) -> int:
         """Calls in a period that are made at most: the learned limit, or else the one of the settings."""
@@ -107,7 +110,7 @@ class FlowState:
     @property
     def free(self) -> int:
         """Slots that a call could take now."""
-        return max(0, self.in_force - self.in_use)
+        return 0 if self.next_slot else max(0, self.in_force - self.in_use)
 
     def time_for(self, calls: int) -> float:
         """About how many seconds it takes until `calls` more calls have been sent, if nobody else sends any."""
@@ -326,6 +329,7 @@ class FlowRuntime:
             refusals=self._refusals,
             learned_limit=view.limit if view.limit is not None and view.limit < limit else None,
             gap=view.gap,
+            store_reached=view.reached,
         )
 
     async def close(self) -> None:

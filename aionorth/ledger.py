@@ -76,6 +76,8 @@ class View:
     """Calls that the platform seems to allow in a period; None where nothing has been learned."""
     gap: float = 0.0
     """From a call to the next, as learned."""
+    reached: bool = True
+    """Whether the store can be reached in which it is kept."""
 
 
 class Ledger(Protocol):

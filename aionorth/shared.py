@@ -183,7 +183,8 @@ class Reach:
     """Reaches a store, as often as it takes."""
 
     def __init__(self) -> None:
-        self._lost = False
+        self.lost = False
+        """Whether it could not be reached when it was last tried."""
 
     async def until(self, exchange: Callable[[], Awaitable[T]]) -> T:
         """Return what comes of an exchange, once the store can be reached."""
@@ -192,14 +193,14 @@ class Reach:
             try:
                 result = await exchange()
             except StoreError as exc:
-                if not self._lost:
+                if not self.lost:
                     _log.warning("%s; until it can be reached again no call is sent", exc)
-                self._lost = True
+                self.lost = True
                 await asyncio.sleep(next(waits))
             else:
-                if self._lost:
+                if self.lost:
                     _log.warning("the store of flow control can be reached again")
-                self._lost = False
+                self.lost = False
                 return result
 
 
@@ -315,7 +316,8 @@ class SharedLedger:
     def view(self, now: float) -> View:
         """See `Ledger.view`: as the store told it last."""
         next_slot = max(0.0, self._view.next_slot - (now - self._viewed))
-        return attrs.evolve(self._view, next_slot=next_slot, paused_for=self.paused_for(now))
+        paused_for, reached = self.paused_for(now), not self._reach.lost
+        return attrs.evolve(self._view, next_slot=next_slot, paused_for=paused_for, reached=reached)
 
     def idle_in(self, now: float) -> float:  # noqa: ARG002 - as the protocol
         """See `Ledger.idle_in`: what still counts stands in the store."""

@@ -468,6 +468,13 @@ def test_what_remains_in_words() -> None:
     )
     assert moment(distinct=9, counts={"calls": 1, "total": 9, "deleted": 9}).remaining() == "all are accounted for"
     assert moment(distinct=20, pace=0.1, counts={"total": 10, "deleted": 10}).remaining() == "about 1 min 40 s left"
+    lost = FlowState(
+        limit=100, period=60, in_use=9, next_slot=0, waiting=0, paused_for=0, refusals=0, store_reached=False
+    )
+    assert (
+        moment(distinct=20, flow=lost).flow_control() == "the store of flow control cannot be reached, calls are held"
+    )
+    assert moment(distinct=20, flow=lost).remaining() == "time left unknown until the store can be reached"
     assert moment(distinct=20, pace=0.0).remaining() == "time left unknown until a call succeeds"
     assert moment(stopping=True).remaining() == "finishing what has been begun, retries included"
     assert moment(ended=True, counts={"elapsed": 65.0}).remaining() == "ended after 1 min 5 s"

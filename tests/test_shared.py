@@ -93,9 +93,11 @@ async def test_calls_are_held_while_the_store_cannot_be_reached(
     await asyncio.sleep(60)
     assert not any(one.done() for one in calls)
     assert 20 < store.tried < 200  # it is tried again, but not all the time
+    assert not flow.state().store_reached
     store.down = False
     await asyncio.gather(*calls)
     assert 60 < loop.time() - start < 66
+    assert flow.state().store_reached
     assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
     assert "gone fishing; until it can be reached again no call is sent" in caplog.text
     await flow.close()

@@ -625,12 +625,31 @@ def test_a_redis_that_is_not_there_is_named_and_its_password_is_not() -> None:
     assert "hush" not in str(caught.value)
 
 
-@pytest.mark.parametrize("url", ["http://host", "redis://:hush-hush@host:port/0", "host:6379"])
-def test_a_url_that_cannot_be_is_refused_without_showing_it(url: str) -> None:
+@pytest.mark.parametrize(
+    "url",
+    ["http://host", "redis://:hush-hush@host:port/0", "host:6379", "redis://:hush-hush@host/0?colour=red", b"", None],
+)
+def test_a_url_that_cannot_be_is_refused_without_showing_it(url: Any) -> None:
     with pytest.raises(ArgumentError, match=r"RedisStore\.url") as caught:
         asyncio.run(RedisStore(url).open("app"))
     assert "hush" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("prefix", ["", "a}b", 3])
+def test_a_prefix_that_cannot_be_is_refused(prefix: Any) -> None:
+    with pytest.raises(ArgumentError, match=r"RedisStore\.prefix="):
+        RedisStore("redis://host", prefix)
+
+
+@pytest.mark.parametrize("directory", ["", None, 3])
+def test_a_directory_that_is_none_is_refused(directory: Any) -> None:
+    with pytest.raises(ArgumentError, match=r"MachineStore\.directory="):
+        MachineStore(directory)
+
+
+def test_a_directory_may_begin_with_the_home() -> None:
+    assert MachineStore("~/flow").directory == Path.home() / "flow"
 
 
 # --- Several processes at once, in virtual time

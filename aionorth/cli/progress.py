@@ -80,6 +80,8 @@ class Moment:
         open_ = self.distinct - self.settled
         if open_ <= self.summary.pending:
             return "the last calls are under way" if self.summary.pending else "all are accounted for"
+        if not self.flow.store_reached:
+            return "time left unknown until the store can be reached"
         left = self.flow.time_for(open_)
         if self.pace:  # which others may set, who share the calls
             left = max(left, open_ / self.pace)
@@ -92,6 +94,8 @@ class Moment:
 
 def flow_in_words(flow: FlowState, *, ended: bool = False) -> str:
     """As in ``96 of 100 calls used, next slot in 12 s``, or ``refused by the platform, paused 8.0 s``."""
+    if not flow.store_reached:
+        return "the store of flow control cannot be reached, calls are held"
     if flow.paused_for > 0:
         return f"refused by the platform, paused {seconds(flow.paused_for)}"
     used = f"{flow.in_use:,} of {flow.in_force:,} calls used"

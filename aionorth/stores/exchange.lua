@@ -126,5 +126,5 @@ for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, q.keep) end
 return cjson.encode({
   birth = birth, clock = clock, steps = steps + 1, now = now, version = version, lesson = kept[7] or '', late = late, most = most,
   accepted = redis.call('ZCARD', slots) - redis.call('ZCARD', flying) - redis.call('ZCARD', refused),
-  in_use = redis.call('ZCARD', slots), next_slot = free_in(0), limit = limit, wait = wait,
+  in_use = redis.call('ZCARD', slots), next_slot = math.max(free_in(0), not_before - now > gap and not_before - now or 0), limit = limit, wait = wait,
 })

@@ -13,11 +13,11 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import attrs
 
-from aionorth.errors import SessionStateError, StoreError
+from aionorth.errors import ArgumentError, SessionStateError, StoreError
 from aionorth.learning import Facts, Lesson
 from aionorth.ledger import Terms, View
 from aionorth.shared import (
@@ -35,9 +35,13 @@ from aionorth.shared import (
 )
 
 T = TypeVar("T")
+StrPath = str | os.PathLike[str]
 
 LOCK_TIMEOUT = 5.0
 """Seconds for which one process waits for the others to let go of the file. They hold it for about a millisecond."""
+
+PAGES_AHEAD = 100
+"""Pages of 4 KiB that are written ahead at most; an app's file has about ten."""
 
 SCHEMA = (
     "CREATE TABLE flow (at REAL, not_before REAL, most INTEGER, late INTEGER, lesson TEXT)",
@@ -54,6 +58,12 @@ VERSION = 1
 """Of the schema."""
 
 
+def _usable_directory(directory: object) -> Path:
+    if not isinstance(directory, (str, os.PathLike)) or not directory:
+        raise ArgumentError(f"MachineStore.directory={directory!r}: give the path of a directory, as str or Path")
+    return Path(cast("StrPath", directory)).expanduser()
+
+
 @attrs.frozen
 class MachineStore:
     """Shares an app's flow control and token between the processes of one machine, and over their restarts.
@@ -62,7 +72,7 @@ class MachineStore:
     All processes must name the same one, on a disk of the machine itself: over a network file system it does not work.
     """
 
-    directory: Path = attrs.field(converter=Path)
+    directory: Path = attrs.field(converter=_usable_directory)
 
     async def open(self, app: str) -> OpenMachineStore:
         """Open the app's file; raises `StoreError`."""
@@ -121,7 +131,9 @@ class OpenMachineStore:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except (sqlite3.Error, OSError) as exc:
-            raise StoreError(f"the store of flow control, {self._file}, cannot be used: {exc}") from exc
+            damaged = type(exc) is sqlite3.DatabaseError
+            remedy = "; remove it and the files beside it when no process uses it" if damaged else ""
+            raise StoreError(f"the store of flow control, {self._file}, cannot be used: {exc}{remedy}") from exc
 
     def _begin(self) -> None:
         self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -135,6 +147,7 @@ class OpenMachineStore:
         self._db = sqlite3.connect(self._file, timeout=LOCK_TIMEOUT, isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
+        self._db.execute(f"PRAGMA wal_autocheckpoint = {PAGES_AHEAD}")
         with self._transaction() as db:
             (version,) = db.execute("PRAGMA user_version").fetchone()
             if version not in {0, VERSION}:

@@ -59,8 +59,13 @@ redis.call('PEXPIRE', KEYS[1], {int(TOKEN_KEPT * 1000)})
 
 
 def _usable_url(_: object, __: object, url: str) -> None:
-    if not url.startswith(("redis://", "rediss://", "unix://")):
-        raise ArgumentError("RedisStore.url: give a URL that begins with redis://, rediss:// (TLS) or unix://")
+    if not isinstance(url, str) or not url.lower().startswith(("redis://", "rediss://", "unix://")):
+        raise ArgumentError("RedisStore.url: give a str that begins with redis://, rediss:// (TLS) or unix://")
+
+
+def _usable_prefix(_: object, __: object, prefix: str) -> None:
+    if not isinstance(prefix, str) or not prefix or {"{", "}"} & set(prefix):
+        raise ArgumentError(f"RedisStore.prefix={prefix!r}: give a str, not empty and without braces")
 
 
 @attrs.frozen
@@ -73,7 +78,7 @@ class RedisStore:
 
     url: str = attrs.field(repr=False, validator=_usable_url)
     """As in ``rediss://user:password@host:6379/0``; the password goes nowhere else."""
-    prefix: str = "aionorth"
+    prefix: str = attrs.field(default="aionorth", validator=_usable_prefix)
 
     def __attrs_post_init__(self) -> None:
         if missing := [name for name in ("redis", "cryptography") if find_spec(name) is None]:
@@ -99,6 +104,9 @@ class RedisStore:
         store = OpenRedisStore(client, f"{{{self.prefix}:{app}}}", asyncio.get_running_loop().time)
         try:
             await store.begin()
+        except TypeError:  # from redis-py, which hands the URL's options on to a connection of its own
+            await store.close()
+            raise ArgumentError("RedisStore.url has an option that there is not") from None
         except BaseException:
             await store.close()
             raise
@@ -130,7 +138,7 @@ class OpenRedisStore:
         await self._reached(cast("Any", self._client).ping())
 
     async def _reached(self, answer: Awaitable[T]) -> T:
-        from redis.exceptions import RedisError  # noqa: PLC0415 - optional, and slow to import
+        from redis.exceptions import AuthenticationError, RedisError  # noqa: PLC0415 - optional, and slow to import
 
         try:
             return await answer
@@ -138,7 +146,8 @@ class OpenRedisStore:
             where = "the store of flow control on the Redis server"
             if self._closed:
                 raise SessionStateError("the session is closed") from exc
-            raise StoreError(f"{where} cannot be used: {type(exc).__name__}: {exc}") from exc
+            remedy = "; check user and password in the URL" if isinstance(exc, AuthenticationError) else ""
+            raise StoreError(f"{where} cannot be used: {type(exc).__name__}: {exc}{remedy}") from exc
         finally:
             if self._closed:  # redis-py has connected again, for a question from before or after
                 await self._client.aclose()
