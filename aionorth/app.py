@@ -58,8 +58,12 @@ class App:
         """
         share = share and self._store is not None
         if (keeper := self._tokens.get((secret, share))) is None:
-            key = partial(derived_key, secret.value, self._name)
-            shelf = Shelf(self._store, key) if share and self._store is not None else None
+            # No partial: what that shows of itself is the secret.
+            shelf = (
+                Shelf(self._store, lambda: derived_key(secret.value, self._name))
+                if share and self._store is not None
+                else None
+            )
             keeper = self._tokens[secret, share] = TokenKeeper(shelf)
         return keeper
 

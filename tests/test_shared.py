@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import session
+from support import SECRET, session, shown
 
 from aionorth import ArgumentError, BulkAbortedError, FlowControl, MachineStore, StoreError
 from aionorth.api import Token
@@ -356,6 +356,18 @@ async def test_a_wrong_secret_does_not_find_the_right_ones_token(tmp_path: Path)
         async with session(platform, store=OnTheLoop(tmp_path), secret="wrong") as north:
             with pytest.raises(CredentialsError):
                 await north.delete_subscription(platform.add_subscriptions(1)[0])
+
+
+async def test_a_call_that_is_cancelled_while_the_tokens_key_is_derived_shows_no_secret(tmp_path: Path) -> None:
+    async with Simulator() as platform, session(platform, store=OnTheLoop(tmp_path)) as north:
+        deleting = asyncio.create_task(north.delete_subscription("any"))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        deleting.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await deleting
+        assert "to_thread" in str(caught.getrepr())
+        assert SECRET not in shown(caught.value)
 
 
 async def test_sessions_of_one_app_agree_in_one_place(tmp_path: Path) -> None:
