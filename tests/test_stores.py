@@ -458,6 +458,7 @@ def test_after_the_machine_was_started_anew_every_slot_counts_for_a_period_more(
         await a.store.lease_token(KEY, "a", 10)
         await a.store.end_lease(KEY, "a", Shelved("the token", 0.0))
         place.clock.now = 12.0
+        assert await a.store.read_token(KEY) is None
         assert await a.wait() == about(HOLD)
         assert await a.store.read_token(KEY) is None
         await place.advance(HOLD)

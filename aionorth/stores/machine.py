@@ -180,8 +180,9 @@ class OpenMachineStore:
 
     def _read_token(self, name: str) -> Shelved | None:
         with self._transaction() as db:
-            row = db.execute("SELECT text, obtained_at FROM tokens WHERE name = ?", (name,)).fetchone()
-            return None if row is None else Shelved(row[0], self._clock() - row[1])
+            now = self._clock()  # of a token from before the machine was started anew nobody knows the age
+            rows = db.execute("SELECT text, obtained_at FROM tokens WHERE name = ? AND obtained_at <= ?", (name, now))
+            return next((Shelved(text, now - obtained_at) for text, obtained_at in rows), None)
 
     def _lease_token(self, name: str, holder: str, seconds: float) -> bool:
         with self._transaction() as db:
