@@ -174,6 +174,11 @@ def is_late(end: End, lesson: Lesson) -> bool:
     return end.word is Word.ACCEPTED and lesson.pauses > 0 and end.grant.episode < lesson.episode
 
 
+def forgotten_after(terms: Terms) -> float:
+    """Seconds for which a store keeps what an app's callers know when none of them calls."""
+    return max(FORGOTTEN_AFTER, 2 * (terms.timeout + terms.hold))
+
+
 def grace(period: float) -> float:
     """Seconds for which the turn of a process that waits is kept."""
     return min(GRACE * period, LONGEST_GRACE)

@@ -467,6 +467,21 @@ def test_after_the_machine_was_started_anew_every_slot_counts_for_a_period_more(
     play(place, story, "a", limit=1)
 
 
+def test_a_file_that_somebody_removes_may_have_held_every_slot(tmp_path: Path) -> None:
+    place = MachinePlace(tmp_path)
+
+    async def story(a: User, b: User) -> None:
+        await a.take()
+        for file in list(tmp_path.iterdir()):
+            file.unlink()
+        assert await a.wait() == about(TIMEOUT + HOLD)
+        assert await b.wait() > TIMEOUT + HOLD - 1
+        await place.advance(TIMEOUT + HOLD)
+        await a.take()
+
+    play(place, story, "a", "b")
+
+
 @pytest.mark.parametrize("content", [b"not a database, but long enough to look like a file of one\n" * 20, b""])
 def test_a_file_that_is_no_store_is_named(tmp_path: Path, content: bytes) -> None:
     directory = tmp_path / "flow"

@@ -21,13 +21,13 @@ from aionorth.errors import ArgumentError, SessionStateError, StoreError
 from aionorth.learning import Facts, Lesson
 from aionorth.ledger import Terms, View
 from aionorth.shared import (
-    FORGOTTEN_AFTER,
     LONGEST_LEASE,
     Answer,
     Ask,
     End,
     Shelved,
     Word,
+    forgotten_after,
     grace,
     is_late,
     taught,
@@ -141,6 +141,7 @@ class OpenMachineStore:
         try:
             if os.name == "posix":
                 os.fchmod(descriptor, 0o600)  # the files beside it, -wal and -shm, are made with the same mode
+            self._opened = os.fstat(descriptor)
         finally:
             os.close(descriptor)
         # Autocommit: transactions are begun by name. Only this object's thread uses it, one call at a time.
@@ -175,8 +176,18 @@ class OpenMachineStore:
         self._db.execute("COMMIT")
 
     def _exchange(self, terms: Terms, ends: Sequence[End], ask: Ask | None, now: float) -> Answer:
+        if lost := not self._is_in_place():
+            self._close()
+            self._begin()
         with self._transaction() as db:
-            return _Step(db, self._clock(), terms).exchange(ends, ask, now)
+            return _Step(db, self._clock(), terms, lost=lost).exchange(ends, ask, now)
+
+    def _is_in_place(self) -> bool:
+        """Whether the open file is the one that other processes find: somebody may have removed it."""
+        try:
+            return os.path.samestat(self._file.stat(), self._opened)
+        except FileNotFoundError:
+            return False
 
     def _read_token(self, name: str) -> Shelved | None:
         with self._transaction() as db:
@@ -210,7 +221,8 @@ def _count(db: sqlite3.Connection, condition: str, *values: object) -> int:
 class _Step:
     """The rules of the window, at one moment and within one transaction."""
 
-    def __init__(self, db: sqlite3.Connection, now: float, terms: Terms) -> None:
+    def __init__(self, db: sqlite3.Connection, now: float, terms: Terms, *, lost: bool) -> None:
+        """Where what was known is `lost`, each slot may have been taken a moment before."""
         self._db = db
         self._now = now
         self._terms = terms
@@ -220,6 +232,8 @@ class _Step:
         row = db.execute("SELECT at, not_before, most, late, lesson FROM flow").fetchone()
         if row is not None:
             self._recall(*row)
+        if lost:
+            self._not_before = now + terms.timeout + terms.hold
         gone = "slots WHERE free_at <= ?"
         if _count(db, gone, now):
             self._most = max(self._most, _count(db, "slots WHERE flies_until <= ?", now))
@@ -232,7 +246,7 @@ class _Step:
             for table in ("waiting", "tokens", "leases"):
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - our own words
             self._db.execute("UPDATE slots SET flies_until = 0, free_at = ?", (self._now + self._terms.hold,))
-        elif self._now - at <= FORGOTTEN_AFTER:
+        elif self._now - at <= forgotten_after(self._terms):
             self._not_before, self._most, self._late = not_before, most, late
             self._lesson = Lesson.from_json(lesson)
             return

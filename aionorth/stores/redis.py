@@ -6,9 +6,9 @@ What refusals teach is worked out here, by the same code as everywhere, and put 
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from importlib.util import find_spec
@@ -19,7 +19,7 @@ import attrs
 from aionorth.errors import ArgumentError, SessionStateError, StoreError
 from aionorth.learning import Facts, Lesson
 from aionorth.ledger import Terms, View
-from aionorth.shared import FORGOTTEN_AFTER, LONGEST_LEASE, Answer, Ask, End, Shelved, Word, grace, taught, token_name
+from aionorth.shared import LONGEST_LEASE, Answer, Ask, End, Shelved, Word, forgotten_after, grace, taught, token_name
 
 if TYPE_CHECKING:
     from cryptography.fernet import Fernet
@@ -101,7 +101,7 @@ class RedisStore:
         except ValueError:
             # Without its cause, which might show the password.
             raise ArgumentError("RedisStore.url cannot be read: check its port and its options") from None
-        store = OpenRedisStore(client, f"{{{self.prefix}:{app}}}", asyncio.get_running_loop().time)
+        store = OpenRedisStore(client, f"{{{self.prefix}:{app}}}", _machine_clock)
         try:
             await store.begin()
         except TypeError:  # from redis-py, which hands the URL's options on to a connection of its own
@@ -135,7 +135,9 @@ class OpenRedisStore:
 
     async def begin(self) -> None:
         """See whether the server is there; raises `StoreError`."""
-        await self._reached(cast("Any", self._client).ping())
+        # What is to be kept there must be allowed: a replica that cannot be written to is of no use.
+        await self._reached(self._client.set(f"{self._root}:probe", "", px=1))
+        await self.read_token(b"")
 
     async def _reached(self, answer: Awaitable[T]) -> T:
         from redis.exceptions import AuthenticationError, RedisError  # noqa: PLC0415 - optional, and slow to import
@@ -190,7 +192,7 @@ class OpenRedisStore:
             "grace": grace(terms.period),
             "nothing": Lesson().to_json(),
         }
-        keep = max(FORGOTTEN_AFTER, 2 * (terms.timeout + terms.hold))
+        keep = forgotten_after(terms)
         began, put_right = self._clock(), False
         while True:
             asked = self._clock()
@@ -292,6 +294,11 @@ class _Told:
             pauses=lesson.pauses,
             wait=wait if asked and wait > 0 else None,
         )
+
+
+def _machine_clock() -> float:
+    """Seconds since the machine was started; where that can be had, with the time that it has slept."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 def _source(name: str) -> str:
