@@ -25,7 +25,6 @@ from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import attrs
 
@@ -54,9 +53,10 @@ class Run:
 class _Process:
     """A process that reads and writes lines."""
 
-    def __init__(self, **job: Any) -> None:
+    def __init__(self, **job: object) -> None:
         command = [sys.executable, "-m", "benchmarks.shared_run"]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)  # noqa: S603 - our own
         self.tell(job)
 
     def tell(self, value: object) -> None:
@@ -78,7 +78,7 @@ def measure(store: str, processes: int, seed: int, *, ids: int = IDS) -> Run:
     """Let so many processes delete everything from a new platform."""
     with ExitStack() as stack:
 
-        def started(**job: Any) -> _Process:
+        def started(**job: object) -> _Process:
             process = _Process(calls=CALLS, period=PERIOD, **job)
             stack.callback(process.end)
             return process
@@ -138,10 +138,12 @@ def main(arguments: Sequence[str], record: Record) -> None:
         for seed, order in enumerate(turns(cases, ROUNDS)):
             for store, processes in order:
                 runs[store, processes].append(measure(stores[store], processes, seed))
-    record.samples |= {f"{store} {number}": [attrs.asdict(run) for run in runs[store, number]] for store, number in cases}
+    record.samples |= {
+        f"{store} {number}": [attrs.asdict(run) for run in runs[store, number]] for store, number in cases
+    }
     table = record.table(
-        f"{IDS} deletes, {CALLS} calls per {PERIOD:g} s, {WORKERS} workers a process: {ROUNDS} rounds, median (least to "
-        "most)",
+        f"{IDS} deletes, {CALLS} calls per {PERIOD:g} s, {WORKERS} workers a process: {ROUNDS} rounds, median "
+        "(least to most)",
         ["store", "processes", f"{'seconds':>22}", "rate of one", "refusals", "logins"],
     )
     for (store, number), of_case in runs.items():

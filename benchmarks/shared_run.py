@@ -1,4 +1,4 @@
-"""The processes of the benchmark `shared`: a platform, and those who delete from it. Each is told what to do on stdin."""
+"""The processes of the benchmark `shared`, a platform and those who delete from it: each is told its job on stdin."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from aionorth import FlowControl, MachineStore, NorthSession, RedisStore
 from aionorth.simulator import Simulator
 
+SECRET = "demo-secret"  # noqa: S105 - the simulator's own
 TIMEOUT = 10.0
 """Seconds that a call may take: on a busy machine a process may have to wait for a processor."""
 
@@ -41,7 +42,7 @@ async def delete(job: dict[str, Any]) -> None:
     store = RedisStore(where) if where.startswith("redis://") else MachineStore(where)
     settings = FlowControl(calls=job["calls"], period=job["period"])
     async with NorthSession(
-        job["url"], app_id="demo-app", secret="demo-secret", flow_control=settings, store=store, timeout=TIMEOUT
+        job["url"], app_id="demo-app", secret=SECRET, flow_control=settings, store=store, timeout=TIMEOUT
     ) as north:
         print("ready", flush=True)
         ids = json.loads(await _line())

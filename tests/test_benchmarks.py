@@ -90,8 +90,18 @@ def test_a_peer_is_ahead_that_is_faster_and_not_refused_more(
     record: Record, seconds: float, refusals: float, *, ahead: bool
 ) -> None:
     ours = schedule.Mean(550.0, 1.0, 0.0)
-    schedule.check_peers(record, "here", {schedule.OURS: ours, "peer": schedule.Mean(seconds, refusals, 0.0)})
+    means = {schedule.OURS: ours, "peer": schedule.Mean(seconds, refusals, 0.0)}
+    schedule.check_peers(record, "here", "sliding", means)
     assert bool(record.missed) is ahead
+
+
+def test_a_peer_may_be_ahead_where_it_is_known_why(record: Record) -> None:
+    means = {schedule.OURS: schedule.Mean(550.0, 0.0, 0.0), "limits": schedule.Mean(544.0, 0.0, 0.0)}
+    schedule.check_peers(record, "alone", "fixed", means)
+    assert not record.missed
+    assert "limits (544.0 s, 0.0: counts a call as of its sending" in record.bars[-1].bar
+    schedule.check_peers(record, "alone", "sliding", means)
+    assert record.missed
 
 
 def test_the_lower_bound_of_a_case_is_that_of_what_is_left_to_us() -> None:
