@@ -70,6 +70,7 @@ class Shell:
                 patch.delenv(name)
         patch.setenv("XDG_CONFIG_HOME", str(directory / "config"))  # not the developer's own
         patch.setenv("XDG_STATE_HOME", str(directory / "state"))  # nor another test's
+        patch.setenv("AIONORTH_STORE", "memory")  # a key for the token takes its time, and nobody shares it here
 
     def export(self, **variables: str) -> None:
         for name, value in variables.items():

@@ -100,6 +100,7 @@ def test_what_nobody_sets_has_the_librarys_default() -> None:
 
 
 def test_the_store_is_that_of_the_machine_unless_another_is_wanted(set_up: Shell) -> None:
+    set_up.export(STORE="")
     machine = resolve(Given()).store
     assert isinstance(machine, MachineStore)
     assert machine.directory == Path(os.environ["XDG_STATE_HOME"], "aionorth", "flow")
@@ -115,6 +116,7 @@ def test_the_store_is_that_of_the_machine_unless_another_is_wanted(set_up: Shell
 
 
 def test_a_store_that_cannot_be_is_named_and_no_password_shown(set_up: Shell) -> None:
+    set_up.export(STORE="")
     assert problem(Given(store="disk")) == "--store is 'disk': give machine, redis or memory"
     assert problem(Given(store="redis")).startswith("AIONORTH_REDIS_URL is missing: set it, as in: export")
     set_up.export(REDIS_URL="http://:hush@host")

@@ -60,7 +60,7 @@ redis.call('PEXPIRE', KEYS[1], {int(TOKEN_KEPT * 1000)})
 
 def _usable_url(_: object, __: object, url: str) -> None:
     if not isinstance(url, str) or not url.lower().startswith(("redis://", "rediss://", "unix://")):
-        raise ArgumentError("RedisStore.url: give a str that begins with redis://, rediss:// (TLS) or unix://")
+        raise ArgumentError("RedisStore.url: give a URL, as str, that begins with redis://, rediss:// (TLS) or unix://")
 
 
 def _usable_prefix(_: object, __: object, prefix: str) -> None:
