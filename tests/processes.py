@@ -92,8 +92,10 @@ class Process:
 
     def rest(self) -> list[Any]:
         """All that it still tells until its end."""
-        out, _ = self.process.communicate(timeout=PATIENCE)
-        return [json.loads(line) for line in out.splitlines()]
+        assert self.process.stdout is not None
+        told = [json.loads(line) for line in self.process.stdout]  # `communicate` would miss what has been read ahead
+        self.process.wait(PATIENCE)
+        return told
 
     def __enter__(self) -> Self:
         return self
