@@ -173,7 +173,8 @@ class FlowRuntime:
         self._wakings = 0
         self._refusals = 0
         self._in_flight = 0
-        self._sent = 0
+        self._unproven = settings.limit  # calls to be sent until as many as the limit have been
+        self._most_in_flight: float = max(UNPROVEN, settings.limit // UNPROVEN_PART)
         self._timeout = timeout
         self._shape(settings)
         self._ledger = ledger(self._terms())
@@ -217,7 +218,7 @@ class FlowRuntime:
 
     def try_acquire(self, now: float) -> Slot | None:
         """Return a slot as `acquire` would, if there is nothing to wait for; None if there is."""
-        if self._waiting or not self._unspent or self._holds_back:
+        if self._waiting or not self._unspent or self._in_flight >= self._most_in_flight:
             return None
         grant = self._ledger.take_now(now)
         return self._taken(grant) if isinstance(grant, Grant) else None
@@ -248,7 +249,7 @@ class FlowRuntime:
 
     async def _ask(self, *, ahead: bool) -> Grant | float:
         """Ask for a slot once; returns the leave, or how many seconds to wait before asking again."""
-        if self._gives_way(ahead=ahead) or self._holds_back:
+        if self._gives_way(ahead=ahead) or self._in_flight >= self._most_in_flight:
             return math.inf
         if (answer := self._ledger.take_now(self._loop.time())) is None:
             wakings = self._wakings
@@ -256,12 +257,6 @@ class FlowRuntime:
             if wakings != self._wakings and not isinstance(answer, Grant):
                 return 0.0  # something changed meanwhile that the answer may not know of
         return answer
-
-    @property
-    def _holds_back(self) -> bool:
-        """Whether enough calls are in flight for a platform that has not been seen to accept as many as the limit."""
-        limit = self.settings.limit
-        return self._sent < limit and self._in_flight >= max(UNPROVEN, limit // UNPROVEN_PART)
 
     def _gives_way(self, *, ahead: bool) -> bool:
         """Whether a head waits until the other one has gone."""
@@ -272,15 +267,17 @@ class FlowRuntime:
     def _taken(self, grant: Grant) -> Slot:
         self._unspent = max(0, self._unspent - 1)  # `tighten` may have voided the leave while the call waited
         self._in_flight += 1
-        self._sent += 1
+        self._unproven -= 1
+        if not self._unproven:
+            self._most_in_flight = math.inf
         return Slot(self, grant)
 
     def release(self, slot: Slot, *, answered: bool = True) -> None:
         """End `slot`: start its period if the call was sent, however it ended, or give it back unused."""
-        held_back = self._holds_back
+        held_back = self._in_flight >= self._most_in_flight
         self._in_flight -= 1
         if slot.counted_by is None:
-            self._sent -= 1
+            self._unproven += 1
             self._unspent += 1
             self._ledger.give_back(slot.grant)
         else:
