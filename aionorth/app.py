@@ -56,15 +56,12 @@ class App:
 
         To `share` it is to keep it in the store, if there is one.
         """
-        share = share and self._store is not None
-        if (keeper := self._tokens.get((secret, share))) is None:
+        store = self._store if share else None
+        key = secret, store is not None
+        if (keeper := self._tokens.get(key)) is None:
             # No partial: what that shows of itself is the secret.
-            shelf = (
-                Shelf(self._store, lambda: derived_key(secret.value, self._name))
-                if share and self._store is not None
-                else None
-            )
-            keeper = self._tokens[secret, share] = TokenKeeper(shelf)
+            shelf = None if store is None else Shelf(store, lambda: derived_key(secret.value, self._name))
+            keeper = self._tokens[key] = TokenKeeper(shelf)
         return keeper
 
     def keep_within(self, wishes: Wishes) -> None:

@@ -24,7 +24,7 @@ from aionorth.errors import (
     NotFoundError,
     TokenEvictedError,
 )
-from aionorth.shelf import Found, Obtain, Shelf
+from aionorth.shelf import Found, Obtain, Shelf, obtained
 
 RENEW_AT = 0.8
 """The part of its lifetime after which a token is renewed: 48 minutes of the platform's 60."""
@@ -113,21 +113,9 @@ class TokenKeeper:
 
     async def _obtained(self, obtain: Obtain, before: LiveToken | None) -> Found:
         if self._shelf is None:
-            began = self._loop.time()  # the token's life is counted from before it was asked for
-            token = await obtain(before.token if before is not None else None)
-            _log.info("obtained an access token")
-            return Found(token, self._loop.time() - began)
+            return await obtained(obtain, before.token if before is not None else None)
         refused = self._live.token.access if self._live is not None and self._stale else None
-        asked = False
-
-        async def asking(before: Token | None) -> Token:
-            nonlocal asked
-            asked = True
-            return await obtain(before)
-
-        found = await self._shelf.renewed(asking, refused=refused, part=RENEW_AT)
-        _log.info("obtained an access token" if asked else "took the access token from the store")
-        return found
+        return await self._shelf.renewed(obtain, refused=refused, part=RENEW_AT)
 
     def _goes_on_with(self, live: LiveToken | None, error: NorthError) -> bool:
         """Put the renewal off, where the token is still good and the trouble may pass; tell whether that is so."""

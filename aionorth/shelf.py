@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -20,6 +21,8 @@ from aionorth.api import Token
 from aionorth.errors import SessionStateError, StoreError
 from aionorth.retry import growing_waits
 from aionorth.shared import Reach, Shelved, Store
+
+_log = logging.getLogger("aionorth")
 
 LEASE = 15.0
 """Seconds for which a lease is had at a time."""
@@ -55,12 +58,20 @@ class Found:
         return Shelved(json.dumps([self.token.access, self.token.refresh, self.token.lifetime]), self.age)
 
 
+async def obtained(obtain: Obtain, before: Token | None) -> Found:
+    """Obtain a token; its life is counted from before it was asked for."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    token = await obtain(before)
+    _log.info("obtained an access token")
+    return Found(token, loop.time() - began)
+
+
 class Shelf:
     """The shelf of one app's token, for those who know its secret."""
 
     def __init__(self, store: Store, key: Callable[[], bytes]) -> None:
         """`key` takes its time; it is called in a thread, once."""
-        self._loop = asyncio.get_running_loop()
         self._store = store
         self._reach = Reach()
         self._derive = key
@@ -82,33 +93,31 @@ class Shelf:
             return None if found is None or found.token.access == refused else found
 
         looks = growing_waits(FIRST_LOOK, LONGEST_LOOK)
-        while True:
-            found = await look()
-            if found is not None and found.lived < part:
-                return found
+        while (found := await look()) is None or found.lived >= part:
             if await self._reach.until(lambda: self._store.lease_token(key, self._holder, LEASE)):
                 async with self._leased(key) as shelve:
                     found = await look()  # somebody may have shelved one before we had the lease
                     if found is None or found.lived >= part:
-                        began = self._loop.time()  # a token's life is counted from before it was asked for
-                        token = await obtain(found.token if found is not None and found.lived < 1 else None)
-                        found = Found(token, self._loop.time() - began)
+                        found = await obtained(obtain, found.token if found is not None and found.lived < 1 else None)
                         shelve(found)
-                    return found
+                        return found
+                break
             await asyncio.sleep(next(looks))
+        _log.info("took the access token from the store")
+        return found
 
     @asynccontextmanager
     async def _leased(self, key: bytes) -> AsyncGenerator[Callable[[Found], None]]:
         """Keep the lease meanwhile; then give it back, and with it a token, if there is one to be shelved."""
-        obtained: list[Found] = []
+        new: list[Found] = []
         keeping = asyncio.ensure_future(self._keep(key))
         try:
-            yield obtained.append
+            yield new.append
         finally:
             keeping.cancel()
             # If this fails the lease ends by itself, and the others log in again.
             with suppress(StoreError, SessionStateError):
-                await self._store.end_lease(key, self._holder, obtained[0].shelved if obtained else None)
+                await self._store.end_lease(key, self._holder, new[0].shelved if new else None)
 
     async def _keep(self, key: bytes) -> None:
         while True:

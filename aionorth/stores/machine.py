@@ -141,7 +141,7 @@ class OpenMachineStore:
         try:
             if os.name == "posix":
                 os.fchmod(descriptor, 0o600)  # the files beside it, -wal and -shm, are made with the same mode
-            self._opened = os.fstat(descriptor)
+            opened = os.fstat(descriptor)
         finally:
             os.close(descriptor)
         # Autocommit: transactions are begun by name. Only this object's thread uses it, one call at a time.
@@ -157,6 +157,7 @@ class OpenMachineStore:
                 for statement in SCHEMA:
                     db.execute(statement)
                 db.execute(f"PRAGMA user_version = {VERSION}")
+        self._opened = opened  # last: what went wrong half-way is begun anew, and known to be lost
 
     def _close(self) -> None:
         if self._db is not None:

@@ -162,7 +162,7 @@ class OpenRedisStore:
             await self.exchange(terms, ends, None, now)  # the pause comes before the next slot
             ends = ()
         told = await self._touch(terms, ends, ask, now)
-        while (lesson := self._taught(told, ends, terms)) != told.lesson:
+        while (lesson := taught(told.lesson, ends, told.facts, told.now, terms)) != told.lesson:
             began = lesson.episode != told.lesson.episode
             forgotten = told.lesson.learned and not lesson.learned
             not_before = told.now + lesson.gap_now(0)
@@ -174,10 +174,6 @@ class OpenRedisStore:
             if replaced:
                 ends = ()
         return told.answer(asked=ask is not None)
-
-    @staticmethod
-    def _taught(told: _Told, ends: Sequence[End], terms: Terms) -> Lesson:
-        return taught(told.lesson, ends, told.facts, told.now, terms)
 
     async def _touch(self, terms: Terms, ends: Sequence[End], ask: Ask | None, now: float) -> _Told:
         question = {
@@ -222,7 +218,7 @@ class OpenRedisStore:
                 self._birth, self._corrections = str(said["birth"]), int(said["clock"])
                 self._steps = int(said["steps"])
                 self._there, self._asked, self._told = float(said["now"]), asked, told
-                return _Told(said)
+                return _Told(said, Lesson.from_json(said["lesson"]) if said["lesson"] else Lesson())
             put_right = not latest <= said["now"] <= latest + told - asked
 
     # --- The token
@@ -258,6 +254,8 @@ class _Told:
     """What the server said."""
 
     said: dict[str, Any]
+    lesson: Lesson
+    """What refusals have taught."""
 
     @property
     def now(self) -> float:
@@ -268,11 +266,6 @@ class _Told:
     def version(self) -> int:
         """Of the lesson."""
         return int(self.said["version"])
-
-    @property
-    def lesson(self) -> Lesson:
-        """What refusals have taught."""
-        return Lesson.from_json(self.said["lesson"]) if self.said["lesson"] else Lesson()
 
     @property
     def facts(self) -> Facts:
