@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +59,22 @@ class Flaky:
         await self.store.close()
 
 
+OPENED: list[OpenMachineStore] = []
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    yield
+    while OPENED:
+        store = OPENED.pop()
+        store._thread.shutdown()
+        store._close()
+
+
 async def opened(directory: Path) -> Flaky:
     store = OpenMachineStore(directory / "app.sqlite3", asyncio.get_running_loop().time)
     await store.begin()
+    OPENED.append(store)
     return Flaky(store)
 
 

@@ -3,7 +3,9 @@
 import asyncio
 import json
 import random
+import time
 from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -748,3 +750,19 @@ async def test_secrets_and_tokens_are_in_no_repr() -> None:
         told = repr(platform.arrivals) + repr(platform._platform.apps)
         for secret in ["demo-secret", call.tokens["accessToken"], call.tokens["refreshToken"]]:
             assert secret not in told
+
+
+async def test_virtual_time_stands_still_while_the_threads_of_the_executor_end() -> None:
+    class Slow(ThreadPoolExecutor):
+        def shutdown(self, *args: Any, **options: Any) -> None:
+            time.sleep(0.05)
+            super().shutdown(*args, **options)
+
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(Slow())
+    await asyncio.to_thread(int)
+    other_timer = asyncio.create_task(asyncio.sleep(300))
+    now = loop.time()
+    await loop.shutdown_default_executor()
+    assert loop.time() - now < 1
+    other_timer.cancel()

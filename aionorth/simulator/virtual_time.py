@@ -78,5 +78,13 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._left_executor)
         return future
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109 - asyncio's
+        """Wait until the threads of the default executor have ended, as long as that takes: the clock stands still."""
+        self._in_executor += 1
+        try:
+            await super().shutdown_default_executor()
+        finally:
+            self._in_executor -= 1
+
     def _left_executor(self, _: asyncio.Future[Any]) -> None:
         self._in_executor -= 1
