@@ -137,9 +137,8 @@ class TokenKeeper:
 
     def accepted(self, live: LiveToken) -> None:
         """Take note that the platform accepted a call with this token."""
-        if not live.proven:
-            live.proven = True
-            self._unproven = 0
+        live.proven = True
+        self._unproven = 0
 
     def refused(self, live: LiveToken, error: InvalidTokenError) -> None:
         """Take note that the platform refused this token (1010005); raises where a further one would not help."""

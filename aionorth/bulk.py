@@ -24,7 +24,7 @@ from aionorth.errors import (
     SessionStateError,
     detached,
 )
-from aionorth.journal import History, Journal
+from aionorth.journal import Entry, History, Journal
 from aionorth.models import Collect, DeleteResult, DeleteSummary, Outcome
 from aionorth.seen import SeenIds
 
@@ -59,11 +59,11 @@ class _Tally:
     def keeps(self, outcome: Outcome) -> bool:
         return self.collect == "all" or (self.collect == "failures" and not outcome.ok)
 
-    def add_calls(self, calls: int, refusals: int, attempts: int) -> None:
-        self.calls += calls
-        self.refusals += refusals
-        if attempts > 1:
-            self.retries += attempts - 1
+    def add_calls(self, of: Deletion | Entry) -> None:
+        self.calls += of.calls
+        self.refusals += of.refusals
+        if of.calls > 1:
+            self.retries += max(0, of.attempts - 1)
 
     def add_result(self, result: DeleteResult) -> None:
         self.outcomes[result.outcome] += 1
@@ -73,7 +73,7 @@ class _Tally:
     def summary(self, active: Iterable[Deletion], elapsed: float) -> DeleteSummary:
         so_far = copy(self)
         for deletion in active:
-            so_far.add_calls(deletion.calls, deletion.refusals, deletion.attempts)
+            so_far.add_calls(deletion)
         return DeleteSummary(
             total=self.total,
             **{outcome.value: self.outcomes[outcome] for outcome in Outcome},
@@ -169,7 +169,7 @@ class BulkDelete:
                 yield entry.id
                 continue
             self._tally.total += 1
-            self._tally.add_calls(entry.calls, entry.refusals, entry.attempts)
+            self._tally.add_calls(entry)
             self._tally.add_result(entry.result())
 
     # --- What a user does with it
@@ -205,9 +205,12 @@ class BulkDelete:
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
         self._change = asyncio.Event()
+        told = self._streamed or self._journal is not None
+        self._counted_only = frozenset(o for o in Outcome if not told and not self._tally.keeps(o))
         # Room for a result is reserved before its id is drawn: a slow consumer holds up the drawing, never a call.
         self._room = asyncio.Semaphore(2 * self._workers)
-        self._drawing = asyncio.Lock()
+        self._drawing = False  # whether a worker waits for the input
+        self._to_draw: deque[asyncio.Future[None]] = deque()  # the workers that wait until it does no more
         ids = self._ids
         self._stream = aiter(ids) if isinstance(ids, AsyncIterable) else None
         self._input = iter(()) if isinstance(ids, AsyncIterable) else iter(ids)
@@ -279,7 +282,7 @@ class BulkDelete:
             fruitless = 0
             self._tasks[task] = deletion
             try:
-                if self._halted() or deletion.request is None:
+                if deletion.request is None:
                     await asyncio.sleep(0)  # an input full of bad ids must not hold up the loop
                 else:
                     await self._send(deletion.request, deletion)
@@ -292,19 +295,29 @@ class BulkDelete:
             finally:
                 self._settle(deletion)
 
-    def _halted(self) -> bool:
-        return self._stopping
-
     async def _next_of(self, stream: AsyncIterator[str]) -> object:
         """Return the next item of an async input, or `_END`."""
-        async with self._drawing:
+        # No lock, which would be handed from worker to worker at one draw a pass of the loop once they queue for it:
+        # they are all alike, so whoever comes while nobody draws need not queue.
+        while self._drawing:
+            turn = self._loop.create_future()
+            self._to_draw.append(turn)
+            await turn  # those that are cancelled here are so all together
+        self._drawing = True
+        try:
             # It may have ended while this worker queued: an ended input is not asked again.
             return _END if self._stopping else await anext(stream, _END)
+        finally:
+            self._drawing = False
+            while self._to_draw:
+                if not (turn := self._to_draw.popleft()).done():
+                    turn.set_result(None)
+                    break
 
     def _taken_up(self, item: Any) -> Deletion | None:  # noqa: ANN401 - what an input yields is not known to be a str
         """Count what was drawn; return its deletion, None for a duplicate or the input's end.
 
-        Raises `InvalidIdError` for what is no str.
+        What cannot or is not to be sent any more has no request. Raises `InvalidIdError` for what is no str.
         """
         if item is _END:
             self._stopping = True
@@ -316,18 +329,22 @@ class BulkDelete:
             if not isinstance(item, str):
                 raise
             error = exc
-        if not self._is_new(item):
+        if not self._seen.add(item):
+            self._tally.duplicates += 1
             return None
-        deletion = self._deletion(item, request)
+        self._tally.total += 1
+        deletion = Deletion(item, None if self._stopping else request)
         if error is not None:
             deletion.error = error
+        if self._journal is not None or self._one_call:
+            self._join(deletion)
         return deletion
 
-    def _deletion(self, id_: str, request: Request | None) -> Deletion:
-        deletion = Deletion(id_, request, self._loop.time())
+    def _join(self, deletion: Deletion) -> None:
+        """Let `deletion` know what has become of its id already, and by whose call it is to be carried out."""
         if self._first is not None:
             deletion.follow(self._first)
-            return deletion
+            return
         if self._journal is not None:
             self._journal.recall(deletion)
         if self._one_call:
@@ -335,24 +352,16 @@ class BulkDelete:
             deletion.for_many = True
             if self._journal is not None:
                 deletion.recorder = _ForAll(self._journal)
-        return deletion
-
-    def _is_new(self, id_: str) -> bool:
-        """Count a drawn id; tell whether it is the first of its kind."""
-        new = self._seen.add(id_)
-        self._tally.total += new
-        self._tally.duplicates += not new
-        return new
 
     def _settle(self, deletion: Deletion) -> None:
         """Give `deletion` its outcome, once."""
         if deletion.settled:
             return
         deletion.settled = True
-        self._tally.add_calls(deletion.calls, deletion.refusals, deletion.attempts)
+        self._tally.add_calls(deletion)
         outcome = deletion.final_outcome()
-        if not self._streamed and self._journal is None and not self._tally.keeps(outcome):
-            self._tally.outcomes[outcome] += 1  # nobody looks at the result
+        if outcome in self._counted_only:
+            self._tally.outcomes[outcome] += 1
             return
         result = deletion.result(self._loop.time())
         if result.error is not None:
@@ -429,8 +438,8 @@ class BulkDelete:
         self._stopping = True
         if isinstance(self._ids, Sized):
             for id_ in self._input:
-                if self._is_new(id_):
-                    self._settle(self._deletion(id_, None))
+                if (deletion := self._taken_up(id_)) is not None:
+                    self._settle(deletion)
         if self._journal is not None:
             self._journal.close()
         self._ended_at = self._loop.time()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from typing import Protocol
 
 from aionorth import api
@@ -29,6 +29,8 @@ class Attempts:
     Made for every id: what most never need stays in the class.
     """
 
+    started: float | None = None
+    """When it was taken up, on the loop's clock."""
     calls: int = 0
     """Calls sent."""
     refusals: int = 0
@@ -82,11 +84,10 @@ class Deletion(Attempts):
     for_many: bool = False
     """Whether its call is one for many: then a 404 says that nothing matched, not that this id is not there."""
 
-    def __init__(self, id_: str, request: Request | None, started: float) -> None:
-        """`request` is None for an id that cannot be one; `started` is when it was taken up, on the loop's clock."""
+    def __init__(self, id_: str, request: Request | None) -> None:
+        """`request` is None where there is nothing to send, as for an id that cannot be one."""
         self.id = id_
         self.request = request
-        self.started = started
 
     def begin(self) -> None:
         """See `Attempts.begin`."""
@@ -120,7 +121,8 @@ class Deletion(Attempts):
         """The final outcome, and what led to it."""
         outcome = self.final_outcome()
         error = None if outcome is DELETED else self.error
-        return DeleteResult(self.id, outcome, error, self.attempts, self.refusals, now - self.started)
+        elapsed = 0.0 if self.started is None else now - self.started
+        return DeleteResult(self.id, outcome, error, self.attempts, self.refusals, elapsed)
 
 
 class Caller:
@@ -154,10 +156,14 @@ class Caller:
         holds neither slot nor connection. A single call goes `ahead` of bulk work that waits.
         """
         auth = self._auth if authenticated else None
-        now = self._loop.time()
-        if (turn := self._turn_at_once(auth, now)) is None:
-            turn, now = await self._turn(auth, ahead=ahead), self._loop.time()
-        slot, live = turn
+        record.started = now = self._loop.time()
+        live = None if auth is None else auth[0].current(now)
+        slot = None if live is None else self._flow.try_acquire(now)
+        if live is not None and slot is not None:  # there is nothing to wait for
+            live.used = True
+        else:
+            slot, live = await self._turn(auth, ahead=ahead)
+            now = self._loop.time()
         deadline = now + (self._policy.deadline or math.inf)
         while True:
             try:
@@ -169,7 +175,7 @@ class Caller:
                     record.in_flight = True
                     slot.counted_by = until = now + self._transport.timeout
                     reply = await self._transport.exchange(request, self._app_id, live.token if live else None, until)
-                error = self._heard(reply, request, slot, live)
+                    error = self._heard(reply, request, slot, live)
                 record.in_flight = False
                 if error is None:
                     record.succeeded = True
@@ -180,7 +186,7 @@ class Caller:
             record.doubt |= not error.not_done
             record.reply_lost |= error.reply_lost
             record.error = error
-            wait = self._wait_after(error, record, auth, live)
+            wait = self._wait_after(error, record, slot, auth, live)
             ready_in = self._flow.paused_for if isinstance(error, FlowControlError) else wait
             if record.halted or self._loop.time() + ready_in >= deadline:
                 raise error
@@ -194,17 +200,19 @@ class Caller:
                 raise error from None
             now = self._loop.time()
 
-    def send_in_bulk(self, request: Request, record: Attempts) -> Coroutine[object, object, Reply]:
-        """Do as `send` does, behind the single calls that wait."""
-        return self.send(request, record, ahead=False)
-
     def _wait_after(
-        self, error: NorthError, record: Attempts, auth: tuple[TokenKeeper, Obtain] | None, live: LiveToken | None
+        self,
+        error: NorthError,
+        record: Attempts,
+        slot: Slot,
+        auth: tuple[TokenKeeper, Obtain] | None,
+        live: LiveToken | None,
     ) -> float:
         """Book what an attempt ended in; return how long this call waits before its next, or raise if there is none."""
         match error:
             case FlowControlError():  # the pause is waited out in the queue
                 record.refusals += 1
+                self._refused(slot, error)
             case InvalidTokenError() if auth is not None and live is not None:
                 record.token_refusals += 1
                 auth[0].refused(live, error)
@@ -215,15 +223,6 @@ class Caller:
                     raise error
                 return max(backed_off, error.retry_after or 0.0)
         return 0.0
-
-    def _turn_at_once(
-        self, auth: tuple[TokenKeeper, Obtain] | None, now: float
-    ) -> tuple[Slot, LiveToken | None] | None:
-        """Return what `_turn` would, if there is nothing to wait for; None if there is."""
-        if auth is None or (live := auth[0].current(now)) is None or (slot := self._flow.try_acquire(now)) is None:
-            return None
-        live.used = True
-        return slot, live
 
     async def _turn(self, auth: tuple[TokenKeeper, Obtain] | None, *, ahead: bool) -> tuple[Slot, LiveToken | None]:
         """Wait until a call may be sent; return its slot and the token to send it with."""
@@ -248,19 +247,22 @@ class Caller:
         return [*request.secrets, *own, *(live.token.secrets if live is not None else ())]
 
     def _heard(self, reply: Reply, request: Request, slot: Slot, live: LiveToken | None) -> NorthError | None:
-        """Read a reply; tell flow control and the token's keeper what it means for them."""
+        """Read a reply; tell the slot and the token's keeper what it means for them."""
         error = api.read_error(reply, secrets=self._secrets(request, live)) if reply.body else api.read_error(reply)
         if isinstance(error, FlowControlError):
-            if self._flow.refused(slot, error.retry_after):
-                _log.warning(
-                    "refused by flow control: another client uses this app (or did until a moment ago), "
-                    "or its threshold is below %d calls in %g s; all calls pause for %.1f s",
-                    self._flow.settings.limit,
-                    self._flow.settings.period,
-                    max(0.1, self._flow.paused_for),
-                )
-        elif error is None or error.code is not None or isinstance(error, NotFoundError):  # the platform's own word
-            self._flow.accepted(slot)
-            if self._auth is not None and live is not None and not isinstance(error, InvalidTokenError):
+            return error
+        if error is None or error.code is not None or isinstance(error, NotFoundError):  # the platform's own word
+            slot.accepted = True
+            if live is not None and not live.proven and self._auth and not isinstance(error, InvalidTokenError):
                 self._auth[0].accepted(live)
         return error
+
+    def _refused(self, slot: Slot, error: FlowControlError) -> None:
+        if self._flow.refused(slot, error.retry_after):
+            _log.warning(
+                "refused by flow control: another client uses this app (or did until a moment ago), "
+                "or its threshold is below %d calls in %g s; all calls pause for %.1f s",
+                self._flow.settings.limit,
+                self._flow.settings.period,
+                max(0.1, self._flow.paused_for),
+            )

@@ -123,13 +123,15 @@ class FlowState:
 class Slot:
     """The right to send one call; its place in the window is free a period after `with` ends, or at once if unsent."""
 
-    __slots__ = ("_flow", "counted_by", "grant")
+    __slots__ = ("_flow", "accepted", "counted_by", "grant")
 
     def __init__(self, flow: FlowRuntime, grant: Grant) -> None:
         self._flow = flow
         self.grant = grant
         self.counted_by: float | None = None
         """Set just before the call is sent: when the platform has counted it at the latest, if we never hear of it."""
+        self.accepted = False
+        """Set when the platform has let the call through."""
 
     def __enter__(self) -> Self:
         return self
@@ -265,7 +267,8 @@ class FlowRuntime:
         return self._in_a_row < MOST_AHEAD and self._waiting_ahead > 0
 
     def _taken(self, grant: Grant) -> Slot:
-        self._unspent = max(0, self._unspent - 1)  # `tighten` may have voided the leave while the call waited
+        if self._unspent:  # `tighten` may have voided the leave while the call waited
+            self._unspent -= 1
         self._in_flight += 1
         self._unproven -= 1
         if not self._unproven:
@@ -282,16 +285,13 @@ class FlowRuntime:
             self._ledger.give_back(slot.grant)
         else:
             now = self._loop.time()
-            self._ledger.ended(slot.grant, now, now if answered else max(now, slot.counted_by))
+            counted = now if answered else max(now, slot.counted_by)
+            self._ledger.ended(slot.grant, now, counted, accepted=slot.accepted)
         if held_back:
             self._wake_heads()
 
-    def accepted(self, slot: Slot) -> None:
-        """Take note that the platform let the call of `slot` through."""
-        self._ledger.accepted(slot.grant)
-
     def refused(self, slot: Slot, retry_after: float | None = None) -> bool:
-        """Take note that the platform refused the call of `slot` (1010009), and pause the app.
+        """Take note that the platform refused the call of `slot` (1010009), which has ended, and pause the app.
 
         Calls that were in flight when the pause began belong to the same episode: one pause, not one for each, and one
         lesson. A `retry_after` in seconds is kept to whatever the pause's own length. Returns whether a new pause has

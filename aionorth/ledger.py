@@ -105,19 +105,18 @@ class Ledger(Protocol):
         """Free a slot at once: the call was not sent."""
         ...
 
-    def ended(self, grant: Grant, now: float, counted: float) -> None:
+    def ended(self, grant: Grant, now: float, counted: float, *, accepted: bool) -> None:
         """Begin the period after which a slot comes free: the platform had counted its call at `counted` at the latest.
 
-        `now` and `counted` are on the event loop's clock.
+        `now` and `counted` are on the event loop's clock. `accepted` tells whether the platform let the call through.
         """
         ...
 
-    def accepted(self, grant: Grant) -> None:
-        """Take note that the call, which has ended, was let through."""
-        ...
-
     def refused(self, grant: Grant, retry_after: float) -> bool:
-        """Take note that it was refused, and pause for `retry_after` seconds at least; tells whether a pause began."""
+        """Take note that a call, which has ended, was refused, and pause for `retry_after` seconds at least.
+
+        Returns whether a pause began.
+        """
         ...
 
     def paused_for(self, now: float) -> float:
@@ -173,14 +172,6 @@ class MemoryLedger:
 
     def take_now(self, now: float) -> Grant | float:
         """See `Ledger.take_now`."""
-        if wait := self._wait(now):
-            return wait
-        self._in_flight += 1
-        if self._gap:
-            self._not_before = now + self._gap
-        return self._grant
-
-    def _wait(self, now: float) -> float:
         lesson = self._lesson
         if now < lesson.paused_until:
             return lesson.paused_until - now
@@ -192,7 +183,12 @@ class MemoryLedger:
             if not grown.learned:
                 self._most = 0  # it may have counted refused calls
             self._follow(grown)
-        return self._next_slot(now)
+        if wait := self._next_slot(now):
+            return wait
+        self._in_flight += 1
+        if self._gap:
+            self._not_before = now + self._gap
+        return self._grant
 
     async def take(self) -> Grant | float:
         """See `Ledger.take`."""
@@ -203,25 +199,19 @@ class MemoryLedger:
         self._in_flight -= 1
         self.changed()
 
-    def ended(self, grant: Grant, now: float, counted: float) -> None:  # noqa: ARG002 - as `give_back`
+    def ended(self, grant: Grant, now: float, counted: float, *, accepted: bool) -> None:
         """See `Ledger.ended`."""
         self._in_flight -= 1
         if self._ended and self._ended[-1] > counted:  # after one without an answer
             insort(self._ended, counted)
         else:
             self._ended.append(counted)
-        self.changed()
-
-    def accepted(self, grant: Grant) -> None:
-        """See `Ledger.accepted`."""
-        if not self._lesson.pauses:
-            return
-        if grant.episode == self._lesson.episode:
-            now = self._now()
-            self._follow(self._lesson.accepted(now, self._facts(now)))
-        else:  # a call from before the pause says nothing of what the platform accepts after it
-            self._late += 1
-            self._follow(self._lesson)
+        if accepted and self._lesson.pauses:
+            if grant.episode == self._lesson.episode:
+                self._follow(self._lesson.accepted(now, self._facts(now)))
+            else:  # a call from before the pause says nothing of what the platform accepts after it
+                self._late += 1
+                self._follow(self._lesson)
         self.changed()
 
     def refused(self, grant: Grant, retry_after: float) -> bool:

@@ -32,6 +32,8 @@ class Outcome(enum.StrEnum):
     SKIPPED = "skipped"
     """Never attempted: the run ended before, or the id itself cannot be one."""
 
+    __hash__ = str.__hash__  # an enum's own is that of the member's name, in Python, and looked up for every id
+
     @property
     def ok(self) -> bool:
         """Whether the id is known not to be on the platform any more."""

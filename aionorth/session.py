@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
+from functools import partial
 from ipaddress import ip_address
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, overload
@@ -234,7 +235,7 @@ class NorthSession:
 
     async def _delete(self, id_: str, request: Request, *, missing_ok: bool) -> DeleteResult:
         caller = self._opened()
-        deletion = Deletion(id_, request, caller.now())
+        deletion = Deletion(id_, request)
         try:
             await caller.send(request, deletion)
         except NotFoundError:
@@ -269,16 +270,13 @@ class NorthSession:
         """
         other = _string_or_none(authorized_app_id, "authorized_app_id")
 
-        def prepare(id_: str) -> Request:
-            return api.delete_subscription(id_, other)
-
-        return self._bulk(ids, prepare, workers, collect, grace)
+        return self._bulk(ids, _preparing(Kind.SUBSCRIPTIONS, other), workers, collect, grace)
 
     def delete_upgrade_packages(
         self, ids: Ids, *, workers: int = WORKERS, collect: Collect = "all", grace: float = GRACE
     ) -> BulkDelete:
         """Delete version packages in bulk; everything is as for `delete_subscriptions`."""
-        return self._bulk(ids, api.delete_upgrade_package, workers, collect, grace)
+        return self._bulk(ids, _preparing(Kind.PACKAGES, None), workers, collect, grace)
 
     def _bulk(
         self,
@@ -298,7 +296,7 @@ class NorthSession:
         return BulkDelete(
             ids,
             prepare=prepare,
-            send=caller.send_in_bulk,
+            send=partial(caller.send, ahead=False),
             workers=workers,
             collect=collect,
             grace=grace,
@@ -495,7 +493,7 @@ class NorthSession:
             raise ArgumentError(f"plan={plan!r}: give what the session's plan() returned")
         self._check_target(plan.target, "the plan")
         ids = [one.id for one in plan.delete]
-        prepare = self._preparing(plan.target)
+        prepare = _preparing(plan.target.kind, plan.target.authorized_app_id)
         if batch:
             if plan.batch is None:
                 raise ArgumentError("batch=True: no single call takes exactly this plan; leave it out")
@@ -546,7 +544,7 @@ class NorthSession:
 
         return self._bulk(
             (),
-            self._preparing(history.target),
+            _preparing(history.target.kind, history.target.authorized_app_id),
             workers,
             collect,
             grace,
@@ -562,11 +560,11 @@ class NorthSession:
                     "use the settings that it was made with"
                 )
 
-    @staticmethod
-    def _preparing(target: Target) -> Callable[[str], Request]:
-        if target.kind is Kind.PACKAGES:
-            return api.delete_upgrade_package
-        return lambda id_: api.delete_subscription(id_, target.authorized_app_id)
+
+def _preparing(kind: Kind, authorized_app_id: str | None) -> Callable[[str], Request]:
+    if kind is Kind.PACKAGES:
+        return api.delete_upgrade_package
+    return partial(api.delete_subscription, authorized_app_id=authorized_app_id)
 
 
 def _string_or_none(value: str | None, name: str) -> str | None:

@@ -261,13 +261,9 @@ class SharedLedger:
         """See `Ledger.give_back`."""
         self._hand_over(grant, Word.UNSENT, self._now())
 
-    def ended(self, grant: Grant, now: float, counted: float) -> None:  # noqa: ARG002 - as the protocol
+    def ended(self, grant: Grant, now: float, counted: float, *, accepted: bool) -> None:  # noqa: ARG002 - as the protocol
         """See `Ledger.ended`."""
-        self._hand_over(grant, Word.UNHEARD, counted)
-
-    def accepted(self, grant: Grant) -> None:
-        """See `Ledger.accepted`."""
-        self._ends[grant.key].word = Word.ACCEPTED
+        self._hand_over(grant, Word.ACCEPTED if accepted else Word.UNHEARD, counted)
 
     def refused(self, grant: Grant, retry_after: float) -> bool:
         """See `Ledger.refused`. The pause holds here at once, and for the others as soon as the store knows."""

@@ -31,7 +31,7 @@ from aionorth.errors import (
     TlsError,
     detached,
 )
-from aionorth.watchdog import Watchdog
+from aionorth.watchdog import Watch, Watchdog
 
 LONGEST_BODY = 8 * 1024 * 1024
 """Bytes of a reply that are read; a longer one is not the platform's."""
@@ -163,12 +163,13 @@ class Transport:
         """Close the pool, unless it was the user's own."""
         if self._watchdog is not None:
             self._watchdog.close()
-        if self._own and self._http is not None:
-            await self._http.close()
+        if self._own and (http := self._http) is not None:
+            self._http = None
+            await http.close()
 
     def check_open(self) -> None:
         """Raise `SessionStateError` where the pool has been closed."""
-        if self._http is None or self._http.closed:
+        if self._http is None or (not self._own and self._http.closed):
             raise SessionStateError("the session, or the aiohttp session it was given, is closed")
 
     async def exchange(self, request: Request, app_id: str, token: Token | None, until: float) -> Reply:
@@ -181,7 +182,7 @@ class Transport:
         assert self._http is not None, "the session opens its transport"
         assert self._watchdog is not None
         try:
-            with self._watchdog.watch(until):
+            with Watch(self._watchdog, until):
                 response = await self._http.request(
                     request.method,
                     self._url(request.target),

@@ -9,12 +9,14 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from unittest import mock
 
 import aiohttp
+from yarl import URL
 
 from aionorth import FlowControl, NorthSession
+from aionorth.api import SUBSCRIPTIONS
 from benchmarks.memory import peak
 from benchmarks.unthrottled import APP, TOKEN, subscription_ids
 
@@ -46,39 +48,89 @@ async def _drawn(count: int) -> AsyncIterator[str]:
         yield id_
 
 
-async def with_aionorth(url: str, count: int, workers: int) -> int:
-    """Delete so many ids, keeping the failures; returns how many are deleted."""
+SLICE = 10_000
+"""Ids between two looks at the clock."""
+
+
+class Slices:
+    """The CPU seconds of a run, slice by slice, and of bare workers that made as many requests just before each.
+
+    The machine is now fast and now slow, for seconds on end: only what was taken side by side can be compared.
+    """
+
+    def __init__(self, url: str, count: int, workers: int) -> None:
+        self._url = url
+        self._count = count
+        self._workers = workers
+        self._began = 0.0
+        self.run: list[float] = []
+        self.bare: list[float] = []
+
+    async def ids(self) -> AsyncIterator[str]:
+        """The ids of the run; bare workers are at work each time before a slice of them."""
+        for number, id_ in enumerate(subscription_ids(self._count)):
+            if number % SLICE == 0:
+                await self._compare(min(SLICE, self._count - number))
+            yield id_
+
+    async def _compare(self, count: int) -> None:
+        self._look()
+        await with_workers(self._url, count, self._workers)
+        spent = time.process_time()
+        self.bare.append(spent - self._began)
+        self._began = spent
+
+    def _look(self) -> None:
+        spent = time.process_time()
+        self.run.append(spent - self._began)
+        self._began = spent
+
+    def begin(self) -> None:
+        """Begin with the run."""
+        self._began = time.process_time()
+
+    def end(self) -> None:
+        """Take the last slice in; what came before the first id is part of the first."""
+        self._look()
+        before = self.run.pop(0)
+        self.run[0] += before
+
+
+async def with_aionorth(url: str, ids: AsyncIterator[str], workers: int) -> int:
+    """Delete the ids, keeping the failures; returns how many are deleted."""
     async with NorthSession(url, app_id=APP, token=TOKEN, flow_control=NEVER_BINDS) as north:
-        summary = await north.delete_subscriptions(_drawn(count), workers=workers, collect="failures")
+        summary = await north.delete_subscriptions(ids, workers=workers, collect="failures")
     summary.raise_for_failures()
     return summary.deleted
 
 
-async def _request(http: aiohttp.ClientSession, url: str) -> bool:
-    return (await http.request("DELETE", url)).status == _NoContent.status
+async def _request(http: aiohttp.ClientSession, base: URL, id_: str) -> bool:
+    url = base.with_path(f"{SUBSCRIPTIONS}/{id_}", encoded=True)
+    headers = {"Content-Type": "application/json", "app_key": APP, "Authorization": f"Bearer {TOKEN}"}
+    return (await http.request("DELETE", url, headers=headers)).status == _NoContent.status
 
 
-async def with_workers(url: str, count: int, workers: int) -> int:
-    """As many workers that do nothing but make requests, each the same: what is left of a run without the library."""
+async def with_workers(url: str, count: int, workers: int) -> None:
+    """As many workers that draw as many ids, make the same requests, and do nothing else: a run without the library."""
+    base = URL(url)
 
-    async def work() -> int:
-        done = 0
-        for _ in ids:
-            done += await _request(http, url)
-        return done
+    async def work() -> None:
+        async for id_ in ids:
+            await _request(http, base, id_)
 
     async with aiohttp.ClientSession() as http:
-        ids = subscription_ids(count)
-        return sum(await asyncio.gather(*(work() for _ in range(workers))))
+        ids = _drawn(count)
+        await asyncio.gather(*(work() for _ in range(workers)))
 
 
 async def with_gather(url: str, count: int, workers: int) -> int:
     """A task for each id, gathered, as many at work at once as there are workers."""
     semaphore = asyncio.Semaphore(workers)
+    base = URL(url)
 
     async def delete(id_: str) -> bool:
         async with semaphore:
-            return await _request(http, f"{url}/{id_}")
+            return await _request(http, base, id_)
 
     async with aiohttp.ClientSession() as http:
         return sum(await asyncio.gather(*(delete(id_) for id_ in subscription_ids(count))))
@@ -87,32 +139,40 @@ async def with_gather(url: str, count: int, workers: int) -> int:
 WARM_UP = 500
 """Ids of a run before the one that is measured."""
 
-Client = Callable[[str, int, int], Awaitable[int]]
-"""Makes so many calls to a URL by so many workers; returns how many were answered well."""
 
-CLIENTS: dict[str, Client] = {
-    "aionorth": with_aionorth,
-    "workers": with_workers,
-    "gather": with_gather,
-}
+async def _aionorth(count: int, workers: int) -> None:
+    slices = Slices(NOWHERE, count, workers)
+    await with_aionorth(NOWHERE, _drawn(WARM_UP), workers)
+    slices.begin()
+    deleted = await with_aionorth(NOWHERE, slices.ids(), workers)
+    slices.end()
+    _tell(deleted, run=slices.run, bare=slices.bare)
 
 
-async def _timed(client: Client, url: str, count: int, workers: int, *, warm_up: int) -> None:
-    await client(url, warm_up, workers)
-    began, spent = time.perf_counter(), time.process_time()
-    deleted = await client(url, count, workers)
-    seconds, cpu = time.perf_counter() - began, time.process_time() - spent
-    print(json.dumps({"peak": peak(), "seconds": seconds, "cpu": cpu, "deleted": deleted}))
+async def _gather(count: int, workers: int) -> None:
+    _tell(await with_gather(NOWHERE, count, workers))
+
+
+async def _real(url: str, count: int, workers: int) -> None:
+    _tell(await with_aionorth(url, _drawn(count), workers))
+
+
+def _tell(deleted: int, **slices: list[float]) -> None:
+    print(json.dumps({"deleted": deleted, "peak": peak(), **slices}))
+
+
+NOWHERE = "http://127.0.0.1"
 
 
 def main(name: str, count: str, workers: str, url: str | None = None) -> None:
     """Run one client and print what it took."""
-    with mock.patch.object(aiohttp.ClientSession, "request", _answered_at_once if url is None else _REQUEST):
-        warm_up = WARM_UP if url is None else 0  # a server would count it
-        asyncio.run(_timed(CLIENTS[name], url or "http://127.0.0.1", int(count), int(workers), warm_up=warm_up))
+    if url is not None:
+        asyncio.run(_real(url, int(count), int(workers)))
+        return
+    client = {"aionorth": _aionorth, "gather": _gather}[name]
+    with mock.patch.object(aiohttp.ClientSession, "request", _answered_at_once):
+        asyncio.run(client(int(count), int(workers)))
 
-
-_REQUEST = aiohttp.ClientSession.request
 
 if __name__ == "__main__":
     main(*sys.argv[1:])

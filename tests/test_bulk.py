@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 from support import assert_reconciled, deletes, run, session, slow_at_times
 
 import aionorth
+from aionorth.api import Request, delete_subscription
+from aionorth.bulk import BulkDelete
+from aionorth.calls import Deletion
 from aionorth.simulator import CannedReply, CutBody, Delay, ErrorIn200, HtmlPage, Reset, ServerError, Simulator
 
 QUICK = aionorth.RetryPolicy(attempts=3, base=1.0, longest=4.0)
@@ -410,6 +413,31 @@ async def test_it_works_with_eager_tasks() -> None:
                 break
         assert bulk.summary.deleted == len(deletes(platform))
         assert bulk.summary.unknown == 0
+
+
+async def test_an_input_that_has_halted_once_is_drawn_from_as_fast_as_before() -> None:
+    async def ids() -> AsyncIterator[str]:
+        await asyncio.sleep(0)  # all workers wait for it meanwhile
+        for number in range(800):
+            yield f"id-{number}"
+
+    async def send(_: Request, deletion: Deletion) -> None:
+        await asyncio.sleep(0)
+        deletion.calls, deletion.succeeded = 1, True
+
+    passes = 0
+
+    async def count() -> None:
+        nonlocal passes
+        while True:
+            await asyncio.sleep(0)
+            passes += 1
+
+    counting = asyncio.create_task(count())
+    summary = await BulkDelete(ids(), prepare=delete_subscription, send=send, workers=40)
+    counting.cancel()
+    assert summary.deleted == 800
+    assert passes < 200  # a draw a pass would take 800
 
 
 async def test_a_session_closed_during_a_run_ends_it() -> None:

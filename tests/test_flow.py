@@ -199,7 +199,7 @@ async def test_pauses_grow_over_consecutive_refusals_up_to_a_period_and_start_ov
             pauses.append(round(flow.paused_for, 6))
     assert pauses == [4.0, 8.0, 16.0, 32.0, 64.0, 64.0, 64.0, 64.0, 64.0]
     with await flow.acquire() as slot:
-        flow.accepted(slot)
+        slot.counted_by, slot.accepted = 0.0, True
     with await flow.acquire() as slot:
         flow.refused(slot)
         assert flow.paused_for == pytest.approx(4.0)
@@ -210,8 +210,8 @@ async def test_a_success_from_before_the_pause_does_not_end_the_growth() -> None
     early = await flow.acquire()
     with await flow.acquire() as slot:
         flow.refused(slot)
+    early.counted_by, early.accepted = 0.0, True
     early.__exit__(None, None, None)
-    flow.accepted(early)
     with await flow.acquire() as slot:
         flow.refused(slot)
         assert flow.paused_for == pytest.approx(8.0)
@@ -228,7 +228,7 @@ async def test_after_a_pause_one_call_tries_alone_before_the_others_go_a_gap_apa
         with await flow.acquire() as slot:
             sent.append(loop.time())
             await asyncio.sleep(2.0)
-        flow.accepted(slot)
+            slot.counted_by, slot.accepted = loop.time(), True
 
     start = loop.time()
     await asyncio.gather(*(user() for _ in range(4)))
@@ -351,9 +351,9 @@ class Platform:
                 await asyncio.sleep(before)
                 admitted = self.admits()
                 await asyncio.sleep(after)
+                slot.accepted = admitted
             self.log.append((sent, loop.time()))
             if admitted:
-                flow.accepted(slot)
                 return sent
             flow.refused(slot)
 

@@ -380,7 +380,7 @@ def test_a_journal_of_a_killed_and_a_resumed_run_is_reported(tmp_path: Path) -> 
     path = tmp_path / "journal"
     first = Journal.create(path, target, ["a", "b"], clock=lambda: now)
     first.begun("a", "b")
-    done = Deletion("a", None, 0.0)
+    done = Deletion("a", None)
     done.succeeded, done.calls = True, 1
     first.ended(done, done.result(1.0))
     first.close()
