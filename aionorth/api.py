@@ -81,7 +81,7 @@ FORM = "application/x-www-form-urlencoded"
 HIDDEN = "(hidden)"
 """What stands for a secret that the platform echoes."""
 
-_PLAIN_ID = re.compile(r"[0-9A-Za-z_-]{1,256}")
+_is_plain = re.compile(r"[0-9A-Za-z_-]{1,256}").fullmatch
 """Ids in which there is nothing to check and nothing to encode."""
 
 _SUCCESS = frozenset({HTTPStatus.OK, HTTPStatus.NO_CONTENT})
@@ -189,7 +189,7 @@ def fits_header(value: str) -> bool:
 
 def _segment(value: object, name: str) -> str:
     """Check an id, and percent-encode it so that it stays one segment of the path, dots included."""
-    if isinstance(value, str) and _PLAIN_ID.fullmatch(value):
+    if isinstance(value, str) and _is_plain(value):
         return value  # as the platform's own ids are
     return quote(check_id(value, name), safe="").replace("..", "%2E%2E")
 

@@ -267,8 +267,6 @@ class BulkDelete:
         while not self._stopping:
             if self._streamed and not fruitless:
                 await self._room.acquire()
-            if fruitless % BREATHER == BREATHER - 1:
-                await asyncio.sleep(0)
             try:
                 item = next(self._input, _END) if self._stream is None else await self._next_of(self._stream)
                 deletion = self._taken_up(item)
@@ -278,6 +276,8 @@ class BulkDelete:
                 return
             if deletion is None:
                 fruitless += 1
+                if fruitless % BREATHER == 0:
+                    await asyncio.sleep(0)
                 continue
             fruitless = 0
             self._tasks[task] = deletion

@@ -162,6 +162,7 @@ class MemoryLedger:
     def _follow(self, lesson: Lesson) -> None:
         """Let a lesson be in force."""
         self._lesson = lesson
+        self._learned = lesson.learned
         learned = lesson.limit_now(self._late) if lesson.learned else self._terms.limit
         self._limit = min(learned, self._terms.limit)
         self._gap = max(self._terms.gap, self._terms.period / self._limit if lesson.learned else 0.0)
@@ -179,7 +180,7 @@ class MemoryLedger:
             return math.inf  # after a pause one call tries alone whether the platform accepts calls again
         if now < self._not_before:
             return self._not_before - now
-        if lesson.learned and (grown := lesson.grown(now)) is not lesson:
+        if self._learned and (grown := lesson.grown(now)) is not lesson:
             if not grown.learned:
                 self._most = 0  # it may have counted refused calls
             self._follow(grown)

@@ -564,6 +564,8 @@ class NorthSession:
 def _preparing(kind: Kind, authorized_app_id: str | None) -> Callable[[str], Request]:
     if kind is Kind.PACKAGES:
         return api.delete_upgrade_package
+    if authorized_app_id is None:
+        return api.delete_subscription
     return partial(api.delete_subscription, authorized_app_id=authorized_app_id)
 
 

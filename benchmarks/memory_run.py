@@ -11,13 +11,15 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from unittest import mock
+from urllib.parse import quote
 
 import aiohttp
 from yarl import URL
 
 from aionorth import FlowControl, NorthSession
 from aionorth.api import SUBSCRIPTIONS
-from benchmarks.memory import peak
+from benchmarks.harness import PremiseError
+from benchmarks.memory import SLICE, peak
 from benchmarks.unthrottled import APP, TOKEN, subscription_ids
 
 NEVER_BINDS = FlowControl(calls=100_000, period=0.1)
@@ -48,10 +50,6 @@ async def _drawn(count: int) -> AsyncIterator[str]:
         yield id_
 
 
-SLICE = 10_000
-"""Ids between two looks at the clock."""
-
-
 class Slices:
     """The CPU seconds of a run, slice by slice, and of bare workers that made as many requests just before each.
 
@@ -75,7 +73,8 @@ class Slices:
 
     async def _compare(self, count: int) -> None:
         self._look()
-        await with_workers(self._url, count, self._workers)
+        if (done := await with_workers(self._url, count, self._workers)) != count:
+            raise PremiseError(f"bare workers were to make {count:,} calls and made {done:,}")
         spent = time.process_time()
         self.bare.append(spent - self._began)
         self._began = spent
@@ -105,22 +104,24 @@ async def with_aionorth(url: str, ids: AsyncIterator[str], workers: int) -> int:
 
 
 async def _request(http: aiohttp.ClientSession, base: URL, id_: str) -> bool:
-    url = base.with_path(f"{SUBSCRIPTIONS}/{id_}", encoded=True)
+    url = base.with_path(f"{SUBSCRIPTIONS}/{quote(id_, safe='')}", encoded=True)
     headers = {"Content-Type": "application/json", "app_key": APP, "Authorization": f"Bearer {TOKEN}"}
     return (await http.request("DELETE", url, headers=headers)).status == _NoContent.status
 
 
-async def with_workers(url: str, count: int, workers: int) -> None:
+async def with_workers(url: str, count: int, workers: int) -> int:
     """As many workers that draw as many ids, make the same requests, and do nothing else: a run without the library."""
     base = URL(url)
 
-    async def work() -> None:
+    async def work() -> int:
+        done = 0
         async for id_ in ids:
-            await _request(http, base, id_)
+            done += await _request(http, base, id_)
+        return done
 
     async with aiohttp.ClientSession() as http:
         ids = _drawn(count)
-        await asyncio.gather(*(work() for _ in range(workers)))
+        return sum(await asyncio.gather(*(work() for _ in range(workers))))
 
 
 async def with_gather(url: str, count: int, workers: int) -> int:

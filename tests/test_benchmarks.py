@@ -216,7 +216,9 @@ def test_a_cost_that_doubles_is_the_most_that_the_limiters_bar_allows(
 
 def test_memorys_clients_delete_every_id_with_and_without_http(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "peak", lambda: 0.0)  # the tests' own process is a large one
-    assert [memory.measure(name, 20).deleted for name in (memory.OURS, memory.BARE, memory.GATHER)] == [20, 20, 20]
+    ours = memory.measure(memory.OURS, 20)
+    assert (ours.deleted, len(ours.run), len(ours.bare), len(ours.own_costs())) == (20, 1, 1, 1)
+    assert memory.measure(memory.GATHER, 20).deleted == 20
     with light_server() as server:
         assert memory.measure(memory.OURS, 20, server).deleted == 20
 
@@ -224,22 +226,21 @@ def test_memorys_clients_delete_every_id_with_and_without_http(monkeypatch: pyte
 def test_a_child_that_seems_no_larger_than_its_parent_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "peak", lambda: 1e6)
     with pytest.raises(PremiseError, match="may be that of the process that started"):
-        memory.measure(memory.BARE, 1)
+        memory.measure(memory.GATHER, 1)
 
 
 def _taken(ids: int, peak: float, own: float) -> memory.Runs:
-    def run(of_all: float, cpu: float) -> list[memory.Taken]:
-        return [memory.Taken(peak=of_all, seconds=1.0, cpu=cpu * ids / 1e6, deleted=ids)]
-
-    return {memory.OURS: run(peak, 5.0 + own), memory.BARE: run(30.0, 5.0)}
+    slices = ids // memory.SLICE
+    run, bare = [(5.0 + own) * memory.SLICE / 1e6] * slices, [5.0 * memory.SLICE / 1e6] * slices
+    return {memory.OURS: [memory.Taken(peak=peak, deleted=ids, run=run, bare=bare)]}
 
 
 @pytest.mark.parametrize(
     ("peak", "own", "missed"),
     [
-        (56.0, 15.0, 0),
-        (56.1, 15.0, 1),  # too much memory
-        (56.0, 15.1, 1),  # too dear
+        (56.0, 14.99, 0),
+        (56.1, 14.99, 1),  # too much memory
+        (56.0, 15.01, 1),  # too dear
         (56.0, 11.9, 1),  # not flat: the dearest is that of 10,000 ids
     ],
 )
