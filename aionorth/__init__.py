@@ -4,10 +4,12 @@ It goes as fast as the app's flow control allows, is never refused for going too
 and accounts for every single id.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from aionorth._version import __version__
 from aionorth.auth import GivenToken
 from aionorth.bulk import BulkDelete, Ids
-from aionorth.checkup import Checkup, Finding, Verdict
 from aionorth.errors import (
     AppFrozenError,
     AppNotAuthorizedError,
@@ -53,11 +55,32 @@ from aionorth.models import (
     Target,
     UpgradePackage,
 )
-from aionorth.plan import BatchDelete, Kept, PackageSelection, Plan, SubscriptionSelection
 from aionorth.retry import RetryPolicy
 from aionorth.session import NorthSession
-from aionorth.stores.machine import MachineStore
-from aionorth.stores.redis import RedisStore
+
+if TYPE_CHECKING:
+    from aionorth.checkup import Checkup, Finding, Verdict
+    from aionorth.plan import BatchDelete, Kept, PackageSelection, Plan, SubscriptionSelection
+    from aionorth.stores.machine import MachineStore
+    from aionorth.stores.redis import RedisStore
+else:
+    # What a program that only deletes never needs is imported when it is asked for: it would take a third of the time.
+    _IN = {
+        "aionorth.checkup": ("Checkup", "Finding", "Verdict"),
+        "aionorth.plan": ("BatchDelete", "Kept", "PackageSelection", "Plan", "SubscriptionSelection"),
+        "aionorth.stores.machine": ("MachineStore",),
+        "aionorth.stores.redis": ("RedisStore",),
+    }
+
+    def __getattr__(name: str) -> object:
+        for module, names in _IN.items():
+            if name in names:
+                return globals().setdefault(name, getattr(import_module(module), name))
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
+
 
 __all__ = [
     "AppFrozenError",

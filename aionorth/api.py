@@ -101,7 +101,7 @@ class Request:
     """What is in the body that a reply may echo and nobody is to read."""
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Reply:
     """One reply, read whole."""
 
@@ -116,7 +116,7 @@ class Reply:
 T = TypeVar("T")
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Page(Generic[T]):
     """One page of a list."""
 

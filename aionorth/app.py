@@ -23,7 +23,7 @@ from aionorth.shared import SharedLedger, Store, Stores
 from aionorth.shelf import Shelf, derived_key
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class Wishes:
     """What a session wants of its app."""
 

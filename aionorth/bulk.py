@@ -43,7 +43,7 @@ Ids = Iterable[str] | AsyncIterable[str]
 _END = object()
 
 
-@attrs.define
+@attrs.define(eq=False)
 class _Tally:
     """The fold of a run's results; `summary` is its value at a moment."""
 

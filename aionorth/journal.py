@@ -43,7 +43,7 @@ Clock = Callable[[], float]
 """Tells the time in seconds since 1970."""
 
 
-@attrs.define
+@attrs.define(eq=False)
 class Entry:
     """What a journal knows of one id."""
 
@@ -112,7 +112,7 @@ class Entry:
         return DeleteResult(self.id, self.final_outcome(), error, attempts, self.refusals, self.elapsed)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class History:
     """A journal, read."""
 

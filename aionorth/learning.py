@@ -40,7 +40,7 @@ MADE_UP = 1 / 16
 accepts none."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class Facts:
     """What is known of the app's calls at one moment."""
 

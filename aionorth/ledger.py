@@ -62,7 +62,7 @@ class Grant:
     """Which slot it is, where that matters."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class View:
     """What is known of the ledger at one moment; times are seconds from then."""
 

@@ -33,7 +33,7 @@ Fetch = Callable[[int], Awaitable[Page[L]]]
 """Gets the page of that number; pages count from 0."""
 
 
-@attrs.define
+@attrs.define(eq=False)
 class Reading:
     """What a list was like when it was read."""
 

@@ -20,20 +20,21 @@ from aionorth.auth import GivenToken, Secret, TokenKeeper, by_login, given
 from aionorth.bulk import GRACE, WORKERS, BulkDelete, Ids
 from aionorth.calls import Attempts, Caller, Deletion
 from aionorth.checks import seconds, whole
-from aionorth.checkup import Checkup, examine
 from aionorth.errors import ArgumentError, JournalError, NorthWarning, NotFoundError, SessionStateError
 from aionorth.flow import FlowControl, FlowState
 from aionorth.journal import Journal
 from aionorth.journal import read as read_journal
 from aionorth.listing import Reading, read_pages, read_subscriptions, read_subscriptions_of
 from aionorth.models import Collect, DeleteResult, Kind, Subscription, Target, UpgradePackage
-from aionorth.plan import PackageSelection, Plan, SubscriptionSelection, bare, planned
 from aionorth.retry import RetryPolicy
 from aionorth.shared import Stores
 from aionorth.transport import StrPath, Tls, Transport, check_url
 
 if TYPE_CHECKING:
     import aiohttp
+
+    from aionorth.checkup import Checkup
+    from aionorth.plan import PackageSelection, Plan, SubscriptionSelection
 
 
 class NorthSession:
@@ -192,6 +193,8 @@ class NorthSession:
         the token of whoever does not share this one's invalid. All pass flow control. What goes wrong on the way is
         found, not raised.
         """
+        from aionorth.checkup import examine  # noqa: PLC0415 - not every program needs it, and its import takes its time
+
         caller = self._opened()
         assert self._app is not None
         login = None
@@ -352,6 +355,8 @@ class NorthSession:
         The platform filters by what is given, String(256) each; `file_type` is ``firmwarePackage`` or
         ``softwarePackage``. Raises as `get_upgrade_package`.
         """
+        from aionorth.plan import PackageSelection  # noqa: PLC0415 - as above
+
         selection = PackageSelection(
             file_type=file_type,
             device_type=device_type,
@@ -435,33 +440,32 @@ class NorthSession:
         Raises:
             NorthError: As `list_subscriptions` and `list_upgrade_packages`.
         """
+        from aionorth.plan import PackageSelection, SubscriptionSelection, bare, planned  # noqa: PLC0415 - as above
+
         self._opened()
         if not isinstance(selection, (SubscriptionSelection, PackageSelection)):
             raise ArgumentError(f"selection={selection!r}: give a SubscriptionSelection or a PackageSelection")
         if now is not None and now.tzinfo is None:
             raise ArgumentError(f"now={now!r} has no time zone: give it one, as in datetime.now(UTC)")
-        target, reading = self._target(selection), Reading()
+        reading = Reading()
+        items: AsyncIterator[Subscription] | AsyncIterator[UpgradePackage]
+        if isinstance(selection, PackageSelection):
+            kind, items = Kind.PACKAGES, self._list_packages(selection, reading)
+        else:
+            kind = Kind.SUBSCRIPTIONS
+            items = self._list_subscriptions(selection.notify_type, selection.authorized_app_id, reading)
         listed: list[Subscription | UpgradePackage] = []
         if selection.only_ids:
-            listed += (bare(target.kind, id_) for id_ in dict.fromkeys(selection.ids or ()))
+            listed += (bare(kind, id_) for id_ in dict.fromkeys(selection.ids or ()))
         else:
-            async for item in self._listed(selection, reading):
+            async for item in items:
                 listed.append(item)
                 on_listed(len(listed))
+        of = selection.authorized_app_id
+        target = Target(kind=kind, url=self._url, app_id=self._app_id, authorized_app_id=of)
         now = now or datetime.now(UTC)
         plan = planned(selection, target, listed, now, complete=reading.complete, by_type=reading.by_type)
         return attrs.evolve(plan, seconds=self.flow.time_for(plan.calls))
-
-    def _listed(
-        self, selection: SubscriptionSelection | PackageSelection, reading: Reading
-    ) -> AsyncIterator[Subscription] | AsyncIterator[UpgradePackage]:
-        if isinstance(selection, PackageSelection):
-            return self._list_packages(selection, reading)
-        return self._list_subscriptions(selection.notify_type, selection.authorized_app_id, reading)
-
-    def _target(self, selection: SubscriptionSelection | PackageSelection) -> Target:
-        kind = Kind.PACKAGES if isinstance(selection, PackageSelection) else Kind.SUBSCRIPTIONS
-        return Target(kind=kind, url=self._url, app_id=self._app_id, authorized_app_id=selection.authorized_app_id)
 
     def purge(
         self,
@@ -489,6 +493,8 @@ class NorthSession:
             ArgumentError: The plan is another platform's or app's, or has no batch call.
             JournalError: The journal exists already or cannot be written.
         """
+        from aionorth.plan import Plan  # noqa: PLC0415 - as above
+
         if not isinstance(plan, Plan):
             raise ArgumentError(f"plan={plan!r}: give what the session's plan() returned")
         self._check_target(plan.target, "the plan")

@@ -63,7 +63,7 @@ class Word(enum.StrEnum):
     REFUSED = "refused"
 
 
-@attrs.define(kw_only=True)
+@attrs.define(kw_only=True, eq=False)
 class End:
     """What became of a slot."""
 
@@ -77,7 +77,7 @@ class End:
     """Seconds that the platform asked to wait."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class Ask:
     """A process asks for a slot. Asked again with the same key, a store that gave it one gives it anew.
 
@@ -88,7 +88,7 @@ class Ask:
     key: str
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class Answer:
     """What a store says."""
 
@@ -101,7 +101,7 @@ class Answer:
     """None if the slot asked for was given; else how many seconds to wait before asking again."""
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Shelved:
     """A token on the shelf."""
 

@@ -40,7 +40,7 @@ def derived_key(secret: str, app: str) -> bytes:
     return hashlib.scrypt(secret.encode(), salt=f"aionorth {app}".encode(), n=2**14, r=8, p=1, dklen=32)
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Found:
     """A token, and how old it is in seconds."""
 
