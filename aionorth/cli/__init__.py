@@ -8,8 +8,9 @@ from __future__ import annotations
 import io
 import signal
 import sys
+from importlib.util import find_spec
 
-_EXTRA = frozenset({"jinja2", "platformdirs", "rich", "typer"})
+_EXTRA = ("jinja2", "platformdirs", "rich", "typer")
 
 
 def main() -> None:
@@ -19,14 +20,12 @@ def main() -> None:
     as_python_has_it = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # a parent may have it ignored
     if as_python_has_it:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    try:
-        from aionorth.cli.app import app  # noqa: PLC0415 - the extra may not be installed
-        from aionorth.cli.terminal import drop_output, say  # noqa: PLC0415 - as above
-    except ModuleNotFoundError as exc:
-        if (exc.name or "").partition(".")[0] not in _EXTRA:
-            raise
-        sys.stderr.write(f"aionorth: the command line needs {exc.name}: pip install 'aionorth[cli]'\n")
+    if missing := next((name for name in _EXTRA if find_spec(name) is None), None):
+        sys.stderr.write(f"aionorth: the command line needs {missing}: pip install 'aionorth[cli]'\n")
         sys.exit(2)
+    from aionorth.cli.app import app  # noqa: PLC0415 - the extra is installed
+    from aionorth.cli.terminal import drop_output, say  # noqa: PLC0415 - as above
+
     if as_python_has_it:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     for stream in (sys.stdout, sys.stderr):

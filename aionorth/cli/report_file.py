@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from aionorth.cli.exits import ProblemError
-from aionorth.cli.report_page import render
 from aionorth.cli.timeline import outcome_at
 from aionorth.errors import NorthApiError, NorthError
 from aionorth.journal import History
@@ -115,6 +114,8 @@ def _write_table(file: TextIO, history: History, _: datetime) -> None:
 
 
 def _write_page(file: TextIO, history: History, now: datetime) -> None:
+    from aionorth.cli.report_page import render  # noqa: PLC0415 - its templates take their time to import
+
     file.write(render(history, now=now))
 
 

@@ -1,5 +1,7 @@
 """The simulator: flow control, faults and a log, between a socket and the state of the platform."""
 
+from __future__ import annotations
+
 import asyncio
 import math
 import random
@@ -7,10 +9,9 @@ import ssl
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import attrs
-from aiohttp import web
 
 from aionorth.simulator import replies
 from aionorth.simulator.arrivals import Arrival, Log
@@ -20,7 +21,9 @@ from aionorth.simulator.replies import Reply
 from aionorth.simulator.requests import Call
 from aionorth.simulator.state import Platform, new_ids, subscription
 from aionorth.simulator.throttle import MODELS, Throttle
-from aionorth.simulator.wire import HttpServer
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 
 class Simulator:
@@ -99,6 +102,8 @@ class Simulator:
             self.throttle(calls, app_id)
         self._faults = FaultPlan(chances or {}, self._chance)
         self._log = Log(log_limit)
+        from aionorth.simulator.wire import HttpServer  # noqa: PLC0415 - aiohttp's server takes its time to import
+
         self._http = HttpServer(self._answer, host, port, tls)
 
     async def __aenter__(self) -> Self:
