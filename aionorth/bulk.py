@@ -8,7 +8,7 @@ from collections import Counter, deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Iterable, Iterator, Sized
 from copy import copy
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import attrs
 
@@ -24,9 +24,11 @@ from aionorth.errors import (
     SessionStateError,
     detached,
 )
-from aionorth.journal import Entry, History, Journal
 from aionorth.models import Collect, DeleteResult, DeleteSummary, Outcome
 from aionorth.seen import SeenIds
+
+if TYPE_CHECKING:
+    from aionorth.journal import Entry, History, Journal
 
 WORKERS = 16
 """How many calls may be in flight at once, unless told otherwise."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import attrs
-import backoff
 
 from aionorth.checks import optional_seconds_field, seconds_field, whole_field
 
@@ -18,8 +17,17 @@ Jitter = Callable[[float], float]
 """From the longest wait to the wait, in seconds."""
 
 
-def growing_waits(first: float, longest: float, jitter: Jitter = backoff.full_jitter) -> Iterator[float]:
+def full_jitter(longest: float) -> float:
+    """Draw a wait evenly from between 0 and `longest`."""
+    import backoff  # noqa: PLC0415 - most runs need none of it, and its import takes its time
+
+    return backoff.full_jitter(longest)
+
+
+def growing_waits(first: float, longest: float, jitter: Jitter = full_jitter) -> Iterator[float]:
     """Waits in seconds that double from `first` up to `longest`, each passed through `jitter`; they never end."""
+    import backoff  # noqa: PLC0415 - as above
+
     waits = backoff.expo(base=2, factor=first, max_value=longest)
     next(waits)  # both majors yield once before the first wait: None in the one, 0 in the other
     return (max(0.0, jitter(wait)) for wait in waits)
@@ -41,7 +49,7 @@ class RetryPolicy:
     """No wait is longer than this, in seconds."""
     deadline: float | None = attrs.field(default=1800.0, validator=optional_seconds_field)
     """Seconds from the first sending after which no attempt begins; None means no deadline."""
-    jitter: Jitter = backoff.full_jitter
+    jitter: Jitter = full_jitter
     """Draws each wait from its longest; the default spreads it evenly between 0 and that."""
 
     def waits(self) -> Iterator[float]:

@@ -22,8 +22,6 @@ from aionorth.calls import Attempts, Caller, Deletion
 from aionorth.checks import seconds, whole
 from aionorth.errors import ArgumentError, JournalError, NorthWarning, NotFoundError, SessionStateError
 from aionorth.flow import FlowControl, FlowState
-from aionorth.journal import Journal
-from aionorth.journal import read as read_journal
 from aionorth.listing import Reading, read_pages, read_subscriptions, read_subscriptions_of
 from aionorth.models import Collect, DeleteResult, Kind, Subscription, Target, UpgradePackage
 from aionorth.retry import RetryPolicy
@@ -34,6 +32,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from aionorth.checkup import Checkup
+    from aionorth.journal import Journal
     from aionorth.plan import PackageSelection, Plan, SubscriptionSelection
 
 
@@ -493,6 +492,7 @@ class NorthSession:
             ArgumentError: The plan is another platform's or app's, or has no batch call.
             JournalError: The journal exists already or cannot be written.
         """
+        from aionorth.journal import Journal  # noqa: PLC0415 - as above
         from aionorth.plan import Plan  # noqa: PLC0415 - as above
 
         if not isinstance(plan, Plan):
@@ -538,7 +538,9 @@ class NorthSession:
             ArgumentError: The journal is another platform's or app's.
             JournalError: It is no journal, it is damaged, or another process is at work on it.
         """
-        history = read_journal(journal)
+        from aionorth.journal import Journal, read  # noqa: PLC0415 - as above
+
+        history = read(journal)
         self._check_target(history.target, os.fspath(journal))
 
         def reopen() -> Journal:

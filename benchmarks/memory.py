@@ -37,7 +37,7 @@ from benchmarks.light_server import LightServer, light_server
 
 FEW = 10_000
 MANY = 1_000_000
-ROUNDS = {1_000: 9, FEW: 5, 100_000: 2}
+ROUNDS = {1_000: 7, FEW: 3, 100_000: 1}
 """How many rounds there are with so many ids; with `MANY` there is one."""
 WORKERS = 64
 

@@ -6,6 +6,7 @@ through a Redis server that the benchmark starts. All of them together should be
 
 What could mislead:
 
+* A run on SQLite and one on Redis go side by side. Both mostly wait.
 * Time is real and a period is 24 times as short as the platform's, so the stores are asked 24 times as often: in
   production there is less to see.
 * Nine processes share a few processors. What they wait for them is in the figures.
@@ -21,10 +22,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Barrier
 
 import attrs
 
@@ -74,8 +77,8 @@ class _Process:
         self.process.communicate()
 
 
-def measure(store: str, processes: int, seed: int, *, ids: int = IDS) -> Run:
-    """Let so many processes delete everything from a new platform."""
+def measure(store: str, processes: int, seed: int, *, ids: int = IDS, ready: Callable[[], object] = int) -> Run:
+    """Let so many processes delete everything from a new platform; `ready` is called when all have been started."""
     with ExitStack() as stack:
 
         def started(**job: object) -> _Process:
@@ -88,6 +91,7 @@ def measure(store: str, processes: int, seed: int, *, ids: int = IDS) -> Run:
         workers = [started(serve=False, store=store, url=there["url"], workers=WORKERS) for _ in range(processes)]
         for worker in workers:
             worker.line()
+        ready()
         for place, worker in enumerate(workers):
             worker.tell(there["ids"][place::processes])
         deleted = sum(json.loads(worker.line())["deleted"] for worker in workers)
@@ -135,9 +139,16 @@ def main(arguments: Sequence[str], record: Record) -> None:
         stores = {"SQLite": str(Path(directory, "flow")), "Redis": redis}
         cases = [(store, processes) for store in stores for processes in PROCESSES]
         runs: dict[tuple[str, int], list[Run]] = {case: [] for case in cases}
-        for seed, order in enumerate(turns(cases, ROUNDS)):
-            for store, processes in order:
-                runs[store, processes].append(measure(stores[store], processes, seed))
+        with ThreadPoolExecutor(len(stores)) as threads:
+            for seed, order in enumerate(turns(PROCESSES, ROUNDS)):
+                for processes in order:
+                    all_ready = Barrier(len(stores), timeout=60).wait
+                    side_by_side = {
+                        store: threads.submit(measure, url, processes, seed, ready=all_ready)
+                        for store, url in stores.items()
+                    }
+                    for store, run in side_by_side.items():
+                        runs[store, processes].append(run.result())
     record.samples |= {
         f"{store} {number}": [attrs.asdict(run) for run in runs[store, number]] for store, number in cases
     }
