@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,31 @@ def test_help_groups_commands_and_options(shell: Shell) -> None:
 def test_importing_the_package_needs_no_extra() -> None:
     run = python("import sys, aionorth.cli; sys.exit(bool({'typer', 'rich'} & set(sys.modules)))")
     assert run.returncode == 0
+
+
+LATER = {"aionorth.checkup", "aionorth.journal", "aionorth.plan", "aionorth.stores.machine", "aiolimiter", "backoff"}
+
+
+@pytest.mark.parametrize(
+    ("statement", "later"),
+    [
+        ("import aionorth", LATER),
+        ("import aionorth.simulator", {"aiohttp.web"}),
+        ("import aionorth.cli.app", {"aiohttp.web", "jinja2", "redis"}),
+    ],
+)
+def test_what_takes_long_to_import_is_imported_when_it_is_needed(statement: str, later: set[str]) -> None:
+    assert all(find_spec(name) for name in later)
+    run = python(f"import sys; {statement}; print(*sorted({later!r} & set(sys.modules)))")
+    assert (run.returncode, run.stdout) == (0, "\n")
+
+
+def test_every_public_name_is_there_all_the_same() -> None:
+    for name in aionorth.__all__:
+        assert hasattr(aionorth, name), name
+    assert set(aionorth.__all__) <= set(dir(aionorth))
+    with pytest.raises(AttributeError, match="no attribute 'Plans'"):
+        _ = aionorth.Plans  # type: ignore[attr-defined]  # that is the point
 
 
 @pytest.mark.parametrize("missing", ["typer", "rich", "platformdirs", "jinja2"])
