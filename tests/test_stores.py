@@ -505,6 +505,15 @@ def test_a_directory_that_cannot_be_is_named(tmp_path: Path) -> None:
         asyncio.run(MachineStore(tmp_path / "file" / "flow").open("app"))
 
 
+def test_many_may_begin_a_file_at_once(tmp_path: Path) -> None:
+    async def main() -> None:
+        for app in range(30):
+            opened = await asyncio.gather(*(MachineStore(tmp_path).open(str(app)) for _ in range(8)))
+            await asyncio.gather(*(store.close() for store in opened))
+
+    asyncio.run(main())
+
+
 def test_a_file_of_another_version_is_named(tmp_path: Path) -> None:
     async def main() -> None:
         await (await MachineStore(tmp_path).open("app")).close()

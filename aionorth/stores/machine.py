@@ -40,6 +40,9 @@ StrPath = str | os.PathLike[str]
 LOCK_TIMEOUT = 5.0
 """Seconds for which one process waits for the others to let go of the file. They hold it for about a millisecond."""
 
+RETRY_EVERY = 0.01
+"""Seconds between two tries where SQLite does not wait by itself."""
+
 PAGES_AHEAD = 100
 """Pages of 4 KiB that are written ahead at most; an app's file has about ten."""
 
@@ -146,7 +149,7 @@ class OpenMachineStore:
             os.close(descriptor)
         # Autocommit: transactions are begun by name. Only this object's thread uses it, one call at a time.
         self._db = sqlite3.connect(self._file, timeout=LOCK_TIMEOUT, isolation_level=None, check_same_thread=False)
-        self._db.execute("PRAGMA journal_mode = WAL")
+        _write_ahead(self._db)
         self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.execute(f"PRAGMA wal_autocheckpoint = {PAGES_AHEAD}")
         with self._transaction() as db:
@@ -212,6 +215,20 @@ class OpenMachineStore:
             if token is not None:
                 values = (name, token.text, self._clock() - token.age)
                 db.execute("INSERT OR REPLACE INTO tokens VALUES (?, ?, ?)", values)
+
+
+def _write_ahead(db: sqlite3.Connection) -> None:
+    """Let the file have a write-ahead log. Where several processes begin at once SQLite refuses without waiting."""
+    until = time.monotonic() + LOCK_TIMEOUT
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as exc:
+            if exc.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(RETRY_EVERY)
+        else:
+            return
 
 
 def _count(db: sqlite3.Connection, condition: str, *values: object) -> int:
