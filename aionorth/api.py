@@ -82,7 +82,7 @@ HIDDEN = "(hidden)"
 """What stands for a secret that the platform echoes."""
 
 _is_plain = re.compile(r"[0-9A-Za-z_-]{1,256}").fullmatch
-"""Ids in which there is nothing to check and nothing to encode."""
+"""Tells ids in which there is nothing to check and nothing to encode."""
 
 _SUCCESS = frozenset({HTTPStatus.OK, HTTPStatus.NO_CONTENT})
 _SERVER_ERRORS = frozenset({HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.SERVICE_UNAVAILABLE})
@@ -112,9 +112,6 @@ class Reply:
     date: str | None = None
     """The time by the clock of whoever answered, as its header has it."""
 
-
-NO_CONTENT = Reply(204)
-"""The commonest reply by far."""
 
 T = TypeVar("T")
 

@@ -248,7 +248,7 @@ class Caller:
 
     def _heard(self, reply: Reply, request: Request, slot: Slot, live: LiveToken | None) -> NorthError | None:
         """Read a reply; tell the slot and the token's keeper what it means for them."""
-        error = None if reply is api.NO_CONTENT else api.read_error(reply, secrets=self._secrets(request, live))
+        error = api.read_error(reply, secrets=self._secrets(request, live)) if reply.body else api.read_error(reply)
         if isinstance(error, FlowControlError):
             return error
         if error is None or error.code is not None or isinstance(error, NotFoundError):  # the platform's own word

@@ -51,7 +51,7 @@ FLATTEST = 1.25
 OURS, GATHER = "aionorth", "gather"
 
 SLICE = 10_000
-"""Ids between two looks at the clock; all but a run's last slice have as many."""
+"""Ids between two looks at the clock. A run has a multiple of them, or fewer than one slice."""
 
 
 def peak() -> float:
@@ -74,7 +74,7 @@ class Taken:
 
     @property
     def slice(self) -> int:
-        """Calls in a slice, the last of which may have fewer."""
+        """Calls in a slice."""
         return min(SLICE, self.deleted)
 
     def costs(self) -> list[float]:

@@ -20,7 +20,7 @@ from aionorth import FlowControl, NorthSession
 from aionorth.api import SUBSCRIPTIONS
 from benchmarks.harness import PremiseError
 from benchmarks.memory import SLICE, peak
-from benchmarks.unthrottled import APP, TOKEN, subscription_ids
+from benchmarks.unthrottled import APP, HEADERS, TOKEN, subscription_ids
 
 NEVER_BINDS = FlowControl(calls=100_000, period=0.1)
 """As many calls a second as elsewhere, but of a short period: its window holds the calls of one, and grows with how
@@ -72,16 +72,14 @@ class Slices:
             yield id_
 
     async def _compare(self, count: int) -> None:
-        self._look()
+        self._look(self.run)
         if (done := await with_workers(self._url, count, self._workers)) != count:
             raise PremiseError(f"bare workers were to make {count:,} calls and made {done:,}")
-        spent = time.process_time()
-        self.bare.append(spent - self._began)
-        self._began = spent
+        self._look(self.bare)
 
-    def _look(self) -> None:
+    def _look(self, spent_on: list[float]) -> None:
         spent = time.process_time()
-        self.run.append(spent - self._began)
+        spent_on.append(spent - self._began)
         self._began = spent
 
     def begin(self) -> None:
@@ -90,7 +88,7 @@ class Slices:
 
     def end(self) -> None:
         """Take the last slice in; what came before the first id is part of the first."""
-        self._look()
+        self._look(self.run)
         before = self.run.pop(0)
         self.run[0] += before
 
@@ -105,8 +103,7 @@ async def with_aionorth(url: str, ids: AsyncIterator[str], workers: int) -> int:
 
 async def _request(http: aiohttp.ClientSession, base: URL, id_: str) -> bool:
     url = base.with_path(f"{SUBSCRIPTIONS}/{quote(id_, safe='')}", encoded=True)
-    headers = {"Content-Type": "application/json", "app_key": APP, "Authorization": f"Bearer {TOKEN}"}
-    return (await http.request("DELETE", url, headers=headers)).status == _NoContent.status
+    return (await http.request("DELETE", url, headers=dict(HEADERS))).status == _NoContent.status
 
 
 async def with_workers(url: str, count: int, workers: int) -> int:

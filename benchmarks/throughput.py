@@ -55,7 +55,7 @@ from aionorth import NorthSession
 from benchmarks import pictures
 from benchmarks.harness import PremiseError, Record, Spread, turns
 from benchmarks.light_server import HOST, REPLY, LightServer, light_server
-from benchmarks.unthrottled import APP, NEVER_BINDS, TOKEN, subscription_ids
+from benchmarks.unthrottled import APP, HEADERS, NEVER_BINDS, TOKEN, subscription_ids
 
 CONCURRENCIES = (1, 16, 64)
 WITH_BAR = frozenset({16, 64})
@@ -72,7 +72,6 @@ ROUNDS = 21
 ROUNDS_OF_ONE = 9
 """Rounds with a single call in flight, of which no bar is set."""
 
-HEADERS = {"Content-Type": "application/json", "app_key": APP, "Authorization": f"Bearer {TOKEN}"}
 PATH = "/iocm/app/sub/v1.2.0/subscriptions/"
 TIMEOUT = 30.0
 CONNECT_TIMEOUT = 10.0

@@ -3,7 +3,7 @@ import itertools
 import random
 import sys
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from hypothesis import given
@@ -17,6 +17,25 @@ from aionorth.calls import Deletion
 from aionorth.simulator import CannedReply, CutBody, Delay, ErrorIn200, HtmlPage, Reset, ServerError, Simulator
 
 QUICK = aionorth.RetryPolicy(attempts=3, base=1.0, longest=4.0)
+
+
+class Passes:
+    """Counts the passes of the event loop while it is entered."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    async def __aenter__(self) -> Self:
+        self._counting = asyncio.create_task(self._keep_counting())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._counting.cancel()
+
+    async def _keep_counting(self) -> None:
+        while True:
+            await asyncio.sleep(0)
+            self.count += 1
 
 
 async def as_they_come(ids: list[str], pause: float = 0.0) -> AsyncIterator[str]:
@@ -386,21 +405,12 @@ async def test_an_id_drawn_while_the_run_is_stopped_is_skipped() -> None:
 
 
 async def test_ids_that_come_to_nothing_do_not_hold_up_the_loop() -> None:
-    turns = 0
-
-    async def other() -> None:
-        nonlocal turns
-        while True:
-            await asyncio.sleep(0)
-            turns += 1
-
     unspread = aionorth.FlowControl(1_000_000)  # while the other task runs the clock hardly does
     async with Simulator() as platform, session(platform, flow_control=unspread) as north:
-        task = asyncio.create_task(other())
-        summary = await north.delete_subscriptions(itertools.chain(["one"] * 10_000, ("" for _ in range(10_000))))
-        task.cancel()
+        async with Passes() as passes:
+            summary = await north.delete_subscriptions(itertools.chain(["one"] * 10_000, ("" for _ in range(10_000))))
         assert (summary.not_found, summary.skipped, summary.duplicates) == (1, 1, 19_998)
-        assert turns > 20
+        assert passes.count > 20
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
@@ -425,19 +435,10 @@ async def test_an_input_that_has_halted_once_is_drawn_from_as_fast_as_before() -
         await asyncio.sleep(0)
         deletion.calls, deletion.succeeded = 1, True
 
-    passes = 0
-
-    async def count() -> None:
-        nonlocal passes
-        while True:
-            await asyncio.sleep(0)
-            passes += 1
-
-    counting = asyncio.create_task(count())
-    summary = await BulkDelete(ids(), prepare=delete_subscription, send=send, workers=40)
-    counting.cancel()
+    async with Passes() as passes:
+        summary = await BulkDelete(ids(), prepare=delete_subscription, send=send, workers=40)
     assert summary.deleted == 800
-    assert passes < 200  # a draw a pass would take 800
+    assert passes.count < 200  # a draw a pass would take 800
 
 
 async def test_a_session_closed_during_a_run_ends_it() -> None:
