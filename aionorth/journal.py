@@ -185,8 +185,8 @@ class Journal:
         lines = [{"ids": listed[at : at + IDS_A_LINE]} for at in range(0, len(listed), IDS_A_LINE)]
         try:
             journal._lock()
-            journal._write({"aionorth": "journal", "version": VERSION, **about}, *lines)
-            journal._begin_run()
+            # All in one go: a kill leaves no file that cannot be resumed, or hardly ever.
+            journal._write({"aionorth": "journal", "version": VERSION, **about}, *lines, journal._begin_run())
         except BaseException:
             file.close()
             Path(path).unlink()
@@ -210,7 +210,7 @@ class Journal:
                 file.truncate(whole)
             journal._size = whole
             journal._write_bytes(b"" if content[:whole].endswith(b"\n") else b"\n")
-            journal._begin_run()
+            journal._write(journal._begin_run())
         except BaseException:
             file.close()
             raise
@@ -224,9 +224,10 @@ class Journal:
         except OSError as exc:
             raise JournalError(f"another process is at work on {self.path}: wait for its end") from exc
 
-    def _begin_run(self) -> None:
+    def _begin_run(self) -> dict[str, Any]:
+        """Note that a run begins; returns the line that says so."""
         self.history.runs.append(now := self._clock())
-        self._write({"run": round(now, 3)})
+        return {"run": round(now, 3)}
 
     def close(self) -> None:
         """Close the file, and end the lock, which a child of this process may have inherited."""
@@ -329,7 +330,7 @@ def _read(content: bytes, path: str) -> tuple[History, int]:
             _take(line or {}, history)
         except (IndexError, KeyError, OverflowError, TypeError, ValueError) as exc:
             raise JournalError(f"{path} is damaged: line {number} is not one of a journal") from exc
-    if not history.runs:
+    if len(history.entries) != total and not history.runs:
         raise JournalError(f"{path} breaks off before its first call: nothing was sent; begin anew, with another file")
     if len(history.entries) != total:
         raise JournalError(f"{path} is damaged: it has {len(history.entries):,} of the {total:,} ids of its first line")

@@ -268,6 +268,18 @@ async def test_a_torn_last_line_is_taken_for_what_had_not_been_known_yet(path: P
         assert len(lines(path)) == len(whole.splitlines()) + (1 if cut == 1 else 2)  # nothing torn is left
 
 
+@pytest.mark.parametrize("torn", [b"", b'{"ru'])
+async def test_a_journal_that_a_kill_left_without_a_run_is_resumed(path: Path, torn: bytes) -> None:
+    async with Simulator() as platform, session(platform) as north:
+        ids = platform.add_packages(2)
+        async with north.purge(await plan_of(north, *ids), journal=path):
+            begun = path.read_bytes()
+        path.write_bytes(b"".join(begun.splitlines(keepends=True)[:2]) + torn)
+        summary = await north.resume(path)
+        assert {result.id for result in summary.results} == set(ids)
+        assert (summary.deleted, platform.package_ids()) == (2, set())
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
