@@ -113,6 +113,10 @@ class Reply:
     """The time by the clock of whoever answered, as its header has it."""
 
 
+NO_CONTENT = Reply(204)
+"""The commonest reply by far, in which there is nothing to read."""
+
+
 T = TypeVar("T")
 
 

@@ -8,8 +8,10 @@ import math
 from collections.abc import Iterator
 from typing import Protocol
 
+import attrs
+
 from aionorth import api
-from aionorth.api import Reply, Request
+from aionorth.api import NO_CONTENT, Reply, Request
 from aionorth.auth import LiveToken, Secret, TokenKeeper
 from aionorth.errors import FlowControlError, InvalidTokenError, NorthError, NotFoundError
 from aionorth.flow import FlowRuntime, Slot
@@ -23,11 +25,9 @@ _log = logging.getLogger("aionorth")
 DELETED = Outcome.DELETED  # CPython 3.11 is slow at looking up an enum's member
 
 
+@attrs.define(eq=False, kw_only=True)
 class Attempts:
-    """What has been done so far about one request: enough, at any moment, to say truthfully what became of it.
-
-    Made for every id: what most never need stays in the class.
-    """
+    """What has been done so far about one request: enough, at any moment, to say truthfully what became of it."""
 
     started: float | None = None
     """When it was taken up, on the loop's clock."""
@@ -72,9 +72,13 @@ class Recorder(Protocol):
         ...
 
 
+@attrs.define(eq=False)
 class Deletion(Attempts):
     """One id on its way to its outcome."""
 
+    id: str
+    request: Request | None
+    """None where there is nothing to send, as for an id that cannot be one."""
     settled: bool = False
     """Whether the run has booked it."""
     recorder: Recorder | None = None
@@ -83,11 +87,6 @@ class Deletion(Attempts):
     """Whether a call was sent for it that is booked with another id."""
     for_many: bool = False
     """Whether its call is one for many: then a 404 says that nothing matched, not that this id is not there."""
-
-    def __init__(self, id_: str, request: Request | None) -> None:
-        """`request` is None where there is nothing to send, as for an id that cannot be one."""
-        self.id = id_
-        self.request = request
 
     def begin(self) -> None:
         """See `Attempts.begin`."""
@@ -123,6 +122,11 @@ class Deletion(Attempts):
         error = None if outcome is DELETED else self.error
         elapsed = 0.0 if self.started is None else now - self.started
         return DeleteResult(self.id, outcome, error, self.attempts, self.refusals, elapsed)
+
+
+def _is_platforms_word(error: NorthError) -> bool:
+    """Whether the platform itself said so, which it does only to calls that flow control has let through."""
+    return not isinstance(error, FlowControlError) and (error.code is not None or isinstance(error, NotFoundError))
 
 
 class Caller:
@@ -248,10 +252,10 @@ class Caller:
 
     def _heard(self, reply: Reply, request: Request, slot: Slot, live: LiveToken | None) -> NorthError | None:
         """Read a reply; tell the slot and the token's keeper what it means for them."""
-        error = api.read_error(reply, secrets=self._secrets(request, live)) if reply.body else api.read_error(reply)
-        if isinstance(error, FlowControlError):
-            return error
-        if error is None or error.code is not None or isinstance(error, NotFoundError):  # the platform's own word
+        error = None
+        if reply is not NO_CONTENT:
+            error = api.read_error(reply, secrets=self._secrets(request, live) if reply.body else ())
+        if error is None or _is_platforms_word(error):
             slot.accepted = True
             if live is not None and not live.proven and self._auth and not isinstance(error, InvalidTokenError):
                 self._auth[0].accepted(live)

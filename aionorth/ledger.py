@@ -151,6 +151,7 @@ class MemoryLedger:
         self._lesson = Lesson()
         self._grant = Grant(0)
         self._gap = 0.0
+        self._awaited = False  # whether somebody was told to wait for the end of a call
         self.agree(terms)
 
     def agree(self, terms: Terms) -> None:
@@ -177,6 +178,7 @@ class MemoryLedger:
         if now < lesson.paused_until:
             return lesson.paused_until - now
         if lesson.pauses and self._in_flight:
+            self._awaited = True
             return math.inf  # after a pause one call tries alone whether the platform accepts calls again
         if now < self._not_before:
             return self._not_before - now
@@ -185,6 +187,7 @@ class MemoryLedger:
                 self._most = 0  # it may have counted refused calls
             self._follow(grown)
         if wait := self._next_slot(now):
+            self._awaited = True
             return wait
         self._in_flight += 1
         if self._gap:
@@ -198,7 +201,7 @@ class MemoryLedger:
     def give_back(self, grant: Grant) -> None:  # noqa: ARG002 - one slot is like another
         """See `Ledger.give_back`."""
         self._in_flight -= 1
-        self.changed()
+        self._tell()
 
     def ended(self, grant: Grant, now: float, counted: float, *, accepted: bool) -> None:
         """See `Ledger.ended`."""
@@ -213,6 +216,12 @@ class MemoryLedger:
             else:  # a call from before the pause says nothing of what the platform accepts after it
                 self._late += 1
                 self._follow(self._lesson)
+        if self._awaited:
+            self._tell()
+
+    def _tell(self) -> None:
+        """Have whoever was told to wait ask again."""
+        self._awaited = False
         self.changed()
 
     def refused(self, grant: Grant, retry_after: float) -> bool:
@@ -239,16 +248,17 @@ class MemoryLedger:
 
     def _next_slot(self, now: float) -> float:
         """Seconds until a slot comes free: 0 if one is, infinite if only a reply can free one."""
-        ended = self._ended
-        if ended and ended[0] + self._hold <= now:
+        ended, hold = self._ended, self._hold
+        if ended and ended[0] + hold <= now:
             self._most = max(self._most, len(ended))
-            while ended and ended[0] + self._hold <= now:
+            ended.popleft()
+            while ended and ended[0] + hold <= now:
                 ended.popleft()
         surplus = self._in_flight + len(ended) - self._limit
         if surplus < 0:
             return 0.0
         # Under stricter terms more than one call may have to grow old before a slot is free.
-        return ended[surplus] + self._hold - now if surplus < len(ended) else math.inf
+        return ended[surplus] + hold - now if surplus < len(ended) else math.inf
 
     def paused_for(self, now: float) -> float:
         """See `Ledger.paused_for`."""

@@ -19,7 +19,7 @@ from aiohttp.tracing import Trace
 from yarl import URL
 
 from aionorth._version import __version__
-from aionorth.api import Reply, Request, Token
+from aionorth.api import NO_CONTENT, Reply, Request, Token
 from aionorth.errors import (
     ArgumentError,
     HostNotFoundError,
@@ -31,13 +31,10 @@ from aionorth.errors import (
     TlsError,
     detached,
 )
-from aionorth.watchdog import Watch, Watchdog
+from aionorth.watchdog import Watchdog
 
 LONGEST_BODY = 8 * 1024 * 1024
 """Bytes of a reply that are read; a longer one is not the platform's."""
-
-_NO_CONTENT = Reply(204)
-"""The commonest reply by far."""
 
 _NO_SUCH_HOST = {socket.EAI_NONAME} | ({socket.EAI_NODATA} if sys.platform == "linux" else set())
 _USER_AGENT = f"aionorth/{__version__} aiohttp/{aiohttp.__version__} Python/{sys.version_info[0]}.{sys.version_info[1]}"
@@ -182,7 +179,8 @@ class Transport:
         assert self._http is not None, "the session opens its transport"
         assert self._watchdog is not None
         try:
-            with Watch(self._watchdog, until):
+            task = self._watchdog.watch(until)
+            try:
                 response = await self._http.request(
                     request.method,
                     self._url(request.target),
@@ -194,9 +192,11 @@ class Transport:
                     middlewares=_ONE_ATTEMPT,
                 )
                 body = b"" if response.content.at_eof() else await _read(response)
+            finally:
+                self._watchdog.over(task)
             self.reached = True
-            if not body and response.status == _NO_CONTENT.status:
-                return _NO_CONTENT
+            if not body and response.status == NO_CONTENT.status:
+                return NO_CONTENT
             content_type = response.content_type if body else ""
             headers = response.headers
             return Reply(response.status, body, content_type, headers.get("Retry-After"), headers.get("Date"))

@@ -3,70 +3,59 @@
 from __future__ import annotations
 
 import asyncio
-from types import TracebackType
+import sys
 from typing import Any
 
 
 class Watchdog:
-    """Cuts calls off that take too long: ``with Watch(watchdog, until):`` raises `TimeoutError` in their task.
+    """Cuts calls off that take too long: what is done between `watch` and `over` ends in `TimeoutError`.
 
     It does so as `asyncio.timeout_at` does, but with one timer for all: every call has the same time, so they run out
     in the order in which they began. A timer for each, set and cancelled a thousand times for once that it goes off,
-    costs more than all the rest that is done around a call.
+    costs more than all the rest that is done around a call. `over` belongs into a ``finally``; a context manager around
+    the two would cost as much as they do.
     """
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self.under_way: dict[asyncio.Task[Any], float] = {}
-        """The tasks that are watched, and when each one's call runs out, the soonest first."""
-        self.timer: asyncio.TimerHandle | None = None
-        """Goes off when the first of them runs out, or before."""
+        # The tasks that are watched, the soonest first to run out: when, and how often each had been cancelled before.
+        self._under_way: dict[asyncio.Task[Any], tuple[float, int]] = {}
+        self._cut_off: dict[asyncio.Task[Any], int] = {}
+        self._timer: asyncio.TimerHandle | None = None  # goes off when the first of them runs out, or before
 
-    def wake_at(self, until: float) -> None:
-        """See to what is under way at the time `until`."""
-        self.timer = self._loop.call_at(until, self._look)
+    def watch(self, until: float) -> asyncio.Task[Any]:
+        """Watch the current task until `over`; `until` is on the loop's clock, and never earlier than for the last."""
+        task = asyncio.current_task(self._loop)
+        assert task is not None, "calls are made in tasks"
+        self._under_way[task] = until, task.cancelling()
+        if self._timer is None:
+            self._timer = self._loop.call_at(until, self._look)
+        return task
+
+    def over(self, task: asyncio.Task[Any]) -> None:
+        """Watch `task`, the current one, no more.
+
+        Raises `TimeoutError` where it was cut off; where somebody else has cancelled it too, that is what it ends in.
+        """
+        if self._under_way.pop(task, None) is not None:
+            return
+        error = sys.exception()
+        if task.uncancel() <= self._cut_off.pop(task) and isinstance(error, asyncio.CancelledError):
+            raise TimeoutError from error
 
     def close(self) -> None:
         """Take the timer back."""
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _look(self) -> None:
-        self.timer = None
+        self._timer = None
         now = self._loop.time()
-        for task, runs_out in list(self.under_way.items()):
+        for task, (runs_out, cancelling) in list(self._under_way.items()):
             if runs_out > now:
-                self.wake_at(runs_out)
+                self._timer = self._loop.call_at(runs_out, self._look)
                 return
-            del self.under_way[task]
+            del self._under_way[task]
+            self._cut_off[task] = cancelling
             task.cancel()
-
-
-class Watch:
-    """Watches the current task's call, one at a time, while it is entered.
-
-    `until` is on the loop's clock, and never earlier than for the call before.
-    """
-
-    __slots__ = ("_cancelling", "_dog", "_task")
-
-    def __init__(self, dog: Watchdog, until: float) -> None:
-        task = asyncio.current_task()
-        assert task is not None, "calls are made in tasks"
-        self._dog = dog
-        self._task = task
-        self._cancelling = task.cancelling()
-        dog.under_way[task] = until
-        if dog.timer is None:
-            dog.wake_at(until)
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        if self._dog.under_way.pop(self._task, None) is not None:
-            return
-        # It was cut off. Where somebody else has cancelled the task as well, that is what it ends in.
-        if self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
-            raise TimeoutError from exc

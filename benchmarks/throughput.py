@@ -68,8 +68,8 @@ LEAST_OF_VENDOR = 10.0
 SERVER_MARGIN = 2.0
 """How many times faster than the fastest client the server must be."""
 
-ROUNDS = 21
-ROUNDS_OF_ONE = 9
+ROUNDS = 63
+ROUNDS_OF_ONE = 27
 """Rounds with a single call in flight, of which no bar is set."""
 
 PATH = "/iocm/app/sub/v1.2.0/subscriptions/"
@@ -209,11 +209,11 @@ BARE = "aiohttp"
 VENDORS = ("vendor's SDK", "vendor's SDK, async")
 
 CONTENDERS = {
-    OURS: Contender(with_aionorth, 1_000),
-    BARE: Contender(with_aiohttp, 1_000),
-    "httpx": Contender(with_httpx, 100, every=3),
-    VENDORS[0]: Contender(with_vendor, 150, every=3, on_any_loop=False),
-    VENDORS[1]: Contender(with_vendors_async, 150, every=3, on_any_loop=False),
+    OURS: Contender(with_aionorth, 400),
+    BARE: Contender(with_aiohttp, 400),
+    "httpx": Contender(with_httpx, 100, every=9),
+    VENDORS[0]: Contender(with_vendor, 150, every=9, on_any_loop=False),
+    VENDORS[1]: Contender(with_vendors_async, 150, every=9, on_any_loop=False),
 }
 
 

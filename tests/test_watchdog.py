@@ -1,8 +1,19 @@
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
-from aionorth.watchdog import Watch, Watchdog
+from aionorth.watchdog import Watchdog
+
+
+@contextmanager
+def watched(dog: Watchdog, until: float) -> Iterator[None]:
+    task = dog.watch(until)
+    try:
+        yield
+    finally:
+        dog.over(task)
 
 
 async def test_each_call_is_cut_off_when_its_own_time_is_up() -> None:
@@ -14,7 +25,7 @@ async def test_each_call_is_cut_off_when_its_own_time_is_up() -> None:
     async def call(begin: float, length: float) -> None:
         await asyncio.sleep(begin)
         try:
-            with Watch(dog, loop.time() + 10):
+            with watched(dog, loop.time() + 10):
                 await asyncio.sleep(length)
         except TimeoutError:
             ends.append(round(loop.time() - start, 3))
@@ -28,7 +39,7 @@ async def test_a_cancellation_from_outside_stays_one() -> None:
     dog = Watchdog()
 
     async def call() -> None:
-        with Watch(dog, loop.time() + 10):
+        with watched(dog, loop.time() + 10):
             await asyncio.sleep(30)
 
     for moment in (5.0, 10.0):  # the second at the very moment at which it is cut off
@@ -43,7 +54,7 @@ async def test_a_task_that_was_cut_off_goes_on_as_if_it_had_never_been_cancelled
     loop = asyncio.get_running_loop()
     dog = Watchdog()
     for _ in range(3):
-        with pytest.raises(TimeoutError), Watch(dog, loop.time() + 1):
+        with pytest.raises(TimeoutError), watched(dog, loop.time() + 1):
             await asyncio.sleep(5)
         task = asyncio.current_task()
         assert task is not None
@@ -56,7 +67,7 @@ async def test_a_task_that_was_cut_off_goes_on_as_if_it_had_never_been_cancelled
 async def test_another_error_is_not_hidden() -> None:
     loop = asyncio.get_running_loop()
     dog = Watchdog()
-    with pytest.raises(LookupError), Watch(dog, loop.time() + 1):
+    with pytest.raises(LookupError), watched(dog, loop.time() + 1):
         try:
             await asyncio.sleep(5)
         except asyncio.CancelledError:
@@ -72,7 +83,7 @@ async def test_there_is_one_timer_however_many_calls_there_are_and_none_after_cl
 
     async def call() -> None:
         for _ in range(10):
-            with Watch(dog, loop.time() + 1000):
+            with watched(dog, loop.time() + 1000):
                 await asyncio.sleep(0)
 
     await asyncio.gather(*(call() for _ in range(50)))
