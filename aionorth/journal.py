@@ -185,7 +185,7 @@ class Journal:
         lines = [{"ids": listed[at : at + IDS_A_LINE]} for at in range(0, len(listed), IDS_A_LINE)]
         try:
             journal._lock()
-            # All in one go: a kill leaves no file that cannot be resumed, or hardly ever.
+            # All in one go: hardly ever does a kill leave a file that breaks off before its first run.
             journal._write({"aionorth": "journal", "version": VERSION, **about}, *lines, journal._begin_run())
         except BaseException:
             file.close()
@@ -330,7 +330,7 @@ def _read(content: bytes, path: str) -> tuple[History, int]:
             _take(line or {}, history)
         except (IndexError, KeyError, OverflowError, TypeError, ValueError) as exc:
             raise JournalError(f"{path} is damaged: line {number} is not one of a journal") from exc
-    if len(history.entries) != total and not history.runs:
+    if not history.runs:
         raise JournalError(f"{path} breaks off before its first call: nothing was sent; begin anew, with another file")
     if len(history.entries) != total:
         raise JournalError(f"{path} is damaged: it has {len(history.entries):,} of the {total:,} ids of its first line")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import platform
 import statistics
@@ -64,6 +66,13 @@ def turns(things: Sequence[T], rounds: int) -> Iterator[list[T]]:
         yield [*things[first:], *things[:first]]
 
 
+def at_least_one(text: str) -> int:
+    """Read a number of rounds or the like from the command line."""
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError("give 1 or more")
+    return number
+
+
 class Table:
     """A table that prints each row as it is known."""
 
@@ -121,7 +130,9 @@ class Record:
         self.pictures: list[Picture] = []
 
     def table(self, title: str, headers: Sequence[str], *, least_width: int = 7) -> Table:
-        """Begin a table."""
+        """Begin a table; the first one is preceded by what it was taken on."""
+        if not self.tables:
+            print(json.dumps(self.machine), flush=True)
         self.tables.append(Table(title, headers, least_width=least_width))
         return self.tables[-1]
 

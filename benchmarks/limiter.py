@@ -33,7 +33,7 @@ from aionorth.flow import FlowRuntime
 from aionorth.retry import growing_waits
 from aionorth.simulator.virtual_time import VirtualTimeLoop
 from benchmarks import pictures
-from benchmarks.harness import PremiseError, Record, Spread, turns
+from benchmarks.harness import PremiseError, Record, Spread, at_least_one, turns
 from benchmarks.rivals import Pyrate
 
 CALLS = 100
@@ -165,8 +165,12 @@ def measure(kind: Kind, count: int, *, contended: bool) -> float:
 def main(arguments: Sequence[str], record: Record) -> None:
     """Measure, print and hold against the bars."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks limiter")
-    parser.add_argument("--most", type=int, default=max(ROUNDS), help="workers or waiters (default: %(default)s)")
+    parser.add_argument(
+        "--most", type=at_least_one, default=max(ROUNDS), help="workers or waiters (default: %(default)s)"
+    )
     most: int = parser.parse_args(arguments).most
+    if most < (least := sorted(ROUNDS)[2]):
+        parser.error(f"--most must be {least:,} or more: else there is no growth to see")
     medians = {
         name: _table(record, name, most, contended=contended)
         for name, contended in (("free", False), ("contended", True))

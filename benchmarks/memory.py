@@ -125,7 +125,12 @@ def own_costs(runs: Runs) -> Spread:
 def main(arguments: Sequence[str], record: Record) -> None:
     """Measure, print and hold against the bars."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks memory")
-    parser.add_argument("--ids", type=int, default=MANY, help="ids in the largest run (default: %(default)s)")
+    parser.add_argument(
+        "--ids",
+        type=int,
+        default=MANY,
+        help="ids in the largest run, a multiple of 10,000 and more than 100,000 (default: %(default)s)",
+    )
     parser.add_argument("--http", action="store_true", help="real calls for so many ids too")
     given = parser.parse_args(arguments)
     many: int = given.ids

@@ -47,7 +47,7 @@ from aionorth.bulk import WORKERS
 from aionorth.simulator import MODELS, Simulator
 from aionorth.simulator.virtual_time import VirtualTimeLoop
 from benchmarks import pictures
-from benchmarks.harness import PremiseError, Record, Spread
+from benchmarks.harness import PremiseError, Record, Spread, at_least_one
 from benchmarks.rivals import Aimd, Bucket, Cubic, Limiter, Limits, Pyrate, Throttled
 
 CALLS = 1_000
@@ -419,7 +419,7 @@ def main(arguments: Sequence[str], record: Record) -> None:
     """Measure, print and hold against the bars."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks schedule")
     told = f"runs of each client in each cell (default: {SEEDS} of {OURS}, {PEERS_SEEDS} of the others)"
-    parser.add_argument("--seeds", type=int, help=told)
+    parser.add_argument("--seeds", type=at_least_one, help=told)
     given: int | None = parser.parse_args(arguments).seeds
     seeds, peers_seeds = (range(1, 1 + (given or default)) for default in (SEEDS, PEERS_SEEDS))
     # Time is virtual: runs that share the machine do not disturb each other's figures. They wait for the kernel at

@@ -162,8 +162,8 @@ def main(arguments: Sequence[str], record: Record) -> None:
         ratio = Spread.of(run.seconds for run in runs[store, 1]).median / seconds.median
         refusals, logins = sum(run.refusals for run in of_case), max(run.logins for run in of_case)
         table.row(store, str(number), f"{seconds:.1f}", f"{ratio:.3f}", str(refusals), str(logins))
-        record.check(f"{store}, {number} processes: {refusals} refusals, allowed 0", met=not refusals)
-        record.check(f"{store}, {number} processes: {logins} login, allowed 1", met=logins == 1)
+        record.check(f"{store}, {number} at once: {refusals} refusals, allowed 0", met=not refusals)
+        record.check(f"{store}, {number} at once: {logins} login, allowed 1", met=logins == 1)
         if number > 1:
-            bar = f"{store}, {number} processes: {ratio:.3f} of the rate of one, at least {LEAST}"
+            bar = f"{store}, {number} at once: {ratio:.3f} of the rate of one, at least {LEAST}"
             record.check(bar, met=ratio >= LEAST)

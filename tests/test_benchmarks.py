@@ -21,6 +21,7 @@ pytest.importorskip("uvloop", reason="needs the extra [bench]")
 sys.path.append(str(ROOT))  # at the end: an installed aionorth stays the one that is tested
 
 from benchmarks import limiter, memory, pictures, results, schedule, startup, throughput  # noqa: E402 - findable only now
+from benchmarks.__main__ import UNTRUSTWORTHY, main  # noqa: E402 - findable only now
 from benchmarks.harness import PremiseError, Record, Spread, turns  # noqa: E402 - as above
 from benchmarks.light_server import REPLY, Counter, Replier, light_server  # noqa: E402 - as above
 
@@ -171,7 +172,7 @@ def _costs(ours: float, bare: float, vendors: float, cpu: float = 1.0) -> list[d
         (_costs(1.0, 0.95, 10.0, 1.1), []),
         (_costs(1.0, 0.94, 10.0), ["0.940 of bare aiohttp's calls a second, at least 0.95"]),
         (_costs(1.0, 0.95, 10.0, 1.11), ["1.110 of bare aiohttp's CPU a call, at most 1.1"]),
-        (_costs(1.0, 0.95, 9.9), ["9.9 times the vendor's SDK's calls a second, at least 10"]),
+        (_costs(1.0, 0.95, 9.9), ["9.9 times the calls a second of the faster of the vendor's clients, at least 10"]),
     ],
 )
 def test_each_bar_of_throughput_is_missed_just_beyond_it(
@@ -263,6 +264,34 @@ def test_the_bar_of_startup_is_missed_just_beyond_it(record: Record, cpu: float,
 
 
 # --- what they share
+
+
+def test_a_directory_that_cannot_be_written_to_is_told_before_anything_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit, match="2"):
+        main(["--results", str(tmp_path / "file"), "startup"])
+    assert "nothing can be written there" in capsys.readouterr().err
+
+
+def test_what_nothing_can_be_concluded_from_has_an_exit_code_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise PremiseError("the sky is green")
+
+    monkeypatch.setattr(startup, "main", fail)
+    assert main(["--results", str(tmp_path), "startup"]) == UNTRUSTWORTHY
+    assert json.loads((tmp_path / "startup.json").read_text(encoding="utf-8"))["failure"] == "the sky is green"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["schedule", "--seeds", "0"], ["startup", "--rounds", "0"], ["limiter", "--most", "9"]]
+)
+def test_too_little_to_measure_is_a_mistake_in_the_command_line(tmp_path: Path, arguments: list[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["--results", str(tmp_path), *arguments])
 
 
 def test_a_spread_shows_median_and_extremes() -> None:

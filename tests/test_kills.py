@@ -78,7 +78,7 @@ class Purge:
         return code
 
     def resumable(self) -> bool:
-        """Whether the kill left a journal to resume. Before all ids are in it no call is made: then begin anew."""
+        """Whether the kill left a journal to resume: until it holds all ids and a run, no call is made."""
         try:
             read(self.journal)
         except JournalError as exc:
