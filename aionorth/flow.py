@@ -138,7 +138,7 @@ class Slot:
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
         # Without a reply the call may still be on its way: its sender was cancelled, or the connection was lost.
-        self._flow.release(self, kind is None or issubclass(kind, NorthConnectionError))
+        self._flow.release(self, answered=kind is None or issubclass(kind, NorthConnectionError))
 
 
 def in_memory(terms: Terms) -> Ledger:
@@ -275,7 +275,7 @@ class FlowRuntime:
             self._most_in_flight = math.inf
         return Slot(self, grant)
 
-    def release(self, slot: Slot, answered: bool) -> None:  # noqa: FBT001 - once a call
+    def release(self, slot: Slot, *, answered: bool = True) -> None:
         """End `slot`: start its period if the call was sent, however it ended, or give it back unused."""
         held_back = self._in_flight >= self._most_in_flight
         self._in_flight -= 1
