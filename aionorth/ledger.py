@@ -248,17 +248,16 @@ class MemoryLedger:
 
     def _next_slot(self, now: float) -> float:
         """Seconds until a slot comes free: 0 if one is, infinite if only a reply can free one."""
-        ended, hold = self._ended, self._hold
-        if ended and ended[0] + hold <= now:
+        ended = self._ended
+        if ended and ended[0] + self._hold <= now:
             self._most = max(self._most, len(ended))
-            ended.popleft()
-            while ended and ended[0] + hold <= now:
+            while ended and ended[0] + self._hold <= now:
                 ended.popleft()
         surplus = self._in_flight + len(ended) - self._limit
         if surplus < 0:
             return 0.0
         # Under stricter terms more than one call may have to grow old before a slot is free.
-        return ended[surplus] + hold - now if surplus < len(ended) else math.inf
+        return ended[surplus] + self._hold - now if surplus < len(ended) else math.inf
 
     def paused_for(self, now: float) -> float:
         """See `Ledger.paused_for`."""

@@ -125,17 +125,13 @@ def own_costs(runs: Runs) -> Spread:
 def main(arguments: Sequence[str], record: Record) -> None:
     """Measure, print and hold against the bars."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks memory")
-    parser.add_argument(
-        "--ids",
-        type=int,
-        default=MANY,
-        help="ids in the largest run, a multiple of 10,000 and more than 100,000 (default: %(default)s)",
-    )
+    rule = f"a multiple of {SLICE:,}, and more than the {max(RUNS):,} of the smaller runs"
+    parser.add_argument("--ids", type=int, default=MANY, help=f"ids in the largest run: {rule} (default: %(default)s)")
     parser.add_argument("--http", action="store_true", help="real calls for so many ids too")
     given = parser.parse_args(arguments)
     many: int = given.ids
     if many <= max(RUNS) or many % SLICE:
-        parser.error(f"--ids must be more than the {max(RUNS):,} of the smaller runs, and a multiple of {SLICE:,}")
+        parser.error(f"--ids must be {rule}")
     runs = _without_http(record, many)
     _with_http(record, [FEW, 5 * FEW, *([many] if given.http else [])])
     print()

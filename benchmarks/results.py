@@ -24,7 +24,6 @@ DIGITS = 6
 
 def write(record: Record, directory: Path, *, seconds: float, failure: str | None = None) -> None:
     """Write what a benchmark found in so many seconds; `failure` tells why nothing can be concluded from it."""
-    directory.mkdir(parents=True, exist_ok=True)
     found = {
         "benchmark": record.benchmark,
         "ended": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -178,16 +178,15 @@ def play(place: Any, story: Callable[..., Awaitable[None]], *names: str, limit: 
             for store in stores:
                 await store.close()
 
-    for _ in range(ATTEMPTS - 1):
+    for left in reversed(range(ATTEMPTS)):
         try:
             asyncio.run(main())
         except AssertionError:
-            if not place.was_disturbed():
+            if not left or not place.was_disturbed():
                 raise
             place.begin()
         else:
             return
-    asyncio.run(main())
 
 
 def about(seconds: float) -> Any:
