@@ -21,7 +21,7 @@ def visible(text: str) -> str:
 
 
 def visible_lines(text: str) -> str:
-    """Return `text` as `visible` does, but keep its line ends: for text of ours, which holds only visible text of others."""
+    """Return `text` as `visible` does, but keep its line ends: for text of ours."""
     return "\n".join(map(visible, text.split("\n")))
 
 
