@@ -1,14 +1,24 @@
 """Files that hold secrets, or that are believed: what another user of the machine could have put there is refused.
 
 All checks but those of links need a POSIX system; on others they find nothing.
+
+And files that are there whole or not at all: they get their name once all is in them, and a process that is killed
+before leaves nothing, or, where a file cannot be without a name, one that whoever writes beside it next takes away.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import secrets
 import stat
+from contextlib import suppress
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # pragma: no cover - not a POSIX system
+    fcntl = None  # type: ignore[assignment]
 
 MOST_LINKS = 40
 """Links on the way to a file that are followed, as Linux has it."""
@@ -60,20 +70,21 @@ def check_own_file(path: str | os.PathLike[str]) -> None:
     check_own(state, path)
 
 
-def check_way(path: str | os.PathLike[str]) -> None:
-    """Raise `UntrustedFileError` if a link on the way to `path`, or at its end, may be somebody else's.
+def check_way(path: str | os.PathLike[str]) -> str:
+    """Return `path` without links, to be opened with ``O_NOFOLLOW``: one that is put there later is not followed.
 
-    So is a link that another user owns (other than root), and any in a directory that others can write to.
+    Raises `UntrustedFileError` if a link on the way to it, or at its end, may be somebody else's. So is a link that
+    another user owns (other than root), and any in a directory that others can write to.
     """
-    todo = Path(os.path.abspath(path)).parts  # noqa: PTH100 - Path.absolute() leaves ".." in, resolve() follows links
-    at, rest = Path(todo[0]), list(todo[1:])
+    at, *rest = map(Path, Path(path).absolute().parts)
     links = 0
     while rest:
-        directory, at = at, at / rest.pop(0)
+        directory, name = at, rest.pop(0)
+        at = directory.parent if str(name) == ".." else directory / name
         try:
             state = at.lstat()
         except OSError:
-            return  # what is not there, or cannot be looked at, is for whoever opens it to tell
+            return os.fspath(at.joinpath(*rest))  # for whoever opens it to tell of
         if not stat.S_ISLNK(state.st_mode):
             continue
         if os.name == "posix" and (state.st_uid not in {os.geteuid(), 0} or directory.stat().st_mode & _WRITERS):
@@ -81,6 +92,102 @@ def check_way(path: str | os.PathLike[str]) -> None:
         links += 1
         if links > MOST_LINKS:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.fspath(path))
-        target = directory / at.readlink()
-        parts = Path(os.path.abspath(target)).parts  # noqa: PTH100 - as above
-        at, rest = Path(parts[0]), [*parts[1:], *rest]
+        at, *steps = map(Path, (directory / at.readlink()).parts)
+        rest = steps + rest
+    return os.fspath(at)
+
+
+# --- Whole or not at all
+
+
+def create_unseen(path: str | os.PathLike[str], mode: int = 0o600) -> tuple[int, str]:
+    """Create a file in the directory of `path`, which is not there by that name until `give_name` or `put_in_place`.
+
+    It is open to be read and appended to, and locked, where the system has locks. Returns its descriptor, and its
+    temporary name, which is empty where the system can have a file without one.
+    """
+    directory = os.path.dirname(path) or os.curdir  # noqa: PTH120 - Path would lose a ".."
+    _remove_leftovers(directory)
+    flags = os.O_RDWR | os.O_APPEND
+    if hasattr(os, "O_TMPFILE") and os.access(_DESCRIPTORS, os.X_OK):
+        with suppress(OSError):  # the file system has no such thing, or the attempt below tells what is wrong
+            descriptor = os.open(directory, flags | os.O_TMPFILE, mode)
+            _lock(descriptor)
+            return descriptor, ""
+    while True:
+        name = _temporary_name(path)
+        descriptor = os.open(name, flags | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), mode)
+        _lock(descriptor)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor, name
+        os.close(descriptor)  # taken for a leftover, before it was locked
+
+
+def give_name(descriptor: int, name: str, path: str | os.PathLike[str]) -> None:
+    """Let what `create_unseen` returned be the file `path`; raises `FileExistsError` where there is one."""
+    if not name:
+        os.link(f"{_DESCRIPTORS}/{descriptor}", path, src_dir_fd=descriptor)  # or it would be a link to a link
+        return
+    try:
+        os.link(name, path)
+    except FileExistsError:
+        raise
+    except OSError:  # the file system has no hard links: nobody else may take the name, but a kill can leave it empty
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        Path(name).replace(path)
+    else:
+        Path(name).unlink()
+
+
+def put_in_place(descriptor: int, name: str, path: str | os.PathLike[str]) -> None:
+    """Let what `create_unseen` returned be the file `path`, in place of one that may be there."""
+    if not name:
+        try:
+            give_name(descriptor, name, path)
+        except FileExistsError:
+            name = _temporary_name(path)
+            give_name(descriptor, "", name)
+        else:
+            return
+    try:
+        Path(name).replace(path)
+    except OSError:
+        drop_unseen(name)
+        raise
+
+
+def drop_unseen(name: str) -> None:
+    """Remove the temporary name of what `create_unseen` returned, if it has one."""
+    if name:
+        with suppress(OSError):
+            Path(name).unlink()
+
+
+_DESCRIPTORS = "/proc/self/fd"
+
+
+def _temporary_name(path: str | os.PathLike[str]) -> str:
+    return os.path.join(os.path.dirname(path), f".aionorth-{secrets.token_hex(8)}.tmp")  # noqa: PTH118, PTH120 - as above
+
+
+def _remove_leftovers(directory: str) -> None:
+    """Remove the files that processes which were killed have left in `directory`: nobody holds a lock on them."""
+    with suppress(OSError):
+        for entry in Path(directory).glob(".aionorth-*.tmp"):
+            with suppress(OSError):
+                descriptor = os.open(entry, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+                try:
+                    state = os.fstat(descriptor)
+                    if stat.S_ISREG(state.st_mode) and state.st_uid == os.geteuid() and _lock(descriptor):
+                        entry.unlink()
+                finally:
+                    os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock a file until it is closed; returns whether that was done."""
+    if fcntl is not None:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    return False

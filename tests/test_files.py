@@ -1,8 +1,13 @@
+import errno
 import os
+import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from aionorth import files
 from aionorth.files import UntrustedFileError, check_own_directory, check_own_file, check_way
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="files have owners on POSIX systems")
@@ -72,3 +77,125 @@ def test_links_in_a_circle_end(tmp_path: Path) -> None:
     (tmp_path / "b").symlink_to(tmp_path / "a")
     with pytest.raises(OSError, match="symbolic links"):
         check_way(tmp_path / "a")
+
+
+def test_the_way_is_told_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "up").symlink_to("..")
+    (tmp_path / "b").symlink_to(tmp_path / "a" / "b")
+    (tmp_path / "dangling").symlink_to("b/none")
+    here = Path(os.path.realpath(tmp_path))
+    for path in ("a", "b/../up/b/x", "b/../x", "dangling", "./a/./up/a", "/"):
+        assert check_way(tmp_path / path) == os.path.realpath(tmp_path / path)
+    assert check_way(tmp_path / "no" / ".." / "x") == str(here / "no" / ".." / "x")  # which there is not
+    monkeypatch.chdir(tmp_path)
+    assert check_way("b") == str(here / "a" / "b")
+
+
+# --- Whole or not at all
+
+
+NAMED = "import os; del os.O_TMPFILE\n"
+"""As on systems and file systems where a file cannot be without a name."""
+
+KILLED = """
+import os, signal, sys
+from aionorth import files
+
+path, step = sys.argv[1], sys.argv[2]
+descriptor, name = files.create_unseen(path)
+os.write(descriptor, b"secret id")
+def killed(*_): os.kill(os.getpid(), signal.SIGKILL)
+if step == "written": killed()
+os.replace = killed
+files.put_in_place(descriptor, name, path)
+killed()
+"""
+
+
+@pytest.mark.parametrize("before", ["", NAMED])
+@pytest.mark.parametrize("step", ["written", "replace"])
+@pytest.mark.parametrize("old", [None, "old"])
+def test_what_a_kill_leaves_is_taken_away_by_the_next(tmp_path: Path, before: str, step: str, old: str | None) -> None:
+    path = tmp_path / "report"
+    if old is not None:
+        path.write_text(old)
+    subprocess.run([sys.executable, "-c", before + KILLED, path, step], check=False)
+    if not before and (step == "written" or old is None):  # nothing has had a name but the whole file
+        assert [file.name for file in tmp_path.iterdir()] == (["report"] if old or step == "replace" else [])
+    assert path.read_text() == (old or "secret id") if path.exists() else old is None
+    descriptor, name = files.create_unseen(path)
+    files.drop_unseen(name)
+    os.close(descriptor)
+    assert [file for file in tmp_path.iterdir() if file.name != "report"] == []
+
+
+def named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+
+
+@pytest.mark.parametrize("has_name", [False, True])
+def test_a_file_gets_its_name_once_all_is_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, has_name: bool
+) -> None:
+    if has_name:
+        named(monkeypatch)
+    path = tmp_path / "new"
+    descriptor, name = files.create_unseen(path)
+    assert bool(name) == has_name
+    os.write(descriptor, b"whole")
+    assert not path.exists()
+    files.give_name(descriptor, name, path)
+    assert [file.name for file in tmp_path.iterdir()] == ["new"]
+    assert path.read_bytes() == b"whole"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    os.close(descriptor)
+    descriptor, name = files.create_unseen(path)
+    os.write(descriptor, b"another")
+    with pytest.raises(FileExistsError):
+        files.give_name(descriptor, name, path)
+    assert path.read_bytes() == b"whole"
+    files.put_in_place(descriptor, name, path)
+    assert path.read_bytes() == b"another"
+    assert [file.name for file in tmp_path.iterdir()] == ["new"]
+    os.close(descriptor)
+
+
+def test_a_file_system_without_hard_links_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_links(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    named(monkeypatch)
+    monkeypatch.setattr(os, "link", no_links)
+    for expected in (b"one", b"one"):
+        descriptor, name = files.create_unseen(tmp_path / "new")
+        os.write(descriptor, expected)
+        if (tmp_path / "new").exists():
+            with pytest.raises(FileExistsError):
+                files.give_name(descriptor, name, tmp_path / "new")
+            files.drop_unseen(name)
+        else:
+            files.give_name(descriptor, name, tmp_path / "new")
+        os.close(descriptor)
+        assert (tmp_path / "new").read_bytes() == b"one"
+        assert [file.name for file in tmp_path.iterdir()] == ["new"]
+
+
+def test_only_leftovers_are_taken_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    named(monkeypatch)
+    at_work, at_work_name = files.create_unseen(tmp_path / "report")
+    kept = [
+        tmp_path / ".aionorth-1.tmp",
+        tmp_path / ".aionorth-2.tmp",
+        tmp_path / ".aionorth-3.tmp",
+        tmp_path / "x.tmp",
+    ]
+    kept[0].symlink_to(tmp_path / "x.tmp")
+    os.mkfifo(kept[1])
+    kept[2].mkdir()
+    kept[3].touch()
+    (tmp_path / ".aionorth-4.tmp").touch()
+    descriptor, name = files.create_unseen(tmp_path / "report")
+    assert {*tmp_path.iterdir()} == {*kept, Path(name), Path(at_work_name)}
+    os.close(descriptor)
+    os.close(at_work)
