@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shlex
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -41,11 +42,12 @@ def check_own(state: os.stat_result, path: str | os.PathLike[str], *, private: b
     if os.name != "posix":
         return
     if state.st_uid != os.geteuid():
-        raise UntrustedFileError("it belongs to another user", path)
+        raise UntrustedFileError(f"it belongs to another user (uid {state.st_uid})", path)
+    name = shlex.quote(os.fspath(path))
     if state.st_mode & _WRITERS:
-        raise UntrustedFileError("other users can write to it: chmod go-w", path)
+        raise UntrustedFileError(f"other users can write to it: chmod go-w {name}", path)
     if private and state.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise UntrustedFileError("other users can read it: chmod 600", path)
+        raise UntrustedFileError(f"other users can read it: chmod 600 {name}", path)
 
 
 def check_own_directory(path: str | os.PathLike[str]) -> None:
