@@ -61,6 +61,12 @@ class StoreError(NorthError):
     ends_run = True
 
 
+class StoreUnavailableError(StoreError):
+    """The store is out of reach, busy or full for now. A run holds its calls until it is not; other errors end it."""
+
+    retryable = True
+
+
 class SessionStateError(NorthError, RuntimeError):
     """A session or a run was used before it was entered, after it was closed, or twice."""
 
