@@ -5,16 +5,18 @@ Nothing here sends, waits or remembers.
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
-import posixpath
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Generic, TypeVar, cast
-from urllib.parse import quote, quote_plus, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 import attrs
 
@@ -30,8 +32,10 @@ from aionorth.errors import (
     NotFoundError,
     ReplyLostError,
     ServerError,
+    TlsError,
 )
 from aionorth.models import Subscription, UpgradePackage
+from aionorth.text import hidden, shortened, visible
 
 LONGEST_STRING = 256
 """The documents' String(256): the most characters an id, an appId or a secret may have."""
@@ -75,18 +79,26 @@ FILE_TYPES = ("firmwarePackage", "softwarePackage")
 FIRST_YEAR = 2000
 """Nothing was uploaded before."""
 
+LONGEST_TYPE = 100
+"""Characters of a Content-Type that are shown."""
+
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
-
-HIDDEN = "(hidden)"
-"""What stands for a secret that the platform echoes."""
 
 _is_plain = re.compile(r"[0-9A-Za-z_-]{1,256}").fullmatch
 """Tells ids in which there is nothing to check and nothing to encode."""
 
+_SEPARATORS = re.compile(r"[/\\]")
+_AFTER_SEGMENT = re.compile(r"[;?#\x00].*", re.DOTALL)
+_STEPS = frozenset({"", ".", ".."})
+
+_WRAPPERS = frozenset("\"'`\u00b4\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u00ab\u00bb\u2039\u203a{}[]")
+"""Quotes and braces. An id that begins or ends with one was cut out of something else, as JSON or a quoted list."""
+
+_REPLACEMENT = "\ufffd"
+"""What stands for bytes that could not be decoded."""
+
 _SUCCESS = frozenset({HTTPStatus.OK, HTTPStatus.NO_CONTENT})
-_SERVER_ERRORS = frozenset({HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.SERVICE_UNAVAILABLE})
-_GATEWAY_ERRORS = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT})
 
 
 @attrs.define(eq=False)  # not frozen: that would take longer than all else in building it
@@ -103,7 +115,7 @@ class Request:
 
 @attrs.frozen(eq=False)
 class Reply:
-    """One reply, read whole."""
+    """One reply, read to its end."""
 
     status: int
     body: bytes = attrs.field(default=b"", repr=False)
@@ -111,6 +123,10 @@ class Reply:
     retry_after: str | None = None
     date: str | None = None
     """The time by the clock of whoever answered, as its header has it."""
+    charset: str | None = None
+    """Of the body, where the reply names one."""
+    whole: bool = True
+    """Whether the body is known to be whole: False where the connection ended before anything said so."""
 
 
 NO_CONTENT = Reply(204)
@@ -158,14 +174,38 @@ def check_id(value: object, name: str) -> str:
         raise InvalidIdError(
             f"{name} {value[:20]!r}… has {len(value)} characters; the platform's ids have at most {LONGEST_STRING}"
         )
-    # A proxy that decodes and tidies up the path must not be able to make of it a call on all there is.
-    if all(part in {"", ".", ".."} for part in posixpath.normpath(value).split("/")):
-        raise InvalidIdError(f"{name} {value!r} is a step in a path, which no encoding can hide: it cannot be an id")
+    if _has_step(value):
+        raise InvalidIdError(
+            f"{name} {value!r} has a step of a path in it, by which a proxy may find another resource: "
+            "it cannot be an id"
+        )
     if value != value.strip():
         raise InvalidIdError(f"{name} {value!r} has blanks or a line end around it: strip it")
     if not value.isprintable():
         raise InvalidIdError(f"{name} {value!r} has an invisible character in it: no id of the platform has")
+    if _REPLACEMENT in value:
+        raise InvalidIdError(f"{name} {value!r} was not decoded rightly: read it with the right encoding")
+    if value[0] in _WRAPPERS or value[-1] in _WRAPPERS:
+        raise InvalidIdError(f"{name} {value!r} is in quotes or braces: give the id without them")
     return value
+
+
+def _has_step(id_: str) -> bool:
+    """Whether some server on the way may take a part of `id_` for a step in a path, and end at another resource.
+
+    Proxies decode a path, some more than once, and tidy it up: ``x/../y`` becomes ``y``, and so does ``//y``. To some
+    servers a backslash separates too, what follows a ``;`` is no part of a segment, and a character counts as what it
+    looks like. So each reading of `id_` is looked at, and in it each segment. Bytes that are not UTF-8 have as many
+    readings as there are servers.
+    """
+    readings, new = set[str](), {id_}
+    while new:
+        readings |= new
+        new = {other for one in new for other in (unquote(one), unicodedata.normalize("NFKC", one))} - readings
+    segments = (segment for reading in readings for segment in _SEPARATORS.split(reading))
+    return any(_AFTER_SEGMENT.sub("", segment).strip() in _STEPS for segment in segments) or (
+        _REPLACEMENT not in id_ and any(_REPLACEMENT in reading for reading in readings)
+    )
 
 
 def id_fault(value: object, name: str = "id") -> str | None:
@@ -276,71 +316,115 @@ def refresh_token(app_id: str, secret: str, token: str) -> Request:
 
 
 def read_error(reply: Reply, now: datetime | None = None, *, secrets: Iterable[str] = ()) -> NorthError | None:
-    """Read a reply: None for a success, else the error that it is. Decides by code, and by status where there is none.
+    """Read a reply: None for a success, else the error that it is.
 
-    * A code counts in whatever status it comes, a 200 included.
-    * A 200 or 204 without a code is a success only if its body is empty or JSON. A proxy's page in a 200 is nobody's
-      word that anything was deleted: the reply is lost.
-    * A 404 without a code is the platform's only if its body is empty. A page, or JSON without a code, is what a
-      gateway says that was asked for a path it does not know, as with a wrong base URL.
+    A code counts in whatever status it comes, a 200 included, but for 429, which is flow control whatever its code. A
+    code that is not known says less than the status does. Without a code:
+
+    * A 200 or 204 is a success only if its body is empty or JSON. A proxy's page in a 200 is nobody's word that
+      anything was deleted: the reply is lost.
+    * A 404 or 410 is the platform's only if its body is empty. A page, or JSON without a code, is what a gateway says
+      that was asked for a path it does not know, as with a wrong base URL.
+
+    That something is gone, or was not there, is believed only of a reply that is known to be whole: of one that was cut
+    the rest may have said otherwise.
 
     `now` is the time against which a Retry-After date is read; none of the call's `secrets` shows in the error.
     """
-    if not reply.body and reply.status in _SUCCESS:
+    if not reply.body and reply.whole and reply.status in _SUCCESS:
         return None
-    retry_after = _seconds(reply.retry_after, now or datetime.now(UTC)) if reply.retry_after else None
-    content = _parsed(reply.body)
+    for page, error in _PAGES.items():
+        if reply.status == HTTPStatus.BAD_REQUEST and page in reply.body:
+            return TlsError(error)
+    reply = attrs.evolve(reply, content_type=hidden(reply.content_type, secrets))
+    content = _parsed(reply)
     fields = _fields(content)
-    if code := fields.get("error_code"):
-        code, description = str(code), str(fields.get("error_desc") or "")
-        code, description = _hidden(code, secrets), _hidden(description, secrets)
-        kind = CODES.get(code) or (ServerError if reply.status in _SERVER_ERRORS | _GATEWAY_ERRORS else NorthApiError)
-        return kind(reply.status, code, description, retry_after=retry_after, date=reply.date)
-    if reply.status not in _SUCCESS:
-        kind, description = _without_code(reply)
-        return kind(reply.status, None, description, retry_after=retry_after, date=reply.date)
-    if content is None:
-        return ReplyLostError(f"HTTP {reply.status} with a body that is not the platform's{_shape(reply)}")
-    return None
+    code = _code(reply, fields)
+    cut = content is None and not reply.whole
+    if code is None and reply.status in _SUCCESS and not cut:
+        return None if content is not None else _lost(reply, "with a body that is not the platform's")
+    kind, description = _by_status(reply) if code is None else _by_code(code, reply.status)
+    if cut and (issubclass(kind, NotFoundError) or (code is None and not issubclass(kind, _SAID_BY_STATUS))):
+        return _lost(reply, "and broke off before its end")
+    said = fields.get("error_desc") or fields.get("error_msg") or ""
+    return kind(
+        reply.status,
+        None if code is None else hidden(code, secrets),
+        description or hidden(str(said), secrets),
+        retry_after=_seconds(reply.retry_after, now or datetime.now(UTC)) if reply.retry_after else None,
+        date=reply.date,
+    )
 
 
-def _hidden(text: str, secrets: Iterable[str]) -> str:
-    """Return `text` without the secrets, in whatever guise a body may have given them."""
-    for secret in secrets:
-        for guise in (secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1]):
-            text = text.replace(guise, HIDDEN)
-    return text
+_PAGES = {
+    b"No required SSL certificate was sent": (
+        "the server before the platform asks for a client certificate: give client_cert"
+    ),
+    b"The SSL certificate error": (
+        "the server before the platform does not accept the client certificate: give a client_cert that is valid and "
+        "of a CA that it knows"
+    ),
+    b"The plain HTTP request was sent to HTTPS port": "that port speaks TLS: let the base URL begin with https://",
+}
+"""What nginx's pages for bad requests say of TLS, and what it means."""
+
+_SAID_BY_STATUS = (FlowControlError, ServerError)
+"""Errors that a status tells whole, whatever its body says."""
 
 
-def _without_code(reply: Reply) -> tuple[type[NorthApiError], str]:
-    """Return the class and the description of an error that carries no code of the platform."""
+def _lost(reply: Reply, why: str) -> ReplyLostError:
+    return ReplyLostError(f"HTTP {reply.status} {why}{_shape(reply)}")
+
+
+def _by_code(code: str, status: int) -> tuple[type[NorthApiError], str]:
+    """Return the class of an error with a code of the platform's or of a gateway's; its body describes it."""
+    match status:
+        case HTTPStatus.TOO_MANY_REQUESTS:
+            return FlowControlError, ""
+        case _ if code in CODES:
+            return CODES[code], ""
+        case HTTPStatus.GONE:
+            return NotFoundError, ""
+        case _:
+            return _trouble(status) or NorthApiError, ""
+
+
+def _by_status(reply: Reply) -> tuple[type[NorthApiError], str]:
+    """Return the class and the description of an error that carries no code."""
     description = f"a reply without the platform's error_code{_shape(reply)}"
     match reply.status:
-        case HTTPStatus.BAD_GATEWAY | HTTPStatus.GATEWAY_TIMEOUT | HTTPStatus.REQUEST_TIMEOUT:
-            return GatewayError, description
         case HTTPStatus.TOO_MANY_REQUESTS:
             return FlowControlError, description
-        case HTTPStatus.INTERNAL_SERVER_ERROR | HTTPStatus.SERVICE_UNAVAILABLE:
-            return ServerError, description
         case HTTPStatus.UNAUTHORIZED:
             return InvalidTokenError, description
-        case status if status > HTTPStatus.SERVICE_UNAVAILABLE:
-            return GatewayError, description
-        case HTTPStatus.NOT_FOUND if not reply.body:
+        case HTTPStatus.NOT_FOUND | HTTPStatus.GONE if not reply.body:
             return NotFoundError, "there is no such resource"
-        case HTTPStatus.NOT_FOUND:
+        case HTTPStatus.NOT_FOUND | HTTPStatus.GONE:
             return NorthApiError, f"{description}; it comes from something before the platform: check the base URL"
         case status if status < HTTPStatus.MULTIPLE_CHOICES:
             return GatewayError, f"{description}, and not a status that the platform has for this call"
-        case status if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        case status if status < HTTPStatus.BAD_REQUEST:
             return NorthApiError, "a redirect, which is not followed: check the base URL"
+        case status:
+            return _trouble(status) or NorthApiError, description
+
+
+def _trouble(status: int) -> type[ServerError] | None:
+    """Return which trouble of the platform's, or of the way to it, a status tells; None where it tells none."""
+    match status:
+        case HTTPStatus.INTERNAL_SERVER_ERROR | HTTPStatus.SERVICE_UNAVAILABLE:
+            return ServerError
+        case HTTPStatus.REQUEST_TIMEOUT | HTTPStatus.BAD_GATEWAY | HTTPStatus.GATEWAY_TIMEOUT:
+            return GatewayError
+        case _ if status > HTTPStatus.SERVICE_UNAVAILABLE:
+            return GatewayError
         case _:
-            return NorthApiError, description
+            return None
 
 
 def read_token(reply: Reply) -> Token:
     """Read the reply to a login or refresh; raises `NorthApiError` where it holds no token."""
-    fields = _fields(_parsed(reply.body))
+    fields = _fields(_parsed(reply))
     access, refresh = fields.get("accessToken"), fields.get("refreshToken")
     if not isinstance(access, str) or not fits_header(access):
         raise NorthApiError(reply.status, None, f"the reply to a login holds no accessToken{_shape(reply)}")
@@ -374,7 +458,7 @@ def read_upgrade_package(reply: Reply) -> UpgradePackage:
 
 
 def _read_page(reply: Reply, name: str, read: Callable[[dict[str, Any]], T | None]) -> Page[T]:
-    content = _fields(_parsed(reply.body))
+    content = _fields(_parsed(reply))
     total = _whole(content.get("totalCount"))
     listed: Sequence[Any] = content.get(name) or ()
     if not isinstance(listed, Sequence) or (name not in content and total != 0):
@@ -384,7 +468,7 @@ def _read_page(reply: Reply, name: str, read: Callable[[dict[str, Any]], T | Non
 
 
 def _read_one(reply: Reply, read: Callable[[dict[str, Any]], T | None]) -> T:
-    if (item := read(_fields(_parsed(reply.body)))) is None:
+    if (item := read(_fields(_parsed(reply)))) is None:
         raise ReplyLostError(f"HTTP {reply.status} without an id in it{_shape(reply)}")
     return item
 
@@ -394,8 +478,8 @@ def _subscription(fields: dict[str, Any]) -> Subscription | None:
         return None
     return Subscription(
         subscription_id=id_,
-        notify_type=_text(fields.get("notifyType")),
-        callback_url=_text(fields.get("callbackUrl")),
+        notify_type=_words(fields.get("notifyType")),
+        callback_url=_words(fields.get("callbackUrl")),
         fields=fields,
     )
 
@@ -405,14 +489,14 @@ def _upgrade_package(fields: dict[str, Any]) -> UpgradePackage | None:
         return None
     return UpgradePackage(
         file_id=id_,
-        name=_text(fields.get("name")),
-        version=_text(fields.get("version")),
-        file_type=_text(fields.get("fileType")),
-        device_type=_text(fields.get("deviceType")),
-        model=_text(fields.get("model")),
-        manufacturer_name=_text(fields.get("manufacturerName")) or _text(fields.get("manufactureName")),
-        protocol_type=_text(fields.get("protocolType")),
-        description=_text(fields.get("description")),
+        name=_words(fields.get("name")),
+        version=_words(fields.get("version")),
+        file_type=_words(fields.get("fileType")),
+        device_type=_words(fields.get("deviceType")),
+        model=_words(fields.get("model")),
+        manufacturer_name=_words(fields.get("manufacturerName")) or _words(fields.get("manufactureName")),
+        protocol_type=_words(fields.get("protocolType")),
+        description=_words(fields.get("description")),
         upload_time=_time(_text(fields.get("uploadTime"))),
         fields=fields,
     )
@@ -423,6 +507,11 @@ def _text(value: object) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     return value if isinstance(value, str) and value else None
+
+
+def _words(value: object) -> str | None:
+    """Return a field's text as it may be shown. An id is left as it is: changed, it would be another one."""
+    return None if (text := _text(value)) is None else visible(text)
 
 
 def _whole(value: object) -> int | None:
@@ -442,12 +531,58 @@ def _time(text: str | None) -> datetime | None:
     return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
 
 
-def _parsed(body: bytes) -> Any:  # noqa: ANN401 - any JSON at all
-    """Return what `body` holds as JSON, whatever its Content-Type says; None where it is not JSON."""
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return None
+_CODE = re.compile(r'"error_code"\s*:\s*(?:"([^"\\]{1,64})"|(\d{1,10})(?=\s*[,}]))')
+"""The code in an object that is not JSON, because of its prose or because its end is missing."""
+
+_ESCAPE = re.compile(r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})|\\')
+
+_CHARSETS = re.compile(r"(ascii|big5|cp|euc|gb|iso8859|koi8|shift_jis|utf)[\w-]*")
+"""Charsets of text, by Python's names; other codecs do other things, and some take their time."""
+
+
+def _parsed(reply: Reply) -> Any:  # noqa: ANN401 - any JSON at all
+    """Return what a body holds as JSON, whatever its Content-Type says; None where it is not JSON.
+
+    Its prose need not be readable: bytes that cannot be decoded are replaced, control characters within strings are
+    taken as they are, and so is a backslash that escapes nothing.
+    """
+    for text in _texts(reply):
+        for candidate in (text, _ESCAPE.sub(_escaped, text)):
+            try:
+                return json.loads(candidate, strict=False)
+            except (ValueError, RecursionError):
+                continue
+    return None
+
+
+def _escaped(escape: re.Match[str]) -> str:
+    return escape[0] if len(escape[0]) > 1 else r"\\"
+
+
+def _texts(reply: Reply) -> Iterator[str]:
+    """Yield the body as text, in the encodings that it may have, the likeliest first."""
+    encoding = json.detect_encoding(reply.body)  # UTF-8, -16 or -32, by a byte order mark or by its zeros
+    body = reply.body.rstrip(b"\0 \t\r\n") if encoding.startswith("utf-8") else reply.body
+    with suppress(UnicodeDecodeError):
+        yield body.decode(encoding)
+        return
+    with suppress(LookupError, UnicodeError):
+        if reply.charset and _CHARSETS.fullmatch(name := codecs.lookup(reply.charset).name):
+            yield body.decode(name, "replace")
+    yield body.decode(encoding, "replace")
+    yield body.decode("gb18030", "replace")  # in UTF-8 half a character of it may swallow the quote behind it
+
+
+def _code(reply: Reply, fields: Mapping[str, Any]) -> str | None:
+    """Return the error code of a reply; None where it carries none. What cannot be read around it does not hide it."""
+    if fields:
+        code = fields.get("error_code")
+        return str(code).strip() or None if code else None
+    if reply.body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+        for text in _texts(reply):
+            if found := _CODE.search(text):
+                return found[1] or found[2]
+    return None
 
 
 def _fields(content: Any) -> dict[str, Any]:  # noqa: ANN401 - as above
@@ -457,7 +592,8 @@ def _fields(content: Any) -> dict[str, Any]:  # noqa: ANN401 - as above
 
 def _shape(reply: Reply) -> str:
     """Describe a body without quoting it: a gateway's page may show the request, and with it the token."""
-    return f" ({reply.content_type or 'no Content-Type'}, {len(reply.body)} bytes)"
+    kind = shortened(visible(reply.content_type), LONGEST_TYPE) or "no Content-Type"
+    return f" ({kind}, {len(reply.body)} bytes)"
 
 
 def _seconds(retry_after: str, now: datetime) -> float | None:

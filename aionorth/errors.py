@@ -12,10 +12,17 @@ each class states its own:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
+
+from aionorth.text import shown
 
 if TYPE_CHECKING:
     from aionorth.models import DeleteSummary
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class NorthWarning(UserWarning):
@@ -44,7 +51,7 @@ class ArgumentError(NorthError, ValueError):
 
 
 class InvalidIdError(ArgumentError):
-    """An id that no resource of the platform can have: empty, too long, not a string, or not one path segment."""
+    """An id that no resource of the platform can have: empty, too long, in quotes, not a string, or with steps."""
 
 
 class JournalError(NorthError):
@@ -116,9 +123,10 @@ class NorthApiError(NorthError):
     """The platform answered with an error. Codes without a class of their own raise this one.
 
     `status` is the HTTP status, `code` the platform's ``error_code`` (None where the reply carried none) and
-    `description` its ``error_desc``; the texts differ between editions, so decide by `code`. `remedy` is what the
-    platform's documents recommend. `retry_after` is the Retry-After of the reply in seconds, and `date` its Date as it
-    stands there; None without one.
+    `description` its ``error_desc``; the texts differ between editions, so decide by `code`. Both are printable, in one
+    line, and of 1,000 characters at most: what a terminal would obey is written out, and the rest of a longer text is
+    not kept. `remedy` is what the platform's documents recommend. `retry_after` is the Retry-After of the reply in
+    seconds, and `date` its Date as it stands there; None without one.
     """
 
     remedy: ClassVar[str] = ""
@@ -132,6 +140,7 @@ class NorthApiError(NorthError):
         retry_after: float | None = None,
         date: str | None = None,
     ) -> None:
+        code, description = None if code is None else shown(code), shown(description)
         super().__init__(status, code, description)
         self.status = status
         self.code = code
@@ -157,7 +166,7 @@ class BadRequestError(NorthApiError):
 
 
 class FlowControlError(NorthApiError):
-    """1010009, ``app throttle exceed``: the app called more often than its flow control threshold allows."""
+    """1010009, ``app throttle exceed``, or a 429: the app called more often than its flow control threshold allows."""
 
     not_done = True
     remedy = (
@@ -192,7 +201,7 @@ class AppNotAuthorizedError(NorthApiError):
 
 
 class NotFoundError(NorthApiError):
-    """404: there is no such resource."""
+    """404 or 410: there is no such resource."""
 
     not_done = True
 
@@ -259,7 +268,7 @@ class CongestionError(ServerError):
 
 
 class GatewayError(ServerError):
-    """502 or 504 without a code of the platform: a gateway got no reply from it, so the reply is lost."""
+    """502 or 504 without a code that is known: a gateway got no reply from the platform, so the reply is lost."""
 
     reply_lost = True
 
@@ -317,3 +326,17 @@ def detached(error: BaseException) -> BaseException:
         link.__traceback__ = None
         link = link.__cause__ or link.__context__
     return error
+
+
+def detaching(function: Callable[P, R]) -> Callable[P, R]:
+    """Let what `function` raises show none of its variables, nor its arguments: they may be secrets."""
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except BaseException as exc:  # noqa: BLE001 - it is raised again
+            del args, kwargs
+            raise detached(exc) from exc.__cause__
+
+    return wrapper

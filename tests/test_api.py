@@ -17,9 +17,27 @@ from aionorth.errors import CODES, NorthApiError
 SUBSCRIPTIONS = "/iocm/app/sub/v1.2.0/subscriptions/"
 PACKAGES = "/iodm/northbound/v1.5.0/category/"
 
-ids = st.text(min_size=1, max_size=256).filter(
-    lambda id_: not set(posixpath.normpath(id_)) <= set("./") and id_ == id_.strip() and id_.isprintable()
+parts = st.sampled_from(
+    [".", "..", "/", "\\", "%2e", "%2F", "%252f", "%5c", ";", "?", "#", "x", "\uff05", "\uff0e", "\u2025", "%c0%ae"]
 )
+paths = st.lists(parts, min_size=1, max_size=8).map("".join)
+
+
+def accepted(id_: str) -> bool:
+    return api.id_fault(id_) is None
+
+
+ids = st.text(min_size=1, max_size=256).filter(accepted)
+"""Whatever is not refused; which that is, the tests below say."""
+
+
+def tidied(path: str, decodings: int, *, backslashes: bool, parameters: bool) -> list[str]:
+    """Return the segments to which a proxy tidies up a path that it decodes so many times."""
+    for _ in range(decodings):
+        path = unquote(path)
+    path = path.replace("\\", "/") if backslashes else path
+    segments = [segment.partition(";")[0] if parameters else segment for segment in path.split("/")]
+    return posixpath.normpath("/".join(segments)).split("/")
 
 
 # --- Requests
@@ -56,8 +74,87 @@ def test_any_id_stays_one_segment_of_the_path(id_: str) -> None:
         assert not parts.fragment
 
 
+@given(st.one_of(ids, paths.filter(accepted)))
+def test_no_proxy_that_tidies_paths_finds_another_way_in_an_id(id_: str) -> None:
+    target = api.delete_subscription(id_).target
+    for decodings in range(5):
+        for backslashes in (False, True):
+            for parameters in (False, True):
+                segments = tidied(target, decodings, backslashes=backslashes, parameters=parameters)
+                assert segments[:6] == SUBSCRIPTIONS.rstrip("/").split("/")
+                whole = unquote(target) if decodings else target
+                for _ in range(decodings - 1):
+                    whole = unquote(whole)
+                whole = whole.replace("\\", "/") if backslashes else whole
+                assert len(segments) == len(whole.split("/"))
+
+
+STEPS = [
+    *("x/../../subscriptions", "x/../y", "./y", "y/.", "..", ".", "/", "//", "/y", "y/", "x//y", "../..", "x/.."),
+    *("x\\..\\y", "..\\y", "y\\.", "\\y", "x\\/y", "..;/y", "x/..;a=b/y", "x/.;/y", ";a=b", "x/;a/y", ".;", "x/.. /y"),
+    *("%2e%2e", "%2E", "x%2f..%2fy", "x%2F%2E%2e%2fy", "%252e%252e", "x%25252f..%25252fy", "x%5c..%5cy", "..%3b/y"),
+    *(
+        "%%32%65%2e",
+        "x%2f%2fy",
+        "..%00",
+        "..%3Fa",
+        "..%23",
+        "\uff0e\uff0e",
+        "x\uff0f..\uff0fy",
+        "\u2025",
+        "x\uff3c..\uff3cy",
+        "%ef%bc%8e",
+        "%c0%ae%c0%ae",
+    ),
+    *("x/%e2%80%a5/y", "..%20", "..?x", "x/..#y"),
+]
+
+
+@pytest.mark.parametrize("id_", STEPS)
+def test_an_id_with_a_step_of_a_path_is_refused(id_: str) -> None:
+    with pytest.raises(aionorth.InvalidIdError, match="step of a path"):
+        api.delete_upgrade_package(id_)
+
+
 @pytest.mark.parametrize(
-    "id_", ["", ".", "..", "/", "./", "x/..", "../..", "x" * 257, "\ud800", "a\n", " a", "a\x00b", None, 5, b"sub-1"]
+    "id_", ["a/b", "a.b", "...", "a..b", "a/b.c/..d", "x;y", "100%", "a?b#c", "%76ictim", "a%20b", ".hidden"]
+)
+def test_an_id_without_a_step_is_not(id_: str) -> None:
+    assert unquote(api.delete_upgrade_package(id_).target.removeprefix(PACKAGES)) == id_
+
+
+@pytest.mark.parametrize(
+    "id_",
+    [
+        *('"sub-1"', "'sub-1'", "`sub-1`", "\u201csub-1\u201d", "«sub-1»", '"sub-1', 'sub-1"', "{sub-1}", "[sub-1]"),
+        *('{"id": "sub-1"}', '["sub-1"', "sub-1]", '"', "{"),
+    ],
+)
+def test_an_id_in_quotes_or_braces_is_refused(id_: str) -> None:
+    with pytest.raises(aionorth.InvalidIdError, match="in quotes or braces: give the id without them"):
+        api.delete_subscription(id_)
+
+
+@pytest.mark.parametrize(
+    "id_",
+    [
+        "",
+        ".",
+        "..",
+        "/",
+        "./",
+        "x/..",
+        "../..",
+        "x" * 257,
+        "\ud800",
+        "a\n",
+        " a",
+        "a\x00b",
+        None,
+        5,
+        b"sub-1",
+        "a\ufffd",
+    ],
 )
 def test_what_cannot_be_an_id_is_refused(id_: Any) -> None:
     for build in (api.delete_subscription, api.delete_upgrade_package):
