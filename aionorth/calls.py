@@ -13,7 +13,14 @@ import attrs
 from aionorth import api
 from aionorth.api import NO_CONTENT, Reply, Request
 from aionorth.auth import LiveToken, Secret, TokenKeeper
-from aionorth.errors import FlowControlError, InvalidTokenError, NorthError, NotFoundError
+from aionorth.errors import (
+    ArgumentError,
+    FlowControlError,
+    InvalidTokenError,
+    NorthError,
+    NotFoundError,
+    SessionStateError,
+)
 from aionorth.flow import FlowRuntime, Slot
 from aionorth.models import DeleteResult, Outcome
 from aionorth.retry import RetryPolicy
@@ -159,6 +166,8 @@ class Caller:
         renewed and costs none either; a fault costs one and is followed by a wait of this call's own, during which it
         holds neither slot nor connection. A single call goes `ahead` of bulk work that waits.
         """
+        if asyncio.get_running_loop() is not self._loop:
+            raise SessionStateError("the session is another event loop's: open one in each loop, or call it in its own")
         auth = self._auth if authenticated else None
         record.started = now = self._loop.time()
         live = None if auth is None else auth[0].current(now)
@@ -187,6 +196,7 @@ class Caller:
             except NorthError as exc:
                 error = exc
                 record.in_flight = False
+                record.calls -= isinstance(exc, ArgumentError)  # what cannot be sent at all is no call
             record.doubt |= not error.not_done
             record.reply_lost |= error.reply_lost
             record.error = error

@@ -206,7 +206,7 @@ def judged(
             credentials = _accepted(stage, evicted=evicted)
         case TlsError():
             url = Finding(Verdict.NOT_TESTED, "a server answers there; TLS has to show that it is the platform's")
-            tls = Finding(Verdict.FAILED, _tls_in_words(error))
+            tls = Finding(Verdict.FAILED, str(error))
         case ReplyTimeoutError():
             url = Finding(Verdict.FAILED, f"{error}; check the port, and whether the platform is up")
         case ReplyLostError() if https and not reached:
@@ -278,13 +278,6 @@ def _stranger_in_words(error: NorthApiError, status: int) -> str:
     remedy = "try again later, or check the URL" if isinstance(error, ServerError) else "check host, port and path"
     said = error.description.removesuffix(": check the base URL")
     return f"HTTP {status}: {said}; {remedy}"
-
-
-def _tls_in_words(error: TlsError) -> str:
-    text = str(error)
-    if "expired" in text or "not yet valid" in text:
-        return f"{text}; or set this machine's clock, by which certificates are judged"
-    return text
 
 
 def _clock(difference: float | None) -> Finding:

@@ -21,6 +21,8 @@ try:
 except ImportError:  # pragma: no cover - not a POSIX system
     fcntl = None  # type: ignore[assignment]
 
+StrPath = str | os.PathLike[str]
+
 MOST_LINKS = 40
 """Links on the way to a file that are followed, as Linux has it."""
 
@@ -30,11 +32,11 @@ _WRITERS = stat.S_IWGRP | stat.S_IWOTH
 class UntrustedFileError(OSError):
     """A file or directory that another user owns, can write to, or has put a link to; `strerror` says which."""
 
-    def __init__(self, reason: str, path: str | os.PathLike[str]) -> None:
+    def __init__(self, reason: str, path: StrPath) -> None:
         super().__init__(errno.EPERM, reason, os.fspath(path))
 
 
-def check_own(state: os.stat_result, path: str | os.PathLike[str], *, private: bool = False) -> None:
+def check_own(state: os.stat_result, path: StrPath, *, private: bool = False) -> None:
     """Raise `UntrustedFileError` unless what `state` tells of is the user's own and only the user can write to it.
 
     With `private` nobody else may be able to read it either.
@@ -50,7 +52,7 @@ def check_own(state: os.stat_result, path: str | os.PathLike[str], *, private: b
         raise UntrustedFileError(f"other users can read it: chmod 600 {name}", path)
 
 
-def check_own_directory(path: str | os.PathLike[str]) -> None:
+def check_own_directory(path: StrPath) -> None:
     """Raise `UntrustedFileError` unless `path` is a directory of the user's own that only the user can write to."""
     check_way(path)
     state = Path(path).stat()
@@ -59,7 +61,7 @@ def check_own_directory(path: str | os.PathLike[str]) -> None:
     check_own(state, path)
 
 
-def check_own_file(path: str | os.PathLike[str]) -> None:
+def check_own_file(path: StrPath) -> None:
     """Raise `UntrustedFileError` if there is something at `path` that is not a plain file of the user's own."""
     try:
         state = Path(path).lstat()
@@ -72,7 +74,7 @@ def check_own_file(path: str | os.PathLike[str]) -> None:
     check_own(state, path)
 
 
-def check_way(path: str | os.PathLike[str]) -> str:
+def check_way(path: StrPath) -> str:
     """Return `path` without links, to be opened with ``O_NOFOLLOW``: one that is put there later is not followed.
 
     Raises `UntrustedFileError` if a link on the way to it, or at its end, may be somebody else's. So is a link that
@@ -102,7 +104,7 @@ def check_way(path: str | os.PathLike[str]) -> str:
 # --- Whole or not at all
 
 
-def create_unseen(path: str | os.PathLike[str], mode: int = 0o600) -> tuple[int, str]:
+def create_unseen(path: StrPath, mode: int = 0o600) -> tuple[int, str]:
     """Create a file in the directory of `path`, which is not there by that name until `give_name` or `put_in_place`.
 
     It is open to be read and appended to, and locked, where the system has locks. Returns its descriptor, and its
@@ -125,7 +127,7 @@ def create_unseen(path: str | os.PathLike[str], mode: int = 0o600) -> tuple[int,
         os.close(descriptor)  # taken for a leftover, before it was locked
 
 
-def give_name(descriptor: int, name: str, path: str | os.PathLike[str]) -> None:
+def give_name(descriptor: int, name: str, path: StrPath) -> None:
     """Let what `create_unseen` returned be the file `path`; raises `FileExistsError` where there is one."""
     if not name:
         os.link(f"{_DESCRIPTORS}/{descriptor}", path, src_dir_fd=descriptor)  # or it would be a link to a link
@@ -141,7 +143,7 @@ def give_name(descriptor: int, name: str, path: str | os.PathLike[str]) -> None:
         Path(name).unlink()
 
 
-def put_in_place(descriptor: int, name: str, path: str | os.PathLike[str]) -> None:
+def put_in_place(descriptor: int, name: str, path: StrPath) -> None:
     """Let what `create_unseen` returned be the file `path`, in place of one that may be there."""
     if not name:
         try:
@@ -168,7 +170,7 @@ def drop_unseen(name: str) -> None:
 _DESCRIPTORS = "/proc/self/fd"
 
 
-def _temporary_name(path: str | os.PathLike[str]) -> str:
+def _temporary_name(path: StrPath) -> str:
     return os.path.join(os.path.dirname(path), f".aionorth-{secrets.token_hex(8)}.tmp")  # noqa: PTH118, PTH120 - as above
 
 

@@ -137,6 +137,8 @@ class Slot:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        if kind is not None and issubclass(kind, ArgumentError):
+            self.counted_by = None  # it could not be sent at all
         # Without a reply the call may still be on its way: its sender was cancelled, or the connection was lost.
         self._flow.release(self, answered=kind is None or issubclass(kind, NorthConnectionError))
 

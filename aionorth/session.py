@@ -20,13 +20,15 @@ from aionorth.auth import GivenToken, Secret, TokenKeeper, by_login, given
 from aionorth.bulk import GRACE, WORKERS, BulkDelete, Ids
 from aionorth.calls import Attempts, Caller, Deletion
 from aionorth.checks import seconds, whole
-from aionorth.errors import ArgumentError, JournalError, NorthWarning, NotFoundError, SessionStateError
+from aionorth.errors import ArgumentError, JournalError, NorthWarning, NotFoundError, SessionStateError, detaching
+from aionorth.files import StrPath
 from aionorth.flow import FlowControl, FlowState
 from aionorth.listing import Reading, read_pages, read_subscriptions, read_subscriptions_of
 from aionorth.models import Collect, DeleteResult, Kind, Subscription, Target, UpgradePackage
 from aionorth.retry import RetryPolicy
 from aionorth.shared import Stores
-from aionorth.transport import StrPath, Tls, Transport, check_url
+from aionorth.tls import Tls
+from aionorth.transport import Transport, check_url
 
 if TYPE_CHECKING:
     import aiohttp
@@ -43,6 +45,7 @@ class NorthSession:
     their flow control differs, the stricter holds, with a `NorthWarning`.
     """
 
+    @detaching
     def __init__(
         self,
         url: str,
@@ -92,7 +95,6 @@ class NorthSession:
         both_or_none = (secret is None) == (token is None)
         self._secret = None if secret is None else Secret(check_string(secret, "secret"))
         self._given = None if token is None else given(token)
-        del secret, token  # a traceback of what follows must not show them
         if both_or_none:
             raise ArgumentError("give either secret= or token=: the one to log in with, or a token obtained elsewhere")
         self._app_id = check_string(app_id, "app_id")
@@ -114,7 +116,7 @@ class NorthSession:
         if base.scheme == "http" and (ca_file or client_cert or unsafe_accept_any_host_name):
             raise ArgumentError(f"{base} is not https: TLS settings are of no use with it")
         if base.scheme == "http" and not _is_local(base.host or ""):
-            warnings.warn(f"{base} is not https: secret and tokens travel in the clear", NorthWarning, stacklevel=2)
+            warnings.warn(f"{base} is not https: secret and tokens travel in the clear", NorthWarning, stacklevel=3)
         self._url = str(base).rstrip("/")
         self._wishes = app.Wishes(flow_control=flow_control, timeout=seconds("timeout", timeout), store=store)
         self._share_token = share_token

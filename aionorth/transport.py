@@ -8,16 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 import ssl
 import sys
+from functools import partial
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import aiohttp.connector
 import attrs
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.tracing import Trace
 from yarl import URL
 
+from aionorth import tls
 from aionorth._version import __version__
 from aionorth.api import NO_CONTENT, Reply, Request, Token
 from aionorth.errors import (
@@ -31,51 +39,26 @@ from aionorth.errors import (
     TlsError,
     detached,
 )
+from aionorth.text import without_userinfo
+from aionorth.tls import Tls
 from aionorth.watchdog import Watchdog
 
 LONGEST_BODY = 8 * 1024 * 1024
 """Bytes of a reply that are read; a longer one is not the platform's."""
 
 _NO_SUCH_HOST = {socket.EAI_NONAME} | ({socket.EAI_NODATA} if sys.platform == "linux" else set())
+_NO_SUCH_HOST_BY_ARES = {1, 4}  # no data, not found
 _USER_AGENT = f"aionorth/{__version__} aiohttp/{aiohttp.__version__} Python/{sys.version_info[0]}.{sys.version_info[1]}"
-
-StrPath = str | os.PathLike[str]
-
-
-@attrs.frozen(kw_only=True)
-class Tls:
-    """How the platform is verified, and how it verifies us."""
-
-    ca_file: StrPath | None = None
-    client_cert: tuple[StrPath, StrPath] | None = None
-    any_host_name: bool = False
-
-    def context(self) -> ssl.SSLContext:
-        """Build the context; raises `ArgumentError` where a file cannot be used."""
-        try:
-            context = ssl.create_default_context(cafile=self.ca_file)
-        except (OSError, TypeError, ValueError) as exc:
-            raise ArgumentError(f"ca_file {str(self.ca_file)!r} cannot be used: {exc}") from exc
-        if self.client_cert is not None:
-            try:
-                cert, key = self.client_cert
-                # Without a password callable OpenSSL would ask for one on the terminal.
-                context.load_cert_chain(cert, key, password=lambda: "")
-            except (OSError, TypeError, ValueError) as exc:
-                raise ArgumentError(
-                    f"client_cert={self.client_cert!r} cannot be used ({exc}): "
-                    "give two PEM files, certificate and key, the key without a passphrase"
-                ) from exc
-        if self.any_host_name:
-            context.check_hostname = False  # the certificate itself is still verified
-        return context
 
 
 def check_url(url: object) -> URL:
-    """Return the base URL, or raise `ArgumentError`."""
+    """Return the base URL, or raise `ArgumentError`, which does not show a password in it."""
     example = "give it as in 'https://server:8743'"
     if isinstance(url, str) and "@" in url:
         raise ArgumentError(f"the base URL has a user or password in it, which the platform does not use: {example}")
+    if isinstance(url, str) and (not url.isprintable() or " " in url or "\\" in url):
+        # Parsers drop some of these, and find another host than the one that is seen.
+        raise ArgumentError(f"the base URL {url!r} has blanks, line ends or the like in it: {example}")
     try:
         parsed = URL(url) if isinstance(url, str) else None
     except ValueError as exc:
@@ -87,11 +70,75 @@ def check_url(url: object) -> URL:
     return parsed
 
 
+LONGEST_HEAD = 64 * 1024
+"""Bytes of a reply's head that are waited for; what to say of a longer one is left to aiohttp."""
+
+_HEAD_END = re.compile(rb"\r?\n\r?\n")
+_INTERIM = re.compile(rb"\s*HTTP/1\.[01] 1(?!01)\d\d\b")
+_NO_CONTENT = re.compile(rb"\s*HTTP/1\.[01] 204\b")
+_LENGTH = re.compile(rb"(?<=\n)(?:content-length|transfer-encoding)[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*", re.IGNORECASE)
+"""The lines of a head that say how long the body is."""
+
+
+def _plain(line: bytes) -> bytes:
+    """Return a line of a head as all would write it."""
+    name, _, value = line.partition(b":")
+    return b"%s: %s" % (name.strip().lower(), value.strip())
+
+
+class _Protocol(ResponseHandler):
+    """Reads replies as aiohttp does, but for two things that servers do on the way.
+
+    A 204 has no body, whatever its head says of one and whatever follows it: a chunked end, a body, a second
+    Content-Length. aiohttp would take that for the beginning of another reply, and lose the 204 for it. And a body that
+    goes on until the connection ends is broken where the connection is: aiohttp would take it as whole.
+    """
+
+    _head: bytes | None = None
+    """What has come of a reply's head while that is not whole; None once it is."""
+
+    def set_response_params(self, **options: Any) -> None:  # noqa: ANN401 - as overridden
+        """Expect a reply."""
+        self._head = b""
+        super().set_response_params(**options)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has come."""
+        while self._head is not None and data:
+            data, self._head = self._head + data, None
+            if (end := _HEAD_END.search(data)) is None:
+                if len(data) < LONGEST_HEAD:
+                    self._head = data
+                    return
+            elif _INTERIM.match(data):  # the head that counts is yet to come
+                super().data_received(data[: end.end()])
+                data, self._head = data[end.end() :], b""
+            elif _NO_CONTENT.match(data):
+                head, rest = data[: end.end()], data[end.end() :]
+                lengths = _LENGTH.findall(head)
+                if rest or any(length != b"content-length: 0" for length in map(_plain, lengths)):
+                    self.force_close()  # nobody knows where the next reply will begin
+                data = _LENGTH.sub(b"", head)
+        if data:
+            super().data_received(data)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Take note that the connection has ended, with `exc` where it broke."""
+        if exc is not None and self._payload is not None and not self._payload.is_eof():
+            self._payload.set_exception(aiohttp.ClientPayloadError("the connection broke"), exc)
+        super().connection_lost(exc)
+
+
 class _Connector(aiohttp.TCPConnector):
     """A pool that discards a kept-alive connection on which something came unasked, a second reply or a late 408.
 
     aiohttp would take it for the reply to the next request.
     """
+
+    def __init__(self, *, ssl: ssl.SSLContext | bool) -> None:
+        super().__init__(limit=0, ssl=ssl)  # pyright: ignore[reportUnknownMemberType] - an option of it is half typed
+        protocol: type[ResponseHandler] = _Protocol
+        self._factory = partial(protocol, loop=asyncio.get_running_loop())
 
     async def connect(
         self,
@@ -107,6 +154,61 @@ class _Connector(aiohttp.TCPConnector):
             connection.close()
 
 
+def _check_lent(http: object, url: URL) -> None:
+    """Raise `ArgumentError` if `http` cannot be used: it must not bring credentials of its own to the platform."""
+    if not isinstance(http, aiohttp.ClientSession):
+        raise ArgumentError(f"http={http!r}: give an aiohttp.ClientSession")
+    if http.auth is not None:
+        raise ArgumentError("http= has credentials of its own (auth=), which are not the platform's: make it without")
+    if http.trust_env and _is_in_netrc(url.host or ""):
+        raise ArgumentError(
+            f"http= has trust_env=True, by which aiohttp would send the platform the password that a netrc file has "
+            f"for {url.host}: make it without, and give it the proxy as proxy="
+        )
+
+
+def _is_in_netrc(host: str) -> bool:
+    import netrc  # noqa: PLC0415 - hardly anybody needs it
+
+    try:
+        file = os.environ.get("NETRC") or str(Path.home() / ("_netrc" if os.name == "nt" else ".netrc"))
+        return netrc.netrc(file).authenticators(host) is not None
+    except (OSError, RuntimeError, UnicodeError, netrc.NetrcParseError):
+        return False
+
+
+@attrs.frozen
+class Proxy:
+    """The proxy that the environment names."""
+
+    url: URL = attrs.field(repr=False)
+    """With the user and password that the proxy wants, if any."""
+
+
+def _proxy(url: URL) -> Proxy | None:
+    """Return the proxy that the environment names for `url`; raises `ArgumentError` where it cannot be used.
+
+    That is all that is taken from the environment: a password in a netrc file is none for the platform.
+    """
+    named = getproxies().get(url.scheme)
+    if not named or proxy_bypass(f"{url.host}:{url.port}"):
+        return None
+    try:
+        proxy = URL(named if "://" in named else f"http://{named}")
+        # Behind an unescaped / in a password comes what looks like a path, and before it like a host.
+        usable = proxy.scheme in {"http", "https"} and proxy.host and "@" not in f"{proxy.path_qs}{proxy.fragment}"
+    except ValueError:
+        proxy, usable = URL(), False
+    if usable:
+        return Proxy(proxy)
+    del named, proxy  # a traceback must not show them
+    raise ArgumentError(
+        f"the proxy in the environment variable {url.scheme.upper()}_PROXY (or {url.scheme}_proxy) cannot be used: "
+        "name it as in http://host:3128 or http://user:password@host:3128, with : / ? # and @ in user and password as "
+        "%3A, %2F, %3F, %23 and %40; or leave trust_env out"
+    )
+
+
 class Transport:
     """The way to one platform: a connection pool and what is needed to fill it."""
 
@@ -120,14 +222,14 @@ class Transport:
         timeout: float,
         trust_env: bool,
     ) -> None:
-        if http is not None and not isinstance(http, aiohttp.ClientSession):
-            raise ArgumentError(f"http={http!r}: give an aiohttp.ClientSession")
+        if http is not None:
+            _check_lent(http, url)
         self._base = str(url).rstrip("/")
         self._origin = url.origin()
         self._prefix = url.raw_path.rstrip("/")
         self._own = http is None
         self._ssl = tls.context() if url.scheme == "https" and http is None else None
-        self._trust_env = trust_env
+        self._proxy = _proxy(url) if trust_env else None
         self.timeout = timeout
         self._timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=connect_timeout
@@ -142,10 +244,9 @@ class Transport:
         self._watchdog = Watchdog()
         if self._own:
             self._http = aiohttp.ClientSession(
-                connector=_Connector(limit=0, ssl=self._ssl if self._ssl is not None else True),
+                connector=_Connector(ssl=self._ssl if self._ssl is not None else True),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": _USER_AGENT},
-                trust_env=self._trust_env,
             )
 
     @property
@@ -188,18 +289,26 @@ class Transport:
                     headers=self._headers(request, app_id, token),
                     allow_redirects=False,
                     raise_for_status=False,
+                    proxy=self._proxy.url if self._proxy is not None else None,
                     timeout=self._timeout,
                     middlewares=_ONE_ATTEMPT,
                 )
-                body = b"" if response.content.at_eof() else await _read(response)
+                self.reached = True
+                if response.status == NO_CONTENT.status:
+                    return NO_CONTENT
+                body, whole = await _read(response)
             finally:
                 self._watchdog.over(task)
-            self.reached = True
-            if not body and response.status == NO_CONTENT.status:
-                return NO_CONTENT
-            content_type = response.content_type if body else ""
             headers = response.headers
-            return Reply(response.status, body, content_type, headers.get("Retry-After"), headers.get("Date"))
+            return Reply(
+                response.status,
+                body,
+                response.content_type if body else "",
+                headers.get("Retry-After"),
+                headers.get("Date"),
+                response.charset if body else None,
+                whole,
+            )
         # aiohttp's frames hold the request's headers, and with them the token; so does what it says of a reply.
         except (NorthError, asyncio.CancelledError) as exc:
             raise detached(exc) from exc.__cause__
@@ -213,9 +322,10 @@ class Transport:
 
     @staticmethod
     def _headers(request: Request, app_id: str, token: Token | None) -> dict[str, str]:
-        if token is None:
-            return {"Content-Type": request.content_type}
-        return {"Content-Type": request.content_type, "app_key": app_id, "Authorization": f"Bearer {token.access}"}
+        headers = {"Content-Type": request.content_type, "Accept-Encoding": "identity"}
+        if token is not None:
+            headers |= {"app_key": app_id, "Authorization": f"Bearer {token.access}"}
+        return headers
 
     def _translated(self, exc: Exception) -> NorthError:
         if isinstance(exc, aiohttp.ClientConnectorError):
@@ -227,64 +337,85 @@ class Transport:
                 return NorthConnectionError(f"the proxy refused the connection: HTTP {exc.status}")
             case TimeoutError():
                 return ReplyTimeoutError(f"no reply within {self.timeout:g} s")
-            case ValueError():  # as where `http` has credentials of its own for this host
-                return ArgumentError(f"aiohttp cannot send this request: {exc}")
+            case ValueError():  # as where `http` names a proxy that cannot be used
+                error = ArgumentError(f"aiohttp cannot send this request: {without_userinfo(str(exc))}")
+                error.ends_run = True  # nor any other
+                return error
             case _:
                 return self._lost(exc)
 
     def _unconnected(self, exc: aiohttp.ClientConnectorError) -> NorthError:
         match exc:
-            case aiohttp.ClientConnectorDNSError(os_error=cause) if cause.errno in _NO_SUCH_HOST and not self.reached:
+            case aiohttp.ClientConnectorDNSError(os_error=cause) if _is_no_such_host(cause) and not self.reached:
                 return HostNotFoundError(f"no such host: {exc.host}; check the base URL")
             case aiohttp.ClientConnectorDNSError(os_error=cause):
                 return NorthConnectionError(f"the host name {exc.host} cannot be looked up now: {cause.strerror}")
-            case aiohttp.ClientConnectorCertificateError(certificate_error=cause) if "match" in str(cause):
-                return TlsError(
-                    f"the platform's certificate is for another host name: {cause}; use the name that it is for"
+            case aiohttp.ClientConnectorCertificateError(certificate_error=ssl.CertificateError() as cause):
+                return TlsError(tls.refused_certificate(cause))
+            case aiohttp.ClientSSLError(os_error=ssl.SSLError() as cause):
+                return TlsError(f"TLS with {exc.host}:{exc.port} failed: {tls.failed(cause)}")
+            case aiohttp.ClientConnectorError(os_error=ConnectionResetError()) if self._base.startswith("https:"):
+                return NorthConnectionError(
+                    f"{exc.host}:{exc.port} closed the connection during the TLS handshake: is it the platform's port, "
+                    "does it accept connections from here, does it ask for a client_cert?"
                 )
-            case aiohttp.ClientConnectorCertificateError(certificate_error=cause):
-                return TlsError(f"the platform's certificate was refused: {cause}; give its CA as ca_file")
-            case aiohttp.ClientSSLError(os_error=cause):
-                return TlsError(f"TLS with {exc.host}:{exc.port} failed: {cause}; does it speak plain http?")
             case _:
-                why = exc.os_error.strerror or exc.os_error
+                why = exc.os_error.strerror or str(exc.os_error) or type(exc.os_error).__name__
                 return NorthConnectionError(f"cannot connect to {exc.host}:{exc.port}: {why}")
 
     def _lost(self, exc: Exception) -> NorthError:
         if self.reached:
             return ReplyLostError(f"the reply was lost: {_cause_name(exc)}")
-        if (alert := _tls_alert(exc)) is not None:
-            return TlsError(f"the platform refused TLS: {alert}; does it ask for a client_cert?")
+        if (alert := tls.alert(exc)) is not None:
+            return TlsError(f"the platform refused TLS: {tls.failed(alert)}")
         # In TLS 1.3 a refused client certificate shows only after the handshake, and often as a mere disconnection.
         hint = "does it ask for another client_cert, or for one?" if self._base.startswith("https:") else "is it https?"
         return ReplyLostError(f"the platform broke the connection off: {_cause_name(exc)}; {hint}")
+
+
+def _is_no_such_host(cause: OSError) -> bool:
+    """Whether a look-up has found that there is no such host. Only the system's resolver says so by an errno."""
+    if cause.errno is not None:
+        return cause.errno in _NO_SUCH_HOST
+    ares = cause.__cause__  # what aiodns raised, where that is installed
+    return ares is not None and not _NO_SUCH_HOST_BY_ARES.isdisjoint(ares.args[:1])
 
 
 def _cause_name(exc: BaseException) -> str:
     return type(exc.__cause__ or exc).__name__
 
 
-def _tls_alert(exc: BaseException) -> str | None:
-    """Return the TLS alert behind `exc`, if there is one."""
-    link: BaseException | None = exc
-    while link is not None:
-        if isinstance(link, ssl.SSLError) and "ALERT" in (link.reason or ""):
-            return link.reason
-        link = link.__cause__ or link.__context__
-    return None
+async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
+    """Read the body to its end, bounded: a page without end must not fill the memory.
 
-
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """Read the body to its end, bounded: a page without end must not fill the memory."""
+    Returns what came of it, and whether that is known to be all.
+    """
     chunks: list[bytes] = []
     size = 0
-    async with response:
-        async for chunk in response.content.iter_any():
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > LONGEST_BODY:
-                raise ReplyLostError(f"HTTP {response.status} with a body of more than {LONGEST_BODY} bytes")
-    return b"".join(chunks)
+    try:
+        async with response:
+            async for chunk in response.content.iter_any():
+                chunks.append(chunk)
+                size += len(chunk)
+                if size > LONGEST_BODY:
+                    raise ReplyLostError(f"HTTP {response.status} with a body of more than {LONGEST_BODY} bytes")
+    except (aiohttp.ClientError, ConnectionError):
+        return b"".join(chunks), False
+    return b"".join(chunks), _has_known_end(response)
+
+
+def _has_known_end(response: aiohttp.ClientResponse) -> bool:
+    """Whether a body that has come to an end is known to be whole; where a server breaks down the connection ends too.
+
+    A compressed one is not: aiohttp does not look whether that was the end of what was compressed.
+    """
+    headers = response.headers
+    if headers.get("Content-Encoding", "identity").lower() != "identity":
+        return False
+    if "Content-Length" in headers or "chunked" in headers.get("Transfer-Encoding", "").lower():
+        return True
+    closes = response.version == aiohttp.HttpVersion10 or "close" in headers.get("Connection", "").lower()
+    return closes or response.status == HTTPStatus.NOT_MODIFIED
 
 
 async def _one_attempt(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:

@@ -75,9 +75,7 @@ async def test_what_goes_over_the_wire_is_what_the_documents_show() -> None:
         assert not request.body_exists
 
 
-@pytest.mark.parametrize(
-    "id_", ["a/b", "../victim", "victim?x=1", "victim#x", "%76ictim", "a b", "ä€😀", "a\\..\\b", "x" * 256]
-)
+@pytest.mark.parametrize("id_", ["a/b", "a..b", "victim?x=1", "victim#x", "%76ictim", "a b", "ä€😀", "a\\b", "x" * 256])
 async def test_an_id_reaches_its_own_resource_and_no_other(id_: str) -> None:
     async with Simulator() as platform, session(platform) as north:
         platform.add_subscriptions(["victim", id_])
@@ -85,7 +83,7 @@ async def test_an_id_reaches_its_own_resource_and_no_other(id_: str) -> None:
         assert platform.subscription_ids() == {"victim"}
 
 
-@pytest.mark.parametrize("id_", ["", ".", "..", "x" * 257, None, 7])
+@pytest.mark.parametrize("id_", ["", ".", "..", "../victim", "a\\..\\b", '"one"', "x" * 257, None, 7])
 async def test_an_impossible_id_is_refused_before_anything_is_sent(id_: Any) -> None:
     async with Simulator() as platform, session(platform) as north:
         with pytest.raises(aionorth.InvalidIdError):
