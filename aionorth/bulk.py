@@ -126,7 +126,8 @@ class BulkDelete:
 
         `duplicates` is how many have been dropped from `ids` already. `journal` opens one, once all else is in order;
         then the ids are those in it: what it knows to be gone is counted and not called again, and it is told what
-        becomes of the others, and closed. With `one_call`, what `send` sends for the first id is for all of them.
+        becomes of the others, and closed. It is locked while the run is at work, not before. With `one_call`, what
+        `send` sends for the first id is for all of them.
         """
         if isinstance(ids, (str, bytes)) or not isinstance(ids, (Iterable, AsyncIterable)):
             raise ArgumentError(f"ids is {type(ids).__name__}; pass an iterable of ids: for one id, [id]")
@@ -161,6 +162,7 @@ class BulkDelete:
         if self._journal is not None:
             self._before = self._journal.history.elapsed
             self._ids = tuple(self._left(self._journal.history))
+            self._journal.release()
         self._known_before = self._tally.total
         self._entered = False
 
@@ -213,6 +215,8 @@ class BulkDelete:
         self._room = asyncio.Semaphore(2 * self._workers)
         self._drawing = False  # whether a worker waits for the input
         self._to_draw: deque[asyncio.Future[None]] = deque()  # the workers that wait until it does no more
+        if self._journal is not None:
+            self._take(self._journal)
         ids = self._ids
         self._stream = aiter(ids) if isinstance(ids, AsyncIterable) else None
         self._input = iter(()) if isinstance(ids, AsyncIterable) else iter(ids)
@@ -226,6 +230,14 @@ class BulkDelete:
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
         await self._close()
+
+    def _take(self, journal: Journal) -> None:
+        try:
+            journal.take()
+        except BaseException:
+            journal.close()
+            self._ended_at = self._began
+            raise
 
     def __aiter__(self) -> AsyncIterator[DeleteResult]:
         return self
@@ -244,6 +256,8 @@ class BulkDelete:
 
     def __del__(self) -> None:
         if not self.__dict__.get("_entered", True):
+            if self._journal is not None:
+                self._journal.close()
             warnings.warn("a bulk run was never awaited: nothing was deleted", RuntimeWarning, stacklevel=2)
 
     async def _whole(self) -> DeleteSummary:

@@ -1,43 +1,59 @@
 """The record of a purge: JSON Lines, append-only, so that it can go on after whatever ended it.
 
 The ids that are to be deleted, a line before the first attempt at each, a line with its outcome. Each line is handed to
-the operating system whole before what it announces is done: a process that is killed loses nothing that it knew.
+the operating system whole before what it announces is done: a process that is killed loses nothing that it knew. The
+file gets its name once the ids and the first run's beginning are in it.
 
 ======================================================  ========================================================
-``{"aionorth": "journal", "version": 1, "kind": …}``    the first line: what, whose, and how many ids will follow
+``{"aionorth": "journal", "version": 2, "kind": …}``    the first line: what, whose, and how many ids will follow
 ``{"ids": [...]}``                                      ids to delete, some hundred a line
 ``{"run": time}``                                       a run begins; times are seconds since 1970
 ``{"begin": id, "at": time}``                           the first attempt of this run at an id is about to be sent
 ``{"end": id, "at": time, "outcome": …, "calls": …}``   its outcome, and what it took over all runs
 ======================================================  ========================================================
+
+In each line the last field is ``"crc"``: the CRC-32 of all bytes of the line before it, as eight hexadecimal digits. So
+no bit that flips makes it another id. Version 1 had none; a journal goes on in the version in which it was begun.
 """
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
+import re
 import stat
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import attrs
 
-from aionorth import errors
+from aionorth import errors, files
 from aionorth.calls import Deletion
-from aionorth.errors import CODES, JournalError, NorthApiError, NorthError
+from aionorth.errors import CODES, BulkError, JournalError, NorthApiError, NorthError
+from aionorth.files import StrPath, UntrustedFileError
 from aionorth.models import DeleteResult, Kind, Outcome, Target
-from aionorth.transport import StrPath
+from aionorth.text import shown
 
 try:
     import fcntl
 except ImportError:  # pragma: no cover - not a POSIX system
     fcntl = None  # type: ignore[assignment]
 
-VERSION = 1
+VERSION = 2
+WITHOUT_CHECKSUMS = 1
+"""The version before."""
 IDS_A_LINE = 500
+
+LATEST = datetime(9000, 1, 1, tzinfo=UTC).timestamp()
+"""Times before this, from 1970 on, and the days around them, are in the calendar."""
+
+MOST = 10**9
+"""More than a journal counts of anything."""
 
 Clock = Callable[[], float]
 """Tells the time in seconds since 1970."""
@@ -77,17 +93,17 @@ class Entry:
         self.began_at = at if self.began_at is None else self.began_at
 
     def end(self, line: Mapping[str, Any]) -> None:
-        """Take note of an outcome, as a line of a journal tells it."""
+        """Take note of an outcome, as a line of a journal tells it; raises `ValueError` or its like for none."""
         self.in_flight = False
-        self.outcome = Outcome(line["outcome"])
+        self.outcome = Outcome(_text(line["outcome"]))
         self.error = _error_from_dict(line["error"]) if "error" in line else None
-        self.calls = int(line["calls"])
-        self.attempts = int(line["attempts"])
-        self.refusals = int(line["refusals"])
-        self.elapsed = float(line["elapsed"])
-        self.in_doubt = bool(line.get("in_doubt"))
-        self.reply_lost = bool(line.get("reply_lost"))
-        self.ended_at = float(line["at"])
+        self.calls = _count(line["calls"])
+        self.attempts = _count(line["attempts"])
+        self.refusals = _count(line["refusals"])
+        self.elapsed = _seconds(line["elapsed"])
+        self.in_doubt = _yes(line.get("in_doubt", False))
+        self.reply_lost = _yes(line.get("reply_lost", False))
+        self.ended_at = _seconds(line["at"])
 
     @property
     def all_calls(self) -> int:
@@ -146,12 +162,13 @@ class History:
 class Journal:
     """A journal that this process is at work on. One process at a time: the file is locked until `close`."""
 
-    def __init__(self, file: io.FileIO, path: str, history: History, clock: Clock) -> None:
+    def __init__(self, file: io.FileIO, path: str, history: History, clock: Clock, version: int = VERSION) -> None:
         """For `create` and `reopen`."""
         self.path = path
         self.history = history
         self._file = file
         self._clock = clock
+        self._version = version
         self._broken = False
         self._size = 0
 
@@ -168,44 +185,43 @@ class Journal:
     ) -> Journal:
         """Begin a journal in a new file, readable by its owner only, with the distinct `ids` that are to be deleted.
 
-        Raises `JournalError` where there is such a file already, or where it cannot be written.
+        A kill leaves no file, or one to go on with. Raises `JournalError` where there is such a file already, or where
+        it cannot be written.
         """
         path = os.fspath(path)
         entries = {id_: Entry(id_) for id_ in ids}
         history = History(target=target, selection=selection, duplicates=duplicates, entries=entries, runs=[])
-        try:
-            file = open(path, "xb", buffering=0, opener=_owner_only)  # noqa: SIM115 - stays open as long as the journal
-        except FileExistsError:
-            raise JournalError(f"{path} exists already: resume it, or name another file for the journal") from None
-        except (OSError, ValueError) as exc:
-            raise JournalError(f"{path} cannot be created ({_reason(exc)}): name another file for the journal") from exc
-        journal = cls(file, path, history, clock)
         about = attrs.asdict(target) | {"selection": selection, "total": len(entries), "duplicates": duplicates}
         listed = list(entries)
         lines = [{"ids": listed[at : at + IDS_A_LINE]} for at in range(0, len(listed), IDS_A_LINE)]
+        file, unseen, place = _new(path)
         try:
-            journal._lock()
-            # All in one go: hardly ever does a kill leave a file that breaks off before its first run.
+            journal = cls(file, path, history, clock)
             journal._write({"aionorth": "journal", "version": VERSION, **about}, *lines, journal._begin_run())
+            try:
+                os.fsync(file.fileno())  # a machine that loses power shall not leave the name without the ids
+                files.give_name(file.fileno(), unseen, place)
+            except OSError as exc:
+                raise _not_created(path, exc) from exc
         except BaseException:
             file.close()
-            Path(path).unlink()
+            files.drop_unseen(unseen)
             raise
         return journal
 
     @classmethod
     def reopen(cls, path: StrPath, *, clock: Clock = time.time) -> Journal:
-        """Go on with a journal; raises `JournalError` where it is none, is damaged, or another process is at it."""
+        """Go on with a journal.
+
+        Raises `JournalError` where it is none, is damaged, is not to be trusted, or another process is at work on it.
+        """
         path = os.fspath(path)
+        file = _opened(path, to_write=True)
         try:
-            file = open(path, "r+b", buffering=0, opener=_appending)  # noqa: SIM115 - as above
-        except (OSError, ValueError) as exc:
-            raise JournalError(f"{path} cannot be opened ({_reason(exc)}): name the journal of a run") from exc
-        try:
-            journal = cls(file, path, _NOTHING, clock)
-            journal._lock()
-            content = _regular(file, path).readall()
-            journal.history, whole = _read(content, path)
+            _lock(file, path)
+            content = _content(file, path)
+            history, whole, version = _read(content, path)
+            journal = cls(file, path, history, clock, version)
             if whole < len(content):  # a torn last line: what it would have said was not known yet
                 file.truncate(whole)
             journal._size = whole
@@ -216,13 +232,17 @@ class Journal:
             raise
         return journal
 
-    def _lock(self) -> None:
-        if fcntl is None:  # pragma: no cover - not a POSIX system
-            raise JournalError("journals need a system with file locks (fcntl): run without one")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as exc:
-            raise JournalError(f"another process is at work on {self.path}: wait for its end") from exc
+    def release(self) -> None:
+        """End the lock until `take`: a run that has not begun, and perhaps never will, is not at work."""
+        if fcntl is not None:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def take(self) -> None:
+        """Lock the file again; raises `JournalError` where another process is, or has been, at work on it."""
+        _lock(self._file, self.path)
+        self._see_that_it_is_there()
+        if os.fstat(self._file.fileno()).st_size != self._size:
+            raise JournalError(f"another process has been at work on {self.path} in the meantime: resume it")
 
     def _begin_run(self) -> dict[str, Any]:
         """Note that a run begins; returns the line that says so."""
@@ -232,8 +252,7 @@ class Journal:
     def close(self) -> None:
         """Close the file, and end the lock, which a child of this process may have inherited."""
         if not self._file.closed:
-            if fcntl is not None:
-                fcntl.flock(self._file, fcntl.LOCK_UN)
+            self.release()
             self._file.close()
 
     # --- What a run tells it
@@ -284,7 +303,10 @@ class Journal:
         self.history.entries[result.id].end(line)
 
     def _write(self, *lines: dict[str, Any]) -> None:
-        self._write_bytes(b"".join(json.dumps(line, separators=(",", ":")).encode() + b"\n" for line in lines))
+        texts = [json.dumps(line, separators=(",", ":")).encode() for line in lines]
+        if self._version != WITHOUT_CHECKSUMS:
+            texts = [_sealed(text) for text in texts]
+        self._write_bytes(b"".join(text + b"\n" for text in texts))
 
     def _write_bytes(self, data: bytes) -> None:
         if self._broken:  # after half a line nothing must follow
@@ -300,124 +322,294 @@ class Journal:
 
 
 def read(path: StrPath) -> History:
-    """Read a journal, also one that a run is at work on; raises `JournalError` where it is none, or damaged."""
+    """Read a journal, also one that a run is at work on.
+
+    Raises `JournalError` where it is none, is damaged, or is not to be trusted.
+    """
     path = os.fspath(path)
-    try:
-        with open(path, "rb", buffering=0, opener=_not_waiting) as file:
-            return _read(_regular(file, path).readall(), path)[0]
-    except OSError as exc:
-        raise JournalError(f"{path} cannot be read ({_reason(exc)}): name the journal of a run") from exc
+    with _opened(path, to_write=False) as file:
+        return _read(_content(file, path), path)[0]
+
+
+def check_new(path: StrPath) -> None:
+    """Raise `JournalError` if no journal can be created as `path`, because there is a file, or for another reason."""
+    file, unseen, _ = _new(os.fspath(path))
+    files.drop_unseen(unseen)
+    file.close()
 
 
 # --- Reading
 
 
-_NOTHING = History(target=Target(kind=Kind.PACKAGES, url="", app_id=""), duplicates=0, entries={}, runs=[])
-
-
-def _read(content: bytes, path: str) -> tuple[History, int]:
-    """Return the history that `content` tells, and how many of its bytes are whole lines."""
-    lines = content.split(b"\n")
-    last = lines.pop()  # what is behind the last line end: nothing, or a line that a kill tore
-    parsed = [_parsed(line) for line in lines]
-    whole = len(content) - len(last)
-    if (torn := _parsed(last)) is not None:  # nothing but its line end is missing
-        parsed.append(torn)
-        whole = len(content)
-    history, total = _about(parsed[0] if parsed else None, path)
-    for number, line in enumerate(parsed[1:], 2):
+def _read(content: bytes, path: str) -> tuple[History, int, int]:
+    """Return the history that `content` tells, how many of its bytes are whole lines, and the version of these."""
+    *lines, last = content.split(b"\n")  # what is behind the last line end: nothing, or a line that a kill tore
+    if not lines and last and (last.startswith(_BEGINNING) or _BEGINNING.startswith(last)):
+        raise _broken_off(path)  # as a kill could leave it while files were not created whole
+    history, total, version = _about(lines[0] if lines else last, path)
+    parse = _parsed if version == WITHOUT_CHECKSUMS else _unsealed
+    whole = len(content)
+    if _is_torn(last, version):
+        whole -= len(last)
+    else:  # nothing but its line end is missing
+        lines.append(last)
+    for number, line in enumerate(lines[1:], 2):
         try:
-            _take(line or {}, history)
-        except (IndexError, KeyError, OverflowError, TypeError, ValueError) as exc:
+            _take(parse(line), history)
+        except (IndexError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as exc:
             raise JournalError(f"{path} is damaged: line {number} is not one of a journal") from exc
     if not history.runs:
-        raise JournalError(f"{path} breaks off before its first call: nothing was sent; begin anew, with another file")
+        raise _broken_off(path)
     if len(history.entries) != total:
         raise JournalError(f"{path} is damaged: it has {len(history.entries):,} of the {total:,} ids of its first line")
-    return history, whole
+    return history, whole, version
+
+
+def _broken_off(path: str) -> JournalError:
+    return JournalError(f"{path} breaks off before its first call: nothing was sent; begin anew, with another file")
+
+
+def _is_torn(last: bytes, version: int) -> bool:
+    """Whether what stands behind the last line end is the beginning of a line."""
+    if version != WITHOUT_CHECKSUMS:
+        # Behind a checksum nothing but a line end is ever written: then it is that which is damaged.
+        return _SEAL.search(last) is None
+    try:
+        _parsed(last)
+    except (RecursionError, ValueError):
+        return True
+    return False
 
 
 def _take(line: dict[str, Any], history: History) -> None:
+    """Add to `history` what a line tells; raises `ValueError` or its like for one that is none."""
     match line:
         case {"ids": [*ids]} if not history.runs:
-            history.entries.update((id_, Entry(id_)) for id_ in map(str, ids))
+            for id_ in ids:
+                history.entries[_text(id_)] = Entry(id_)
         case {"run": moment}:
-            history.runs.append(float(moment))
-            history.ends.append(float(moment))
+            history.runs.append(_seconds(moment))
+            history.ends.append(moment)
         case {"begin": id_, "at": moment}:
-            history.entries[id_].begin(float(moment))
-            history.ends[-1] = float(moment)
+            history.entries[id_].begin(_seconds(moment))
+            history.ends[-1] = moment
         case {"end": id_, "at": moment}:
             history.entries[id_].end(line)
-            history.ends[-1] = float(moment)
+            history.ends[-1] = moment
         case _:
             raise ValueError("not a line of a journal")
 
 
-def _about(line: dict[str, Any] | None, path: str) -> tuple[History, int]:
-    """Return what the first line of a journal tells: a history without entries yet, and how many will follow."""
-    if line is None or line.get("aionorth") != "journal":
-        raise JournalError(f"{path} is not a journal of aionorth")
-    if line.get("version") != VERSION:
+def _about(first: bytes, path: str) -> tuple[History, int, int]:
+    """Return what the first line of a journal tells: a history without entries, how many will follow, the version."""
+    try:
+        line = _parsed(first)
+    except (RecursionError, ValueError):
+        line = {}
+    if line.get("aionorth") != "journal":
+        raise JournalError(f"{path} is not a journal of aionorth{'' if first else ': it is empty'}")
+    version = line.get("version")
+    if type(version) is not int or version not in {VERSION, WITHOUT_CHECKSUMS}:
         raise JournalError(f"{path} was written by another version of aionorth: resume it with that")
     try:
+        if version != WITHOUT_CHECKSUMS:
+            _unsealed(first)
+        elif "crc" in line:
+            raise ValueError("its version is another one")  # noqa: TRY301 - as for all that is wrong with it
         target = Target(
-            kind=Kind(line["kind"]),
-            url=line["url"],
-            app_id=line["app_id"],
-            authorized_app_id=line["authorized_app_id"],
+            kind=Kind(_text(line["kind"])),
+            url=_text(line["url"]),
+            app_id=_text(line["app_id"]),
+            authorized_app_id=None if (other := line["authorized_app_id"]) is None else _text(other),
         )
-        selection, duplicates = str(line.get("selection", "")), int(line["duplicates"])
+        selection, duplicates = _text(line.get("selection", "")), _count(line["duplicates"])
         history = History(target=target, selection=selection, duplicates=duplicates, entries={}, runs=[])
-        return history, int(line["total"])
+        return history, _count(line["total"]), version
     except (KeyError, TypeError, ValueError) as exc:
         raise JournalError(f"{path} is damaged: its first line is not that of a journal") from exc
 
 
-def _parsed(line: bytes) -> dict[str, Any] | None:
-    try:
-        content = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return cast("dict[str, Any]", content) if isinstance(content, dict) else None
+_BEGINNING = b'{"aionorth":"journal",'
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    """Return what a line says; raises `ValueError`, or `RecursionError`, for one that says nothing."""
+    content = json.loads(line)
+    if not isinstance(content, dict):
+        raise ValueError("not an object")  # noqa: TRY004 - a value like any other that is none
+    return cast("dict[str, Any]", content)
+
+
+# --- Checksums
+
+_SEAL = re.compile(rb',"crc":"[0-9a-f]{8}"\}')  # nowhere else in a line: quotes within its texts are escaped
+_SEAL_LENGTH = 18
+
+
+def _seal(body: bytes) -> bytes:
+    return b',"crc":"%08x"}' % zlib.crc32(body)
+
+
+def _sealed(line: bytes) -> bytes:
+    """Return a line, which is an object with at least one field, with its checksum as the last."""
+    body = line[:-1]
+    return body + _seal(body)
+
+
+def _unsealed(line: bytes) -> dict[str, Any]:
+    """Return what a line says; raises `ValueError` where it is not as it was written."""
+    if line[-_SEAL_LENGTH:] != _seal(line[:-_SEAL_LENGTH]):
+        raise ValueError("its checksum is another one")
+    return _parsed(line)
+
+
+# --- Values: whatever a file may hold, nothing else comes in
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("not a text")  # noqa: TRY004 - as above
+    return value
+
+
+def _count(value: object) -> int:
+    if type(value) is not int or not 0 <= value <= MOST:
+        raise ValueError("not a count")
+    return value
+
+
+def _seconds(value: object) -> float:
+    if type(value) not in {int, float} or not 0 <= cast("float", value) < LATEST:
+        raise ValueError("not a time")
+    return cast("float", value)
+
+
+def _yes(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("neither true nor false")  # noqa: TRY004 - as above
+    return value
 
 
 def _error_to_dict(error: NorthError) -> dict[str, Any]:
     if isinstance(error, NorthApiError):
         said = {"status": error.status, "code": error.code, "description": error.description}
     else:
-        said = {"message": str(error)}
+        said = {"message": shown(str(error))}
     return {"type": type(error).__name__} | said
 
 
 def _error_from_dict(said: dict[str, Any]) -> NorthError:
-    kind = getattr(errors, str(said["type"]), None)
+    kind = getattr(errors, _text(said["type"]), None)
+    if not isinstance(kind, type) or not issubclass(kind, NorthError) or issubclass(kind, BulkError):
+        kind = NorthError
     if "status" in said:
-        api_error = kind if isinstance(kind, type) and issubclass(kind, NorthApiError) else None
-        return (api_error or CODES.get(said["code"], NorthApiError))(said["status"], said["code"], said["description"])
-    other = kind if isinstance(kind, type) and issubclass(kind, NorthError) else NorthError
-    return other(said["message"])
+        code = None if said["code"] is None else _text(said["code"])
+        api_error = kind if issubclass(kind, NorthApiError) else CODES.get(code or "", NorthApiError)
+        return api_error(_count(said["status"]), code, _text(said["description"]))
+    message = shown(_text(said["message"]))
+    return NorthError(message) if issubclass(kind, NorthApiError) else kind(message)
 
 
 # --- The file
 
 
-def _owner_only(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_APPEND, 0o600)
+def _new(path: str) -> tuple[io.FileIO, str, str]:
+    """Return a file that is to be the journal `path`, locked, its temporary name, and where `path` is."""
+    try:
+        directory, name = os.path.split(path)
+        place = os.path.join(files.check_way(directory or os.curdir), name)  # noqa: PTH118 - as it was given
+        if _is_there(place):
+            raise _exists_already(path)
+        descriptor, unseen = files.create_unseen(place)
+    except (OSError, ValueError) as exc:
+        raise _not_created(path, exc) from exc
+    file = io.FileIO(descriptor, "r+")
+    try:
+        _lock(file, path)
+    except BaseException:
+        file.close()
+        files.drop_unseen(unseen)
+        raise
+    return file, unseen, place
 
 
-def _appending(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_APPEND | getattr(os, "O_NONBLOCK", 0))  # a FIFO must not hold it up
+def _is_there(path: str) -> bool:
+    """Whether `path` is the name of something; raises `OSError` or `ValueError` where nothing can be named so."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
-def _not_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+def _not_created(path: str, exc: Exception) -> JournalError:
+    if isinstance(exc, FileExistsError):
+        return _exists_already(path)
+    return JournalError(f"{path} cannot be created ({_reason(exc)}): name another file for the journal")
 
 
-def _regular(file: io.FileIO, path: str) -> io.FileIO:
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        raise JournalError(f"{path} is not a regular file: name the journal of a run")
+def _exists_already(path: str) -> JournalError:
+    try:
+        read(path)
+    except JournalError as exc:
+        return JournalError(f"{path} exists already: name another file for the journal ({exc})")
+    return JournalError(f"{path} exists already: resume it, or name another file for the journal")
+
+
+def _opened(path: str, *, to_write: bool) -> io.FileIO:
+    """Open a journal; raises `JournalError` for what is no file, and for what others may have put there or written."""
+
+    def opener(path: str, flags: int) -> int:
+        if to_write:
+            flags |= os.O_APPEND
+        # A FIFO must not hold it up.
+        flags |= getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
+        return os.open(files.check_way(path), flags)
+
+    try:
+        file = io.FileIO(path, "r+" if to_write else "r", opener=opener)
+        try:
+            files.check_own(_regular(file, path), path)
+        except BaseException:
+            file.close()
+            raise
+    except UntrustedFileError as exc:
+        raise JournalError(f"{path} is not to be trusted: {_reason(exc)}") from exc
+    except (OSError, ValueError) as exc:
+        raise _not_opened(path, exc, "written to" if to_write else "read") from exc
     return file
+
+
+def _regular(file: io.FileIO, path: str) -> os.stat_result:
+    state = os.fstat(file.fileno())
+    if not stat.S_ISREG(state.st_mode):
+        raise JournalError(f"{path} is not a regular file: name the journal of a run")
+    return state
+
+
+def _not_opened(path: str, exc: Exception, how: str = "read") -> JournalError:
+    return JournalError(f"{path} cannot be {how} ({_reason(exc)}): name the journal of a run")
+
+
+def _content(file: io.FileIO, path: str) -> bytes:
+    try:
+        return file.readall()
+    except OSError as exc:
+        raise _not_opened(path, exc) from exc
+
+
+def _lock(file: io.FileIO, path: str) -> None:
+    if fcntl is None:  # pragma: no cover - not a POSIX system
+        raise JournalError("journals need a system with file locks (fcntl): run without one")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as exc:
+        if exc.errno in {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}:
+            raise JournalError(f"another process is at work on {path}: wait for its end") from exc
+        raise JournalError(
+            f"{path} cannot be locked ({_reason(exc)}), as on a file system without locks: "
+            "have the journal on a local disk"
+        ) from exc
 
 
 def _reason(exc: Exception) -> str:

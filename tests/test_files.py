@@ -39,7 +39,7 @@ def test_a_link_or_something_else_is_no_own_file(tmp_path: Path) -> None:
         check_own_file(tmp_path)
     (tmp_path / "file").touch()
     (tmp_path / "file").chmod(0o666)
-    with pytest.raises(UntrustedFileError, match="other users can write to it: chmod go-w .*file"):
+    with pytest.raises(UntrustedFileError, match=r"other users can write to it: chmod go-w .*file"):
         check_own_file(tmp_path / "file")
 
 

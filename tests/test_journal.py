@@ -1,14 +1,21 @@
 """The journal: what it holds after kills, torn lines and full disks, and how a purge goes on from it."""
 
 import asyncio
+import errno
+import fcntl
+import gc
 import json
 import os
 import random
 import resource
 import shutil
+import signal
 import stat
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +36,10 @@ from aionorth import (
     RetryPolicy,
     SubscriptionSelection,
 )
-from aionorth.journal import Journal, read
+from aionorth.calls import Deletion
+from aionorth.errors import PackageNotFoundError, ReplyLostError
+from aionorth.journal import Journal, check_new, read
+from aionorth.models import Kind, Target
 from aionorth.simulator import CannedReply, Delay, Reset, ServerError, Simulator
 
 NEVER = FlowControl(1_000_000, 1.0)
@@ -42,7 +52,9 @@ def path(tmp_path: Path) -> Path:
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    """What the lines of a journal say, without their checksums."""
+    whole: list[dict[str, Any]] = [json.loads(line) for line in path.read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "crc"} for line in whole]
 
 
 async def plan_of(north: aionorth.NorthSession, *ids: str) -> Plan[Any]:
@@ -58,7 +70,7 @@ async def test_an_id_has_a_line_before_its_first_attempt_and_one_with_its_outcom
         first, listed, run_, *rest = lines(path)
         assert first == {
             "aionorth": "journal",
-            "version": 1,
+            "version": 2,
             "kind": "packages",
             "url": platform.url,
             "app_id": "demo-app",
@@ -273,7 +285,12 @@ async def test_a_torn_last_line_is_taken_for_what_had_not_been_known_yet(path: P
     [
         (b"", "is not a journal"),
         (b"\0\xff", "is not a journal"),
-        (b'{"aionorth":"journal","version":2}\n', "another version"),
+        (b'{"aionorth":"journal","version":3}\n', "another version"),
+        (b'{"aionorth":"journal","version":true}\n', "another version"),
+        (b'{"aionorth":"journal","version":2}\n', "its first line"),
+        (b'{"aiono', "breaks off before its first call"),
+        (b'{"aionorth":"journal","version":2,"ki', "breaks off before its first call"),
+        (b'{"aionorth":"journal","version":2,"ki\n', "is not a journal"),
         (b'{"aionorth":"journal","version":1,"kind":"cats"}\n', "its first line"),
         (b"HEAD", "breaks off before its first call: nothing was sent"),
         (b'HEAD{"ids":["a"]}\n', "breaks off"),
@@ -312,6 +329,275 @@ async def test_a_journal_of_another_app_or_platform_is_refused(path: Path) -> No
     async with aionorth.NorthSession("http://127.0.0.1:1", app_id="demo-app", secret="x") as elsewhere:
         with pytest.raises(ArgumentError, match="is for the url"):
             elsewhere.resume(path)
+
+
+VERSION_1 = (
+    b'{"aionorth":"journal","version":1,"kind":"packages","url":"URL","app_id":"demo-app",'
+    b'"authorized_app_id":null,"selection":"3 ids","total":3,"duplicates":0}\n'
+    b'{"ids":["done","in-flight","fresh"]}\n'
+    b'{"run":1000.5}\n'
+    b'{"begin":"done","at":1001.0}\n'
+    b'{"end":"done","at":1002.0,"outcome":"deleted","calls":1,"attempts":1,"refusals":0,"elapsed":1.0}\n'
+    b'{"begin":"in-flight","at":1003.0}\n'
+)
+"""What a version without checksums left behind when it was killed."""
+
+
+@pytest.mark.parametrize("torn", [b"", b'{"begin":"fre'])
+async def test_a_journal_without_checksums_is_resumed_and_stays_one(path: Path, torn: bytes) -> None:
+    async with Simulator() as platform, session(platform) as north:
+        path.write_bytes((before := VERSION_1.replace(b"URL", platform.url.encode())) + torn)
+        assert read(path).gone == 1
+        summary = await north.resume(path)
+        assert {one.id: one.outcome for one in summary.results} == {
+            "done": Outcome.DELETED,
+            "in-flight": Outcome.GONE,
+            "fresh": Outcome.NOT_FOUND,
+        }
+        assert path.read_bytes().startswith(before)
+        assert b"crc" not in path.read_bytes()
+        assert (await north.resume(path)).calls == summary.calls  # it is as good as ever
+
+
+def small(path: Path) -> bytes:
+    """A journal with a line of each sort; returns what is in it."""
+    target = Target(kind=Kind.SUBSCRIPTIONS, url="http://127.0.0.1:1", app_id="demo-app", authorized_app_id="other")
+    journal = Journal.create(path, target, ["J-1", "a*2", "3"], selection="3 ids", clock=lambda: 1_000.25)
+    for id_, error in (("J-1", PackageNotFoundError(404, "123002", "No.")), ("a*2", ReplyLostError("cut"))):
+        journal.begun(id_)
+        deletion = Deletion(id_, None)
+        deletion.begun, deletion.calls, deletion.error, deletion.reply_lost = True, 1, error, error.reply_lost
+        journal.ended(deletion, deletion.result(1.0))
+    journal.begun("3")
+    journal.close()
+    return path.read_bytes()
+
+
+def test_no_bit_of_a_journal_can_flip_unnoticed(path: Path) -> None:
+    whole = small(path)
+    assert len(whole.splitlines()) == 8
+    for place in range(len(whole)):
+        for bit in range(8):
+            flipped = bytearray(whole)
+            flipped[place] ^= 1 << bit
+            path.write_bytes(flipped)
+            with pytest.raises(
+                JournalError, match=r"purge\.jsonl (is damaged|is not a journal|was written by another)"
+            ):
+                read(path)
+            assert path.read_bytes() == flipped
+
+
+def test_a_bit_that_flips_before_a_torn_line_does_not_go_unnoticed_either(path: Path) -> None:
+    whole = small(path)
+    for torn in (1, 2, 10, 19, 30):
+        left = whole[:-torn]
+        last = left.rindex(b"\n") + 1
+        path.write_bytes(left[:last])
+        expected = [entry.result() for entry in read(path).entries.values()]
+        for place in range(len(left)):
+            flipped = bytearray(left)
+            flipped[place] ^= 1 << place % 8
+            path.write_bytes(flipped)
+            if place < last:
+                with pytest.raises(JournalError):
+                    read(path)
+                continue
+            with suppress(JournalError):  # or what is torn off counts as not written, as it would without the flip
+                assert str([entry.result() for entry in read(path).entries.values()]) == str(expected)
+
+
+def test_a_line_without_its_checksum_or_with_another_is_named(path: Path) -> None:
+    whole = small(path).splitlines(keepends=True)
+    for number in range(2, len(whole) + 1):
+        line = whole[number - 1]
+        for changed in (line[:-20] + b"}\n", line[1:], line.replace(b",", b", ", 1), line.replace(b"crc", b"crd")):
+            path.write_bytes(b"".join([*whole[: number - 1], changed, *whole[number:]]))
+            with pytest.raises(JournalError, match=f"is damaged: line {number} is not one of a journal"):
+                read(path)
+    path.write_bytes(b"".join([whole[0].replace(b'"version":2', b'"version":1'), *whole[1:]]))
+    with pytest.raises(JournalError, match="its first line"):
+        read(path)
+
+
+KILLED = """
+import os, signal, sys
+from aionorth import files
+from aionorth.journal import Journal
+from aionorth.models import Kind, Target
+
+def killed(*_): os.kill(os.getpid(), signal.SIGKILL)
+match sys.argv[2]:
+    case "before it is written": os.fsync = killed; Journal._write = killed
+    case "before it has its name": files.give_name = killed
+    case "named": os.unlink = killed; del os.O_TMPFILE
+journal = Journal.create(sys.argv[1], Target(kind=Kind.PACKAGES, url="http://h", app_id="a"), map(str, range(2_000)))
+killed()
+"""
+
+
+@pytest.mark.parametrize("when", ["before it is written", "before it has its name", "named", "after"])
+def test_a_kill_within_creation_leaves_a_whole_journal_or_none(path: Path, when: str) -> None:
+    killed = subprocess.run([sys.executable, "-c", KILLED, path, when], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    if when.startswith("before"):
+        assert list(path.parent.iterdir()) == []
+        check_new(path)
+        assert list(path.parent.iterdir()) == []
+    else:
+        assert len(read(path).entries) == 2_000
+        Journal.reopen(path).close()
+        with pytest.raises(JournalError, match="exists already: resume it"):
+            check_new(path)
+    Journal.create(path.with_name("next"), read_target(), ["a"]).close()
+    assert [file.name for file in path.parent.iterdir() if file.name not in {"next", path.name}] == []
+
+
+def read_target() -> Target:
+    return Target(kind=Kind.PACKAGES, url="http://h", app_id="a")
+
+
+@pytest.mark.parametrize("content", [b"", b'{"aionorth":"jour', b'{"aionorth":"journal","version":1,"kind"', b"ids"])
+def test_what_cannot_be_resumed_is_not_offered_to_be(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    with pytest.raises(JournalError) as resumed:
+        read(path)
+    for create in (lambda: check_new(path), lambda: Journal.create(path, read_target(), ["a"])):
+        with pytest.raises(JournalError) as caught:
+            create()
+        assert str(caught.value) == (f"{path} exists already: name another file for the journal ({resumed.value})")
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("name", ["no/such/journal", "a" * 300, "a\0b", "."])
+def test_a_journal_that_cannot_be_created_is_said_in_its_own_words(tmp_path: Path, name: str) -> None:
+    for create in (check_new, lambda path: Journal.create(path, read_target(), ["a"])):
+        with pytest.raises(JournalError, match=r"(cannot be created \(.+\)|exists already): name another file"):
+            create(f"{tmp_path}/{name}")
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- Whose it is
+
+
+def test_a_journal_that_others_can_write_to_is_refused(path: Path) -> None:
+    small(path)
+    for mode in (0o620, 0o602, 0o666):
+        path.chmod(mode)
+        for open_ in (read, Journal.reopen):
+            with pytest.raises(
+                JournalError, match=r"not to be trusted: other users can write to it: chmod go-w .*jsonl"
+            ):
+                open_(path)
+    path.chmod(0o644)
+    Journal.reopen(path).close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_journal_of_another_user_is_refused(path: Path) -> None:
+    small(path)
+    os.chown(path, 12345, 12345)
+    for open_ in (read, Journal.reopen):
+        with pytest.raises(JournalError, match=r"not to be trusted: it belongs to another user \(uid 12345\)"):
+            open_(path)
+
+
+def test_a_planted_link_is_followed_to_no_journal(tmp_path: Path) -> None:
+    own = tmp_path / "own.jsonl"
+    small(own)
+    open_to_all = tmp_path / "tmp"
+    open_to_all.mkdir()
+    (open_to_all / "link").symlink_to(own)
+    (open_to_all / "dangling").symlink_to(tmp_path / "none")
+    (open_to_all / "up").symlink_to(tmp_path)
+    open_to_all.chmod(0o1777)
+    for open_ in (read, Journal.reopen):
+        with pytest.raises(JournalError, match="link is a link that another user may have put there"):
+            open_(open_to_all / "link")
+    for name, words in (
+        ("link", "exists already"),
+        ("dangling", "exists already"),
+        ("up/new", "another user may have"),
+    ):
+        for create in (check_new, lambda path: Journal.create(path, read_target(), ["a"])):
+            with pytest.raises(JournalError, match=words):
+                create(open_to_all / name)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["own.jsonl", "tmp"]
+    (tmp_path / "mine").symlink_to(own)  # where only the user can have put it
+    Journal.reopen(tmp_path / "mine").close()
+    Journal.create(open_to_all / "new", read_target(), ["a"]).close()
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EIO])
+def test_locks_that_the_file_system_has_not_got_are_not_another_process(
+    path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    small(path)
+
+    def flock(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    new = path.with_name("new")
+    for open_ in (
+        lambda: Journal.reopen(path),
+        lambda: check_new(new),
+        lambda: Journal.create(new, read_target(), "a"),
+    ):
+        with pytest.raises(JournalError) as caught:
+            open_()
+        assert f"cannot be locked ({os.strerror(number)})" in str(caught.value)
+        assert "local disk" in str(caught.value)
+        assert "another process" not in str(caught.value)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("number", [errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES])
+def test_a_lock_that_is_held_is_another_process(path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    small(path)
+
+    def flock(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(JournalError, match="another process is at work"):
+        Journal.reopen(path)
+
+
+async def test_a_run_that_has_not_begun_does_not_hold_its_journal(path: Path) -> None:
+    async with Simulator() as platform, session(platform) as north:
+        plan = await plan_of(north, *platform.add_packages(2))
+        never_begun = north.purge(plan, journal=path)
+        cancelled = asyncio.ensure_future(never_begun)
+        cancelled.cancel()
+        await asyncio.wait({cancelled})
+        first, second = north.resume(path), north.resume(path)
+        with pytest.raises(JournalError, match=r"has been at work on .* in the meantime: resume it"):
+            await first
+        assert first.summary.total == 0
+        assert (await second).deleted == 2
+        with pytest.raises(JournalError, match="in the meantime"):
+            await never_begun
+        assert len(deletes(platform)) == 2
+        assert (await north.resume(path)).ok
+
+
+async def test_a_run_whose_journal_is_removed_before_it_begins_sends_nothing(path: Path) -> None:
+    async with Simulator() as platform, session(platform) as north:
+        run_ = north.purge(await plan_of(north, *platform.add_packages(2)), journal=path)
+        path.unlink()
+        with pytest.raises(JournalError, match="removed or cut by somebody else"):
+            await run_
+        assert not deletes(platform)
+
+
+async def test_a_run_that_is_dropped_lets_go_of_its_journal(path: Path) -> None:
+    async with Simulator() as platform, session(platform) as north:
+        plan = await plan_of(north, "a")
+        with pytest.warns(RuntimeWarning, match="never awaited"):
+            north.purge(plan, journal=path)
+            gc.collect()
+        assert (await north.resume(path)).not_found == 1
 
 
 async def test_two_runs_on_one_journal_are_refused(path: Path) -> None:
