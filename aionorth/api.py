@@ -125,8 +125,8 @@ class Reply:
     """The time by the clock of whoever answered, as its header has it."""
     charset: str | None = None
     """Of the body, where the reply names one."""
-    whole: bool = True
-    """Whether the body is known to be whole: False where the connection ended before anything said so."""
+    whole: bool | None = True
+    """Whether the body is whole: None where nothing but the end of the connection says so, False where it is cut."""
 
 
 NO_CONTENT = Reply(204)
@@ -340,7 +340,7 @@ def read_error(reply: Reply, now: datetime | None = None, *, secrets: Iterable[s
     content = _parsed(reply)
     fields = _fields(content)
     code = _code(reply, fields)
-    cut = content is None and not reply.whole
+    cut = reply.whole is False or (reply.whole is None and content is None)
     if code is None and reply.status in _SUCCESS and not cut:
         return None if content is not None else _lost(reply, "with a body that is not the platform's")
     kind, description = _by_status(reply) if code is None else _by_code(code, reply.status)

@@ -385,10 +385,10 @@ def _cause_name(exc: BaseException) -> str:
     return type(exc.__cause__ or exc).__name__
 
 
-async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
+async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, bool | None]:
     """Read the body to its end, bounded: a page without end must not fill the memory.
 
-    Returns what came of it, and whether that is known to be all.
+    Returns what came of it, and whether that is all; None where that is not known.
     """
     chunks: list[bytes] = []
     size = 0
@@ -401,7 +401,7 @@ async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
                     raise ReplyLostError(f"HTTP {response.status} with a body of more than {LONGEST_BODY} bytes")
     except (aiohttp.ClientError, ConnectionError):
         return b"".join(chunks), False
-    return b"".join(chunks), _has_known_end(response)
+    return b"".join(chunks), _has_known_end(response) or None
 
 
 def _has_known_end(response: aiohttp.ClientResponse) -> bool:
