@@ -48,7 +48,7 @@ async def answering(*answers: Answer) -> AsyncIterator[Raw]:
                 head = await reader.readuntil(b"\r\n\r\n")
                 answer = answers[min(len(raw.requests), len(answers) - 1)]
                 raw.requests.append(head)
-                for piece in map(bytes, zip(answer.data)) if answer.in_pieces else [answer.data]:  # noqa: B905 - one
+                for piece in map(bytes, zip(answer.data)) if answer.in_pieces else [answer.data]:
                     writer.write(piece)
                     await asyncio.sleep(0.001)
                 await writer.drain()

@@ -471,6 +471,28 @@ async def test_an_id_is_one_segment_whatever_it_is_made_of(path: str, wire: str,
 
 
 @pytest.mark.parametrize(
+    ("wire", "left"),
+    [
+        ("x%2F%2E%2E%2F%2E%2E%2Fsubscriptions", set[str]()),
+        ("x/../../subscriptions", set[str]()),
+        ("..%5C..%5Csubscriptions", {"a", "a b"}),
+        ("%2E/a", {"a b"}),
+        ("/a", {"a b"}),
+        ("x%2F..%2Fa", {"a b"}),
+        ("a%20b", {"a"}),
+        ("a%2520b", {"a", "a b"}),
+        ("a%2F", {"a", "a b"}),
+        ("%2E%2E/" * 9, {"a", "a b"}),
+    ],
+)
+async def test_a_proxy_that_tidies_paths_takes_each_step(wire: str, left: set[str]) -> None:
+    async with Simulator(tidy_paths=True) as platform, calling(platform) as call:
+        platform.add_subscriptions(["a", "a b"])
+        await call("DELETE", f"{SUBSCRIPTIONS}/{wire}")
+        assert platform.subscription_ids() == left
+
+
+@pytest.mark.parametrize(
     ("method", "path"),
     [
         ("GET", "/"),

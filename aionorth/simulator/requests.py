@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from typing import cast
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, quote, unquote
 
 import attrs
 
@@ -47,6 +47,25 @@ class Route:
     """Reads the body, given its content type; ``None`` for routes without one."""
     takes_secret: bool = False
     """Whether the caller proves itself by the secret in the body, rather than by a token."""
+
+
+def tidied(target: str) -> str | None:
+    """Return ``target`` as a proxy passes it on that tidies paths up; ``None`` where its steps lead out of the root.
+
+    It decodes the path once, takes a backslash for a slash, drops what is empty between two, and takes each step.
+    """
+    path, mark, query = target.partition("?")
+    segments: list[str] = []
+    decoded = unquote(path).replace("\\", "/")
+    for segment in decoded.split("/"):
+        if segment == "..":
+            if not segments:
+                return None
+            segments.pop()
+        elif segment not in {"", "."}:
+            segments.append(segment)
+    end = "/" if segments and decoded.endswith(("/", "/.", "/..")) else ""
+    return f"/{quote('/'.join(segments))}{end}{mark}{query}"
 
 
 class Router:

@@ -18,7 +18,7 @@ from aionorth.simulator.arrivals import Arrival, Log
 from aionorth.simulator.faults import Delay, Fault, FaultPlan
 from aionorth.simulator.northbound import ROUTER, perform
 from aionorth.simulator.replies import Reply
-from aionorth.simulator.requests import Call
+from aionorth.simulator.requests import Call, tidied
 from aionorth.simulator.state import Platform, new_ids, subscription
 from aionorth.simulator.throttle import MODELS, Throttle
 
@@ -47,6 +47,7 @@ class Simulator:
         token_lifetime: Seconds until an access token expires, told to callers without the fraction.
         quoted_expires_in: Whether ``expiresIn`` is a string rather than a number.
         package_status: What the deletion of a version package answers, 200 or 204.
+        tidy_paths: Whether a proxy stands before the platform that decodes paths and tidies them up, steps included.
         latency: Draws how many seconds pass before a call is counted, and after its effect.
         chances: The probability with which each fault befalls a call that flow control has let through. Logins and
             refreshes are spared.
@@ -69,6 +70,7 @@ class Simulator:
         token_lifetime: float = 3600.0,
         quoted_expires_in: bool = False,
         package_status: int = 200,
+        tidy_paths: bool = False,
         latency: Callable[[random.Random], tuple[float, float]] | None = None,
         chances: Mapping[Fault, float] | None = None,
         seed: int = 0,
@@ -87,6 +89,7 @@ class Simulator:
         self._period = period
         self._count_tokens = count_tokens
         self._retry_after = retry_after
+        self._tidy_paths = tidy_paths
         self._latency = latency
         self._chance = random.Random(seed)  # noqa: S311 - reproducible chance, nobody's secret
         self._platform = Platform(
@@ -241,6 +244,10 @@ class Simulator:
         before, after = self._latency(self._chance) if self._latency else (0.0, 0.0)
         await _pass(before)
         method, target = request.method, request.raw_path
+        if self._tidy_paths:
+            if (passed_on := tidied(target)) is None:
+                return replies.page(400, "400 Bad Request")
+            target = passed_on
         call = ROUTER.read(method, target, request.headers, body)
         counted = _now()
         wait = self._admit(call, counted)
