@@ -43,9 +43,7 @@ class Tls:
 
 _CLOCK = "have the platform's certificate renewed, or set this machine's clock, by which certificates are judged"
 _GIVE_CA = "give its CA as ca_file"
-_WEAK = (
-    "this machine's OpenSSL refuses what is so weak: have the platform's operator use SHA-256, and keys of 2,048 bits"
-)
+_WEAK = "OpenSSL refuses what is so weak: have the platform's operator use SHA-256, and keys of at least 2,048 bits"
 _PURPOSE = "it is not made for a server: have the platform's operator install one that is"
 _STRICT = "have the CA issue one that keeps to RFC 5280, as Python from 3.13 on demands; Python 3.12 accepts this one"
 _OTHER_FAULT = "have the platform's operator put that right"

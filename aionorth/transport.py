@@ -158,8 +158,8 @@ def _check_lent(http: object, url: URL) -> None:
     """Raise `ArgumentError` if `http` cannot be used: it must not bring credentials of its own to the platform."""
     if not isinstance(http, aiohttp.ClientSession):
         raise ArgumentError(f"http={http!r}: give an aiohttp.ClientSession")
-    if http.auth is not None:
-        raise ArgumentError("http= has credentials of its own (auth=), which are not the platform's: make it without")
+    if http.auth is not None or "Authorization" in http.headers:
+        raise ArgumentError("http= has credentials of its own, which are not the platform's: make it without")
     if http.trust_env and _is_in_netrc(url.host or ""):
         raise ArgumentError(
             f"http= has trust_env=True, by which aiohttp would send the platform the password that a netrc file has "
@@ -309,11 +309,15 @@ class Transport:
                 response.charset if body else None,
                 whole,
             )
-        # aiohttp's frames hold the request's headers, and with them the token; so does what it says of a reply.
+        # aiohttp's frames hold the request's headers, and with them the token; so does what it says of a reply. What it
+        # says of a URL may have a proxy's password in it.
         except (NorthError, asyncio.CancelledError) as exc:
             raise detached(exc) from exc.__cause__
-        except (aiohttp.ClientError, OSError, ValueError) as exc:  # asyncio's TimeoutError is an OSError
-            raise self._translated(exc) from (None if isinstance(exc, aiohttp.ClientResponseError) else detached(exc))
+        except (aiohttp.ClientResponseError, ValueError) as exc:
+            error, cause = self._translated(exc), None
+        except (aiohttp.ClientError, OSError) as exc:  # asyncio's TimeoutError is an OSError
+            error, cause = self._translated(exc), detached(exc)
+        raise error from cause  # here, where what aiohttp raised is not its context
 
     def _url(self, target: str) -> URL:
         if "?" in target:
