@@ -43,13 +43,18 @@ def check_own(state: os.stat_result, path: StrPath, *, private: bool = False) ->
     """
     if os.name != "posix":
         return
-    if state.st_uid != os.geteuid():
-        raise UntrustedFileError(f"it belongs to another user (uid {state.st_uid})", path)
+    check_owner(state, path)
     name = shlex.quote(os.fspath(path))
     if state.st_mode & _WRITERS:
         raise UntrustedFileError(f"other users can write to it: chmod go-w {name}", path)
     if private and state.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise UntrustedFileError(f"other users can read it: chmod 600 {name}", path)
+
+
+def check_owner(state: os.stat_result, path: StrPath) -> None:
+    """Raise `UntrustedFileError` unless what `state` tells of is the user's own."""
+    if os.name == "posix" and state.st_uid != os.geteuid():
+        raise UntrustedFileError(f"it belongs to another user (uid {state.st_uid})", path)
 
 
 def check_own_directory(path: StrPath) -> None:

@@ -2,16 +2,25 @@
 
 import csv
 import json
+import math
+import os
 import re
+import signal
 import stat
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta, timezone
 from html.parser import HTMLParser
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import attrs
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aionorth import (
     CongestionError,
@@ -26,8 +35,8 @@ from aionorth.cli.exits import ProblemError
 from aionorth.cli.report_file import COLUMNS, ReportError, check_report, write_report
 from aionorth.cli.report_page import MOST_IDS, render, verdict
 from aionorth.cli.timeline import MOST_BARS, interval_in_words, timeline
-from aionorth.errors import NorthError
-from aionorth.journal import Entry, History, Journal, read
+from aionorth.errors import JournalError, NorthError
+from aionorth.journal import Entry, History, Journal, _sealed, read
 from aionorth.models import Kind, Target
 
 START = datetime(2026, 11, 4, 23, 0, tzinfo=UTC).timestamp()
@@ -153,12 +162,10 @@ def test_a_directory_is_not_replaced(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a\0.csv", "a" * 300 + ".csv"])
 def test_a_name_that_no_file_can_have_is_a_problem(tmp_path: Path, name: str) -> None:
-    if "\0" in name:
-        with pytest.raises(ProblemError):
-            check_report(str(tmp_path / name))
-    else:
-        with pytest.raises(ReportError, match="cannot be written"):
-            write_report(str(tmp_path / name), every_outcome(), now=NOW)
+    with pytest.raises(ProblemError, match="cannot be written"):
+        check_report(str(tmp_path / name))
+    with pytest.raises(ReportError, match="cannot be written"):
+        write_report(str(tmp_path / name), every_outcome(), now=NOW)
 
 
 def test_a_file_that_is_there_is_replaced_and_keeps_its_permissions(tmp_path: Path) -> None:
@@ -179,12 +186,90 @@ def test_a_link_stays_one(tmp_path: Path) -> None:
     assert (tmp_path / "real.csv").read_text().startswith("id,")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="files have owners on POSIX systems")
+@pytest.mark.parametrize("name", ["link.csv", "dangling.csv", "up/a.csv", "mine.csv"])
+def test_a_report_is_written_through_no_link_that_others_may_have_planted(tmp_path: Path, name: str) -> None:
+    precious = tmp_path / "precious.csv"
+    precious.write_text("precious")
+    open_to_all = tmp_path / "tmp"
+    open_to_all.mkdir()
+    (open_to_all / "link.csv").symlink_to(precious)
+    (open_to_all / "dangling.csv").symlink_to(tmp_path / "new.csv")
+    (open_to_all / "up").symlink_to(tmp_path)
+    (tmp_path / "mine.csv").symlink_to(open_to_all / "link.csv")
+    open_to_all.chmod(0o1777)
+    path = str((tmp_path if name == "mine.csv" else open_to_all) / name)
+    with pytest.raises(ProblemError, match=r"cannot be written \(.* is a link that another user may have put there\)"):
+        check_report(path)
+    with pytest.raises(ReportError, match=r"is a link that another user may have put there\); .* in the journal"):
+        write_report(path, every_outcome(), now=NOW)
+    assert precious.read_text() == "precious"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["mine.csv", "precious.csv", "tmp"]
+    assert len(list(open_to_all.iterdir())) == 3
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can give files away")
+def test_a_file_of_another_user_is_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("old")
+    path.chmod(0o666)
+    os.chown(path, 12345, 12345)
+    with pytest.raises(ProblemError, match=r"belongs to another user \(uid 12345\)"):
+        check_report(str(path))
+    with pytest.raises(ReportError, match="belongs to another user"):
+        write_report(str(path), every_outcome(), now=NOW)
+    assert path.read_text() == "old"
+
+
+KILLED = """
+import os, signal, sys
+from datetime import UTC, datetime
+from aionorth.cli import report_file
+from aionorth.journal import read
+
+def killed(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
+journal, report, name, when = sys.argv[1:]
+if name == "named": del os.O_TMPFILE
+match when:
+    case "while it is written": os.fsync = killed
+    case "before it is in place" if os.path.exists(report): os.replace = killed
+    case "before it is in place": os.replace = os.link = killed
+report_file.write_report(report, read(journal), now=datetime.now(UTC))
+killed()
+"""
+
+
+@pytest.mark.parametrize("name", ["unnamed", "named"])
+@pytest.mark.parametrize("when", ["while it is written", "before it is in place", "after"])
+@pytest.mark.parametrize("there", [False, True])
+def test_what_a_kill_leaves_of_a_report_holds_no_ids_for_ever(
+    tmp_path: Path, name: str, when: str, *, there: bool
+) -> None:
+    journal, report = tmp_path / "journal", tmp_path / "reports" / "a.jsonl"
+    report.parent.mkdir()
+    Journal.create(journal, Target(kind=Kind.PACKAGES, url=URL, app_id="my-app"), ["an-id"]).close()
+    if there:
+        report.write_text("old")
+    killed = subprocess.run([sys.executable, "-c", KILLED, journal, report, name, when], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    left = [file for file in report.parent.iterdir() if file != report]
+    if name == "unnamed" and not (there and when == "before it is in place"):
+        assert left == []
+    if when == "after":
+        assert "an-id" in report.read_text()
+    else:
+        assert report.read_text() == "old" if there else not report.exists()
+    check_report(str(report))
+    assert [file for file in report.parent.iterdir() if file != report] == []
+
+
 def test_what_cannot_be_written_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "a.html"
     path.write_text("old")
-    broken = history(entry("a", Outcome.DELETED, at=1e13))  # no calendar has such a year
+    broken = entry("a", Outcome.DELETED)
+    broken.ended_at = 1e13  # no calendar has such a year
     with pytest.raises(ReportError, match="year"):
-        write_report(str(path), broken, now=NOW)
+        write_report(str(path), history(broken), now=NOW)
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("a.html", "old")]
 
 
@@ -264,11 +349,56 @@ def test_ids_come_back_as_they_were_from_lines_and_table(tmp_path: Path) -> None
     assert (tmp_path / "a.csv").read_bytes().count(b"\r\n") == len(STRANGE) + 1
 
 
-def test_a_description_that_a_spreadsheet_would_calculate_is_defused_in_the_table_only(tmp_path: Path) -> None:
-    said = '=HYPERLINK("http://evil")\n\ud800'
-    made = history(entry("a", Outcome.FAILED, error=NorthApiError(400, "1", said)))
-    assert lines(tmp_path, made)[0]["error"]["description"] == said
-    assert table(tmp_path, made)[0]["error_description"] == '\'=HYPERLINK("http://evil")\n\\ud800'
+CELLS = {
+    '=HYPERLINK("http://evil")': '\'=HYPERLINK("http://evil")',
+    "  +1": "'  +1",
+    "\N{FULLWIDTH EQUALS SIGN}1": "'\N{FULLWIDTH EQUALS SIGN}1",
+    "\N{FULLWIDTH PLUS SIGN}1": "'\N{FULLWIDTH PLUS SIGN}1",
+    "\N{FULLWIDTH HYPHEN-MINUS}1": "'\N{FULLWIDTH HYPHEN-MINUS}1",
+    "\N{FULLWIDTH COMMERCIAL AT}A1": "'\N{FULLWIDTH COMMERCIAL AT}A1",
+    "no;=1+2": "no;'=1+2",
+    "no, @A1,-1": "no,' @A1,'-1",
+    'no;"=1+2"': 'no;\'"=1+2"',
+    "no - not =1": "no - not =1",
+    "a=b; c": "a=b; c",
+}
+
+
+def test_what_a_spreadsheet_would_calculate_is_defused_in_the_table_only(tmp_path: Path) -> None:
+    for said, cell in CELLS.items():
+        made = history(entry("=1", Outcome.FAILED, error=NorthApiError(400, said, said)))
+        error = lines(tmp_path, made)[0]["error"]
+        assert (error["code"], error["description"]) == (said, said)
+        (row,) = table(tmp_path, made)
+        assert (row["id"], row["error_code"], row["error_description"]) == ("=1", cell, cell)
+
+
+FORMULA = "=+-@＝＋－＠"  # noqa: RUF001 - full-width forms will do for a spreadsheet
+# Not of replies, whose errors have no such characters in them.
+SEPARATORS = ["", ",", ";", "\t", "\n", "\r", "\r\n", "\v", "\x85", "\u2028"]
+
+
+@given(
+    parts=st.lists(
+        st.tuples(
+            st.sampled_from(SEPARATORS), st.sampled_from(["", " ", "\u3000", '"']), st.sampled_from(f"{FORMULA}a1")
+        )
+    ),
+    kind=st.sampled_from([NorthError, ReplyTimeoutError]),
+)
+def test_no_cell_is_a_formula_however_a_spreadsheet_splits_the_table(
+    parts: list[tuple[str, str, str]], kind: type[NorthError]
+) -> None:
+    said = "".join(part for triple in parts for part in triple)
+    with TemporaryDirectory() as directory:
+        made = history(entry("id", Outcome.FAILED, error=kind(said)))
+        (row,) = table(Path(directory), made)
+        whole = (Path(directory) / "a.csv").read_bytes().decode()
+    assert row["error_description"].replace("'", "") == said
+    for cells in (row.values(), re.split(r"[,;\t\n\r\v\x85\u2028]", whole)):
+        for cell in cells:
+            assert not re.match(rf"""[\s"]*[{re.escape(FORMULA)}]""", cell)
+            assert not cell.startswith(("\t", "\r"))
 
 
 # --- For people
@@ -335,6 +465,100 @@ def test_what_others_wrote_stays_text_on_the_page() -> None:
     assert shown.tags["script"] == shown.tags["img"] == shown.tags["u"] == 0
     for text in (evil, "<img src=x onerror=alert(1)>\\x1b[31m\\u202e", "https://x/<i>", "<u>&amp;", "code <b>1</b>"):
         assert text in shown.shown
+
+
+def test_nothing_on_the_page_turns_its_surroundings_about() -> None:
+    evil = "a\u202eb\u2066c\u200bd\x9be\x00f\ng"
+    error = NorthApiError(400, evil, evil)
+    made = history(
+        entry(evil, Outcome.FAILED, error=error),
+        entry("b", Outcome.UNKNOWN, error=ReplyTimeoutError(evil)),
+        url=f"https://{evil}",
+        app_id=evil,
+        authorized_app_id=evil,
+    )
+    made = attrs.evolve(made, selection=evil * 1_000)
+    text = render(made, now=NOW)
+    assert all(char.isprintable() or char == "\n" for char in text)
+    assert text.count("\\u202e") > 5
+    assert len(text) < 100_000
+
+
+# --- Whatever a journal holds
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.sampled_from([-1, 0, 1e13, -1e18, 253402300799, 253402300800.5, 10**30, 10**400, 1e308, math.nan, math.inf])
+    | st.text(max_size=5)
+    | st.sampled_from(["deleted", "unknown", "a", "FlowControlError", "BulkError", "ReplyLostError", "\ud800\x1b\n"]),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3) | st.just("type"), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+
+
+def places(value: Any) -> list[tuple[Any, Any]]:
+    """Every container in `value`, with each of its keys."""
+    keys = list(value) if isinstance(value, dict) else list(range(len(value))) if isinstance(value, list) else []
+    return [(value, key) for key in keys] + [place for key in keys for place in places(value[key])]
+
+
+def journal_lines(directory: Path) -> list[dict[str, Any]]:
+    """What the lines of a journal with each sort of them say."""
+    now = START
+    path = directory / "whole"
+    made = Journal.create(
+        path, Target(kind=Kind.PACKAGES, url=URL, app_id="my-app"), ["a", "b", "c"], clock=lambda: now
+    )
+    errors = {"a": None, "b": CongestionError(503, "100501", "Busy."), "c": ReplyTimeoutError("no reply")}
+    for id_, error in errors.items():
+        made.begun(id_)
+        done = Deletion(id_, None)
+        done.begun, done.calls, done.succeeded, done.error = True, 1, error is None, error
+        now += 1
+        made.ended(done, done.result(now))
+    made.close()
+    whole = [json.loads(line) for line in path.read_bytes().splitlines()]
+    return [{name: value for name, value in line.items() if name != "crc"} for line in whole]
+
+
+@given(data=st.data(), version=st.sampled_from([1, 2]))
+def test_whatever_a_journal_holds_is_refused_by_name_or_reported(data: st.DataObject, version: int) -> None:
+    with TemporaryDirectory() as name:
+        directory = Path(name)
+        whole = journal_lines(directory)
+        whole[0]["version"] = version
+        for _ in range(data.draw(st.integers(1, 3))):
+            container, key = data.draw(st.sampled_from(places(whole)))
+            match data.draw(st.sampled_from(["replace", "replace", "drop", "rename"])):
+                case "rename" if isinstance(container, dict):
+                    container[data.draw(st.text(max_size=5))] = container.pop(key)
+                case "drop":
+                    del container[key]
+                case _:
+                    container[key] = data.draw(JSON)
+        texts = [json.dumps(line, separators=(",", ":")).encode() for line in whole]
+        path = directory / "changed"
+        path.write_bytes(b"".join((_sealed(text) if version == 2 else text) + b"\n" for text in texts))
+        path.chmod(0o600)
+        try:
+            made = read(path)
+        except JournalError:
+            with pytest.raises(JournalError, match=re.escape(str(path))):
+                Journal.reopen(path)
+            return
+        for suffix in ("csv", "jsonl", "html"):
+            write_report(str(directory / f"report.{suffix}"), made, now=NOW)
+        assert len((directory / "report.jsonl").read_text().splitlines()) == len(made.entries)
+        str(made.target)
+        assert made.elapsed >= 0
+        datetime.fromtimestamp(made.runs[0]).astimezone()
+        Journal.reopen(path, clock=lambda: START).close()
+        assert len(read(path).runs) == len(made.runs) + 1
 
 
 def test_a_page_of_no_ids_or_none_attempted_has_no_chart() -> None:

@@ -2,8 +2,8 @@
 
 Every id stands in the first two, in the plan's order and unchanged: a spreadsheet may take one for a formula or a
 number, but with a quote before it, it would be another id. Ids are made by the platform. What a reply says is
-anybody's, and no program matches on it, so in a CSV file an apostrophe stands before a description that a spreadsheet
-would calculate.
+anybody's, and no program matches on it, so in a CSV file an apostrophe stands before whatever of it a spreadsheet would
+calculate.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from __future__ import annotations
 import csv
 import json
 import os
-import secrets
+import re
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
+from aionorth import files
 from aionorth.cli.exits import ProblemError
 from aionorth.cli.timeline import outcome_at
 from aionorth.errors import NorthApiError, NorthError
@@ -31,8 +31,8 @@ COLUMNS = (
 )
 """The columns of a CSV file."""
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a cell begins with that a spreadsheet calculates."""
+_FORMULA = re.compile(r"""(^|[,;\t-\r\x1c-\x1e\x85\u2028\u2029])(?=[\s"]*[=+\-@＝＋－＠])|^(?=[\t\r])""")  # noqa: RUF001
+"""Before what a spreadsheet calculates: it may take other separators than a comma, and no heed of quotes then."""
 
 
 class ReportError(NorthError):
@@ -47,17 +47,16 @@ def check_report(path: str) -> None:
     if _suffix(path) not in _WRITERS:
         raise ProblemError(f"{path} is no name for a report: let it end in {_SUFFIXES}")
     try:
-        target = os.path.realpath(path)
-        if Path(target).exists() and not Path(target).is_file():
-            raise ProblemError(f"{path} is not a file that can be replaced: name another one for the report")
-        descriptor, temporary = _create_beside(target)
+        descriptor, unseen, _ = _create(path)
+    except ReportError as exc:
+        raise ProblemError(str(exc)) from exc
     except (OSError, ValueError) as exc:
         raise ProblemError(
             f"the report {path} cannot be written ({_reason(exc)}): name a file in a directory that exists and that "
             "you may write to"
         ) from exc
+    files.drop_unseen(unseen)
     os.close(descriptor)
-    Path(temporary).unlink()
 
 
 def write_report(path: str, history: History, *, now: datetime) -> None:
@@ -67,18 +66,16 @@ def write_report(path: str, history: History, *, now: datetime) -> None:
     Raises `ReportError` where it cannot be written; the old file is still there then.
     """
     try:
-        target = os.path.realpath(path)
-        descriptor, temporary = _create_beside(target)
+        descriptor, unseen, target = _create(path)
         try:
-            # Descriptions come from the network, and may hold halves of characters.
+            # Ids come from files, and may hold halves of characters.
             with open(descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:  # noqa: PTH123 - a descriptor
                 _WRITERS[_suffix(path)](file, history, now)
                 file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).replace(target)
+                os.fsync(descriptor)
+                files.put_in_place(descriptor, unseen, target)
         except BaseException:
-            with suppress(OSError):
-                Path(temporary).unlink()
+            files.drop_unseen(unseen)
             raise
     except (OSError, ValueError) as exc:
         raise ReportError(
@@ -86,14 +83,23 @@ def write_report(path: str, history: History, *, now: datetime) -> None:
         ) from exc
 
 
-def _create_beside(target: str) -> tuple[int, str]:
-    """Create a file in the directory of `target`, with the permissions that one made anew gets, or those it has now."""
-    temporary = str(Path(target).with_name(f".aionorth-{secrets.token_hex(8)}.tmp"))
+def _create(path: str) -> tuple[int, str, str]:
+    """Create what is to be the report `path`; returns its descriptor, its temporary name, and where `path` leads.
+
+    It has the permissions that a file made anew gets, or those of the file that it replaces.
+    """
+    target = files.check_way(path)
     try:
-        mode = stat.S_IMODE(Path(target).stat().st_mode)
+        state = os.lstat(target)
     except FileNotFoundError:
         mode = 0o666  # less the umask, as everywhere
-    return os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), temporary
+    else:
+        if not stat.S_ISREG(state.st_mode):
+            raise ReportError(f"{path} is not a file that can be replaced: name another one for the report")
+        files.check_owner(state, path)
+        mode = stat.S_IMODE(state.st_mode)
+    descriptor, unseen = files.create_unseen(target, mode)
+    return descriptor, unseen, target
 
 
 # --- The formats
@@ -108,9 +114,12 @@ def _write_table(file: TextIO, history: History, _: datetime) -> None:
     table.writeheader()
     for row in _rows(history):
         error: dict[str, Any] = row.pop("error") or {}
-        if (said := error.get("description")) and said.startswith(_FORMULA):
-            error["description"] = f"'{said}"
-        table.writerow(row | {f"error_{name}": value for name, value in error.items()})
+        table.writerow(row | {f"error_{name}": _defused(value) for name, value in error.items()})
+
+
+def _defused(value: object) -> object:
+    """Return a cell with an apostrophe before each place from which a spreadsheet would calculate."""
+    return _FORMULA.sub(r"\1'", value) if isinstance(value, str) else value
 
 
 def _write_page(file: TextIO, history: History, now: datetime) -> None:

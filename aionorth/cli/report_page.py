@@ -13,15 +13,16 @@ from typing import Literal
 
 import attrs
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from aionorth._version import __version__
 from aionorth.cli.chart import LAYOUTS, chart
 from aionorth.cli.exits import in_words
-from aionorth.cli.terminal import visible
 from aionorth.cli.timeline import interval_in_words, outcome_at, timeline, works
 from aionorth.errors import NorthApiError, NorthError
 from aionorth.journal import Entry, History
 from aionorth.models import FailureGroup, Kind, Outcome, duration, failure_groups
+from aionorth.text import shortened, visible
 
 MOST_IDS = 1000
 """How many of the ids that are not known to be gone the page names."""
@@ -111,9 +112,14 @@ def render(history: History, *, now: datetime) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_shown,
     )
-    environment.filters["visible"] = visible
     return environment.get_template("report_page.html").render(_content(history, now))
+
+
+def _shown(value: object) -> object:
+    """Return what the page is to say with nothing in it that is not seen, or turns what is around it about."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _content(history: History, now: datetime) -> dict[str, object]:
@@ -130,7 +136,7 @@ def _content(history: History, now: datetime) -> dict[str, object]:
     return {
         "number": f"{total:,} {_noun(history.target.kind, total)}",
         "target": history.target,
-        "selection": history.selection,
+        "selection": shortened(history.selection),
         "verdict": verdict(counts),
         "facts": _facts(history, zone),
         "tiles": [
