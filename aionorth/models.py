@@ -11,6 +11,7 @@ from typing import Any, Literal
 import attrs
 
 from aionorth.errors import BulkFailedError, NorthApiError, NorthError
+from aionorth.text import visible, without_userinfo
 
 Collect = Literal["all", "failures", "none"]
 """Which results a summary keeps; its counts are whole whatever it keeps."""
@@ -71,8 +72,9 @@ class Subscription:
         return self.subscription_id
 
     def in_words(self) -> str:
-        """As in ``sub-1  deviceAdded  https://server:443/callback``."""
-        return "  ".join(filter(None, (self.subscription_id, self.notify_type, self.callback_url)))
+        """As in ``sub-1  deviceAdded  https://server:443/callback``; a password in the URL is left out."""
+        known = (visible(self.subscription_id), self.notify_type, self.callback_url)
+        return without_userinfo("  ".join(filter(None, known)))
 
 
 @attrs.frozen(kw_only=True)
@@ -102,8 +104,16 @@ class UpgradePackage:
     def in_words(self) -> str:
         """As in ``file-1  meter.zip  V1.2  WM-1  Acme  2026-03-01``."""
         day = None if self.upload_time is None else f"{self.upload_time:%Y-%m-%d}"
-        known = (self.file_id, self.name, self.version, self.device_type, self.model, self.manufacturer_name, day)
-        return "  ".join(filter(None, known))
+        known = (
+            visible(self.file_id),
+            self.name,
+            self.version,
+            self.device_type,
+            self.model,
+            self.manufacturer_name,
+            day,
+        )
+        return without_userinfo("  ".join(filter(None, known)))
 
 
 @attrs.frozen(kw_only=True)

@@ -16,6 +16,7 @@ from aionorth.api import FILE_TYPES, LONGEST_STRING, check_id, check_string, id_
 from aionorth.checks import whole
 from aionorth.errors import ArgumentError
 from aionorth.models import Kind, Subscription, Target, UpgradePackage, duration
+from aionorth.text import visible, without_userinfo
 
 Item = Subscription | UpgradePackage
 T = TypeVar("T", bound=Subscription | UpgradePackage)
@@ -223,7 +224,7 @@ class PackageSelection(Selection):
 
 
 def _shown(value: object) -> str:
-    return in_days(value) if isinstance(value, timedelta) else str(value)
+    return in_days(value) if isinstance(value, timedelta) else without_userinfo(visible(str(value)))
 
 
 def in_days(time: timedelta) -> str:
@@ -257,7 +258,7 @@ class BatchDelete:
 
     def __str__(self) -> str:
         filters = (("notify type", self.notify_type), ("callback URL", self.callback_url))
-        return " and ".join(f"{name} {value}" for name, value in filters if value is not None)
+        return " and ".join(f"{name} {without_userinfo(value)}" for name, value in filters if value is not None)
 
 
 @attrs.frozen(kw_only=True)
@@ -384,10 +385,8 @@ def _batch(
     chosen = {one.id for one in delete}
     facts = {(one.notify_type, one.callback_url) for one in subscriptions if one.id in chosen}
     types, urls = {type_ for type_, _ in facts}, {url for _, url in facts}
-    notify_type = types.pop() if len(types) == 1 else None
-    url = urls.pop() if len(urls) == 1 else None
-    if url is not None and len(url) > LONGEST_STRING:
-        url = None
+    notify_type = _filter(types.pop()) if len(types) == 1 else None
+    url = _filter(urls.pop()) if len(urls) == 1 else None
     for batch in (
         BatchDelete(notify_type=notify_type, callback_url=url),
         BatchDelete(notify_type=notify_type),
@@ -398,6 +397,11 @@ def _batch(
         if batch != BatchDelete() and chosen == {one.id for one in subscriptions if _takes(batch, one)}:
             return batch
     return None
+
+
+def _filter(value: str | None) -> str | None:
+    """Return `value` if the platform can filter by it; None for what is too long, or written out with a backslash."""
+    return None if value is None or len(value) > LONGEST_STRING or "\\" in value else value
 
 
 def _takes(batch: BatchDelete, one: Subscription) -> bool:
