@@ -12,7 +12,9 @@ import warnings
 from aionorth.api import check_string
 from aionorth.auth import Secret
 from aionorth.cli.exits import ProblemError
-from aionorth.cli.terminal import on_terminal, say, visible
+from aionorth.cli.terminal import on_terminal, say
+from aionorth.files import check_owner
+from aionorth.text import visible
 
 SECRET = "AIONORTH_SECRET"  # noqa: S105 - the name of the variable
 
@@ -35,7 +37,7 @@ def usable(text: str, where: str) -> Secret:
 def from_file(file: str, where: str) -> Secret:
     """Return the secret in `file`, less one line end; `where` names the setting that names the file.
 
-    Raises `ProblemError` for what is no file, and for one that everybody can read.
+    Raises `ProblemError` for what is no file, and for one that is another user's, or that others can read or write to.
     """
     try:
         # A fifo without a writer would hold up an open that blocks.
@@ -44,12 +46,18 @@ def from_file(file: str, where: str) -> Secret:
         reason = exc.strerror if isinstance(exc, OSError) else exc
         raise ProblemError(f"{file} cannot be read: {reason}; {where} must be a file with the secret") from exc
     try:
-        mode = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(mode):
+        state = os.fstat(descriptor)
+        if not stat.S_ISREG(state.st_mode):
             raise ProblemError(f"{file} is not a regular file; {where} must be a file with the secret")
-        if os.name == "posix" and mode & stat.S_IRWXO:
-            raise ProblemError(f"{file} holds a secret and is open to every user: chmod 600 {shlex.quote(file)}")
+        check_owner(state, file)
+        if os.name == "posix" and (others := state.st_mode & (stat.S_IRWXG | stat.S_IRWXO)):
+            whom = "every user" if others & stat.S_IRWXO else "its group"
+            raise ProblemError(f"{file} holds a secret and is open to {whom}: chmod 600 {shlex.quote(file)}")
         return usable(_text(os.read(descriptor, MOST_BYTES), file), file)
+    except OSError as exc:
+        raise ProblemError(
+            f"{file} cannot be used: {exc.strerror}; {where} must be a file of your own with the secret"
+        ) from exc
     finally:
         os.close(descriptor)
 
