@@ -4,83 +4,7 @@ It goes as fast as the app's flow control allows, is never refused for going too
 and accounts for every single id.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING
-
 from aionorth._version import __version__
-from aionorth.auth import GivenToken
-from aionorth.bulk import BulkDelete, Ids
-from aionorth.errors import (
-    AppFrozenError,
-    AppNotAuthorizedError,
-    AppNotFoundError,
-    ArgumentError,
-    BadRequestError,
-    BulkAbortedError,
-    BulkError,
-    BulkFailedError,
-    CongestionError,
-    CredentialsError,
-    FlowControlError,
-    GatewayError,
-    HostNotFoundError,
-    InvalidIdError,
-    InvalidTokenError,
-    JournalError,
-    NorthApiError,
-    NorthConnectionError,
-    NorthError,
-    NorthWarning,
-    NotFoundError,
-    PackageNotFoundError,
-    PageOutOfRangeError,
-    ReplyLostError,
-    ReplyTimeoutError,
-    ServerError,
-    SessionStateError,
-    StoreError,
-    SubscriptionNotFoundError,
-    TlsError,
-    TokenEvictedError,
-    TooManyResultsError,
-)
-from aionorth.flow import FlowControl, FlowState
-from aionorth.models import (
-    Collect,
-    DeleteResult,
-    DeleteSummary,
-    Kind,
-    Outcome,
-    Subscription,
-    Target,
-    UpgradePackage,
-)
-from aionorth.retry import RetryPolicy
-from aionorth.session import NorthSession
-
-if TYPE_CHECKING:
-    from aionorth.checkup import Checkup, Finding, Verdict
-    from aionorth.plan import BatchDelete, Kept, PackageSelection, Plan, SubscriptionSelection
-    from aionorth.stores.machine import MachineStore
-    from aionorth.stores.redis import RedisStore
-else:
-    # What a program that only deletes never needs is imported when it is asked for: it would take a third of the time.
-    _IN = {
-        "aionorth.checkup": ("Checkup", "Finding", "Verdict"),
-        "aionorth.plan": ("BatchDelete", "Kept", "PackageSelection", "Plan", "SubscriptionSelection"),
-        "aionorth.stores.machine": ("MachineStore",),
-        "aionorth.stores.redis": ("RedisStore",),
-    }
-
-    def __getattr__(name: str) -> object:
-        for module, names in _IN.items():
-            if name in names:
-                return globals().setdefault(name, getattr(import_module(module), name))
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-    def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
-
 
 __all__ = [
     "AppFrozenError",
@@ -142,3 +66,97 @@ __all__ = [
     "Verdict",
     "__version__",
 ]
+
+TYPE_CHECKING = False  # not from typing, which takes longer to import than all that is here
+if TYPE_CHECKING:
+    from aionorth.auth import GivenToken
+    from aionorth.bulk import BulkDelete, Ids
+    from aionorth.checkup import Checkup, Finding, Verdict
+    from aionorth.errors import (
+        AppFrozenError,
+        AppNotAuthorizedError,
+        AppNotFoundError,
+        ArgumentError,
+        BadRequestError,
+        BulkAbortedError,
+        BulkError,
+        BulkFailedError,
+        CongestionError,
+        CredentialsError,
+        FlowControlError,
+        GatewayError,
+        HostNotFoundError,
+        InvalidIdError,
+        InvalidTokenError,
+        JournalError,
+        NorthApiError,
+        NorthConnectionError,
+        NorthError,
+        NorthWarning,
+        NotFoundError,
+        PackageNotFoundError,
+        PageOutOfRangeError,
+        ReplyLostError,
+        ReplyTimeoutError,
+        ServerError,
+        SessionStateError,
+        StoreError,
+        SubscriptionNotFoundError,
+        TlsError,
+        TokenEvictedError,
+        TooManyResultsError,
+    )
+    from aionorth.flow import FlowControl, FlowState
+    from aionorth.models import (
+        Collect,
+        DeleteResult,
+        DeleteSummary,
+        Kind,
+        Outcome,
+        Subscription,
+        Target,
+        UpgradePackage,
+    )
+    from aionorth.plan import BatchDelete, Kept, PackageSelection, Plan, SubscriptionSelection
+    from aionorth.retry import RetryPolicy
+    from aionorth.session import NorthSession
+    from aionorth.stores.machine import MachineStore
+    from aionorth.stores.redis import RedisStore
+else:
+    # Each name is imported when it is asked for: the command line must be able to say what Ctrl-C does before aiohttp
+    # is imported, and a program that only deletes does not need them all.
+    _IN = {
+        "aionorth.auth": ("GivenToken",),
+        "aionorth.bulk": ("BulkDelete", "Ids"),
+        "aionorth.checkup": ("Checkup", "Finding", "Verdict"),
+        "aionorth.errors": tuple(name for name in __all__ if name.endswith(("Error", "Warning"))),
+        "aionorth.flow": ("FlowControl", "FlowState"),
+        "aionorth.models": (
+            "Collect",
+            "DeleteResult",
+            "DeleteSummary",
+            "Kind",
+            "Outcome",
+            "Subscription",
+            "Target",
+            "UpgradePackage",
+        ),
+        "aionorth.plan": ("BatchDelete", "Kept", "PackageSelection", "Plan", "SubscriptionSelection"),
+        "aionorth.retry": ("RetryPolicy",),
+        "aionorth.session": ("NorthSession",),
+        "aionorth.stores.machine": ("MachineStore",),
+        "aionorth.stores.redis": ("RedisStore",),
+    }
+
+    def __getattr__(name: str) -> object:
+        from importlib import import_module  # noqa: PLC0415 - as above
+
+        if (module := f"{__name__}.{name}") in _IN:
+            return import_module(module)
+        for module, names in _IN.items():
+            if name in names:
+                return globals().setdefault(name, getattr(import_module(module), name))
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

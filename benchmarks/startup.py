@@ -1,4 +1,6 @@
-"""How long `import aionorth` takes beside `import aiohttp`, and `aionorth --help` beside them.
+"""How long importing what deletes takes beside `import aiohttp`, and `aionorth --help` beside them.
+
+What a program that deletes imports is `NorthSession`: by itself `import aionorth` imports nothing.
 
 Each import is timed in a fresh interpreter by itself, the interpreter's own start apart; `aionorth --help` is timed
 from outside, whole, beside an interpreter that does nothing. A round that does not count compiles all of it to
@@ -32,7 +34,7 @@ EVERY = 3
 MOST = 1.15
 """The bar: the time that importing aionorth takes as a multiple of that for aiohttp."""
 
-OURS, BARE = "import aionorth", "import aiohttp"
+OURS, BARE = "from aionorth import NorthSession", "import aiohttp"
 
 _TIMED = """
 import time
@@ -75,8 +77,8 @@ def outside(bytecode: str, *arguments: str) -> Time:
 
 
 STARTS: dict[str, Callable[[str], Time]] = {
-    BARE: lambda at: inside(at, "import aiohttp"),
-    OURS: lambda at: inside(at, "import aionorth"),
+    BARE: lambda at: inside(at, BARE),
+    OURS: lambda at: inside(at, OURS),
     "import httpx": lambda at: inside(at, "import httpx"),
     "import the vendor's SDK": lambda at: inside(at, "import huaweicloudsdkiotda.v5"),
     "python -c pass": lambda at: outside(at, "-c", "pass"),
@@ -99,7 +101,7 @@ def main(arguments: Sequence[str], record: Record) -> None:
     table = record.table(
         f"{number} rounds, of all but the first two {len(rounds[::EVERY])}; medians (least to most)",
         ["", *(f"{header:>24}" for header in ("ms", "CPU ms", "ratio of CPU to aiohttp"))],
-        least_width=24,
+        least_width=len(OURS),
     )
     for name in STARTS:
         times = [(each[name], each[BARE]) for each in rounds if name in each]
@@ -119,4 +121,6 @@ def check(record: Record, rounds: Sequence[dict[str, Time]]) -> None:
     ratio = Spread.of(each[OURS].cpu / each[BARE].cpu for each in rounds).median
     if ratio < 1:
         raise PremiseError(f"aionorth imports aiohttp, and cannot take {ratio:.3f} of its time: give more --rounds")
-    record.check(f"import aionorth takes {ratio:.3f} times import aiohttp's CPU, at most {MOST:g}", met=ratio <= MOST)
+    record.check(
+        f"importing aionorth takes {ratio:.3f} times import aiohttp's CPU, at most {MOST:g}", met=ratio <= MOST
+    )

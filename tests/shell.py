@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -103,8 +104,10 @@ class Shell:
 
     def __call__(self, *arguments: str) -> Run:
         self._patch.setattr("sys.argv", ["aionorth", *arguments])
+        on_interrupt = signal.getsignal(signal.SIGINT)
         with pytest.raises(SystemExit) as exit_:
             cli.main()
+        signal.signal(signal.SIGINT, on_interrupt)
         captured = self._capture.readouterr()
         assert SECRET not in captured.out + captured.err
         assert "Traceback" not in captured.err

@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import signal
 import sys
-from importlib.util import find_spec
 
 _EXTRA = ("jinja2", "platformdirs", "rich", "typer")
 
@@ -20,22 +19,32 @@ def main() -> None:
     as_python_has_it = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # a parent may have it ignored
     if as_python_has_it:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from importlib.util import find_spec  # noqa: PLC0415 - not before SIGINT is seen to
+
     if missing := next((name for name in _EXTRA if find_spec(name) is None), None):
         sys.stderr.write(f"aionorth: the command line needs {missing}: pip install 'aionorth[cli]'\n")
         sys.exit(2)
     from aionorth.cli.app import app  # noqa: PLC0415 - the extra is installed
-    from aionorth.cli.terminal import drop_output, say  # noqa: PLC0415 - as above
+    from aionorth.cli.exits import in_words  # noqa: PLC0415 - as above
+    from aionorth.cli.terminal import OutputError, drop_output, say  # noqa: PLC0415 - as above
 
-    if as_python_has_it:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what a terminal's encoding lacks must not cost an account
             stream.reconfigure(errors="backslashreplace")
     try:
+        if as_python_has_it:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         app(prog_name="aionorth")
     except KeyboardInterrupt:  # before a command has begun
         sys.exit(130)
-    except OSError as exc:  # help that does not fit on the disk; commands have words of their own
-        drop_output()
-        say(f"aionorth: standard output cannot be written to: {exc.strerror}")
+    except (
+        OSError
+    ) as exc:  # commands have words of their own; what is left is mostly help that does not fit on the disk
+        if exc.filename is None:
+            drop_output()
+            exc = OutputError(exc)
+        say(f"aionorth: {in_words(exc)}")
         sys.exit(1)
+    finally:
+        if as_python_has_it:  # Python's own end has nothing to say of a signal either
+            signal.signal(signal.SIGINT, signal.SIG_DFL)

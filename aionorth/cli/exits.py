@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import typer
 
-from aionorth.cli.terminal import say
+from aionorth.cli.terminal import OutputError, say
 from aionorth.errors import (
     AppFrozenError,
     AppNotFoundError,
@@ -20,6 +20,7 @@ from aionorth.errors import (
     NorthError,
     StoreError,
 )
+from aionorth.text import visible
 
 
 class ExitCode(enum.IntEnum):
@@ -41,7 +42,10 @@ _REFUSALS = (CredentialsError, InvalidTokenError, AppNotFoundError, AppFrozenErr
 
 
 class ProblemError(Exception):
-    """What the user has to put right before anything can be sent; the message names the input and the remedy."""
+    """What the user has to put right before anything can be sent; each line names the input and the remedy."""
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__("\n".join(map(visible, lines)))
 
 
 def code_of(cause: BaseException) -> ExitCode:
@@ -51,7 +55,14 @@ def code_of(cause: BaseException) -> ExitCode:
 
 def in_words(error: BaseException) -> str:
     """Return what to tell of `error`, with a remedy where the library leaves it to its user."""
+    return str(error) if isinstance(error, ProblemError) else visible(_in_words(error))
+
+
+def _in_words(error: BaseException) -> str:
     text = str(error) or type(error).__name__
+    if isinstance(error, OSError):
+        text = error.strerror or text
+        return text if isinstance(error, OutputError) or error.filename is None else f"{error.filename}: {text}"
     if isinstance(error, StoreError):
         what = "check AIONORTH_REDIS_URL, or redis_url in the profile" if "Redis" in text else "put that right"
         return f"{text.removesuffix('.')}; {what}; or, while nothing else uses this app, do without: --store memory"
@@ -69,9 +80,6 @@ def reported() -> Generator[None, None, None]:
     except (ProblemError, ArgumentError, JournalError, StoreError) as exc:
         say(f"aionorth: {in_words(exc)}")
         raise typer.Exit(ExitCode.USAGE) from None
-    except OSError as exc:
-        say(f"aionorth: standard output cannot be written to: {exc.strerror}")
-        raise typer.Exit(ExitCode.FAILED) from None
-    except NorthError as exc:
+    except (NorthError, OSError) as exc:
         say(f"aionorth: {in_words(exc)}")
         raise typer.Exit(code_of(exc)) from None

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.text import Text
 
 from aionorth.errors import NorthWarning
+from aionorth.text import visible, visible_lines
 
 _log = logging.getLogger("aionorth")
 
@@ -26,24 +27,12 @@ def command() -> str:
     """Return how this command line is called: by its name where the shell finds it, else as it was called now."""
     called = sys.argv[0]
     by_path = Path(called).stem == "aionorth" and not shutil.which("aionorth")
-    return shlex.quote(called) if by_path else "aionorth"
+    return visible(shlex.quote(called)) if by_path else "aionorth"
 
 
 def resume_command(journal: str, options: Sequence[str] = ()) -> str:
     """Return what to type to go on with a run, with the `options` that it was given."""
-    return f"{command()} resume {shlex.join([journal, *options])}"
-
-
-def visible(text: str) -> str:
-    """Return `text` with whatever a terminal would obey, or not show, written out as in a string literal."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
-
-
-def one_line(text: str) -> str:
-    """Return `text`, which is somebody else's, so that a terminal shows it in one line as it is."""
-    return visible(text).replace("\n", "\\n")
+    return f"{command()} resume {visible(shlex.join([journal, *options]))}"
 
 
 def cut(text: str) -> str:
@@ -53,30 +42,43 @@ def cut(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """Write a message to stderr. A live view that is on the screen lets it pass above itself."""
+    """Write a message to stderr. A live view that is on the screen lets it pass above itself.
+
+    Its line ends are kept: what others have written must have gone through `visible` before it is part of a message.
+    """
     with suppress(OSError):  # with stderr closed there is nobody to tell
-        print(visible(text), file=sys.stderr, flush=True)  # noqa: T201 - a command line prints
+        print(visible_lines(text), file=sys.stderr, flush=True)  # noqa: T201 - a command line prints
+
+
+class OutputError(OSError):
+    """A result could not be written to standard output; the text says so, and why."""
+
+    def __init__(self, cause: OSError) -> None:
+        super().__init__(cause.errno, f"standard output cannot be written to: {cause.strerror}")
 
 
 def put(text: Text | str) -> None:
     """Write a result to stdout, in colour on a terminal. A reader that has gone away, as in ``| head``, is no error.
 
-    Raises `OSError` where the result cannot be written for another reason, such as a full disk.
+    For its line ends the same holds as for those of a message. Raises `OutputError` where the result cannot be written
+    for another reason, such as a full disk.
     """
+    shown = visible_lines(str(text))
     try:
-        if isinstance(text, Text) and on_terminal(sys.stdout):
+        if isinstance(text, Text) and shown == text.plain and on_terminal(sys.stdout):
             Console(highlight=False, soft_wrap=True).print(text)
         else:
-            print(visible(str(text)), flush=True)  # noqa: T201 - as above
+            print(shown, flush=True)  # noqa: T201 - as above
     except OSError as exc:
         drop_output()
         if not isinstance(exc, BrokenPipeError):
-            raise
+            raise OutputError(exc) from exc
 
 
 def drop_output() -> None:
     """Let go of what stdout could not take: still buffered, it would raise again when Python flushes it at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison] - so it is where a parent closed it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def on_terminal(stream: TextIO | None) -> bool:
@@ -94,7 +96,7 @@ class Notes(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """See `logging.Handler.emit`."""
         if record.levelno >= logging.WARNING:
-            say(f"aionorth: {record.getMessage()}")
+            say(f"aionorth: {visible(record.getMessage())}")
         else:
             self.latest = record
 
@@ -120,7 +122,7 @@ def noted() -> Generator[Notes, None, None]:
                 line: str | None = None,
             ) -> None:
                 if issubclass(category, NorthWarning):
-                    say(f"aionorth: {message}")
+                    say(f"aionorth: {visible(str(message))}")
                 else:
                     as_usual(message, category, filename, lineno, file, line)
 
