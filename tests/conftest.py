@@ -25,6 +25,12 @@ def _no_home(tmp_path_factory: pytest.TempPathFactory) -> None:
         os.environ[name] = str(tmp_path_factory.mktemp(name.lower()))
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _umask() -> None:
+    """Let what tests write be trusted, where users share a group with others and write files for it too."""
+    os.umask(0o022)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
