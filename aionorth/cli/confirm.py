@@ -8,8 +8,9 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from aionorth.cli.terminal import cut, on_terminal, one_line, visible
+from aionorth.cli.terminal import cut, on_terminal
 from aionorth.plan import Plan
+from aionorth.text import visible, visible_lines
 
 SAMPLE = 5
 """How many of the items that go are shown."""
@@ -17,7 +18,7 @@ SAMPLE = 5
 
 def sample(plan: Plan[Any]) -> str:
     """Return the first items that go, a line each, and how many more there are."""
-    lines = [cut(f"  {one_line(item.in_words())}") for item in plan.delete[:SAMPLE]]
+    lines = [cut(f"  {visible(item.in_words())}") for item in plan.delete[:SAMPLE]]
     if (more := len(plan.delete) - SAMPLE) > 0:
         lines.append(f"  and {more:,} more; --dry-run --json names them all")
     return "\n".join(lines)
@@ -28,7 +29,7 @@ def offer(plan: Plan[Any]) -> str:
     if plan.batch is None:
         return ""
     return (
-        f"One call would do: --batch deletes by {one_line(str(plan.batch))}.\n"
+        f"One call would do: --batch deletes by {visible(str(plan.batch))}.\n"
         "It would also take what was created since this list was made."
     )
 
@@ -43,10 +44,10 @@ def confirmed(plan: Plan[Any], *, batch: bool) -> bool:
     import termios  # noqa: PLC0415 - not on every system, and of no use where there is no /dev/tty
 
     number = len(plan.delete)
-    how = f"by one call that takes all with {one_line(str(plan.batch))}" if batch else f"in {plan.size()}"
+    how = f"by one call that takes all with {visible(str(plan.batch))}" if batch else f"in {plan.size()}"
     with _terminal() as (keyboard, screen), _interruptible():
         if screen is not sys.stderr:
-            print(visible(str(plan)), file=screen)
+            print(visible_lines(str(plan)), file=screen)
         print(f"Nothing brings them back. They will be deleted {how}.", file=screen)
         termios.tcflush(keyboard, termios.TCIFLUSH)  # what was typed before the question is no answer to it
         print(f"Type {number} to delete them, anything else to leave them: ", end="", file=screen, flush=True)

@@ -15,9 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from aionorth.cli.progress import Moment, flow_in_words
-from aionorth.cli.terminal import on_terminal, say, visible
+from aionorth.cli.terminal import on_terminal, say
 from aionorth.flow import FlowState
 from aionorth.models import Outcome
+from aionorth.text import visible
 
 WIDEST_BAR = 40
 WIDEST_NOTE = 72
@@ -98,7 +99,7 @@ class Lines(_Log):
         counts = ", ".join(text for _, text in moment.counts())
         flow = [_rate(moment), moment.flow_control(), moment.lesson()]
         parts = [moment.progress(), counts, *flow, moment.remaining(), moment.note]
-        say(f"{self._title}: " + "; ".join(part for part in parts if part))
+        say(visible(f"{self._title}: " + "; ".join(part for part in parts if part)))
 
 
 class LiveView(_Screen):

@@ -24,6 +24,7 @@ from aionorth.cli.terminal import command, put
 from aionorth.flow import FlowControl
 from aionorth.models import Kind
 from aionorth.simulator import Fault, HtmlPage, Reset, ServerError, Simulator
+from aionorth.text import visible
 
 DEMO_SECRET = "demo-secret"  # noqa: S105 - the simulated app's, no secret
 """The secret of the simulated app."""
@@ -141,9 +142,10 @@ async def serve(served: Served, files: Files) -> None:
     _write(files.packages, add_packages(platform, served.packages, datetime.now(UTC)))
     try:
         await platform.start()
-    except OSError as exc:
+    except (OSError, UnicodeError) as exc:
         # asyncio's own text tells the address a second time.
-        reason = os.strerror(exc.errno) if exc.errno is not None and exc.errno in errno.errorcode else exc.strerror
+        number = exc.errno if isinstance(exc, OSError) else None
+        reason = os.strerror(number) if number is not None and number in errno.errorcode else exc
         where = f"{served.host}:{served.port}"
         raise ProblemError(f"cannot listen on {where}: {reason}; choose another --port or --host") from exc
     try:
@@ -213,21 +215,20 @@ def introduction(served: Served, files: Files, url: str) -> str:
     written = [(Kind.SUBSCRIPTIONS, files.subscriptions), (Kind.PACKAGES, files.packages)]
     selected = [_command(served, kind, words) for kind, words in _TO_TRY]
     commands = [_command(served, kind, ["--ids-file", file]) for kind, file in written if file is not None]
-    return "\n".join(
-        [
-            f"A simulated platform at {url}",
-            f"  flow control: {allowed if served.calls else 'off'}",
-            f"  to delete: {served.subscriptions:,} subscriptions, {served.packages:,} version packages",
-            "",
-            "In another terminal:",
-            "",
-            *(f"  export {name}={shlex.quote(value)}" for name, value in exports.items()),
-            *(f"  {line}" for line in [*selected, *commands]),
-            "",
-            *([] if commands else ["--write-subscription-ids FILE and --write-package-ids FILE give ids to try.", ""]),
-            "Ctrl-C ends it.",
-        ]
-    )
+    lines = [
+        f"A simulated platform at {url}",
+        f"  flow control: {allowed if served.calls else 'off'}",
+        f"  to delete: {served.subscriptions:,} subscriptions, {served.packages:,} version packages",
+        "",
+        "In another terminal:",
+        "",
+        *(f"  export {name}={shlex.quote(value)}" for name, value in exports.items()),
+        *(f"  {line}" for line in [*selected, *commands]),
+        "",
+        *([] if commands else ["--write-subscription-ids FILE and --write-package-ids FILE give ids to try.", ""]),
+        "Ctrl-C ends it.",
+    ]
+    return "\n".join(map(visible, lines))
 
 
 def _command(served: Served, kind: Kind, which: list[str]) -> str:
