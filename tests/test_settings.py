@@ -17,8 +17,8 @@ from aionorth.cli import profiles, secrets, settings
 from aionorth.cli.exits import ProblemError
 from aionorth.cli.given import Given
 from aionorth.cli.settings import Connection, resolve
-from aionorth.cli.terminal import visible
 from aionorth.simulator import Simulator
+from aionorth.text import visible
 
 URL = "https://platform.example:8743"
 
@@ -136,6 +136,22 @@ def test_a_store_that_cannot_be_is_named_and_no_password_shown(set_up: Shell) ->
     assert isinstance(resolve(Given()).store, RedisStore)
     set_up.configure("[profiles.default]\nstore = 7\n")
     assert problem().endswith("is 7: give machine, redis or memory")
+
+
+PASSWORDS = ["https://me:hush@host", " https://me:hush@host", "me:hush@host:80 ", "redis://:hu/sh#x@host"]
+
+
+@pytest.mark.parametrize("value", PASSWORDS)
+@pytest.mark.parametrize("key", ["url", "store", "calls", "timeout", "redis_url"])
+def test_a_password_in_a_setting_that_cannot_be_used_is_not_shown(set_up: Shell, key: str, value: str) -> None:
+    set_up.export(**{"STORE": "redis" if key == "redis_url" else "", key.upper(): value})
+    for option in ("check", "check --ca-file=x"):
+        told = set_up(*option.split())
+        assert "me:" not in told.out + told.err
+        assert "hu" not in told.out + told.err
+    set_up.export(**{key.upper(): ""})
+    set_up.configure(f"[profiles.default]\n{key} = ['{value}']\n")
+    assert "hu" not in problem()
 
 
 def test_whole_numbers_will_do_for_seconds_in_a_profile(set_up: Shell) -> None:
@@ -361,12 +377,23 @@ def test_a_file_without_a_usable_secret_is_named_and_not_shown(set_up: Shell, co
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs file modes")
-@pytest.mark.parametrize("mode", [0o604, 0o602, 0o601, 0o644, 0o666])
-def test_a_secret_that_everybody_can_reach_is_refused(set_up: Shell, mode: int) -> None:
+@pytest.mark.parametrize("mode", [0o604, 0o602, 0o601, 0o644, 0o666, 0o640, 0o620, 0o610, 0o660])
+def test_a_secret_that_others_can_reach_is_refused(set_up: Shell, mode: int) -> None:
     file = set_up.secret_file(mode=mode)
-    assert problem(Given(secret_file=str(file))).endswith(f"is open to every user: chmod 600 {file}")
-    file.chmod(0o640)
+    whom = "every user" if mode & 0o7 else "its group"
+    assert problem(Given(secret_file=str(file))).endswith(f"is open to {whom}: chmod 600 {file}")
+    file.chmod(0o400)
     assert resolve(Given(secret_file=str(file))).secret.value == SECRET
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can give files away")
+def test_a_secret_in_a_file_of_another_user_is_refused(set_up: Shell) -> None:
+    file = set_up.secret_file()
+    os.chown(file, 12345, 12345)
+    told = problem(Given(secret_file=str(file)))
+    assert told.startswith(
+        f"{file} cannot be used: it belongs to another user (uid 12345); --secret-file must be a file"
+    )
 
 
 @pytest.mark.usefixtures("set_up")

@@ -12,13 +12,14 @@ from aionorth.cli import checking, commands, settings
 from aionorth.cli import options as opt
 from aionorth.cli.bundles import bundled
 from aionorth.cli.demo import show_demo
-from aionorth.cli.exits import reported
+from aionorth.cli.exits import ProblemError, reported
 from aionorth.cli.given import FLOW, Given
 from aionorth.cli.grouped import GroupedCommand, GroupedCommands
 from aionorth.cli.help import ENVIRONMENT, EXIT_CODES
 from aionorth.cli.profiles import config_file
 from aionorth.cli.serve import Faults, Files, Served, Tls, serve
 from aionorth.cli.terminal import noted, put
+from aionorth.text import visible
 
 _HELP = f"""Delete subscriptions and version packages from a Huawei-style IoT platform in bulk.
 
@@ -39,6 +40,14 @@ Examples:
 {EXIT_CODES}
 """
 
+
+def _profiles_file() -> str:
+    try:
+        return visible(str(config_file()))
+    except ProblemError as exc:
+        return f"config.toml ({exc})"
+
+
 _CHECK_HELP = f"""Test URL, TLS, credentials and clock, and say what is wrong and what to do.
 
 One call logs in, where the store has no token that is accepted; another lists one version package. They wait for their
@@ -55,7 +64,7 @@ Examples:
 {ENVIRONMENT}
 
 \b
-Profiles, in {config_file()}:
+Profiles, in {_profiles_file()}:
   [profiles.prod]
   url = "https://server:8743"
   app_id = "my-app"
@@ -146,7 +155,10 @@ def check(*, json: opt.Json = False, given: Given) -> None:
 
 
 @app.command(
-    help=_DEMO_HELP, short_help="Watch a run against a simulated platform; 20 seconds.", rich_help_panel=_TO_TRY
+    help=_DEMO_HELP,
+    short_help="Watch a run against a simulated platform; 20 seconds.",
+    cls=GroupedCommand,
+    rich_help_panel=_TO_TRY,
 )
 def demo() -> None:
     """Show what this is."""
@@ -154,7 +166,12 @@ def demo() -> None:
         raise typer.Exit(show_demo(notes))
 
 
-@app.command(help=_SIMULATE_HELP, short_help="Serve a simulated platform to try things on.", rich_help_panel=_TO_TRY)
+@app.command(
+    help=_SIMULATE_HELP,
+    short_help="Serve a simulated platform to try things on.",
+    cls=GroupedCommand,
+    rich_help_panel=_TO_TRY,
+)
 def simulate(
     *,
     host: opt.Host = "127.0.0.1",

@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any, cast
 
 import attrs
-from platformdirs import user_config_path
 
 from aionorth.cli.exits import ProblemError
+from aionorth.cli.home import config_directory
 
 DEFAULT = "default"
 """The profile that is used where none is named, if there is one of this name."""
 
 
 def config_file() -> Path:
-    """Return where the profiles are, whether or not there is such a file."""
-    return user_config_path("aionorth", appauthor=False) / "config.toml"
+    """Return where the profiles are, whether or not there is such a file; raises `ProblemError` without a home."""
+    return config_directory() / "config.toml"
 
 
 @attrs.frozen(kw_only=True)
@@ -28,7 +28,8 @@ class Profile:
 
     name: str | None = None
     """None where there is no profile."""
-    file: Path = attrs.field(factory=config_file)
+    file: Path = Path()
+    """Where it stands; of no meaning where there is no profile."""
     values: dict[str, object] = attrs.field(factory=dict[str, object])
 
     def where(self, key: str) -> str:
@@ -42,7 +43,12 @@ def load(name: str | None, keys: Collection[str]) -> Profile:
     `keys` are the settings that a profile can have. Raises `ProblemError` for a file that cannot be read or
     understood, for a profile that it does not have, and for settings that there are not.
     """
-    file = config_file()
+    try:
+        file = config_file()
+    except ProblemError:
+        if name is not None:
+            raise
+        return Profile()  # without a home there is nothing to look for
     profiles = _profiles(file)
     if name is None and DEFAULT not in (profiles or {}):
         return Profile()
@@ -68,14 +74,15 @@ def load(name: str | None, keys: Collection[str]) -> Profile:
         if key not in keys
     ]
     if strange:
-        raise ProblemError("\n".join(strange))
+        raise ProblemError(*strange)
     return Profile(name=wanted, file=file, values=values)
 
 
 def completed(incomplete: str) -> list[str]:
     """Return the names of profiles that begin so, for the shell to complete."""
     try:
-        return [name for name in _profiles(config_file()) or () if name.startswith(incomplete)]
+        names = _profiles(config_file()) or ()
+        return [name for name in names if name.startswith(incomplete) and name.isprintable()]
     except ProblemError:
         return []
 

@@ -6,7 +6,6 @@ import os
 from urllib.parse import urlsplit
 
 import attrs
-import platformdirs
 
 from aionorth.api import check_string
 from aionorth.auth import Secret
@@ -14,6 +13,7 @@ from aionorth.bulk import WORKERS
 from aionorth.cli import profiles, secrets
 from aionorth.cli.exits import ProblemError
 from aionorth.cli.given import FLOW, TIMEOUT, Given
+from aionorth.cli.home import state_directory
 from aionorth.cli.secrets import SECRET
 from aionorth.cli.sources import NO_OPTIONS, PART, SECONDS, SWITCH, TEXT, WHOLE, Place, Sources, one_of, variable
 from aionorth.errors import ArgumentError
@@ -37,6 +37,9 @@ _REMEDIES = {
     "secret": f"set it, for example with: read -rs {SECRET} && export {SECRET} (or give --secret-file; there is no "
     "option for the secret itself: options show in the list of processes and in the shell's history)",
 }
+
+
+_WITHOUT_STORE = "do without while nothing else uses this app: --store memory"
 
 
 @attrs.frozen(kw_only=True)
@@ -138,7 +141,11 @@ def _store(sources: Sources) -> Stores | None:
     if where == "memory":
         return None
     if where == "machine":
-        return MachineStore(platformdirs.user_state_path("aionorth") / "flow")
+        try:
+            return MachineStore(state_directory("the app's store", _WITHOUT_STORE) / "flow")
+        except ProblemError as exc:
+            sources.problems.append(str(exc))
+            return None
     if url is None:
         name = variable("redis_url")
         sources.problems.append(
@@ -176,7 +183,7 @@ def _check_tls(sources: Sources, url: str) -> None:
     for key in ("ca_file", "client_cert", "unsafe_accept_any_host_name"):
         found = sources.find(key)
         if found is not None and found.value is not False and url.lower().startswith("http:"):
-            sources.problems.append(f"{found.where} is of no use with {url}: give an https URL")
+            sources.problems.append(f"{found.where} is of no use with http: give an https URL")
 
 
 def _secret(sources: Sources, *, stdin_is_data: bool) -> Secret | None:

@@ -16,6 +16,7 @@ from aionorth.cli.exits import ProblemError
 from aionorth.cli.given import Given
 from aionorth.cli.profiles import Profile
 from aionorth.cli.terminal import say
+from aionorth.text import visible
 
 OPTIONS_ONLY = frozenset({"share_token", "trust_env", "unsafe_accept_any_host_name"})
 """What no environment variable switches: a variable outlives its reason."""
@@ -132,6 +133,13 @@ def one_of(words: Sequence[str]) -> Kind[str]:
     return Kind(f"give {', '.join(words[:-1])} or {words[-1]}", str, read, quoted=True)
 
 
+def _shown(value: object) -> str:
+    """Return what a value is, for a message. One with an @ may be a URL with a password, whatever else it should be."""
+    if value == "":
+        return "is empty"
+    return "cannot be used" if "@" in (text := repr(value)) else f"is {text}"
+
+
 # --- Where it stands
 
 
@@ -174,8 +182,7 @@ class Sources:
             wanted = str(exc) if isinstance(exc, _UnusableError) else kind.wanted
             if found.place is Place.PROFILE and isinstance(found.value, str) and not kind.quoted:
                 wanted += ", without quotes"
-            shown = "is empty" if found.value == "" else f"is {found.value!r}"
-            self.problems.append(f"{found.where} {shown}: {wanted}")
+            self.problems.append(f"{found.where} {_shown(found.value)}: {wanted}")
             return default
 
     def path(self, key: str) -> str | None:
@@ -185,16 +192,16 @@ class Sources:
         try:
             path = Path(text).expanduser()
         except RuntimeError:
-            self.problems.append(f"{found.where} is {text!r}: there is no such user's home")
+            self.problems.append(f"{found.where} is {text!r}: there is no such user's home; give the whole path")
             return None
         return str(self._profile.file.parent / path if found.place is Place.PROFILE else path)
 
     def tell_override(self, name: str, key: str) -> None:
         """Say so where the variable `name`, perhaps forgotten there, takes the place of what the profile has."""
         if key in self._profile.values:
-            say(f"aionorth: {name} is used instead of {self._profile.where(key)}")
+            say(f"aionorth: {visible(f'{name} is used instead of {self._profile.where(key)}')}")
 
     def tell_problems(self) -> None:
         """Raise `ProblemError` with all that is wrong, if anything is."""
         if self.problems:
-            raise ProblemError("\n".join(self.problems))
+            raise ProblemError(*self.problems)
