@@ -1,0 +1,34 @@
+"""Where the user's own files are. Not every process has a home: a container's may run as a user that nobody knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import platformdirs
+
+from aionorth.cli.exits import ProblemError
+
+
+def config_directory() -> Path:
+    """Return the directory of the profiles; raises `ProblemError` without a home."""
+    return _found(lambda: platformdirs.user_config_path("aionorth", appauthor=False), "profiles", "XDG_CONFIG_HOME")
+
+
+def state_directory(use: str, remedy: str) -> Path:
+    """Return the directory of what outlives a process.
+
+    Raises `ProblemError` without a home, which says what `use` it would have been of, and as a `remedy` what would do
+    without one.
+    """
+    return _found(lambda: platformdirs.user_state_path("aionorth"), use, f"XDG_STATE_HOME, or {remedy}")
+
+
+def _found(directory: Callable[[], Path], use: str, remedy: str) -> Path:
+    try:
+        path = directory()
+    except RuntimeError:  # so newer versions of platformdirs tell it; older ones leave the ~ in
+        path = Path("~")
+    if not path.is_absolute():
+        raise ProblemError(f"there is no home directory for {use}: set HOME, or {remedy}")
+    return path
