@@ -1,13 +1,17 @@
 """The command line, in this very process, against a simulator in a thread of its own."""
 
+import errno
 import io
 import json
 import logging
 import math
 import os
+import pickle
+import re
 import subprocess
 import sys
 import warnings
+from contextlib import redirect_stderr, redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,18 +21,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
+from rich.text import Text
 from shell import APP, SECRET, UNREACHABLE, Run, Shell, served
 
 import aionorth
-from aionorth import DeleteResult, DeleteSummary, FlowControl, FlowState, Kind, NorthWarning, Outcome
+from aionorth import (
+    CongestionError,
+    DeleteResult,
+    DeleteSummary,
+    FlowControl,
+    FlowState,
+    Kind,
+    NorthWarning,
+    Outcome,
+    PackageSelection,
+    Plan,
+    Target,
+    UpgradePackage,
+)
+from aionorth.api import id_fault
+from aionorth.cli.confirm import sample
 from aionorth.cli.deletion import Ended, Job, carry_out
 from aionorth.cli.demo import Shown
 from aionorth.cli.display import LINES_EVERY, Lines, LiveView
-from aionorth.cli.exits import ExitCode, ProblemError
+from aionorth.cli.exits import ExitCode, ProblemError, in_words
 from aionorth.cli.ids import parse_ids
 from aionorth.cli.progress import Meter, Moment
 from aionorth.cli.report import as_json, as_text
-from aionorth.cli.terminal import noted, visible
+from aionorth.cli.terminal import OutputError, noted, put, resume_command, say
 from aionorth.simulator import CannedReply, Simulator
 
 
@@ -66,8 +86,8 @@ def test_help_groups_commands_and_options(shell: Shell) -> None:
     assert options.index("--timeout") < options.index("\nFlow control:") < options.index("--burst")
 
 
-def test_importing_the_package_needs_no_extra() -> None:
-    run = python("import sys, aionorth.cli; sys.exit(bool({'typer', 'rich'} & set(sys.modules)))")
+def test_importing_the_package_needs_no_extra_and_takes_no_time() -> None:
+    run = python("import sys, aionorth.cli; sys.exit(bool({'typer', 'rich', 'aiohttp', 'attrs'} & set(sys.modules)))")
     assert run.returncode == 0
 
 
@@ -77,7 +97,8 @@ LATER = {"aionorth.checkup", "aionorth.journal", "aionorth.plan", "aionorth.stor
 @pytest.mark.parametrize(
     ("statement", "later"),
     [
-        ("import aionorth", LATER),
+        ("from aionorth import NorthSession", LATER),
+        ("import aionorth", {"aiohttp", "asyncio", "attrs"}),
         ("import aionorth.simulator", {"aiohttp.web"}),
         ("import aionorth.cli.app", {"aiohttp.web", "jinja2", "redis"}),
     ],
@@ -92,6 +113,9 @@ def test_every_public_name_is_there_all_the_same() -> None:
     for name in aionorth.__all__:
         assert hasattr(aionorth, name), name
     assert set(aionorth.__all__) <= set(dir(aionorth))
+    assert pickle.loads(pickle.dumps(aionorth.RetryPolicy)) is aionorth.RetryPolicy
+    run = python("import aionorth; from aionorth import *; print(aionorth.errors.NorthError is NorthError)")
+    assert (run.returncode, run.stdout) == (0, "True\n")
     with pytest.raises(AttributeError, match="no attribute 'Plans'"):
         _ = aionorth.Plans  # type: ignore[attr-defined]  # that is the point
 
@@ -181,17 +205,67 @@ def test_a_library_warning_is_one_line(ready: Shell) -> None:
     assert "NorthWarning" not in run.err
 
 
+WITHOUT_HOME = """
+import os, pwd, sys
+def unknown(_): raise KeyError
+pwd.getpwuid = unknown
+os.environ.pop("HOME", None)
+from aionorth.cli import main
+main()
+"""
+"""The command line for a user without a home, as in a container that runs as any number."""
+
+
+def without_home(*words: str, **variables: str) -> Run:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIONORTH_", "XDG_", "HOME"))}
+    command = [sys.executable, "-c", WITHOUT_HOME, *words]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, env=kept | variables)
+    assert "Traceback" not in run.stderr
+    return Run(run.returncode, run.stdout, run.stderr)
+
+
+@pytest.mark.parametrize("words", ["--version", "--help", "check --help", "delete packages --help", "simulate --help"])
+def test_help_needs_no_home(words: str) -> None:
+    run = without_home(*words.split())
+    assert (run.code, run.err) == (0, "")
+
+
+def test_what_needs_a_home_says_what_to_set() -> None:
+    settings = {"AIONORTH_URL": UNREACHABLE, "AIONORTH_APP_ID": APP, "AIONORTH_SECRET": SECRET}
+    no_home = "aionorth: there is no home directory for"
+    assert without_home("check", "--profile", "prod") == Run(
+        2, "", f"{no_home} profiles: set HOME, or XDG_CONFIG_HOME\n"
+    )
+    run = without_home("check", **settings)
+    assert (run.code, run.out) == (2, "")
+    assert run.err.startswith(f"{no_home} the app's store: set HOME, or XDG_STATE_HOME, or do without")
+    assert run.err.endswith(": --store memory\n")
+    assert "there is no such user's home" in without_home("check", "--ca-file", "~/x", **settings).err
+
+
+def test_without_a_home_all_goes_that_needs_none(platform: Simulator, tmp_path: Path) -> None:
+    settings = {"AIONORTH_URL": platform.url, "AIONORTH_APP_ID": APP, "AIONORTH_SECRET": SECRET}
+    ids = tmp_path / "ids"
+    ids.write_text("\n".join(platform.add_packages(2)))
+    words = ["delete", "packages", "--ids-file", str(ids), "--yes", "--store", "memory"]
+    assert without_home("check", "--store", "memory", **settings).code == 0
+    assert without_home(*words, "--journal", str(tmp_path / "journal"), **settings).code == 0
+    ids.write_text("\n".join(platform.add_packages(2)))
+    assert without_home(*words[:-2], **settings, XDG_STATE_HOME=str(tmp_path / "state")).code == 0
+    assert not platform.package_ids()
+
+
 # --- Ids
 
 
 @given(
     st.lists(
-        st.text(st.characters(categories=["L", "N", "P", "S"], exclude_characters=",;#/\\"), min_size=1, max_size=64)
+        st.text(st.characters(categories=["L", "N", "P", "S"], exclude_characters=',;#/\\"'), min_size=1, max_size=64)
     ),
     st.lists(st.sampled_from(["\n", "\r\n", "\n \n", " \n\t\n", "\n\n\n"]), min_size=1),
 )
 def test_ids_come_back_whatever_blank_stands_around_them(ids: list[str], ends: list[str]) -> None:
-    ids = [id_ for id_ in ids if id_ not in {".", ".."}]
+    ids = [id_ for id_ in ids if id_fault(id_) is None]
     text = "".join(f" {id_}\t{ends[number % len(ends)]}" for number, id_ in enumerate(ids))
     assert parse_ids(text.encode("utf-8-sig"), "file_id", "f") == ids
 
@@ -204,7 +278,7 @@ def test_ids_come_back_whatever_blank_stands_around_them(ids: list[str], ends: l
         ("a\nb".encode("utf-16-le"), "f, line 1: file_id 'a\\x00' has an invisible character"),
         (b"a\n\nb\tc", "f, line 3: file_id 'b\\tc' has an invisible character"),
         (b"a\r\n" + b"x" * 257, "f, line 2: file_id 'xxxxxxxxxxxxxxxxxxxx'… has 257 characters"),
-        (b"..", "f, line 1: file_id '..' is a step in a path"),
+        (b"..", "f, line 1: file_id '..' has a step of a path in it"),
         ("a\u2028b\n.".encode(), "f, line 1: file_id 'a\\u2028b' has an invisible"),
     ],
 )
@@ -212,6 +286,58 @@ def test_a_bad_line_is_named_by_its_number(content: bytes, said: str) -> None:
     with pytest.raises(ProblemError) as problem:
         parse_ids(content, "file_id", "f")
     assert said in str(problem.value)
+
+
+QUOTES = ('""', "''", "``", "“”", "\u2018\u2019", "„“", "«»", "\u2039\u203a")
+QUOTED = [f"{before}5fa1c2{after}" for before, after in QUOTES]
+JSON = [
+    '{"fileId": "5fa1c2"}',
+    '{"fileId":"5fa1c2"},',
+    '["5fa1c2","5fa1c3"]',
+    '[\n  "5fa1c2",\n  "5fa1c3"\n]',
+    '"5fa1c2",',
+    '"fileId":',
+    '"5fa1c2"],',
+    "{5fa1c2}",
+    "[]",
+    "}",
+]
+
+
+@pytest.mark.parametrize("quoted", QUOTED)
+@pytest.mark.parametrize("column", [(), ("--csv-column", "id")])
+def test_ids_in_quotes_are_refused_with_a_remedy(ready: Shell, quoted: str, column: tuple[str, ...]) -> None:
+    written = quoted.replace('"', '"""') if column else quoted  # quotes around the entry, and two for each within it
+    run = ready("delete", "packages", "--ids-file", ready.file(f"id\n{written}\n"), *column)
+    assert (run.code, run.out) == (2, "")
+    assert re.search(rf"ids.txt, line 2: (file_id )?{re.escape(repr(quoted))} is in quotes", run.err)
+    assert "take them away" in run.err or "give the id without them" in run.err
+    assert run.err.endswith("\nnothing was sent\n")
+
+
+@pytest.mark.parametrize("written", JSON)
+def test_json_is_refused_with_what_extracts_ids(ready: Shell, written: str) -> None:
+    run = ready("delete", "packages", "--ids-file", ready.file(f"\n{written}\n"))
+    assert (run.code, run.out) == (2, "")
+    assert "ids.txt, line 2: " in run.err
+    assert " looks like JSON: extract the ids, as with jq -r" in run.err
+
+
+def test_json_in_a_column_is_refused_too(ready: Shell) -> None:
+    run = ready("delete", "packages", "--ids-file", ready.file('n,id\n1,"[""a""]"\n'), "--csv-column", "id")
+    assert (run.code, run.out) == (2, "")
+    assert "ids.txt, line 2: '[\"a\"]' looks like JSON" in run.err
+
+
+@pytest.mark.parametrize("id_", [*QUOTED, *JSON])
+def test_what_is_to_stay_is_not_named_in_quotes_or_json_either(ready: Shell, id_: str) -> None:
+    run = ready("delete", "packages", "--all", "--exclude-file", ready.file(id_))
+    assert (run.code, run.out) == (2, "")
+    assert "ids.txt, line 1: " in run.err
+    if not id_.endswith((",", ":")):
+        run = ready("delete", "packages", "--all", "--exclude", id_.replace("\n", " "))
+        assert (run.code, run.out) == (2, "")
+        assert "is in quotes or braces" in run.err
 
 
 def test_of_many_bad_lines_the_first_are_named_and_all_are_counted() -> None:
@@ -224,7 +350,13 @@ def test_of_many_bad_lines_the_first_are_named_and_all_are_counted() -> None:
 
 @pytest.mark.parametrize(
     ("source", "said"),
-    [("no-such-file", "No such file"), (".", "Is a directory"), ("a\0b", "path"), ("x" * 5000, "too long")],
+    [
+        ("no-such-file", "No such file"),
+        (".", "Is a directory"),
+        ("a\0b", "path"),
+        ("x" * 5000, "too long"),
+        ("x\naionorth: all is well\x1b[2J\u202e", "x\\naionorth: all is well\\x1b[2J\\u202e cannot be read"),
+    ],
 )
 def test_a_file_that_cannot_be_read_is_named(ready: Shell, source: str, said: str) -> None:
     run = ready("delete", "packages", "--ids-file", source)
@@ -304,13 +436,13 @@ def test_subscriptions_of_an_app_that_has_authorized_this_one(shell: Shell) -> N
 
 
 def test_what_failed_is_exit_code_1_and_named(shell: Shell, platform: Simulator) -> None:
-    ids = platform.add_packages(["fine", "[red]bad[/red]"])
+    ids = platform.add_packages(["fine", "bad[red]x"])
     platform.script(CannedReply(400, b'{"error_code": "120015", "error_desc": "\x1b[2J\x9bx"}'), path="bad")
     platform.script(CannedReply(400, b'{"error_code": "120015", "error_desc": "no"}'), path="bad")
     shell.point_at(platform)
     run = shell("delete", "packages", "--ids-file", shell.file("\n".join(ids)))
     assert run.code == 1
-    assert "failed   [red]bad[/red]\n" in run.out
+    assert "failed   bad[red]x\n" in run.out
     assert "\x1b" not in run.out + run.err
     assert shell("delete", "packages", "--ids-file", shell.file("\n".join(ids)), "--json").json["failed"] == 1
 
@@ -379,8 +511,9 @@ def test_a_full_disk_does_not_lose_the_account(platform: Simulator, shell: Shell
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-@pytest.mark.parametrize("words", ["--help", "delete --help", "--version"])
+@pytest.mark.parametrize("words", ["--help", "delete --help", "--version", ""])
 def test_help_that_does_not_fit_is_one_line(words: str) -> None:
+    completion = {} if words else {"_AIONORTH_COMPLETE": "source_bash"}
     with Path("/dev/full").open("w") as full:
         run = subprocess.run(
             [sys.executable, "-c", "from aionorth.cli import main; main()", *words.split()],
@@ -388,9 +521,43 @@ def test_help_that_does_not_fit_is_one_line(words: str) -> None:
             stderr=subprocess.PIPE,
             text=True,
             check=False,
+            env=os.environ | completion,
         )
     assert run.returncode == 1
     assert run.stderr == "aionorth: standard output cannot be written to: No space left on device\n"
+
+
+@pytest.mark.parametrize("where", ["in a command", "elsewhere"])
+def test_an_error_of_the_system_is_told_with_its_file_and_reason(
+    ready: Shell, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENAMETOOLONG, "File name too long", "x" * 300)
+
+    monkeypatch.setattr("aionorth.cli.settings.resolve" if where == "in a command" else "aionorth.cli.app.app", fail)
+    assert ready("check") == Run(1, "", f"aionorth: {'x' * 300}: File name too long\n")
+
+
+@pytest.mark.parametrize("words", [("delete", "packages", "--all", "--journal"), ("resume",)])
+def test_a_name_that_is_too_long_is_told_as_such(ready: Shell, words: tuple[str, ...]) -> None:
+    run = ready(*words, "x" * 300)
+    assert run.code in {1, 2}
+    assert "File name too long" in run.err
+    assert "standard output" not in run.err
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.EACCES, "Permission denied", "/x"), "/x: Permission denied"),
+        (OSError(errno.EMFILE, "Too many open files"), "Too many open files"),
+        (OSError("odd"), "odd"),
+        (TimeoutError(), "TimeoutError"),
+        (OutputError(OSError(errno.ENOSPC, "No space left")), "standard output cannot be written to: No space left"),
+    ],
+)
+def test_errors_of_the_system_in_words(error: OSError, said: str) -> None:
+    assert in_words(error) == said
 
 
 # --- How it ended
@@ -561,8 +728,134 @@ def test_the_live_view_fits_any_terminal(width: int, height: int) -> None:
             assert fact in drawn
 
 
-def test_control_characters_are_written_out() -> None:
-    assert visible("a\x1b[2Jb\nc\x07\u202eä…") == "a\\x1b[2Jb\nc\\x07\\u202eä…"
+ANY_TEXT = st.text(st.characters())  # control characters, bidirectional overrides and halves of characters included
+
+
+class Screen(io.StringIO):
+    """A terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+    def shown(self) -> str:
+        """What has been written to it, less its colours."""
+        return re.sub(r"\x1b\[[0-9;]*m", "", self.getvalue())
+
+
+def assert_lines(text: str, number: int) -> None:
+    """Check that `text` is so many whole lines, and nothing in them but what can be seen."""
+    assert text.count("\n") == number
+    assert text.endswith("\n")
+    assert all(line.isprintable() for line in text.split("\n"))
+
+
+@given(ANY_TEXT, st.booleans())
+def test_messages_and_results_give_a_terminal_no_orders(text: str, coloured: bool) -> None:
+    with redirect_stdout(Screen()) as out, redirect_stderr(Screen()) as err:
+        say(text)
+        put(Text(text, "red") if coloured else text)
+    assert_lines(err.shown(), text.count("\n") + 1)
+    assert_lines(out.shown(), text.count("\n") + 1)
+
+
+def test_control_characters_are_written_out(capsys: pytest.CaptureFixture[str]) -> None:
+    for write in (say, put):
+        write("a\x1b[2Jb\nc\x07\u202eä…")
+    assert capsys.readouterr() == ("a\\x1b[2Jb\nc\\x07\\u202eä…\n",) * 2
+
+
+@given(ANY_TEXT)
+def test_text_of_others_forges_no_line(text: str) -> None:
+    """In an error, a log line, a warning, a problem, a line about a run, or what to type to go on."""
+    error = CongestionError(503, "100001", text)
+    logger = logging.getLogger("aionorth")
+    with redirect_stderr(Screen()) as err, noted() as notes:
+        logger.warning("failed: %s", text)
+        warnings.warn(text, NorthWarning, stacklevel=1)
+        say(in_words(error))
+        say(in_words(OSError(errno.EACCES, text, text)))
+        say(in_words(ProblemError(text, text)))
+        say(resume_command(text, ["--profile", text]))
+        logger.info("after: %s", text)
+        assert notes.latest is not None
+        Lines(text).show(moment(note=notes.latest.getMessage()))
+    assert_lines(err.shown(), 8)
+
+
+@given(ANY_TEXT, ANY_TEXT)
+def test_the_live_view_draws_nothing_but_text(title: str, note: str) -> None:
+    screen = Screen()
+    console = Console(file=screen, width=200, force_terminal=True, color_system=None, highlight=False)
+    view = LiveView(title, console, transient=False)
+    console.print(view._drawn(moment(note=note)))
+    assert_lines(screen.shown(), 6 if note else 5)
+
+
+@given(st.text(min_size=1), st.text(min_size=1))
+def test_a_plan_forges_no_line(name: str, version: str) -> None:
+    selection = PackageSelection(name=name, version=version[:256])
+    target = Target(url="https://server", app_id=APP, kind=Kind.PACKAGES)
+    package = UpgradePackage(file_id="f", name=name, version=version[:256])
+    plan = Plan(target=target, selection=selection.in_words(), delete=(package,))
+    with redirect_stderr(Screen()) as err:
+        say(f"{plan}\n{sample(plan)}")
+    assert_lines(err.shown(), 4)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["delete", "packages", "WORD"],
+        ["delete", "packages", "--WORD"],
+        ["delete", "WORD"],
+        ["WORD"],
+        ["--WORD"],
+        ["simulate", "--port", "WORD"],
+        ["simulate", "--model", "WORD"],
+        ["simulate", "--cert", "WORD"],
+        ["simulate", "--host", "WORD"],
+        ["demo", "WORD"],
+        ["check", "--profile", "WORD"],
+        ["check", "--store", "WORD"],
+        ["check", "--url", "WORD"],
+        ["check", "--app-id", "WORD"],
+        ["check", "--calls", "WORD"],
+        ["check", "--secret-file", "WORD"],
+        ["check", "--ca-file", "~WORD"],
+        ["check", "--url", "https://x", "--ca-file", "WORD"],
+        ["check", "--url", "https://x", "--client-cert", "WORD"],
+        ["delete", "packages", "--older-than", "WORD"],
+        ["delete", "packages", "--all", "--exclude", "WORD"],
+        ["delete", "packages", "--ids-file", "IDS", "--csv-column", "WORD"],
+        ["delete", "packages", "--file-type", "WORD"],
+        ["delete", "subscriptions", "--callback-host", "WORD/"],
+        ["delete", "packages", "--all", "--report", "WORD"],
+        ["resume", "WORD"],
+    ],
+)
+def test_a_word_of_the_command_line_forges_no_line_when_it_is_refused(ready: Shell, words: list[str]) -> None:
+    file = ready.file("a\x1b[2J\u202e,b\n1,2\n")
+    word = "x\naionorth: all is well\x1b[2J\u202e"
+    run = ready(*(each.replace("WORD", word).replace("IDS", file) for each in words))
+    assert run.code == 2
+    assert "\naionorth: all is well" not in run.err
+    assert "aionorth: all is well" in run.err or words[-2] in {"--app-id", "--model", "--port"}  # which do not quote it
+    assert all(line.isprintable() for line in run.err.split("\n"))
+
+
+def test_a_file_of_profiles_forges_no_line(ready: Shell) -> None:
+    for toml in (
+        '[profiles."x\\n\\u001b[2J"]\n',
+        '[profiles.p]\n"x\\n\\u001b[2J" = 1\n',
+        '"x\\n\\u001b[2J" = 1\n',
+        '[profiles.p]\ncalls = "x\\n\\u001b[2J"\n',
+        "[profiles.\x1b[2J]",
+        '[a]\n"\\u202e" = 1\n"\\u202e" = 1\n',
+    ):
+        ready.configure(toml)
+        run = ready("check", "--profile", "p")
+        assert run.code == 2
+        assert_lines(run.err, 1)
 
 
 def test_logged_warnings_are_lines_and_the_rest_is_kept(capsys: pytest.CaptureFixture[str]) -> None:

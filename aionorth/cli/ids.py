@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -51,13 +52,13 @@ def parse_ids(content: bytes, name: str, label: str, column: str | None = None) 
     bad: list[str] = []
     for number, entry in _entries(text, label, column):
         if id_ := entry.strip():
-            if (fault := id_fault(id_, name) or (_looks(id_) if column is None else None)) is None:
+            if (fault := _looks(id_, in_column=column is not None) or id_fault(id_, name)) is None:
                 ids.append(id_)
             else:
                 bad.append(f"{label}, line {number}: {fault}")
     if bad:
         more = [f"and {len(bad) - MOST_NAMED:,} more"] if len(bad) > MOST_NAMED else []
-        raise ProblemError("\n".join([*bad[:MOST_NAMED], *more, "nothing was sent"]))
+        raise ProblemError(*bad[:MOST_NAMED], *more, "nothing was sent")
     return ids
 
 
@@ -80,12 +81,16 @@ def _entries(text: str, label: str, column: str | None) -> Iterable[tuple[int, s
         raise ProblemError(f"{label} is no CSV file: {exc}; nothing was sent") from exc
 
 
-def _looks(line: str) -> str | None:
-    """Tell what a line looks like that is no id in a file with one a line; None where it may be one."""
-    if line.startswith("#"):
-        return f"{line[:20]!r} looks like a comment: a file of ids has none"
-    if any(separator in line for separator in ",;"):
-        return f"{line[:20]!r} looks like a row of a CSV file: name the column that has the ids with --csv-column"
+def _looks(entry: str, *, in_column: bool) -> str | None:
+    """Tell what an entry looks like that is no id; None where it may be one, or what is wrong shows by itself."""
+    if entry[0] in "{[" or re.search(r'[}\]],?$|"[,:]$', entry):
+        return f"{entry[:20]!r} looks like JSON: extract the ids, as with jq -r '.[]' or jq -r .id"
+    if entry.startswith("#") and not in_column:
+        return f"{entry[:20]!r} looks like a comment: a file of ids has none"
+    if any(separator in entry for separator in ",;") and not in_column:
+        return f"{entry[:20]!r} looks like a row of a CSV file: name the column that has the ids with --csv-column"
+    if entry[0] == entry[-1] == '"':
+        return f"{entry[:20]!r} is in quotes: take them away; jq leaves them out with -r"
     return None
 
 
