@@ -87,11 +87,12 @@ def _plain(line: bytes) -> bytes:
 
 
 class _Protocol(ResponseHandler):
-    """Reads replies as aiohttp does, but for two things that servers do on the way.
+    """Reads replies as aiohttp does, but for what servers on the way do to them.
 
     A 204 has no body, whatever its head says of one and whatever follows it: a chunked end, a body, a second
-    Content-Length. aiohttp would take that for the beginning of another reply, and lose the 204 for it. And a body that
-    goes on until the connection ends is broken where the connection is: aiohttp would take it as whole.
+    Content-Length. aiohttp would take that for the beginning of another reply, and lose the 204 for it. Of any reply, a
+    length that is said twice is said. And a body that goes on until the connection ends is broken where the connection
+    is: aiohttp would take it as whole.
     """
 
     _head: bytes | None = None
@@ -106,21 +107,30 @@ class _Protocol(ResponseHandler):
         """Take what has come."""
         while self._head is not None and data:
             data, self._head = self._head + data, None
-            if (end := _HEAD_END.search(data)) is None:
-                if len(data) < LONGEST_HEAD:
-                    self._head = data
-                    return
-            elif _INTERIM.match(data):  # the head that counts is yet to come
-                super().data_received(data[: end.end()])
-                data, self._head = data[end.end() :], b""
-            elif _NO_CONTENT.match(data):
+            if (end := _HEAD_END.search(data)) is not None:
                 head, rest = data[: end.end()], data[end.end() :]
-                lengths = _LENGTH.findall(head)
-                if rest or any(length != b"content-length: 0" for length in map(_plain, lengths)):
-                    self.force_close()  # nobody knows where the next reply will begin
-                data = _LENGTH.sub(b"", head)
+                if _INTERIM.match(head):  # the head that counts is yet to come
+                    super().data_received(head)
+                    data, self._head = rest, b""
+                else:
+                    data = self._tidied(head, rest)
+            elif len(data) < LONGEST_HEAD:
+                self._head = data
+                return
         if data:
             super().data_received(data)
+
+    def _tidied(self, head: bytes, rest: bytes) -> bytes:
+        """Return what aiohttp is to see of a reply that begins with `head`."""
+        lengths = _LENGTH.findall(head)
+        said = set(map(_plain, lengths))
+        if _NO_CONTENT.match(head):
+            if rest or not said <= {b"content-length: 0"}:
+                self.force_close()  # nobody knows where the next reply will begin
+            return _LENGTH.sub(b"", head)
+        if len(lengths) > len(said) == 1:
+            return _LENGTH.sub(b"", head, count=len(lengths) - 1) + rest
+        return head + rest
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Take note that the connection has ended, with `exc` where it broke."""

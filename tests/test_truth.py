@@ -149,6 +149,11 @@ ENDS = {
     "200, gzip, nothing of it": lost(reply(200, b"", "Content-Encoding: gzip")),
     "200, deflate, cut": lost(reply(200, deflated[:10], "Content-Encoding: deflate")),
     "200, not gzip": lost(reply(200, b"{}", "Content-Encoding: gzip")),
+    "200, Content-Length twice": deleted(head(200, "Content-Length: 0", "Content-length:0")),
+    "200, two Content-Lengths": lost(head(200, "Content-Length: 0", "Content-Length: 2") + b"{}"),
+    "404, Content-Length twice": not_there(
+        head(404, "Content-Length: 24", "X: y", "Content-Length: 24") + b'{"error_code": "100225"}'
+    ),
     "204": deleted(head(204)),
     "204, Content-Length": deleted(head(204, "Content-Length: 0")),
     "204, Content-Length twice": deleted(head(204, "Content-Length: 0", "Content-Length: 0")),
