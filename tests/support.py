@@ -5,6 +5,7 @@ import random
 import traceback
 from collections import Counter
 from collections.abc import Awaitable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import aionorth
@@ -15,6 +16,7 @@ T = TypeVar("T")
 
 APP = "demo-app"
 SECRET = "demo-secret"
+TESTS = Path(__file__).parent
 
 
 def run(main: Awaitable[T]) -> T:
@@ -102,7 +104,7 @@ def shown(error: BaseException) -> str:
         if (link := links.pop()) is None:
             continue
         stack = traceback.TracebackException.from_exception(link, capture_locals=True).stack
-        texts += [str(frame.locals) for frame in stack if "/tests/" not in frame.filename]
+        texts += [str(frame.locals) for frame in stack if Path(frame.filename).parent != TESTS]
         texts += [repr(link), str(link), repr(link.args)]
         links += [link.__cause__, link.__context__]
     return "\n".join(texts)
