@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -125,7 +126,9 @@ def test_a_store_that_cannot_be_is_named_and_no_password_shown(set_up: Shell) ->
     assert "hush" not in told
     for unreadable in ("redis://:hush@host:port/0", "redis://:hush@[::1/0"):
         set_up.export(REDIS_URL=unreadable)
-        assert problem() == "AIONORTH_REDIS_URL cannot be read: check its host and port"
+        told = problem()
+        assert told.startswith("AIONORTH_REDIS_URL: it cannot be read")
+        assert "hush" not in told
     set_up.export(REDIS_URL="")
     set_up.configure("[profiles.default]\nredis_url = 'redis://:hush@host'\n")
     profiles.config_file().chmod(0o644)
@@ -381,7 +384,7 @@ def test_a_file_without_a_usable_secret_is_named_and_not_shown(set_up: Shell, co
 def test_a_secret_that_others_can_reach_is_refused(set_up: Shell, mode: int) -> None:
     file = set_up.secret_file(mode=mode)
     whom = "every user" if mode & 0o7 else "its group"
-    assert problem(Given(secret_file=str(file))).endswith(f"is open to {whom}: chmod 600 {file}")
+    assert problem(Given(secret_file=str(file))).endswith(f"is open to {whom}: chmod 600 {shlex.quote(str(file))}")
     file.chmod(0o400)
     assert resolve(Given(secret_file=str(file))).secret.value == SECRET
 
