@@ -12,6 +12,7 @@ from pathlib import Path
 from aionorth.api import id_fault
 from aionorth.cli.exits import ProblemError
 from aionorth.cli.terminal import on_terminal, say
+from aionorth.text import shown
 
 STDIN = "-"
 
@@ -73,7 +74,7 @@ def _entries(text: str, label: str, column: str | None) -> Iterable[tuple[int, s
         if names.count(column) != 1:
             raise ProblemError(
                 f"{label} has {'several columns' if column in names else 'no column'} {column!r} in its first line, "
-                f"which reads: {', '.join(names)}; nothing was sent"
+                f"which reads: {shown(', '.join(names))}; nothing was sent"
             )
         at = names.index(column)
         return [(rows.line_num, row[at]) for row in rows if len(row) > at]
