@@ -357,16 +357,20 @@ def _read(content: bytes, path: str) -> tuple[History, int, int]:
         try:
             _take(parse(line), history)
         except (IndexError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as exc:
-            raise JournalError(f"{path} is damaged: line {number} is not one of a journal") from exc
+            raise _damaged(path, f"line {number} is not one of a journal") from exc
     if not history.runs:
         raise _broken_off(path)
     if len(history.entries) != total:
-        raise JournalError(f"{path} is damaged: it has {len(history.entries):,} of the {total:,} ids of its first line")
+        raise _damaged(path, f"it has {len(history.entries):,} of the {total:,} ids of its first line")
     return history, whole, version
 
 
 def _broken_off(path: str) -> JournalError:
     return JournalError(f"{path} breaks off before its first call: nothing was sent; begin anew, with another file")
+
+
+def _damaged(path: str, how: str) -> JournalError:
+    return JournalError(f"{path} is damaged: {how}; begin anew, with another file")
 
 
 def _is_torn(last: bytes, version: int) -> bool:
@@ -426,7 +430,7 @@ def _about(first: bytes, path: str) -> tuple[History, int, int]:
         history = History(target=target, selection=selection, duplicates=duplicates, entries={}, runs=[])
         return history, _count(line["total"]), version
     except (KeyError, TypeError, ValueError) as exc:
-        raise JournalError(f"{path} is damaged: its first line is not that of a journal") from exc
+        raise _damaged(path, "its first line is not that of a journal") from exc
 
 
 _BEGINNING = b'{"aionorth":"journal",'

@@ -1,6 +1,8 @@
 """From the question to the account, on the command line: what is selected, refused, deleted, recorded and reported."""
 
 import csv
+import os
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -182,6 +184,118 @@ def test_without_a_file_the_runs_to_go_on_with_are_listed(there: Shell, platform
     assert journal_in(run.err) not in there("resume").out
 
 
+VERSION_1 = (
+    b'{"aionorth":"journal","version":1,"kind":"packages","url":"http://h","app_id":"a","authorized_app_id":null,'
+    b'"total":1,"duplicates":0}\n{"ids":["a"]}\n{"run":%b}\n'
+)
+
+
+def instead(make: Callable[[Path], None]) -> Callable[[Path], None]:
+    def harm(path: Path) -> None:
+        path.unlink()
+        make(path)
+
+    return harm
+
+
+def flipped(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b'"old-1"', b'"old-3"', 1))
+
+
+DAMAGE: list[tuple[bytes | Callable[[Path], None], str]] = [
+    (b"", "is not a journal of aionorth: it is empty"),
+    (b"[" * 100_000, "is not a journal"),
+    (b'{"aionorth":"journal","ver', "breaks off before its first call"),
+    *(
+        (VERSION_1 % time, "is damaged: line 3")
+        for time in (b"1e18", b"NaN", b"-1", b"253402300800", b'"noon"', b"[1]")
+    ),
+    (flipped, "is damaged: line 2"),
+    (lambda path: path.chmod(0o666), "other users can write to it: chmod go-w"),
+    (instead(lambda path: path.symlink_to("none")), "cannot be read (No such file or directory)"),
+    (instead(Path.mkdir), "cannot be read (Is a directory)"),
+    (instead(os.mkfifo), "is not a regular file"),
+]
+
+
+@pytest.mark.parametrize(("damage", "said"), DAMAGE)
+def test_a_journal_that_cannot_be_gone_on_with_hides_no_other(
+    there: Shell, platform: Simulator, damage: bytes | Callable[[Path], None], said: str
+) -> None:
+    platform.script(CannedReply(400, b'{"error_code":"120015","error_desc":"bad"}'), method="DELETE", path="old-1")
+    journal = journal_in(there(*OLD, "--yes").err)
+    damaged = Path(journal).with_name("20200101T000000.000000Z-copy.jsonl")
+    damaged.write_bytes(Path(journal).read_bytes() if callable(damage) else damage)
+    damaged.chmod(0o600)
+    if callable(damage):
+        damage(damaged)
+    listed = there("resume")
+    assert listed.code == 2
+    assert f"  {journal}\n" in listed.out
+    assert f"aionorth: left out: {damaged} " in listed.err
+    assert said in listed.err
+    before = len(called(platform))
+    for words in (("resume", str(damaged)), ("resume", str(damaged), "--report", "a.html")):
+        run = there(*words)
+        assert run.code == 2
+        assert said in run.err
+    again = there(*OLD, "--yes", "--journal", str(damaged))
+    assert again.code == 2
+    assert f"{damaged} exists already: name another file for the journal (" in again.err
+    assert "go on with it" not in again.err
+    assert len(called(platform)) == before
+
+
+def test_journals_that_nobody_names_are_kept_where_only_the_user_can_write(there: Shell, platform: Simulator) -> None:
+    directory = Path(os.environ["XDG_STATE_HOME"], "aionorth", "journals")
+    directory.mkdir(parents=True)
+    for said in ("other users can write to it: chmod go-w", "File exists"):
+        if said == "File exists":
+            directory.rmdir()
+            directory.touch()
+        else:
+            directory.chmod(0o1777)
+        run = there(*OLD, "--yes")
+        assert run.code == 2
+        assert f"{directory} cannot be used ({said}" in run.err
+        assert "name a file with --journal" in run.err
+        assert not platform.arrivals
+        assert there("resume").code == 2
+    assert there(*OLD, "--dry-run").code == 0
+
+
+@pytest.mark.parametrize("option", ["--journal", "--report"])
+@pytest.mark.parametrize("name", ["x" * 300, "no/such/x", "x" * 5_000])
+def test_a_file_that_cannot_be_is_said_in_its_own_words(
+    there: Shell, platform: Simulator, tmp_path: Path, option: str, name: str
+) -> None:
+    run = there(*OLD, "--yes", option, f"{tmp_path}/{name}.html")
+    assert run.code == 2
+    reason = "No such file or directory" if "/" in name else "File name too long"
+    assert f"({reason}): name a" in run.err
+    assert name in run.err
+    assert "standard output" not in run.err
+    assert not platform.arrivals
+
+
+def test_nothing_is_written_through_a_planted_link(there: Shell, platform: Simulator, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    open_to_all = tmp_path / "tmp"
+    open_to_all.mkdir()
+    (open_to_all / "link.csv").symlink_to(precious)
+    (open_to_all / "dangling.csv").symlink_to(tmp_path / "new")
+    open_to_all.chmod(0o1777)
+    for option in ("--journal", "--report"):
+        for name in ("link.csv", "dangling.csv"):
+            run = there(*OLD, "--yes", option, str(open_to_all / name))
+            assert run.code == 2
+            assert f"{name} is a link that another user may have put there" in run.err
+    assert not platform.arrivals
+    assert precious.read_text() == "precious"
+    assert not (tmp_path / "new").exists()
+
+
 def test_one_call_does_where_it_takes_exactly_the_selection(there: Shell, platform: Simulator) -> None:
     refused = there(*OLD, "--batch", "--yes", "--exclude", "old-0")
     assert refused.code == 2
@@ -233,7 +347,7 @@ def test_a_csv_file_that_is_none_is_named() -> None:
         parse_ids(b'id\n"open', "file_id", "ids.csv", "id")
     with pytest.raises(ProblemError, match="several columns 'id'"):
         parse_ids(b"id,id\na,b\n", "file_id", "ids.csv", "id")
-    with pytest.raises(ProblemError, match=r"ids\.csv, line 3: .* step in a path"):
+    with pytest.raises(ProblemError, match=r"ids\.csv, line 3: .* a step of a path"):
         parse_ids(b"n,id\n1,a\n2,..\n", "file_id", "ids.csv", "id")
 
 

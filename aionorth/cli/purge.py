@@ -13,23 +13,25 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import platformdirs
 
 from aionorth.api import NOTIFY_TYPES
 from aionorth.cli.confirm import can_ask, confirmed, offer, sample
 from aionorth.cli.deletion import GRACE, REFRESH, Ended, Job, carry_out
 from aionorth.cli.display import finding_view, view_of
-from aionorth.cli.exits import ExitCode, ProblemError
+from aionorth.cli.exits import ExitCode, ProblemError, in_words
+from aionorth.cli.home import state_directory
 from aionorth.cli.report import as_json, as_text, plan_as_json
 from aionorth.cli.report_file import check_report, write_report
 from aionorth.cli.selection import How, Output
 from aionorth.cli.signals import on_signals
 from aionorth.cli.terminal import Notes, put, resume_command, say
 from aionorth.errors import JournalError
-from aionorth.journal import History, read
+from aionorth.files import check_own_directory
+from aionorth.journal import History, check_new, read
 from aionorth.models import DeleteSummary, Target
 from aionorth.plan import PackageSelection, Plan, SubscriptionSelection
 from aionorth.session import NorthSession
+from aionorth.text import visible
 
 BREATH = 0.05
 """Seconds in which the loop hears of connections that were closed while a person thought."""
@@ -54,16 +56,21 @@ def check_files(journal: str | None, report: str | None, *sources: str | None) -
         for other in (journal, *sources):
             if other is not None and os.path.realpath(other) == os.path.realpath(report):
                 raise ProblemError(f"the report {report} would replace {other}: name another file for the report")
-    if journal is not None and Path(journal).exists():
-        raise ProblemError(
-            f"{journal} exists already: go on with it by '{resume_command(journal)}', or name another file for the "
-            "journal"
-        )
+    if journal is not None:
+        if os.path.lexists(journal):
+            with suppress(JournalError):  # of what cannot be gone on with, the check below tells why
+                read(journal)
+                raise ProblemError(
+                    f"{journal} exists already: go on with it by '{resume_command(journal)}', or name another file for "
+                    "the journal"
+                )
+        check_new(journal)
 
 
 async def purge(wanted: Wanted, north: NorthSession, workers: int, notes: Notes) -> ExitCode:
     """Find what is `wanted`, show it, have it confirmed and delete it."""
     how, output = wanted.how, wanted.output
+    directory = None if how.dry_run or how.journal is not None else _own_directory()
     async with north:
         plan = await _planned(wanted.selection, north)
         if how.dry_run:
@@ -88,9 +95,9 @@ async def purge(wanted: Wanted, north: NorthSession, workers: int, notes: Notes)
             say("aionorth: nothing was deleted")
             return ExitCode.FAILED
         await asyncio.sleep(BREATH)
-        journal = how.journal or _new_journal(plan.target)
+        journal = _new_journal(directory, plan.target) if directory is not None else str(how.journal)
         run = north.purge(plan, journal=journal, batch=wanted.batch, workers=workers, collect="failures", grace=GRACE)
-        say(f"aionorth: this run is recorded in {journal}")
+        say(f"aionorth: this run is recorded in {visible(journal)}")
         job = Job(kind=plan.target.kind, run=run, distinct=plan.calls, journal=journal, options=wanted.options)
         ended = await carry_out(job, north, view_of(f"Deleting {plan.target}"), notes)
         if not ended.summary.calls:  # nothing to go on from, and perhaps the wrong platform
@@ -100,7 +107,10 @@ async def purge(wanted: Wanted, north: NorthSession, workers: int, notes: Notes)
 
 def _unrecorded(ended: Ended, journal: str) -> Ended:
     """Remove a journal that holds nothing but the plan; the same command makes another."""
-    Path(journal).unlink(missing_ok=True)
+    try:
+        Path(journal).unlink(missing_ok=True)
+    except OSError:  # then it stays, and can be gone on with
+        return ended
     return attrs.evolve(ended, journal=None)
 
 
@@ -178,9 +188,9 @@ def _told(ended: Ended, output: Output) -> ExitCode:
         try:
             write_report(output.report, read(ended.journal), now=datetime.now().astimezone())
         except JournalError as exc:
-            say(f"aionorth: no report is written: {exc}")
+            say(f"aionorth: no report is written: {in_words(exc)}")
             return max(ended.exit_code, ExitCode.FAILED)
-        say(f"aionorth: the report is in {output.report}")
+        say(f"aionorth: the report is in {visible(output.report)}")
     return ended.exit_code
 
 
@@ -195,13 +205,19 @@ def _hint_at_notify_type(selection: SubscriptionSelection | PackageSelection) ->
 
 
 def journals() -> list[tuple[Path, History]]:
-    """Return the journals in the user's state directory that have something left to do, the newest first."""
+    """Return the journals in the user's state directory that have something left to do, the newest first.
+
+    What cannot be gone on with is left out, and that is said: one journal never hides the others.
+    """
     found: list[tuple[Path, History]] = []
     for path in sorted(_directory().glob("*.jsonl"), reverse=True):
-        with suppress(JournalError):
+        try:
             history = read(path)
-            if history.gone < len(history.entries):
-                found.append((path, history))
+        except JournalError as exc:
+            say(f"aionorth: left out: {in_words(exc)}")
+            continue
+        if history.gone < len(history.entries):
+            found.append((path, history))
     return found
 
 
@@ -210,22 +226,30 @@ def list_journals() -> ExitCode:
     found = journals()
     for path, history in found:
         began = datetime.fromtimestamp(history.runs[0]).astimezone()
-        put(f"{began:%Y-%m-%d %H:%M}  {history.gone:,} of {len(history.entries):,} gone  {history.target}\n  {path}")
+        gone = f"{history.gone:,} of {len(history.entries):,} gone"
+        put(f"{began:%Y-%m-%d %H:%M}  {gone}  {visible(str(history.target))}\n  {visible(str(path))}")
     if not found:
-        say(f"aionorth: there is no run to go on with in {_directory()}; name its journal, if it is elsewhere")
+        where = visible(str(_directory()))
+        say(f"aionorth: there is no run to go on with in {where}; name its journal, if it is elsewhere")
     return ExitCode.USAGE
 
 
 def _directory() -> Path:
-    return platformdirs.user_state_path("aionorth") / "journals"
+    return state_directory("journals", "name the journal's file") / "journals"
 
 
-def _new_journal(target: Target) -> str:
-    """Return a file of its own in the user's state directory."""
+def _own_directory() -> Path:
+    """Return the directory for journals that nobody names a file for; raises `ProblemError` where it cannot be used."""
     directory = _directory()
-    app = re.sub(r"[^0-9A-Za-z_-]+", "-", target.app_id)[:40]
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        check_own_directory(directory)
     except OSError as exc:
-        raise ProblemError(f"{directory} cannot be made ({exc.strerror}): name a file with --journal") from exc
+        raise ProblemError(f"{directory} cannot be used ({exc.strerror}): name a file with --journal") from exc
+    return directory
+
+
+def _new_journal(directory: Path, target: Target) -> str:
+    """Return a file of its own in `directory`."""
+    app = re.sub(r"[^0-9A-Za-z_-]+", "-", target.app_id)[:40]
     return str(directory / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{target.kind.value}-{app}.jsonl")
