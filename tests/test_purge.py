@@ -235,7 +235,7 @@ def test_a_journal_that_cannot_be_gone_on_with_hides_no_other(
     assert f"aionorth: left out: {damaged} " in listed.err
     assert said in listed.err
     before = len(called(platform))
-    for words in (("resume", str(damaged)), ("resume", str(damaged), "--report", "a.html")):
+    for words in (("resume", str(damaged)), ("resume", str(damaged), "--report", str(damaged.with_name("a.html")))):
         run = there(*words)
         assert run.code == 2
         assert said in run.err
