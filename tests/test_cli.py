@@ -289,7 +289,7 @@ def test_a_bad_line_is_named_by_its_number(content: bytes, said: str) -> None:
 
 
 QUOTES = ('""', "''", "``", "“”", "\u2018\u2019", "„“", "«»", "\u2039\u203a")
-QUOTED = [f"{before}5fa1c2{after}" for before, after in QUOTES]
+QUOTED = [f"{quotes[0]}5fa1c2{quotes[1]}" for quotes in QUOTES]
 JSON = [
     '{"fileId": "5fa1c2"}',
     '{"fileId":"5fa1c2"},',
