@@ -20,7 +20,7 @@ BENCHMARKS = {
     "limiter": "the cost of an acquisition, free and contended, beside aiolimiter and pyrate-limiter",
     "shared": "processes that share one app through SQLite and Redis: their rate together, refusals, logins",
     "memory": "peak memory, and the library's own cost per call, from a thousand ids to a million",
-    "startup": "how long `import aionorth` and `aionorth --help` take beside `import aiohttp`",
+    "startup": "how long `from aionorth import NorthSession` and `aionorth --help` take beside `import aiohttp`",
 }
 """The benchmarks by name, each with the line that introduces it; each is a module with a `main`."""
 
