@@ -15,6 +15,7 @@ import asyncio
 import enum
 import hashlib
 import logging
+import math
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -49,6 +50,9 @@ longer. What refusals taught an hour ago is out of date."""
 
 LONGEST_LEASE = 60.0
 """Seconds for which the right to log in may be had without saying that one still wants it."""
+
+LARGEST = 2**53
+"""The largest number that a store's text may hold: from there on a float does not tell one from the next."""
 
 _log = logging.getLogger("aionorth")
 
@@ -99,6 +103,8 @@ class Answer:
     """How many of them belong to the episode that is open; 0 where none is."""
     wait: float | None = None
     """None if the slot asked for was given; else how many seconds to wait before asking again."""
+    unknown_for: float = 0.0
+    """Seconds for which no slot is given because any of them may have been taken before what the store knows of."""
 
 
 @attrs.frozen(eq=False)
@@ -111,7 +117,11 @@ class Shelved:
 
 
 class Store(Protocol):
-    """One app's place. All methods raise `StoreError`, and `SessionStateError` once it is closed."""
+    """One app's place. All methods raise `StoreError`, and `SessionStateError` once it is closed.
+
+    What waiting may mend is a `StoreUnavailableError`: the place is out of reach, busy or full. That it is damaged, or
+    that nobody may use it so, is another `StoreError`.
+    """
 
     async def exchange(self, terms: Terms, ends: Sequence[End], ask: Ask | None, now: float) -> Answer:
         """Take note of what became of slots, then give one if one is asked for and free.
@@ -169,6 +179,22 @@ def taught(lesson: Lesson, ends: Sequence[End], facts: Facts, now: float, terms:
     return lesson.grown(now)
 
 
+def recalled(text: object) -> Lesson:
+    """Return the lesson that a store has kept as text; raises `ValueError` where that is none."""
+    try:
+        lesson = Lesson.from_json(text)  # type: ignore[arg-type]  # what it is shows here
+    except (TypeError, AttributeError, RecursionError) as exc:
+        raise ValueError(str(exc)) from exc
+    for name, default in attrs.asdict(Lesson()).items():
+        value = getattr(lesson, name)
+        fits = type(value) is type(default) or (type(default) is float and type(value) is int)
+        if not fits or not 0 <= value <= LARGEST:
+            raise ValueError(f"{name} is none of a lesson's")
+    if lesson.learned and (lesson.limit < 1 or lesson.period == 0):
+        raise ValueError("it allows no calls")
+    return lesson
+
+
 def is_late(end: End, lesson: Lesson) -> bool:
     """Whether a call from before the open episode's pause turns out to have been accepted."""
     return end.word is Word.ACCEPTED and lesson.pauses > 0 and end.grant.episode < lesson.episode
@@ -192,15 +218,17 @@ class Reach:
         """Whether it could not be reached when it was last tried."""
 
     async def until(self, exchange: Callable[[], Awaitable[T]]) -> T:
-        """Return what comes of an exchange, once the store can be reached."""
+        """Return what comes of an exchange, once the store can be reached; raises what no waiting can mend."""
         waits = growing_waits(FIRST_WAIT, LONGEST_WAIT)
         while True:
             try:
                 result = await exchange()
             except StoreError as exc:
-                if not self.lost:
+                known, self.lost = self.lost, True
+                if not exc.retryable:
+                    raise
+                if not known:
                     _log.warning("%s; until it can be reached again no call is sent", exc)
-                self.lost = True
                 await asyncio.sleep(next(waits))
             else:
                 if self.lost:
@@ -224,6 +252,7 @@ class SharedLedger:
         self._courier: asyncio.Task[None] | None = None
         self._closed = False
         self._reach = Reach()
+        self._told = False  # that no slot is given because the store does not know which are taken
         self._view = View()
         self._viewed = self._now()
         self._episode = 0
@@ -281,7 +310,13 @@ class SharedLedger:
     def _hand_over(self, grant: Grant, word: Word, counted: float) -> None:
         self._ends[grant.key] = End(grant=grant, word=word, counted=counted)
         if not self._closed and (self._courier is None or self._courier.done()):
-            self._courier = asyncio.ensure_future(self._deliver())
+            self._courier = asyncio.ensure_future(self._carry())
+
+    async def _carry(self) -> None:
+        try:
+            await self._deliver()
+        except StoreError:
+            self.changed()  # whoever waits for a slot asks again, and is told
 
     async def _deliver(self) -> None:
         await asyncio.sleep(0)  # what became of a call is told right after its end, also where tasks start eagerly
@@ -304,6 +339,13 @@ class SharedLedger:
 
     def _see(self, answer: Answer) -> None:
         self._view, self._viewed = answer.view, self._now()
+        if answer.unknown_for > 0 and not self._told:
+            _log.warning(
+                "the store of flow control is new to this app, was started anew or has lost data: it cannot show which "
+                "calls were sent last, so for %d s, a period and a time-out, none is sent",
+                math.ceil(answer.unknown_for),
+            )
+        self._told = answer.unknown_for > 0
         if not any(end.word is Word.REFUSED for end in self._ends.values()):  # of which the store does not know yet
             self._episode, self._pauses = answer.episode, answer.pauses
             self._paused_until = self._viewed + answer.view.paused_for
@@ -330,6 +372,8 @@ class SharedLedger:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LAST_CHANCE):
                     await self._deliver()
+        except StoreError as exc:
+            _log.warning("%s; what became of the last calls is not handed over, and others wait for them longer", exc)
         finally:
             self._closed = True
             self.changed()  # those that wait for a slot wait in vain

@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager, suppress
 
 import attrs
 
-from aionorth.api import Token
+from aionorth.api import Token, fits_header
 from aionorth.errors import SessionStateError, StoreError
 from aionorth.retry import growing_waits
 from aionorth.shared import Reach, Shelved, Store
@@ -58,6 +58,16 @@ class Found:
         return Shelved(json.dumps([self.token.access, self.token.refresh, self.token.lifetime]), self.age)
 
 
+def _found(shelved: Shelved) -> Found | None:
+    """Return the token of an entry; None where there is none in it that could be sent."""
+    try:
+        access, refresh, lifetime = json.loads(shelved.text)
+        usable = fits_header(access) and (refresh is None or isinstance(refresh, str)) and lifetime > 0
+        return Found(Token(access, refresh, float(lifetime)), shelved.age) if usable else None
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+        return None
+
+
 async def obtained(obtain: Obtain, before: Token | None) -> Found:
     """Obtain a token; its life is counted from before it was asked for."""
     loop = asyncio.get_running_loop()
@@ -81,7 +91,7 @@ class Shelf:
     async def renewed(self, obtain: Obtain, *, refused: str | None, part: float) -> Found:
         """Return a token that has lived for less than `part` of its life, and is not the one that was `refused`.
 
-        Raises what `obtain` raises. While the store cannot be reached it waits.
+        Raises what `obtain` raises, and `StoreError`. While the store cannot be reached it waits.
         """
         if self._key is None:
             self._key = await asyncio.to_thread(self._derive)
@@ -89,7 +99,7 @@ class Shelf:
 
         async def look() -> Found | None:
             shelved = await self._reach.until(lambda: self._store.read_token(key))
-            found = None if shelved is None else Found(Token(*json.loads(shelved.text)), shelved.age)
+            found = None if shelved is None else _found(shelved)
             return None if found is None or found.token.access == refused else found
 
         looks = growing_waits(FIRST_LOOK, LONGEST_LOOK)

@@ -12,7 +12,7 @@ from support import SECRET, session, shown
 from aionorth import ArgumentError, BulkAbortedError, FlowControl, MachineStore, StoreError
 from aionorth.api import Token
 from aionorth.auth import RENEW_AT, TokenKeeper
-from aionorth.errors import CredentialsError, InvalidTokenError, NorthConnectionError
+from aionorth.errors import CredentialsError, InvalidTokenError, NorthConnectionError, StoreUnavailableError
 from aionorth.flow import FlowRuntime, Slot
 from aionorth.ledger import Terms
 from aionorth.retry import growing_waits
@@ -36,7 +36,7 @@ class Flaky:
     def _try(self) -> None:
         self.tried += 1
         if self.down:
-            raise StoreError("the store cannot be used: gone fishing")
+            raise StoreUnavailableError("the store cannot be used: gone fishing")
 
     async def exchange(self, terms: Terms, ends: Sequence[End], ask: Ask | None, now: float) -> Answer:
         self._try()

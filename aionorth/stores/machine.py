@@ -6,21 +6,24 @@ The clock is that of the machine since it was started, which is the same for all
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import sqlite3
 import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar, cast
 
 import attrs
 
-from aionorth.errors import ArgumentError, SessionStateError, StoreError
+from aionorth.errors import ArgumentError, SessionStateError, StoreError, StoreUnavailableError
+from aionorth.files import UntrustedFileError, check_own_directory, check_own_file, check_way
 from aionorth.learning import Facts, Lesson
 from aionorth.ledger import Terms, View
 from aionorth.shared import (
+    LARGEST,
     LONGEST_LEASE,
     Answer,
     Ask,
@@ -30,9 +33,11 @@ from aionorth.shared import (
     forgotten_after,
     grace,
     is_late,
+    recalled,
     taught,
     token_name,
 )
+from aionorth.text import visible
 
 T = TypeVar("T")
 StrPath = str | os.PathLike[str]
@@ -60,6 +65,38 @@ flight until `flies_until`, unless its end is handed over before."""
 VERSION = 1
 """Of the schema."""
 
+BESIDE = ("-wal", "-shm", "-journal")
+"""What SQLite adds to the file's name for those that it keeps beside it. It uses the ones that it finds."""
+
+PASSING = (
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR_SHMSIZE,  # the disk is full as well
+    sqlite3.SQLITE_READONLY_DBMOVED,  # it has just been removed: it is begun anew
+)
+"""SQLite's errors that may be over after a while, though nobody has seen to the store."""
+
+PASSING_IN_SYSTEM = {
+    errno.EAGAIN,
+    errno.EBUSY,
+    errno.EINTR,
+    errno.ENOMEM,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOSPC,
+    getattr(errno, "EDQUOT", errno.ENOSPC),
+}
+"""The system's."""
+
+DENIED = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH)
+"""SQLite's that tell of the file's place, and not of what is in it."""
+
+NO_NUMBER = f"(typeof({{0}}) NOT IN ('real', 'integer') OR abs({{0}}) > {LARGEST})"
+"""SQL for what a column of times cannot hold, unless the file is damaged: SQLite holds anything anywhere."""
+
 
 def _usable_directory(directory: object) -> Path:
     if not isinstance(directory, (str, os.PathLike)) or not directory:
@@ -71,7 +108,8 @@ def _usable_directory(directory: object) -> Path:
 class MachineStore:
     """Shares an app's flow control and token between the processes of one machine, and over their restarts.
 
-    `directory` holds an SQLite file for each app; it is made if need be, and only its owner can read what is in it.
+    `directory` holds an SQLite file for each app; it is made if need be, and only its owner can read what is in it. One
+    that another user owns or can write to is refused, and so is one in which such a user has put a file or a link.
     All processes must name the same one, on a disk of the machine itself: over a network file system it does not work.
     """
 
@@ -92,6 +130,8 @@ class OpenMachineStore:
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="aionorth-store")
         self._db: sqlite3.Connection | None = None
+        self._files: list[tuple[int, int] | None] = []  # which ones the connection has open
+        self._lost = False  # whether what was known may have gone with a file since the last exchange
         self._closed = False
 
     async def begin(self) -> None:
@@ -134,87 +174,169 @@ class OpenMachineStore:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except (sqlite3.Error, OSError) as exc:
-            damaged = type(exc) is sqlite3.DatabaseError
-            remedy = "; remove it and the files beside it when no process uses it" if damaged else ""
-            raise StoreError(f"the store of flow control, {self._file}, cannot be used: {exc}{remedy}") from exc
+            raise _store_error(self._file, exc) from exc
 
     def _begin(self) -> None:
-        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            if os.name == "posix":
-                os.fchmod(descriptor, 0o600)  # the files beside it, -wal and -shm, are made with the same mode
-            opened = os.fstat(descriptor)
-        finally:
-            os.close(descriptor)
+        _make_private(self._file)
         # Autocommit: transactions are begun by name. Only this object's thread uses it, one call at a time.
-        self._db = sqlite3.connect(self._file, timeout=LOCK_TIMEOUT, isolation_level=None, check_same_thread=False)
-        _write_ahead(self._db)
-        self._db.execute("PRAGMA synchronous = NORMAL")
-        self._db.execute(f"PRAGMA wal_autocheckpoint = {PAGES_AHEAD}")
-        with self._transaction() as db:
-            (version,) = db.execute("PRAGMA user_version").fetchone()
-            if version not in {0, VERSION}:
-                raise sqlite3.DatabaseError(f"it was made by another version of aionorth (schema {version})")
-            if version == 0:
-                for statement in SCHEMA:
-                    db.execute(statement)
-                db.execute(f"PRAGMA user_version = {VERSION}")
-        self._opened = opened  # last: what went wrong half-way is begun anew, and known to be lost
+        db = sqlite3.connect(self._file, timeout=LOCK_TIMEOUT, isolation_level=None, check_same_thread=False)
+        try:
+            _write_ahead(db)
+            db.execute("PRAGMA synchronous = NORMAL")
+            db.execute(f"PRAGMA wal_autocheckpoint = {PAGES_AHEAD}")
+            with _transaction(db):
+                _make_schema(db)
+        except BaseException:
+            db.close()
+            raise
+        files = self._files_there()
+        self._lost |= bool(self._files) and files[0] != self._files[0]
+        self._db, self._files = db, files
 
     def _close(self) -> None:
-        if self._db is not None:
-            self._db.close()
-            self._db = None
+        db, self._db = self._db, None
+        if db is not None:
+            db.close()
+
+    def _files_there(self) -> list[tuple[int, int] | None]:
+        """Tell the file, and the two beside it that are there while it is open, from others of their names."""
+        return [_identity(f"{self._file}{suffix}") for suffix in ("", "-wal", "-shm")]
 
     @contextmanager
-    def _transaction(self) -> Generator[sqlite3.Connection]:
+    def _step(self) -> Generator[sqlite3.Connection]:
+        """Make one step, on the files that other processes find: somebody may have removed the open ones."""
+        if self._db is not None and self._files_there() != self._files:
+            self._lost = True
+            self._close()
         if self._db is None:
-            raise sqlite3.ProgrammingError("it is closed")
-        self._db.execute("BEGIN IMMEDIATE")
+            self._begin()
+        db = self._db
+        assert db is not None
         try:
-            yield self._db
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+            with _transaction(db):
+                yield db
+        finally:
+            if db.in_transaction:  # it could not even be rolled back
+                self._close()
 
     def _exchange(self, terms: Terms, ends: Sequence[End], ask: Ask | None, now: float) -> Answer:
-        if lost := not self._is_in_place():
-            self._close()
-            self._begin()
-        with self._transaction() as db:
-            return _Step(db, self._clock(), terms, lost=lost).exchange(ends, ask, now)
-
-    def _is_in_place(self) -> bool:
-        """Whether the open file is the one that other processes find: somebody may have removed it."""
-        try:
-            return os.path.samestat(self._file.stat(), self._opened)
-        except FileNotFoundError:
-            return False
+        with self._step() as db:
+            answer = _Step(db, self._clock(), terms, lost=self._lost).exchange(ends, ask, now)
+        self._lost = False
+        return answer
 
     def _read_token(self, name: str) -> Shelved | None:
-        with self._transaction() as db:
+        with self._step() as db:
             now = self._clock()  # of a token from before the machine was started anew nobody knows the age
-            rows = db.execute("SELECT text, obtained_at FROM tokens WHERE name = ? AND obtained_at <= ?", (name, now))
-            return next((Shelved(text, now - obtained_at) for text, obtained_at in rows), None)
+            entry = "SELECT CAST(text AS BLOB), obtained_at FROM tokens WHERE name = ? AND obtained_at <= ?"
+            text, obtained_at = db.execute(entry, (name, now)).fetchone() or (None, now)
+            # What was damaged need not be text: whoever reads it finds no token in it.
+            return None if text is None else Shelved(text.decode(errors="replace"), now - obtained_at)
 
     def _lease_token(self, name: str, holder: str, seconds: float) -> bool:
-        with self._transaction() as db:
+        with self._step() as db:
             now = self._clock()
-            db.execute("DELETE FROM leases WHERE until <= ? OR until > ?", (now, now + LONGEST_LEASE))
+            db.execute("DELETE FROM leases WHERE NOT ifnull(until > ? AND until <= ?, 0)", (now, now + LONGEST_LEASE))
             if _count(db, "leases WHERE name = ? AND holder != ?", name, holder):
                 return False
             db.execute("INSERT OR REPLACE INTO leases VALUES (?, ?, ?)", (name, holder, now + seconds))
             return True
 
     def _end_lease(self, name: str, holder: str, token: Shelved | None) -> None:
-        with self._transaction() as db:
+        with self._step() as db:
             if not db.execute("DELETE FROM leases WHERE name = ? AND holder = ?", (name, holder)).rowcount:
                 return
             if token is not None:
                 values = (name, token.text, self._clock() - token.age)
                 db.execute("INSERT OR REPLACE INTO tokens VALUES (?, ?, ?)", values)
+
+
+def _make_private(file: Path) -> None:
+    """Make a file and its directory if need be; raises `UntrustedFileError` where other users have a hand in either.
+
+    SQLite would write the token into a file beside it that somebody else has put there.
+    """
+    check_way(file.parent)  # before anything is made through a link
+    _make_directory(file.parent)
+    check_own_directory(file.parent)
+    found = [Path(f"{file}{suffix}") for suffix in ("", *BESIDE)]
+    for one in found:
+        check_own_file(one)
+    with suppress(FileExistsError):
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))  # those beside it get the same mode
+    for one in found:
+        with suppress(FileNotFoundError):
+            state = one.lstat()
+            if state.st_nlink > 1:
+                raise UntrustedFileError("it has another name elsewhere, as a hard link", one)
+            if os.name == "posix" and state.st_mode & 0o077:
+                descriptor = os.open(one, os.O_RDONLY | os.O_NOFOLLOW)
+                try:
+                    os.fchmod(descriptor, 0o600)
+                finally:
+                    os.close(descriptor)
+
+
+def _make_directory(directory: Path) -> None:
+    """Make a directory that only its owner can enter, and those above it likewise."""
+    try:
+        directory.mkdir(mode=0o700, exist_ok=True)
+    except FileNotFoundError:
+        _make_directory(directory.parent)
+        directory.mkdir(mode=0o700, exist_ok=True)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        state = os.lstat(path)
+    except FileNotFoundError:
+        return None
+    return state.st_dev, state.st_ino
+
+
+def _make_schema(db: sqlite3.Connection) -> None:
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version not in {0, VERSION}:
+        raise sqlite3.DatabaseError(f"it was made by another version of aionorth (schema {version})")
+    if version == 0:
+        for statement in SCHEMA:
+            db.execute(statement)
+        db.execute(f"PRAGMA user_version = {VERSION}")
+
+
+@contextmanager
+def _transaction(db: sqlite3.Connection) -> Generator[None]:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):  # SQLite has done it itself, or cannot: the cause is more to the point
+            db.execute("ROLLBACK")
+        raise
+
+
+def _store_error(file: Path, error: sqlite3.Error | OSError) -> StoreError:
+    """Return what to tell of an error, and what to do about it."""
+    kind: type[StoreError] = StoreError
+    remedy = ""
+    if isinstance(error, OSError):
+        reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        if error.errno in PASSING_IN_SYSTEM:
+            kind = StoreUnavailableError
+        elif isinstance(error, UntrustedFileError):
+            remedy = "; or give a directory that nobody else has written to"
+        else:
+            remedy = "; give a directory in which you can make files"
+    else:
+        reason, code = str(error), getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+        if code in PASSING or code & 0xFF in PASSING:
+            kind = StoreUnavailableError
+        elif code & 0xFF in DENIED:
+            remedy = "; see that you can write to it, to the files beside it, and to their directory"
+        else:
+            remedy = "; remove it and the files beside it once no process has used it for a period and a time-out"
+    return kind(visible(f"the store of flow control, {file}, cannot be used: {reason}{remedy}"))
 
 
 def _write_ahead(db: sqlite3.Connection) -> None:
@@ -241,6 +363,8 @@ class _Step:
 
     def __init__(self, db: sqlite3.Connection, now: float, terms: Terms, *, lost: bool) -> None:
         """Where what was known is `lost`, each slot may have been taken a moment before."""
+        if _count(db, f"slots WHERE {NO_NUMBER.format('free_at')} OR {NO_NUMBER.format('flies_until')}"):
+            raise sqlite3.DatabaseError("a time in it is no number")
         self._db = db
         self._now = now
         self._terms = terms
@@ -250,25 +374,35 @@ class _Step:
         row = db.execute("SELECT at, not_before, most, late, lesson FROM flow").fetchone()
         if row is not None:
             self._recall(*row)
+        self._unknown_for = terms.timeout + terms.hold if lost else 0.0
         if lost:
-            self._not_before = now + terms.timeout + terms.hold
+            self._not_before = now + self._unknown_for
         gone = "slots WHERE free_at <= ?"
         if _count(db, gone, now):
             self._most = max(self._most, _count(db, "slots WHERE flies_until <= ?", now))
             db.execute(f"DELETE FROM {gone}", (now,))  # noqa: S608 - our own words
-        db.execute("DELETE FROM waiting WHERE due <= ?", (now,))
+        over = f"waiting WHERE {NO_NUMBER.format('due')} OR due <= ?"
+        db.execute(f"DELETE FROM {over}", (now,))  # noqa: S608 - our own words
 
-    def _recall(self, at: float, not_before: float, most: int, late: int, lesson: str) -> None:
+    def _recall(self, at: float, not_before: float, most: int, late: int, text: str) -> None:
         """Take up what was known when the file was last used."""
+        try:
+            lesson = recalled(text)
+        except ValueError as exc:
+            raise sqlite3.DatabaseError(f"what refusals have taught cannot be read from it: {exc}") from exc
+        whole, parts = {int}, {int, float}
+        for value, kinds in ((at, parts), (not_before, parts), (most, whole), (late, whole)):
+            if type(value) not in kinds or abs(value) > LARGEST:
+                raise sqlite3.DatabaseError("a number in it is none")
         if self._now < at:  # the machine was started anew, and its clock with it
             for table in ("waiting", "tokens", "leases"):
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - our own words
             self._db.execute("UPDATE slots SET flies_until = 0, free_at = ?", (self._now + self._terms.hold,))
         elif self._now - at <= forgotten_after(self._terms):
             self._not_before, self._most, self._late = not_before, most, late
-            self._lesson = Lesson.from_json(lesson)
+            self._lesson = lesson
             return
-        self._lesson = Lesson(episode=Lesson.from_json(lesson).episode)
+        self._lesson = Lesson(episode=lesson.episode)
 
     def exchange(self, ends: Sequence[End], ask: Ask | None, now_there: float) -> Answer:
         """See `Store.exchange`."""
@@ -279,7 +413,13 @@ class _Step:
         values = (self._now, self._not_before, self._most, self._late, self._lesson.to_json())
         self._db.execute("DELETE FROM flow")
         self._db.execute("INSERT INTO flow VALUES (?, ?, ?, ?, ?)", values)
-        return Answer(view=self._view(), episode=self._lesson.episode, pauses=self._lesson.pauses, wait=wait)
+        return Answer(
+            view=self._view(),
+            episode=self._lesson.episode,
+            pauses=self._lesson.pauses,
+            wait=wait,
+            unknown_for=self._unknown_for,
+        )
 
     def _end(self, end: End, counted: float) -> None:
         free_at = counted + self._terms.hold
