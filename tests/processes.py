@@ -1,5 +1,7 @@
 """Processes that share one app, a platform for them in one of its own, and a Redis server."""
 
+import asyncio
+import hashlib
 import json
 import os
 import shutil
@@ -15,6 +17,9 @@ from typing import Any, Self
 
 import attrs
 import pytest
+
+from aionorth.ledger import Terms
+from aionorth.stores.redis import OpenRedisStore, RedisStore
 
 PATIENCE = 120
 """Seconds after which a process that has not come to its end never will."""
@@ -164,6 +169,25 @@ class RedisServer:
         if self._process is not None:
             self._process.terminate()
             self._process.wait(10)
+
+
+async def put_in_service(store: OpenRedisStore) -> None:
+    """Let a Redis have served an app for so long that it need not fear for calls of before."""
+    terms = Terms(limit=1, period=1.0, gap=0.0, timeout=1.0, pause=lambda _: 1.0)
+    await store.exchange(terms, (), None, 0.0)
+    await store._client.hset(f"{store._root}:state", "since", "0")  # type: ignore[misc, unused-ignore]
+
+
+def in_service(redis_url: str, platform_url: str) -> None:
+    """Do so for the demo app of a platform."""
+
+    async def main() -> None:
+        app = hashlib.sha256(f"{platform_url}\ndemo-app".encode()).hexdigest()[:32]
+        store = await RedisStore(redis_url).open(app)
+        await put_in_service(store)
+        await store.close()
+
+    asyncio.run(main())
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import PATIENCE, Arrival, Platform, RedisServer, Worker, redis_server
+from processes import PATIENCE, Arrival, Platform, RedisServer, Worker, in_service, redis_server
 
 pytestmark = pytest.mark.slow
 
@@ -34,7 +34,10 @@ def platform(number: int = NUMBER) -> Platform:
     return Platform(model="sliding-refusals", calls=CALLS, period=PERIOD, subscriptions=number)
 
 
-def start(stack: ExitStack, there: Platform, store: str, number: int) -> list[Worker]:
+def start(stack: ExitStack, there: Platform, store: str, number: int, *, new: bool = True) -> list[Worker]:
+    """Start so many workers; of a `new` app a Redis is made to have known for long."""
+    if new and store.startswith("redis"):
+        in_service(store, there.url)
     workers = [
         stack.enter_context(Worker(there, store=store, calls=CALLS, period=PERIOD, timeout=TIMEOUT))
         for _ in range(number)
@@ -86,7 +89,7 @@ def test_what_a_killed_process_held_comes_free_and_the_others_do_its_work(store:
         done |= results(victim.rest())
         survivor, *others = workers[1:]
         outcomes = [results(other.rest()) for other in others]
-        (successor,) = start(stack, there, store, 1)
+        (successor,) = start(stack, there, store, 1, new=False)
         successor.tell([id_ for id_ in shares[0] if id_ not in done])
         outcomes += [done, results(survivor.rest()), results(successor.rest())]
         arrivals = there.arrivals()
@@ -147,6 +150,7 @@ def test_a_restart_within_the_period_is_refused_with_the_memory_store() -> None:
 def test_a_fleet_of_workers_purges_without_a_refusal_though_one_is_killed(tmp_path: Path) -> None:
     ids_file = tmp_path / "ids.txt"
     with redis_server(tmp_path) as server, platform(300) as there, ExitStack() as stack:
+        in_service(server.url, there.url)
         ids_file.write_text("\n".join(there.ids))
         environment = os.environ | {
             "AIONORTH_URL": there.url,

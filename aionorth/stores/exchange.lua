@@ -9,35 +9,56 @@
 -- and has the clock put right, to the earlier of the two times.
 --
 -- A slot is in `slots` by the time at which it comes free, in `flying` by when its call has ended at the latest.
+--
+-- Slots are known `since` a time on the app's clock. Any of them may have been taken just before, by calls of which the
+-- state does not tell: because there was none, or because it was made by another run of the server. That one may have
+-- held more than it has handed down: it lost what it had not written yet, or this one goes on from an older copy.
 
 local state, slots, flying, refused, waiting, due = unpack(KEYS)
 local q = cjson.decode(ARGV[1])
 
 local server = redis.call('TIME')
 local wall = tonumber(server[1]) + tonumber(server[2]) / 1e6
+local run = assert(string.match(redis.call('INFO', 'server'), 'run_id:(%w+)'), 'the server tells no run_id')
 local kept = redis.call('HMGET', state, 'birth', 'offset', 'clock', 'not_before', 'most', 'late', 'lesson', 'version', 'lost',
-  'steps', 'taken')
-local birth, offset, clock = kept[1], tonumber(kept[2]), tonumber(kept[3])
-local not_before, most, late = tonumber(kept[4]) or 0, tonumber(kept[5]) or 0, tonumber(kept[6]) or 0
-local lesson = cjson.decode(kept[7] or q.nothing)
-local version, lost = tonumber(kept[8]) or 0, kept[9] or ''
-local steps, taken, unknown = tonumber(kept[10]) or 0, tonumber(kept[11]) or 0, false
+  'steps', 'taken', 'run', 'since', 'at')
+local function number(text)
+  local value = text and tonumber(text) or not text and 0
+  return assert(value and math.abs(value) < 2 ^ 53 and value, 'a number in the state is none')
+end
+local birth, offset, clock = kept[1], number(kept[2]), number(kept[3])
+local not_before, most, late = number(kept[4]), number(kept[5]), number(kept[6])
+local text = kept[7] or q.nothing
+local version, lost = number(kept[8]), kept[9] or ''
+local steps, taken, since, at, unknown = number(kept[10]), number(kept[11]), number(kept[13]), number(kept[14]), false
 if not birth then
   redis.call('DEL', slots, flying, refused, waiting, due)  -- what is left of them goes by another clock
-  birth, offset, clock = q.key, wall - 1000, 0
-elseif redis.call('ZCARD', slots) ~= taken or (q.birth == birth and q.steps > steps) then
-  -- Slots were evicted, or the server goes on from an older copy. A new birth has this noticed once only.
+  birth, offset, clock, unknown = q.key, wall - 1000, 0, true
+elseif kept[12] ~= run or redis.call('ZCARD', slots) ~= taken or (q.birth == birth and q.steps > steps) then
+  -- Another run, or slots were evicted, or an older copy was put in place. A new birth has this noticed once only.
   birth, lost, unknown = q.key, birth, true
 end
-if q.birth ~= '' and q.birth ~= birth and q.birth ~= lost then lost, unknown = q.birth, true end
 
 local now = wall - offset
-if q.birth == birth and q.clock == clock and (now < q.earliest - q.slack or now > q.latest + q.slack) then
+if q.birth ~= '' and q.birth ~= birth and q.birth ~= lost then
+  lost, unknown = q.birth, unknown or now >= since + q.timeout + q.hold  -- until then it is feared anyhow
+end
+-- Where somebody has put it right, it may well be behind: the asker may have seen it only after it was set.
+local ahead, behind = now > q.latest + q.slack, now < q.earliest - q.slack and q.clock == clock
+if q.birth == birth and (ahead or behind) then
   if not q.put_right then return cjson.encode({ off = true, now = now }) end
   offset, clock, now = offset + now - q.earliest, clock + 1, q.earliest
 end
--- Of what was known and is lost, each slot may have been taken a moment before.
-if unknown then not_before = math.max(not_before, now + q.timeout + q.hold) end
+if unknown then
+  since = now
+elseif now - at > q.keep then  -- what refusals taught so long ago is out of date
+  not_before, most, late, version = 0, 0, 0, version + 1
+  local forgotten = cjson.decode(q.nothing)
+  forgotten.episode = cjson.decode(text).episode
+  text = cjson.encode(forgotten)
+end
+local lesson = cjson.decode(text)
+local unknown_for = math.max(since + q.timeout + q.hold - now, 0)
 
 local gone = redis.call('ZCOUNT', slots, '-inf', now)
 redis.call('ZREMRANGEBYSCORE', flying, '-inf', now)
@@ -90,7 +111,7 @@ end
 local function queue()
   redis.call('ZADD', waiting, 'NX', now, q.asker)
   local ahead = redis.call('ZRANK', waiting, q.asker)
-  local wait = math.max(math.max(not_before - now, 0) + ahead * gap, free_in(ahead))
+  local wait = math.max(math.max(not_before - now, unknown_for) + ahead * gap, free_in(ahead))
   if wait > 0 then
     redis.call('ZADD', due, now + wait + q.grace, q.asker)
   else
@@ -120,11 +141,13 @@ end
 
 local wait = q.ask and take() or 0
 redis.call('HSET', state, 'birth', birth, 'offset', string.format('%.6f', offset), 'clock', clock,
-  'not_before', not_before, 'most', most, 'late', late, 'lost', lost, 'steps', steps + 1, 'taken', redis.call('ZCARD', slots))
-for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, q.keep) end
+  'not_before', not_before, 'most', most, 'late', late, 'lost', lost, 'steps', steps + 1, 'taken', redis.call('ZCARD', slots),
+  'lesson', text, 'version', version, 'run', run, 'since', since, 'at', now)
+for _, key in ipairs(KEYS) do redis.call('EXPIRE', key, q.kept) end
 
 return cjson.encode({
-  birth = birth, clock = clock, steps = steps + 1, now = now, version = version, lesson = kept[7] or '', late = late, most = most,
+  birth = birth, clock = clock, steps = steps + 1, now = now, version = version, lesson = text, late = late, most = most,
   accepted = redis.call('ZCARD', slots) - redis.call('ZCARD', flying) - redis.call('ZCARD', refused),
-  in_use = redis.call('ZCARD', slots), next_slot = math.max(free_in(0), not_before - now > gap and not_before - now or 0), limit = limit, wait = wait,
+  in_use = redis.call('ZCARD', slots), limit = limit, wait = wait, unknown_for = unknown_for,
+  next_slot = math.max(free_in(0), unknown_for, not_before - now > gap and not_before - now or 0),
 })

@@ -6,20 +6,38 @@ What refusals teach is worked out here, by the same code as everywhere, and put 
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+import math
+import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar, cast
+from urllib.parse import urlsplit
 
 import attrs
 
-from aionorth.errors import ArgumentError, SessionStateError, StoreError
+from aionorth.errors import ArgumentError, SessionStateError, StoreError, StoreUnavailableError, detached
 from aionorth.learning import Facts, Lesson
-from aionorth.ledger import Terms, View
-from aionorth.shared import LONGEST_LEASE, Answer, Ask, End, Shelved, Word, forgotten_after, grace, taught, token_name
+from aionorth.ledger import CLOCK_TOLERANCE, Terms, View
+from aionorth.shared import (
+    LONGEST_LEASE,
+    Answer,
+    Ask,
+    End,
+    Shelved,
+    Word,
+    forgotten_after,
+    grace,
+    recalled,
+    taught,
+    token_name,
+)
+from aionorth.text import shown
 
 if TYPE_CHECKING:
     from cryptography.fernet import Fernet
@@ -33,14 +51,54 @@ TIMEOUT = 5.0
 TOKEN_KEPT = 24 * 3600.0
 """Seconds. How long a token is valid stands in it; this is when it is cleared away."""
 
-CLOCK_SLACK = 0.25
-"""Seconds by which the server's clock may disagree with our own measure of the time; beyond that it was set, unless the
-question was on its way for so long."""
+STATE_KEPT = 30 * 24 * 3600.0
+"""Seconds after its last call for which an app's state is kept. Where there is none it may have been lost."""
+
+CLOCK_SLACK = 1 / 500
+"""The part of a period by which the server's clock may disagree with our own measure of the time; beyond that it was
+set, unless the question was on its way for so long. What goes unnoticed may be as much to the one side and then as much
+to the other, so slots are held for twice as long. That one more question is asked in vain costs less."""
+
+LONGEST_CLOCK_SLACK = 0.25
+"""Seconds."""
+
+DELAYS = 3
+"""How often in a row a question may have been on its way for longer than the slack. Then the clock is put right: it may
+have been set, and is behind rather than ahead."""
+
+SEPARATORS = "#, /, ?, @, [, ], blanks"
+"""What must be percent-encoded in a user name, a password or an option. Unencoded, a part of it is taken for the host,
+the port or the path, and these are shown."""
+
+_USER = r"[^@/?#\[\]\s]*"
+_OPTION = r"[a-z_]+=[^&=@?#\s]*"
+URL = re.compile(
+    rf"(?:rediss?://(?:{_USER}@)?(?:[^@/?#\[\]\s:]+|\[[0-9a-f:.]+\])?(?::[0-9]+)?(?:/[0-9]*)?"
+    rf"|unix://(?:{_USER}@)?/[^@?#\s]+)"
+    rf"(?:\?{_OPTION}(?:&{_OPTION})*)?",
+    re.IGNORECASE,
+)
+"""What a URL must look like."""
+
+OPTIONS = frozenset({
+    "client_name", "db", "health_check_interval", "max_connections", "password", "protocol", "socket_connect_timeout",
+    "socket_keepalive", "socket_timeout", "ssl_ca_certs", "ssl_ca_data", "ssl_ca_path", "ssl_cert_reqs", "ssl_certfile",
+    "ssl_check_hostname", "ssl_ciphers", "ssl_keyfile", "ssl_password", "username",
+})  # fmt: skip
+"""What may follow its question mark; redis-py would take more, of which the store could not be used."""
+
+PASSING = re.compile(
+    r"(?:^|-)(?:BUSY|LOADING|READONLY|OOM|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|MISCONF|NOREPLICAS|UNKILLABLE)\b"
+    "|max number of clients"
+)
+"""A server's errors that may be over after a while, though nobody has seen to the store. Those of a script's commands
+come with more before the code."""
 
 # KEYS of each: the token, its lease.
 READ_SHELF = """
 local kept, now = redis.call('HMGET', KEYS[1], 'text', 'obtained_at'), redis.call('TIME')
-return {kept[1], tostring(now[1] + now[2] / 1e6 - (kept[2] or 0))}
+local obtained_at = tonumber(kept[2])
+return {obtained_at and kept[1] or false, tostring(now[1] + now[2] / 1e6 - (obtained_at or 0))}
 """
 LEASE = """
 local holder = redis.call('GET', KEYS[2])
@@ -58,37 +116,75 @@ redis.call('PEXPIRE', KEYS[1], {int(TOKEN_KEPT * 1000)})
 """
 
 
-def _usable_url(_: object, __: object, url: str) -> None:
+def _wrong_with_url(url: object) -> str:
+    """Return why a URL cannot be used, and shows nothing of it; nothing, where it can be."""
     if not isinstance(url, str) or not url.lower().startswith(("redis://", "rediss://", "unix://")):
-        raise ArgumentError("RedisStore.url: give a URL, as str, that begins with redis://, rediss:// (TLS) or unix://")
+        return "give a URL, as str, that begins with redis://, rediss:// (TLS) or unix://"
+    query: str | None = None
+    with suppress(ValueError):  # it shows a part of what it cannot read
+        parts = urlsplit(url)
+        if url.isprintable() and URL.fullmatch(url) is not None and (parts.port or 0) >= 0:
+            query = parts.query
+    if query is None:
+        return (
+            "it cannot be read: check that it is like redis://user:password@host:6379/0 or unix://user:password@/path, "
+            f"and write {SEPARATORS} in user, password and options percent-encoded (# is %23, / %2F, ? %3F, @ %40)"
+        )
+    if not {option.partition("=")[0] for option in query.split("&") if option} <= OPTIONS:
+        return f"it has an option that there is not: there are {', '.join(sorted(OPTIONS))}"
+    return ""
 
 
-def _usable_prefix(_: object, __: object, prefix: str) -> None:
-    if not isinstance(prefix, str) or not prefix or {"{", "}"} & set(prefix):
-        raise ArgumentError(f"RedisStore.prefix={prefix!r}: give a str, not empty and without braces")
-
-
-@attrs.frozen
+@attrs.frozen(init=False)
 class RedisStore:
     """Shares an app's flow control and token between hosts, through a Redis server (from 6.2 on).
 
-    All that an app's processes need is kept under ``{PREFIX:APP}`` for an hour after its last call. The token is sealed
+    All that an app's processes need is kept under ``{PREFIX:APP}`` for 30 days after its last call. The token is sealed
     with a key that only whoever knows the app's secret can derive.
+
+    Where the server has nothing of an app, or was started anew, calls may have been sent just before of which it knows
+    nothing: then no call is sent for a period and a time-out, with a warning that says so.
     """
 
-    url: str = attrs.field(repr=False, validator=_usable_url)
+    url: str = attrs.field(repr=False)
     """As in ``rediss://user:password@host:6379/0``; the password goes nowhere else."""
-    prefix: str = attrs.field(default="aionorth", validator=_usable_prefix)
+    prefix: str
 
-    def __attrs_post_init__(self) -> None:
+    def __init__(self, url: str, prefix: str = "aionorth") -> None:
+        """Raises `ArgumentError`, which shows nothing of the URL."""
+        if wrong := _wrong_with_url(url):
+            del url  # a traceback must not show it
+            raise ArgumentError(f"RedisStore.url: {wrong}")
+        if not isinstance(prefix, str) or not prefix or {"{", "}"} & set(prefix):
+            del url
+            raise ArgumentError(f"RedisStore.prefix={prefix!r}: give a str, not empty and without braces")
         if missing := [name for name in ("redis", "cryptography") if find_spec(name) is None]:
+            del url
             raise ArgumentError(f"RedisStore needs {' and '.join(missing)}: install aionorth[redis]")
+        object.__setattr__(self, "url", url)
+        object.__setattr__(self, "prefix", prefix)
 
     async def open(self, app: str) -> OpenRedisStore:
         """Connect; raises `StoreError`."""
+        client = self._client()
+        if client is None:
+            raise ArgumentError(
+                "RedisStore.url: an option cannot be used so: check its value; ssl_ goes with rediss://"
+            )
+        store = OpenRedisStore(client, f"{{{self.prefix}:{app}}}", _machine_clock)
+        try:
+            await store.begin()
+        except BaseException:
+            await store.close()
+            raise
+        return store
+
+    def _client(self) -> Redis | None:
+        """Return a client; None where redis-py cannot use the URL, whose error would show it."""
         from redis.asyncio import Redis  # noqa: PLC0415 - optional, and slow to import
         from redis.asyncio.retry import Retry  # noqa: PLC0415 - as above
         from redis.backoff import NoBackoff  # noqa: PLC0415 - as above
+        from redis.exceptions import RedisError  # noqa: PLC0415 - as above
 
         try:
             client = cast("Any", Redis).from_url(  # partly untyped
@@ -97,20 +193,12 @@ class RedisStore:
                 socket_connect_timeout=TIMEOUT,
                 retry=Retry(NoBackoff(), 0),  # tried again by whoever knows what for
                 decode_responses=True,
+                encoding_errors="replace",  # what is damaged need not be text
             )
-        except ValueError:
-            # Without its cause, which might show the password.
-            raise ArgumentError("RedisStore.url cannot be read: check its port and its options") from None
-        store = OpenRedisStore(client, f"{{{self.prefix}:{app}}}", _machine_clock)
-        try:
-            await store.begin()
-        except TypeError:  # from redis-py, which hands the URL's options on to a connection of its own
-            await store.close()
-            raise ArgumentError("RedisStore.url has an option that there is not") from None
-        except BaseException:
-            await store.close()
-            raise
-        return store
+            client.connection_pool.make_connection()  # it would only be told of the options when it is needed
+        except (ValueError, TypeError, RedisError):
+            return None
+        return cast("Redis", client)
 
 
 class OpenRedisStore:
@@ -130,26 +218,27 @@ class OpenRedisStore:
         self._birth = ""  # which run of the app's clock the next belong to
         self._corrections: int = 0
         self._steps: int = 0  # how many the app has made on it
-        self._there: float = 0.0  # what it showed when we last asked
-        self._asked = self._told = 0.0  # what ours showed before and after
+        self._least = self._most = 0.0  # by how much it is ahead of ours
+        self._told = 0.0  # what ours showed when we were last told
 
     async def begin(self) -> None:
         """See whether the server is there; raises `StoreError`."""
-        # What is to be kept there must be allowed: a replica that cannot be written to is of no use.
+        # What is to be done there must be allowed: a replica that cannot be written to is of no use.
         await self._reached(self._client.set(f"{self._root}:probe", "", px=1))
+        await self._reached(cast("Any", self._client).info("server"))
         await self.read_token(b"")
 
     async def _reached(self, answer: Awaitable[T]) -> T:
-        from redis.exceptions import AuthenticationError, RedisError  # noqa: PLC0415 - optional, and slow to import
+        from redis.exceptions import RedisError  # noqa: PLC0415 - optional, and slow to import
 
         try:
             return await answer
-        except (RedisError, OSError, TimeoutError) as exc:
-            where = "the store of flow control on the Redis server"
+        except asyncio.CancelledError as exc:
+            raise detached(exc)  # noqa: B904 - redis-py's frames hold the password
+        except (RedisError, OSError) as exc:
             if self._closed:
-                raise SessionStateError("the session is closed") from exc
-            remedy = "; check user and password in the URL" if isinstance(exc, AuthenticationError) else ""
-            raise StoreError(f"{where} cannot be used: {type(exc).__name__}: {exc}{remedy}") from exc
+                raise SessionStateError("the session is closed") from detached(exc)
+            raise _store_error(self._root, exc) from detached(exc)
         finally:
             if self._closed:  # redis-py has connected again, for a question from before or after
                 await self._client.aclose()
@@ -176,30 +265,31 @@ class OpenRedisStore:
         return told.answer(asked=ask is not None)
 
     async def _touch(self, terms: Terms, ends: Sequence[End], ask: Ask | None, now: float) -> _Told:
+        slack = min(terms.period * CLOCK_SLACK, LONGEST_CLOCK_SLACK)
         question = {
-            "slack": CLOCK_SLACK,
             "ask": ask is not None,
             "asker": "" if ask is None else ask.asker,
             "key": uuid.uuid4().hex if ask is None else ask.key,
             "limit": terms.limit,
             "gap": terms.gap,
-            "hold": terms.hold,
+            "hold": terms.hold + 2 * slack,
             "timeout": terms.timeout,
             "grace": grace(terms.period),
             "nothing": Lesson().to_json(),
+            "keep": forgotten_after(terms),
+            "kept": int(max(STATE_KEPT, 2 * forgotten_after(terms))),
+            "birth": self._birth,
+            "clock": self._corrections,
+            "steps": self._steps,
         }
-        keep = forgotten_after(terms)
-        began, put_right = self._clock(), False
+        began, delays, put_right = self._clock(), 0, False
         while True:
             asked = self._clock()
-            latest = self._there + asked - self._asked
+            latest = self._most + asked
             question |= {
-                "keep": int(keep * 1000),
-                "birth": self._birth if asked - self._told < keep else "",  # after that it has rightly been forgotten
-                "clock": self._corrections,
-                "steps": self._steps,
-                "earliest": self._there + asked - self._told,
+                "earliest": self._least + asked,
                 "latest": latest,
+                "slack": slack + self._drift(asked),
                 "put_right": put_right,
                 "ends": [
                     {
@@ -211,15 +301,39 @@ class OpenRedisStore:
                     for end in ends
                 ],
             }
-            answer = self._exchange_script(self._keys, [json.dumps(question)])
-            said = json.loads(await self._reached(cast("Awaitable[str]", answer)))
+            answer = await self._reached(
+                cast("Awaitable[str]", self._exchange_script(self._keys, [json.dumps(question)]))
+            )
             told = self._clock()
-            if "off" not in said:
-                self._birth, self._corrections = str(said["birth"]), int(said["clock"])
-                self._steps = int(said["steps"])
-                self._there, self._asked, self._told = float(said["now"]), asked, told
-                return _Told(said, Lesson.from_json(said["lesson"]) if said["lesson"] else Lesson())
-            put_right = not latest <= said["now"] <= latest + told - asked
+            try:
+                said = json.loads(answer)
+                if "off" not in said:
+                    self._keep_step(said, asked, told)
+                    return _Told(said, recalled(said["lesson"]))
+            except ValueError as exc:
+                raise _damaged(self._root, str(exc)) from exc
+            delays += 1
+            put_right = delays >= DELAYS or not latest <= said["now"] <= latest + told - asked
+
+    def _drift(self, now: float) -> float:
+        """Seconds by which the server's clock and ours may have come apart since we were last told, as clocks do."""
+        return (now - self._told) * CLOCK_TOLERANCE
+
+    def _keep_step(self, said: dict[str, Any], asked: float, told: float) -> None:
+        """Take note of which step the app has made, and of how far its clock is ahead of ours.
+
+        The server looked at it between `asked` and `told`. What is known already is only made more precise, so that a
+        clock that is set a little, again and again, does not move it.
+        """
+        birth, corrections, drift = str(said["birth"]), int(said["clock"]), self._drift(told)
+        least, most = said["now"] - told, said["now"] - asked
+        if birth == self._birth:
+            before, after = self._least - drift, self._most + drift
+            if corrections != self._corrections:
+                before = -math.inf
+            least, most = min(max(before, least), after), max(min(after, most), before)
+        self._least, self._most, self._told = least, most, told
+        self._birth, self._corrections, self._steps = birth, corrections, int(said["steps"])
 
     # --- The token
 
@@ -286,12 +400,45 @@ class _Told:
             episode=lesson.episode,
             pauses=lesson.pauses,
             wait=wait if asked and wait > 0 else None,
+            unknown_for=self.said["unknown_for"],
         )
 
 
 def _machine_clock() -> float:
     """Seconds since the machine was started; where that can be had, with the time that it has slept."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
+def _store_error(root: str, error: Exception) -> StoreError:
+    """Return what to tell of an error of redis-py, and what to do about it."""
+    from redis import exceptions  # noqa: PLC0415 - optional, and slow to import
+
+    text = str(error)
+    said, remedy = f"{type(error).__name__}: {shown(text)}", ""
+    kind: type[StoreError] = StoreError
+    passing = (
+        exceptions.ConnectionError,
+        exceptions.TimeoutError,
+        exceptions.OutOfMemoryError,
+        exceptions.ReadOnlyError,
+        exceptions.ClusterDownError,
+        exceptions.TryAgainError,
+        OSError,
+    )
+    if isinstance(error, (exceptions.AuthenticationError, exceptions.AuthorizationError)):
+        remedy = "; check user and password in the URL"
+    elif isinstance(error, passing) or PASSING.search(text):
+        kind = StoreUnavailableError
+    elif isinstance(error, exceptions.NoPermissionError) or "The user executing the script can't" in text:
+        remedy = f"; the user needs INFO and TIME, scripts, and all keys that begin with {root}:"
+    elif "WRONGTYPE" in text or "script" in text:
+        return _damaged(root, said)
+    return kind(f"the store of flow control on the Redis server cannot be used: {said}{remedy}")
+
+
+def _damaged(root: str, reason: str) -> StoreError:
+    remedy = f"remove all keys that begin with {root}: and no call is sent for a period and a time-out"
+    return StoreError(f"the store of flow control on the Redis server is damaged: {reason}; {remedy}")
 
 
 def _source(name: str) -> str:
@@ -315,5 +462,5 @@ def _unsealed(key: bytes, sealed: str, age: float) -> Shelved | None:
 
     try:
         return Shelved(_fernet(key).decrypt(sealed.encode()).decode(), age)
-    except InvalidToken:  # not ours: as good as none
+    except (InvalidToken, ValueError):  # not ours: as good as none
         return None
