@@ -483,7 +483,7 @@ class NorthSession:
         Args:
             plan: What `plan` returned, in a session with the same platform and app.
             journal: A new file, created now, in which to record what becomes of each id, so that `resume` can go on
-                after whatever ends this process.
+                after whatever ends this process. It is locked while the run is at work, not before.
             batch: Delete by the plan's one `batch` call, ``DELETE /iocm/app/sub/v1.2.0/subscriptions`` with its
                 filters, which also takes what was created since the plan was made.
             workers: As for `delete_subscriptions`.
@@ -538,7 +538,8 @@ class NorthSession:
 
         Raises:
             ArgumentError: The journal is another platform's or app's.
-            JournalError: It is no journal, it is damaged, or another process is at work on it.
+            JournalError: It is no journal, it is damaged, it is not to be trusted (another user owns it, can write to it
+                or has put a link to it), or another process is at work on it.
         """
         from aionorth.journal import Journal, read  # noqa: PLC0415 - as above
 
