@@ -538,8 +538,8 @@ class NorthSession:
 
         Raises:
             ArgumentError: The journal is another platform's or app's.
-            JournalError: It is no journal, it is damaged, it is not to be trusted (another user owns it, can write to it
-                or has put a link to it), or another process is at work on it.
+            JournalError: It is no journal, it is damaged, it is not to be trusted (another user owns it, can write to
+                it or has put a link to it), or another process is at work on it.
         """
         from aionorth.journal import Journal, read  # noqa: PLC0415 - as above
 
