@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shlex
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -170,7 +171,9 @@ def test_how_to_go_on_names_the_options_again(there: Shell, platform: Simulator,
     journal = str(tmp_path / "purge.jsonl")
     platform.script(CannedReply(400, b'{"error_code":"120015","error_desc":"bad"}'), method="DELETE", path="old-1")
     run = there(*OLD, "--yes", "--journal", journal, "--url", platform.url, "--period", "30", "--no-trust-env")
-    assert f"to go on: aionorth resume {shlex.quote(str(journal))} --url {platform.url} --no-trust-env --period 30" in run.err
+    assert (
+        f"to go on: aionorth resume {shlex.quote(journal)} --url {platform.url} --no-trust-env --period 30" in run.err
+    )
 
 
 def test_without_a_file_the_runs_to_go_on_with_are_listed(there: Shell, platform: Simulator) -> None:
@@ -400,10 +403,10 @@ def test_a_run_is_taken_up_again_from_its_journal(there: Shell, platform: Simula
     platform.script(CannedReply(400, b'{"error_code":"120015","error_desc":"bad"}'), method="DELETE", path="old-1")
     first = there(*OLD, "--yes", "--journal", journal)
     assert first.code == 1
-    assert f"to go on: aionorth resume {shlex.quote(str(journal))}" in first.err
+    assert f"to go on: aionorth resume {shlex.quote(journal)}" in first.err
     again = there(*OLD, "--yes", "--journal", journal)
     assert again.code == 2
-    assert f"go on with it by 'aionorth resume {shlex.quote(str(journal))}'" in again.err
+    assert f"go on with it by 'aionorth resume {shlex.quote(journal)}'" in again.err
     before = len(called(platform))
     second = there("resume", journal, "--json")
     assert (second.code, second.json["deleted"], second.json["total"]) == (0, 3, 3)
