@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from support import SECRET, session, shown
 
-from aionorth import ArgumentError, BulkAbortedError, FlowControl, MachineStore, StoreError
+from aionorth import ArgumentError, BulkAbortedError, FlowControl, MachineStore, NorthSession, StoreError
 from aionorth.api import Token
 from aionorth.auth import RENEW_AT, TokenKeeper
 from aionorth.errors import CredentialsError, InvalidTokenError, NorthConnectionError, StoreUnavailableError
@@ -30,6 +31,7 @@ class Flaky:
     def __init__(self, store: OpenMachineStore) -> None:
         self.store = store
         self.down = False
+        self.damaged = False
         self.closed = False
         self.tried = 0
 
@@ -37,6 +39,8 @@ class Flaky:
         self.tried += 1
         if self.down:
             raise StoreUnavailableError("the store cannot be used: gone fishing")
+        if self.damaged:
+            raise StoreError("damaged beyond repair")
 
     async def exchange(self, terms: Terms, ends: Sequence[End], ask: Ask | None, now: float) -> Answer:
         self._try()
@@ -194,6 +198,89 @@ async def test_a_slot_whose_answer_came_too_late_is_asked_for_again(tmp_path: Pa
     await other.close()
 
 
+async def test_a_store_that_no_waiting_can_mend_ends_the_waiting_at_once(tmp_path: Path) -> None:
+    loop = asyncio.get_running_loop()
+    store = await opened(tmp_path)
+    flow = flow_of(store)
+    await asyncio.gather(*(call(flow) for _ in range(2)))
+    with await flow.acquire() as slot:
+        slot.counted_by = loop.time() + 5.0
+        await asyncio.sleep(3)
+        waiting = asyncio.create_task(call(flow))  # for most of a period
+        await asyncio.sleep(3)
+        store.damaged = True
+        start = loop.time()
+    with pytest.raises(StoreError, match="damaged beyond repair"):
+        await waiting
+    assert loop.time() - start < 0.1
+    assert not flow.state().store_reached
+    await flow.close()
+    assert loop.time() - start < 0.1
+    assert store.closed
+
+
+async def test_a_run_ends_with_the_store_and_says_why(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    loop = asyncio.get_running_loop()
+    async with Simulator() as platform:
+        ids = platform.add_subscriptions(30)
+        async with session(platform, store=OnTheLoop(tmp_path), flow_control=FlowControl(10, 60.0)) as north:
+            deleting = asyncio.create_task(_deleted(north, ids))
+            await asyncio.sleep(20)
+            (file,) = tmp_path.glob("*.sqlite3")
+            db = sqlite3.connect(file)
+            db.execute("DROP TABLE slots")
+            db.commit()
+            db.close()
+            with pytest.raises(BulkAbortedError) as caught:
+                await deleting
+            ended = loop.time()
+        assert isinstance(caught.value.__cause__, StoreError)
+        for text in (str(caught.value), str(caught.value.__cause__)):
+            assert f"{file}, cannot be used: no such table: slots; remove it and the files beside it" in text
+        assert caught.value.summary.deleted == 9  # and a login
+        assert caught.value.summary.skipped + caught.value.summary.failed == 21
+        assert loop.time() - ended < LAST_CHANCE
+        assert "what became of the last calls is not handed over" not in caplog.text
+
+
+async def _deleted(north: NorthSession, ids: list[str]) -> None:
+    await north.delete_subscriptions(ids)
+
+
+async def test_what_is_not_handed_over_to_a_store_that_broke_at_the_end_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = await opened(tmp_path)
+    flow = flow_of(store)
+    with await flow.acquire() as slot:
+        slot.counted_by = 0.0
+        store.damaged = True
+    await flow.close()
+    assert "damaged beyond repair; what became of the last calls is not handed over" in caplog.text
+    assert store.closed
+    gc.collect()
+    assert "never retrieved" not in caplog.text
+
+
+async def test_that_nothing_is_sent_because_the_store_has_lost_its_data_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    loop = asyncio.get_running_loop()
+    flow = flow_of(await opened(tmp_path), calls=2)
+    await call(flow)
+    assert caplog.text == ""
+    for number in range(2):
+        for file in tmp_path.iterdir():
+            file.unlink()
+        start = loop.time()
+        await asyncio.gather(*(call(flow) for _ in range(4)))
+        assert loop.time() - start >= 15
+        assert [record.levelname for record in caplog.records] == ["WARNING"] * (number + 1)
+    assert "the store of flow control is new to this app, was started anew or has lost data" in caplog.text
+    assert "for 16 s, a period and a time-out, none is sent" in caplog.text
+    await flow.close()
+
+
 async def test_the_state_is_told_as_the_store_told_it_last(tmp_path: Path) -> None:
     store = await opened(tmp_path)
     flow = flow_of(store)
@@ -325,6 +412,35 @@ async def test_a_token_waits_for_the_store(tmp_path: Path) -> None:
     store.down = False
     await renewing
     assert token_of(keeper) == "token 1"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "not json", "7", "null", "[]", "{}", '["access"]', '["access", null, 60, 1]', "[null, null, 60]",
+        '["", null, 60]',
+        '["a\\nb", null, 60]', '["gr\u00fc\u00df", null, 60]', '["access", 7, 60]', '["access", null, null]',
+        '["access", null, "60"]', '["access", null, 0]', '["access", null, -1]', '["access", null, NaN]',
+        f'["access", null, 1{"0" * 400}]', "[" * 100_000, '{"a": 1, "b": 2, "c": 3}', '"abc"',
+    ],
+)  # fmt: skip
+async def test_an_entry_in_which_there_is_no_token_is_replaced(tmp_path: Path, text: str) -> None:
+    log_in = Login()
+    store = await opened(tmp_path)
+    await store.lease_token(KEY, "other", 10)
+    await store.end_lease(KEY, "other", Shelved(text, 1.0))
+    first, second = keeper_of(store), keeper_of(store)
+    await first.renewed(log_in)
+    await second.renewed(log_in)
+    assert (token_of(first), token_of(second)) == ("token 1", "token 1")
+    assert log_in.before == [None]
+
+
+async def test_a_token_does_not_wait_for_a_store_that_no_waiting_can_mend(tmp_path: Path) -> None:
+    store = await opened(tmp_path)
+    store.damaged = True
+    with pytest.raises(StoreError, match="damaged beyond repair"):
+        await keeper_of(store).renewed(Login())
 
 
 # --- Sessions

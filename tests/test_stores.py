@@ -10,8 +10,11 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
+from urllib.parse import quote, unquote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from processes import RedisServer, put_in_service, redis_server
 from support import fullest_window, run, shown
 
@@ -1338,6 +1341,159 @@ def test_a_url_that_cannot_be_is_refused_without_showing_it(url: Any) -> None:
         asyncio.run(RedisStore(url).open("app"))
     assert "hush" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+PASSWORD = "hush-hush"
+SHAPES = [
+    *(
+        f"redis://user:{PASSWORD}{mark}{rest}@host:6379/0"
+        for mark in "#/?@[] \t\n\x00\ud800\u202e"
+        for rest in ("", "12")
+    ),
+    *(f"redis://{scheme}12{mark}{PASSWORD}@host" for scheme in ("", ":", "user:") for mark in "#/?"),
+    f"redis://user:{PASSWORD}",
+    f"redis://user:{PASSWORD}/0",
+    f"redis://user:12/{PASSWORD}%40host",
+    f"redis://user:12?{PASSWORD}%40host",
+    f"redis://host/{PASSWORD}",
+    f"redis://host:99999/0?password={PASSWORD}",
+    f"redis://host?password={PASSWORD}#12",
+    f"redis://host?password={PASSWORD}&12",
+    f"redis://host?password={PASSWORD}&db=x",
+    f"redis://host?password={PASSWORD}&ssl_cert_reqs=none",
+    f"redis://host?password={PASSWORD}&credential_provider=x",
+    f"redis://host?password={PASSWORD}&decode_responses=x",
+    f"rediss://:{PASSWORD}@host?ssl_cert_reqs=x",
+    f"rediss://:{PASSWORD}@[::1",
+    f"redis://:{PASSWORD}\u2100@host",
+    f"redis://{PASSWORD}\u2100",
+    f"unix://:{PASSWORD}/12@/socket",
+    f"unix://:{PASSWORD}@host/socket",
+    f"unix://:{PASSWORD}@",
+    f"unix:///socket@{PASSWORD}",
+    f"http://:{PASSWORD}@host",
+    f" redis://:{PASSWORD}@host",
+]
+
+
+@pytest.mark.parametrize("url", SHAPES)
+def test_a_url_by_which_a_part_of_the_password_could_be_shown_is_refused(url: str) -> None:
+    with pytest.raises(ArgumentError, match=r"RedisStore\.url: ") as caught:
+        asyncio.run(RedisStore(url).open("app"))
+    assert PASSWORD not in shown(caught.value)
+    assert caught.value.__context__ is None
+
+
+MARKS = st.sampled_from("#/?@:[]%&=+ \\.~\n\x00\u202e\ud800\u2100é") | st.sampled_from("0123456789abcdefABCDEF")
+
+
+@given(
+    st.text(MARKS, min_size=1, max_size=12),
+    st.sampled_from(["redis://user:{}@host.example:6379/3", "unix://user:{}@/socket?db=3"]),
+)
+def test_a_password_is_read_as_it_stands_or_refused(password: str, url: str) -> None:
+    parse = pytest.importorskip("redis.asyncio.connection").parse_url
+    special = {*"#/?@[] \u2100"} & {*password} or not password.isprintable()
+    if special:
+        with pytest.raises(ArgumentError, match="percent-encoded") as caught:
+            RedisStore(url.format(password))
+        assert len(password) < 4 or password not in shown(caught.value)
+        RedisStore(url.format(quote(password, safe="", errors="replace")))
+    else:
+        store = RedisStore(url.format(password))
+        read = parse(store.url)
+        assert (read["username"], read["password"]) == ("user", unquote(password))
+        assert read.get("path", "/socket") == "/socket"
+        assert (read.get("host", "host.example"), read.get("port", 6379), read["db"]) == ("host.example", 6379, 3)
+        assert repr(store) == "RedisStore(prefix='aionorth')"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://",
+        "redis://host",
+        "rediss://host:6379/0",
+        "REDIS://user@host/",
+        "redis://:p%40s%2Fs@[::1]:6379/15",
+        "redis://user:!$'()*+,;=~p:q@host_1:6379",
+        "redis://host?db=2&password=hush%23&socket_timeout=1.5&client_name=me",
+        "rediss://host?ssl_ca_certs=/etc/ssl/ca.pem&ssl_check_hostname=no",
+        "unix:///run/redis.sock?db=2",
+        "unix://user:pass@/run/redis.sock",
+    ],
+)
+def test_a_url_of_any_usual_shape_is_taken(url: str) -> None:
+    store = RedisStore(url)
+    assert store.url == url
+    assert store._client() is not None
+    assert store == RedisStore(url, "aionorth")
+    assert hash(store) == hash(RedisStore(url))
+
+
+def test_a_redis_that_refuses_the_password_ends_the_run_and_shows_none(tmp_path: Path) -> None:
+    with redis_server(tmp_path) as server:
+        place = RedisPlace(server)
+
+        async def main() -> StoreError:
+            client = place.client()
+            await client.execute_command("ACL", "SETUSER", "user", "reset", "on", f">{PASSWORD}", "~*", "+@all")
+            store = await RedisStore(server.url.replace("://", f"://user:{PASSWORD}@")).open("app")
+            await client.execute_command("ACL", "SETUSER", "user", "resetpass", ">other")
+            await client.execute_command("CLIENT", "KILL", "USER", "user")
+            await client.aclose()
+            with suppress(StoreUnavailableError):  # the connection is lost
+                await store.exchange(terms(1), (), None, 0.0)
+            with pytest.raises(StoreError) as caught:
+                await store.exchange(terms(1), (), None, 0.0)
+            await store.close()
+            return caught.value
+
+        error = asyncio.run(main())
+    assert_ends_the_run(error, "AuthenticationError", "check user and password in the URL")
+    assert PASSWORD not in shown(error)
+    assert error.__cause__ is not None
+
+
+def test_one_who_is_cancelled_while_redis_hears_the_password_shows_none() -> None:
+    async def main() -> BaseException:
+        heard = asyncio.Event()
+
+        async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while PASSWORD.encode() not in await reader.read(1000):
+                pass
+            heard.set()
+            await reader.read()
+            writer.close()
+
+        async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            opening = asyncio.create_task(RedisStore(f"redis://:{PASSWORD}@127.0.0.1:{port}").open("app"))
+            await heard.wait()
+            opening.cancel()
+            with pytest.raises(asyncio.CancelledError) as caught:
+                await opening
+            return caught.value
+
+    assert PASSWORD not in shown(asyncio.run(main()))
+
+
+def test_what_a_server_says_gives_a_terminal_no_orders() -> None:
+    async def main() -> StoreError:
+        async def rude(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while await reader.read(1000):
+                writer.write(b"-ERR \x1b[2Jno\tway " + b"x" * 5000 + b"\r\n")
+            writer.close()
+
+        async with await asyncio.start_server(rude, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            with pytest.raises(StoreError) as caught:
+                await RedisStore(f"redis://127.0.0.1:{port}").open("app")
+            return caught.value
+
+    error = asyncio.run(main())
+    assert str(error).isprintable()
+    assert len(str(error)) < 1200
 
 
 @pytest.mark.parametrize("prefix", ["", "a}b", 3])

@@ -152,6 +152,7 @@ class RedisStore:
 
     def __init__(self, url: str, prefix: str = "aionorth") -> None:
         """Raises `ArgumentError`, which shows nothing of the URL."""
+        object.__setattr__(self, "prefix", prefix)  # first: whoever shows this frame shows what there is so far
         if wrong := _wrong_with_url(url):
             del url  # a traceback must not show it
             raise ArgumentError(f"RedisStore.url: {wrong}")
@@ -162,7 +163,6 @@ class RedisStore:
             del url
             raise ArgumentError(f"RedisStore needs {' and '.join(missing)}: install aionorth[redis]")
         object.__setattr__(self, "url", url)
-        object.__setattr__(self, "prefix", prefix)
 
     async def open(self, app: str) -> OpenRedisStore:
         """Connect; raises `StoreError`."""
