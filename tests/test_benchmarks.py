@@ -116,6 +116,7 @@ def test_the_other_caller_is_there_before_us_and_counted_by_the_platform() -> No
     assert 0 <= run.taken <= 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", schedule.CLIENTS)
 def test_each_client_gets_everything_done(name: str) -> None:
     run = schedule.measure(schedule.CLIENTS[name], "sliding", seed=1, calls=120, case=schedule.CASES[1])
@@ -143,6 +144,7 @@ def test_the_lower_bound_counts_whole_periods_before_the_last_call() -> None:
 # --- throughput
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", throughput.CONTENDERS)
 def test_each_contender_makes_as_many_calls_as_the_server_counts(name: str) -> None:
     contender = attrs.evolve(throughput.CONTENDERS[name], calls=5, every=1)
@@ -215,6 +217,7 @@ def test_a_cost_that_doubles_is_the_most_that_the_limiters_bar_allows(
     assert (not record.missed) is met
 
 
+@pytest.mark.slow
 def test_memorys_clients_delete_every_id_with_and_without_http(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "peak", lambda: 0.0)  # the tests' own process is a large one
     ours = memory.measure(memory.OURS, 20)

@@ -224,12 +224,14 @@ def without_home(*words: str, **variables: str) -> Run:
     return Run(run.returncode, run.stdout, run.stderr)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ["--version", "--help", "check --help", "delete packages --help", "simulate --help"])
 def test_help_needs_no_home(words: str) -> None:
     run = without_home(*words.split())
     assert (run.code, run.err) == (0, "")
 
 
+@pytest.mark.slow
 def test_what_needs_a_home_says_what_to_set() -> None:
     settings = {"AIONORTH_URL": UNREACHABLE, "AIONORTH_APP_ID": APP, "AIONORTH_SECRET": SECRET}
     no_home = "aionorth: there is no home directory for"
@@ -243,6 +245,7 @@ def test_what_needs_a_home_says_what_to_set() -> None:
     assert "there is no such user's home" in without_home("check", "--ca-file", "~/x", **settings).err
 
 
+@pytest.mark.slow
 def test_without_a_home_all_goes_that_needs_none(platform: Simulator, tmp_path: Path) -> None:
     settings = {"AIONORTH_URL": platform.url, "AIONORTH_APP_ID": APP, "AIONORTH_SECRET": SECRET}
     ids = tmp_path / "ids"
@@ -510,6 +513,7 @@ def test_a_full_disk_does_not_lose_the_account(platform: Simulator, shell: Shell
     assert "Traceback" not in run.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("words", ["--help", "delete --help", "--version", ""])
 def test_help_that_does_not_fit_is_one_line(words: str) -> None:

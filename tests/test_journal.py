@@ -191,6 +191,7 @@ async def test_what_was_in_doubt_and_is_not_attempted_again_stays_unknown(path: 
     }
 
 
+@pytest.mark.slow
 @given(data=st.data(), lost=st.sampled_from([0.0, 0.05, 0.3]), seed=st.integers(0, 2**16))
 def test_a_purge_killed_at_any_moments_is_resumed_to_an_exact_account(
     data: st.DataObject, lost: float, seed: int
@@ -373,6 +374,7 @@ def small(path: Path) -> bytes:
     return path.read_bytes()
 
 
+@pytest.mark.slow
 def test_no_bit_of_a_journal_can_flip_unnoticed(path: Path) -> None:
     whole = small(path)
     assert len(whole.splitlines()) == 8
@@ -388,6 +390,7 @@ def test_no_bit_of_a_journal_can_flip_unnoticed(path: Path) -> None:
             assert path.read_bytes() == flipped
 
 
+@pytest.mark.slow
 def test_a_bit_that_flips_before_a_torn_line_does_not_go_unnoticed_either(path: Path) -> None:
     whole = small(path)
     for torn in (1, 2, 10, 19, 30):

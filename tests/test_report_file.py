@@ -239,6 +239,7 @@ killed()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["unnamed", "named"])
 @pytest.mark.parametrize("when", ["while it is written", "before it is in place", "after"])
 @pytest.mark.parametrize("there", [False, True])
@@ -589,6 +590,7 @@ def test_failures_alike_stand_together_with_the_documents_remedy() -> None:
     assert words.index("5 Failed HTTP 503") < words.index("2 Unknown ReplyTimeoutError")
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_failures_make_a_small_page_that_says_where_the_rest_is() -> None:
     error = NorthApiError(400, "1", "No.")
     made = history(*(entry(f"{at:036}", Outcome.FAILED, START + at * 0.6, error) for at in range(100_000)))

@@ -449,6 +449,7 @@ def test_a_script_completes_the_command_line_in_bash(tmp_path: Path) -> None:
     subprocess.run(["bash", "-n", str(tmp_path / "complete.bash")], check=True)
 
 
+@pytest.mark.slow
 def test_commands_and_profiles_are_completed(set_up: Shell) -> None:
     set_up.configure("[profiles.lab]\n[profiles.lima]\n[profiles.prod]\n")
     assert completion("complete_bash", COMP_WORDS="aionorth ch", COMP_CWORD="1").split() == ["check"]
