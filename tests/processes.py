@@ -165,6 +165,11 @@ class RedisServer:
                 return
         raise AssertionError("redis-server does not come up")
 
+    def restart(self) -> None:
+        """Stop it and start it at once; without `keeps` it goes on from the snapshot that it finds, if any."""
+        self.stop()
+        self.start()
+
     def stop(self) -> None:
         if self._process is not None:
             self._process.terminate()

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from processes import PATIENCE, Arrival, Platform, RedisServer, Worker, in_service, redis_server
+from support import fullest_window
 
 pytestmark = pytest.mark.slow
 
@@ -118,6 +119,44 @@ def test_a_redis_that_is_stopped_holds_the_calls_and_nothing_else(tmp_path: Path
     assert outcomes == dict.fromkeys(there.ids, "deleted")
     deletes = [arrival for arrival in arrivals if arrival.method == "DELETE"]
     assert len(deletes) == len(there.ids)
+
+
+def forget(server: RedisServer) -> None:
+    subprocess.run(["redis-cli", "-p", str(server.port), "flushall"], check=True, stdout=subprocess.DEVNULL)
+
+
+def save(server: RedisServer) -> None:
+    subprocess.run(["redis-cli", "-p", str(server.port), "save"], check=True, stdout=subprocess.DEVNULL)
+
+
+def nothing(_: RedisServer) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(nothing, forget), (nothing, RedisServer.restart), (save, RedisServer.restart)],
+    ids=["emptied", "restarted", "restarted from an older copy"],
+)
+def test_a_fresh_process_is_not_refused_though_all_who_knew_of_the_calls_are_gone(
+    tmp_path: Path, before: Callable[[RedisServer], None], after: Callable[[RedisServer], None]
+) -> None:
+    with redis_server(tmp_path) as server, platform(190) as there, ExitStack() as stack:
+        (first,) = start(stack, there, server.url, 1)
+        first.tell(there.ids[:95])
+        done = dict(json.loads(first.line()) for _ in range(10))
+        before(server)
+        done |= dict(json.loads(first.line()) for _ in range(80))
+        first.kill()
+        done |= results(first.rest())
+        after(server)
+        (fresh,) = start(stack, there, server.url, 1, new=False)
+        fresh.tell(there.ids[95:])
+        done |= results(fresh.rest())
+        arrivals = there.arrivals()
+    assert set(done) >= {*there.ids[:90], *there.ids[95:]}
+    assert [arrival for arrival in arrivals if arrival.refused] == []
+    assert fullest_window([(arrival.received, arrival.received) for arrival in arrivals], PERIOD) <= CALLS
+    assert len(arrivals) > CALLS
 
 
 def stop_and_start(server: RedisServer, seconds: float) -> None:

@@ -986,8 +986,7 @@ async def copy(place: RedisPlace) -> None:
 
 
 async def restart(place: RedisPlace) -> None:
-    place.server.stop()
-    place.server.start()
+    place.server.restart()
 
 
 async def delete_state(place: RedisPlace) -> None:
