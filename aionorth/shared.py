@@ -184,7 +184,7 @@ def recalled(text: object) -> Lesson:
     try:
         lesson = Lesson.from_json(text)  # type: ignore[arg-type]  # what it is shows here
     except (TypeError, AttributeError, RecursionError) as exc:
-        raise ValueError(str(exc)) from exc
+        raise ValueError("it is not the text of an object") from exc
     for name, default in attrs.asdict(Lesson()).items():
         value = getattr(lesson, name)
         fits = type(value) is type(default) or (type(default) is float and type(value) is int)

@@ -565,7 +565,7 @@ def test_a_directory_that_others_can_write_to_is_refused(tmp_path: Path, mode: i
         directory.mkdir()
     before = sorted(directory.iterdir())
     directory.chmod(mode)
-    remedy = r"cannot be used: .*flow: other users can write to it: chmod go-w .*; or give a directory that nobody else"
+    remedy = r"cannot be used: .*flow: other users can write to it: chmod go-w .*; or give a directory of your own"
     with pytest.raises(StoreError, match=remedy):
         opened_in(directory)
     assert sorted(directory.iterdir()) == before
@@ -603,7 +603,7 @@ def test_what_is_planted_beside_the_file_is_refused_and_left_alone(tmp_path: Pat
         planted.write_bytes(b"")
         planted.chmod(0o602)
         words = "other users can write to it: chmod go-w"
-    with pytest.raises(StoreError, match=f"{planted.name}: {words}"):
+    with pytest.raises(StoreError, match=f"{planted.name}: {words}.*; remove it if you do not need it"):
         opened_in(directory)
     assert precious.read_text() == "precious"
     assert precious.stat().st_mode & 0o777 == 0o644
@@ -1181,7 +1181,7 @@ def test_a_redis_key_of_another_type_is_told_and_not_waited_for(redis_place: Red
             await a.ask()
             await a.store.read_token(KEY)
             await a.store.lease_token(KEY, "a", 10)
-        assert_ends_the_run(caught.value, "WRONGTYPE", "remove all keys that begin with {test:app}:")
+        assert_ends_the_run(caught.value, "WRONGTYPE", "remove all keys that begin with {test:app};")
 
     play(place, story, "a", "b", limit=1)
 
@@ -1197,7 +1197,7 @@ def test_a_lesson_in_redis_that_is_none_is_told_and_not_waited_for(redis_place: 
         await client.aclose()
         with pytest.raises(StoreError) as caught:
             await a.ask()
-        assert_ends_the_run(caught.value, "is damaged", "remove all keys that begin with {test:app}:")
+        assert_ends_the_run(caught.value, "is damaged", "remove all keys that begin with {test:app};")
 
     play(place, story, "a")
 
@@ -1218,7 +1218,7 @@ def test_a_number_in_redis_that_is_none_is_told_and_not_waited_for(
         await client.aclose()
         with pytest.raises(StoreError) as caught:
             await a.ask()
-        assert_ends_the_run(caught.value, "is damaged", "remove all keys that begin with {test:app}:")
+        assert_ends_the_run(caught.value, "is damaged", "remove all keys that begin with {test:app};")
 
     play(place, story, "a")
 

@@ -325,7 +325,8 @@ def _store_error(file: Path, error: sqlite3.Error | OSError) -> StoreError:
         if error.errno in PASSING_IN_SYSTEM:
             kind = StoreUnavailableError
         elif isinstance(error, UntrustedFileError):
-            remedy = "; or give a directory that nobody else has written to"
+            inside = error.filename != str(file.parent)
+            remedy = "; remove it if you do not need it" if inside else "; or give a directory of your own"
         else:
             remedy = "; give a directory in which you can make files"
     else:

@@ -414,7 +414,7 @@ def _store_error(root: str, error: Exception) -> StoreError:
     from redis import exceptions  # noqa: PLC0415 - optional, and slow to import
 
     text = str(error)
-    said, remedy = f"{type(error).__name__}: {shown(text)}", ""
+    said, remedy = f"{type(error).__name__}: {shown(text).removesuffix('.')}", ""
     kind: type[StoreError] = StoreError
     passing = (
         exceptions.ConnectionError,
@@ -430,14 +430,14 @@ def _store_error(root: str, error: Exception) -> StoreError:
     elif isinstance(error, passing) or PASSING.search(text):
         kind = StoreUnavailableError
     elif isinstance(error, exceptions.NoPermissionError) or "The user executing the script can't" in text:
-        remedy = f"; the user needs INFO and TIME, scripts, and all keys that begin with {root}:"
+        remedy = f"; the user needs INFO and TIME, scripts, and all keys that begin with {root}"
     elif "WRONGTYPE" in text or "script" in text:
         return _damaged(root, said)
     return kind(f"the store of flow control on the Redis server cannot be used: {said}{remedy}")
 
 
 def _damaged(root: str, reason: str) -> StoreError:
-    remedy = f"remove all keys that begin with {root}: and no call is sent for a period and a time-out"
+    remedy = f"remove all keys that begin with {root}; then no call is sent for a period and a time-out"
     return StoreError(f"the store of flow control on the Redis server is damaged: {reason}; {remedy}")
 
 
