@@ -1264,7 +1264,7 @@ def test_what_a_redis_may_get_over_is_waited_for(own_place: RedisPlace) -> None:
         await client.config_set("maxmemory", 0)
         await client.execute_command("REPLICAOF", "127.0.0.1", "1")
         await client.config_set("replica-serve-stale-data", "no")
-        await waited_for("MasterDown")
+        await waited_for("MasterDown|MASTERDOWN")
         await client.config_set("replica-serve-stale-data", "yes")
         await waited_for("ReadOnly|READONLY")
         await client.execute_command("REPLICAOF", "NO", "ONE")
@@ -1441,12 +1441,15 @@ def test_a_redis_that_refuses_the_password_ends_the_run_and_shows_none(tmp_path:
             await client.execute_command("ACL", "SETUSER", "user", "resetpass", ">other")
             await client.execute_command("CLIENT", "KILL", "USER", "user")
             await client.aclose()
-            with suppress(StoreUnavailableError):  # the connection is lost
-                await store.exchange(terms(1), (), None, 0.0)
-            with pytest.raises(StoreError) as caught:
-                await store.exchange(terms(1), (), None, 0.0)
-            await store.close()
-            return caught.value
+            try:
+                for _ in range(3):
+                    with suppress(StoreUnavailableError):  # the connection is lost, and made anew
+                        await store.exchange(terms(1), (), None, 0.0)
+            except StoreError as exc:
+                return exc
+            finally:
+                await store.close()
+            raise AssertionError("it was heard")
 
         error = asyncio.run(main())
     assert_ends_the_run(error, "AuthenticationError", "check user and password in the URL")
