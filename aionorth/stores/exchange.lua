@@ -49,9 +49,8 @@ if q.birth == birth and (ahead or behind) then
   if not q.put_right then return cjson.encode({ off = true, now = now }) end
   offset, clock, now = offset + now - q.earliest, clock + 1, q.earliest
 end
-if unknown then
-  since = now
-elseif now - at > q.keep then  -- what refusals taught so long ago is out of date
+if unknown then since = now end
+if now - at > q.keep then  -- what refusals taught so long ago is out of date
   not_before, most, late, version = 0, 0, 0, version + 1
   local forgotten = cjson.decode(q.nothing)
   forgotten.episode = cjson.decode(text).episode
