@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 import attrs
 
@@ -151,7 +152,7 @@ def _store(sources: Sources) -> Stores | None:
             f"{name} is missing: set it, as in: export {name}=redis://host:6379/0 (or give redis_url in a profile)"
         )
         return None
-    if url.place is Place.PROFILE and sources.open_to_others and "@" in str(url.value):
+    if url.place is Place.PROFILE and sources.open_to_others and re.search("@|password=", str(url.value)):
         sources.problems.append(f"{url.where} holds a password, and other users can read that file: chmod 600 it")
     try:
         return RedisStore(str(url.value))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import math
 import os
+import re
 import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -137,7 +138,7 @@ def _shown(value: object) -> str:
     """Return what a value is, for a message. One with an @ may be a URL with a password, whatever else it should be."""
     if value == "":
         return "is empty"
-    return "cannot be used" if "@" in (text := repr(value)) else f"is {text}"
+    return "cannot be used" if re.search("@|password=", text := repr(value)) else f"is {text}"
 
 
 # --- Where it stands
