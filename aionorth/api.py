@@ -174,17 +174,17 @@ def check_id(value: object, name: str) -> str:
         raise InvalidIdError(
             f"{name} {value[:20]!r}… has {len(value)} characters; the platform's ids have at most {LONGEST_STRING}"
         )
-    if _has_step(value):
-        raise InvalidIdError(
-            f"{name} {value!r} has a step of a path in it, by which a proxy may find another resource: "
-            "it cannot be an id"
-        )
     if value != value.strip():
         raise InvalidIdError(f"{name} {value!r} has blanks or a line end around it: strip it")
     if not value.isprintable():
         raise InvalidIdError(f"{name} {value!r} has an invisible character in it: no id of the platform has")
     if _REPLACEMENT in value:
         raise InvalidIdError(f"{name} {value!r} was not decoded rightly: read it with the right encoding")
+    if _has_step(value):
+        raise InvalidIdError(
+            f"{name} {value!r} has a step of a path in it, by which a proxy may find another resource: "
+            "it cannot be an id"
+        )
     if value[0] in _WRAPPERS or value[-1] in _WRAPPERS:
         raise InvalidIdError(f"{name} {value!r} is in quotes or braces: give the id without them")
     return value
@@ -343,7 +343,7 @@ def read_error(reply: Reply, now: datetime | None = None, *, secrets: Iterable[s
     cut = reply.whole is False or (reply.whole is None and content is None)
     if code is None and reply.status in _SUCCESS and not cut:
         return None if content is not None else _lost(reply, "with a body that is not the platform's")
-    kind, description = _by_status(reply) if code is None else _by_code(code, reply.status)
+    kind, description = _by_status(reply) if code is None else (_by_code(code, reply.status), "")
     if cut and (issubclass(kind, NotFoundError) or (code is None and not issubclass(kind, _SAID_BY_STATUS))):
         return _lost(reply, "and broke off before its end")
     said = fields.get("error_desc") or fields.get("error_msg") or ""
@@ -376,17 +376,17 @@ def _lost(reply: Reply, why: str) -> ReplyLostError:
     return ReplyLostError(f"HTTP {reply.status} {why}{_shape(reply)}")
 
 
-def _by_code(code: str, status: int) -> tuple[type[NorthApiError], str]:
-    """Return the class of an error with a code of the platform's or of a gateway's; its body describes it."""
+def _by_code(code: str, status: int) -> type[NorthApiError]:
+    """Return the class of an error with a code, of the platform's or of a gateway's."""
     match status:
         case HTTPStatus.TOO_MANY_REQUESTS:
-            return FlowControlError, ""
+            return FlowControlError
         case _ if code in CODES:
-            return CODES[code], ""
+            return CODES[code]
         case HTTPStatus.GONE:
-            return NotFoundError, ""
+            return NotFoundError
         case _:
-            return _trouble(status) or NorthApiError, ""
+            return _trouble(status) or NorthApiError
 
 
 def _by_status(reply: Reply) -> tuple[type[NorthApiError], str]:

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -97,16 +97,22 @@ async def deleted_alone(id_: str, platform: Simulator, north: aionorth.NorthSess
             assert id_ not in there
 
 
+EXAMPLES = (
+    *("x/../../subscriptions", "../subscriptions/victim", "./victim", "victim/.", "/victim", "victim/"),
+    *("..%2f..%2fsub/v1.2.0/subscriptions", "%76ictim", "a/b"),
+)
+
+
+def with_examples(test: Callable[..., None]) -> Callable[..., None]:
+    """Have `test` tried with the examples too."""
+    for id_ in EXAMPLES:
+        test = example(id_=id_)(test)
+    return test
+
+
 @pytest.mark.parametrize("tidy_paths", [False, True])
-@given(ids)
-@example("x/../../subscriptions")
-@example("../subscriptions/victim")
-@example("./victim")
-@example("victim/.")
-@example("/victim")
-@example("victim/")
-@example("..%2f..%2fsub/v1.2.0/subscriptions")
-@example("%76ictim")
+@with_examples
+@given(id_=ids)
 def test_an_id_reaches_its_own_resource_or_none(tidy_paths: bool, id_: str) -> None:
     async def main() -> None:
         async with Simulator(calls=None, tidy_paths=tidy_paths) as platform:
@@ -185,15 +191,8 @@ def test_an_id_reaches_its_own_resource_or_none_behind_nginx(fronted: tuple[Simu
     tried = list[str]()
 
     @settings(max_examples=300)
-    @given(ids)
-    @example("x/../../subscriptions")
-    @example("../subscriptions/victim")
-    @example("./victim")
-    @example("victim/.")
-    @example("/victim")
-    @example("victim/")
-    @example("a/b")
-    @example("%76ictim")
+    @with_examples
+    @given(id_=ids)
     def no_other_is_reached(id_: str) -> None:
         async def main() -> None:
             async with aionorth.NorthSession(url, app_id=APP, token=token, flow_control=FAST) as north:
