@@ -121,8 +121,11 @@ class BulkDelete:
         duplicates: int = 0,
         journal: Callable[[], Journal] | None = None,
         one_call: bool = False,
+        check: Callable[[], object] = lambda: None,
     ) -> None:
         """`prepare` builds the request of an id, or raises `InvalidIdError`; `send` sends it, as `Caller.send` does.
+
+        `check` raises where the run cannot be begun, when it is.
 
         `duplicates` is how many have been dropped from `ids` already. `journal` opens one, once all else is in order;
         then the ids are those in it: what it knows to be gone is counted and not called again, and it is told what
@@ -144,6 +147,7 @@ class BulkDelete:
         self._ids = ids
         self._prepare = prepare
         self._send = send
+        self._check = check
         self._workers = 1 if one_call else workers  # the others wait for what becomes of the first
         self._grace = seconds("grace", grace, zero=True)
         self._tally = _Tally(collect, duplicates=duplicates)
@@ -215,8 +219,7 @@ class BulkDelete:
         self._room = asyncio.Semaphore(2 * self._workers)
         self._drawing = False  # whether a worker waits for the input
         self._to_draw: deque[asyncio.Future[None]] = deque()  # the workers that wait until it does no more
-        if self._journal is not None:
-            self._take(self._journal)
+        self._begin()
         ids = self._ids
         self._stream = aiter(ids) if isinstance(ids, AsyncIterable) else None
         self._input = iter(()) if isinstance(ids, AsyncIterable) else iter(ids)
@@ -231,13 +234,22 @@ class BulkDelete:
     ) -> None:
         await self._close()
 
-    def _take(self, journal: Journal) -> None:
+    def _begin(self) -> None:
+        """See that the run can be begun here and now; what cannot has ended."""
         try:
-            journal.take()
+            self._check()
+            if self._journal is not None:
+                self._journal.take()
         except BaseException:
-            journal.close()
+            if self._journal is not None:
+                self._journal.close()
             self._ended_at = self._began
             raise
+
+    def __repr__(self) -> str:
+        if not self.__dict__.get("_entered", False):
+            return "<a bulk run, not begun: await it, or enter it; as a task: asyncio.ensure_future(run)>"
+        return f"<a bulk run, {'at work' if self._ended_at is None else 'ended'}>"
 
     def __aiter__(self) -> AsyncIterator[DeleteResult]:
         return self

@@ -157,6 +157,11 @@ class Caller:
         """The time on the loop's clock."""
         return self._loop.time()
 
+    def check_loop(self) -> None:
+        """Raise `SessionStateError` in another event loop than the session's."""
+        if asyncio.get_running_loop() is not self._loop:
+            raise SessionStateError("the session is another event loop's: open one in each loop, or call it in its own")
+
     async def send(
         self, request: Request, record: Attempts, *, authenticated: bool = True, ahead: bool = True
     ) -> Reply:
@@ -166,8 +171,7 @@ class Caller:
         renewed and costs none either; a fault costs one and is followed by a wait of this call's own, during which it
         holds neither slot nor connection. A single call goes `ahead` of bulk work that waits.
         """
-        if asyncio.get_running_loop() is not self._loop:
-            raise SessionStateError("the session is another event loop's: open one in each loop, or call it in its own")
+        self.check_loop()
         auth = self._auth if authenticated else None
         record.started = now = self._loop.time()
         live = None if auth is None else auth[0].current(now)

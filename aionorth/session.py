@@ -307,6 +307,7 @@ class NorthSession:
             duplicates=duplicates,
             journal=journal,
             one_call=one_call,
+            check=caller.check_loop,
         )
 
     # --- Finding what to delete

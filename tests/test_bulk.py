@@ -559,3 +559,12 @@ def test_every_id_ends_in_exactly_one_truthful_outcome(
             assert summary.refusals == sum(arrival.code == "1010009" for arrival in deletes(platform)) or end != "whole"
 
     run(main())
+
+
+async def test_a_run_that_has_not_begun_says_so_where_a_coroutine_was_expected() -> None:
+    async with Simulator() as platform, session(platform) as north:
+        run = north.delete_subscriptions(["one"])
+        with pytest.raises(TypeError, match="not begun: await it"):
+            asyncio.create_task(run)  # type: ignore[arg-type]  # noqa: RUF006 - as a beginner does
+        assert (await run).not_found == 1
+        assert repr(run) == "<a bulk run, ended>"

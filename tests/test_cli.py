@@ -326,6 +326,14 @@ def test_json_is_refused_with_what_extracts_ids(ready: Shell, written: str) -> N
     assert " looks like JSON: extract the ids, as with jq -r" in run.err
 
 
+def test_what_jq_prints_for_a_key_that_is_not_there_is_no_id(ready: Shell) -> None:
+    run = ready("delete", "packages", "--ids-file", ready.file('{"fileId": "one"}\n'))
+    assert "jq -r .fileId" in run.err
+    run = ready("delete", "packages", "--ids-file", ready.file("null\nnull\n"))
+    assert (run.code, run.out) == (2, "")
+    assert "ids.txt, line 1: 'null' is what jq prints where there is no such key" in run.err
+
+
 def test_json_in_a_column_is_refused_too(ready: Shell) -> None:
     run = ready("delete", "packages", "--ids-file", ready.file('n,id\n1,"[""a""]"\n'), "--csv-column", "id")
     assert (run.code, run.out) == (2, "")

@@ -164,6 +164,7 @@ def test_a_run_that_sent_nothing_leaves_no_journal(there: Shell, platform: Simul
     assert run.code == 3
     assert "to go on" not in run.err
     assert not journal.exists()
+    assert "nothing was sent to delete anything: no journal is kept" in run.err
     assert not called(platform)
 
 

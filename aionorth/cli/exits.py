@@ -64,8 +64,8 @@ def _in_words(error: BaseException) -> str:
         text = error.strerror or text
         return text if isinstance(error, OutputError) or error.filename is None else f"{error.filename}: {text}"
     if isinstance(error, StoreError):
-        what = "check AIONORTH_REDIS_URL, or redis_url in the profile" if "Redis" in text else "put that right"
-        return f"{text.removesuffix('.')}; {what}; or, while nothing else uses this app, do without: --store memory"
+        what = "check AIONORTH_REDIS_URL, or redis_url in the profile; " if "Redis" in text else ""
+        return f"{text.removesuffix('.')}; {what}or, while nothing else uses this app, do without: --store memory"
     return f"{text}; check the URL and the network" if type(error) is NorthConnectionError else text
 
 

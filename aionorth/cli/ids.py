@@ -16,6 +16,9 @@ from aionorth.text import shown
 
 STDIN = "-"
 
+KEYS = {"subscription_id": "subscriptionId", "file_id": "fileId"}
+"""The platform's names of ids in JSON, by ours."""
+
 MOST_NAMED = 5
 """How many unusable ids a message names."""
 
@@ -53,7 +56,7 @@ def parse_ids(content: bytes, name: str, label: str, column: str | None = None) 
     bad: list[str] = []
     for number, entry in _entries(text, label, column):
         if id_ := entry.strip():
-            if (fault := _looks(id_, in_column=column is not None) or id_fault(id_, name)) is None:
+            if (fault := _looks(id_, name, in_column=column is not None) or id_fault(id_, name)) is None:
                 ids.append(id_)
             else:
                 bad.append(f"{label}, line {number}: {fault}")
@@ -82,10 +85,13 @@ def _entries(text: str, label: str, column: str | None) -> Iterable[tuple[int, s
         raise ProblemError(f"{label} is no CSV file: {exc}; nothing was sent") from exc
 
 
-def _looks(entry: str, *, in_column: bool) -> str | None:
+def _looks(entry: str, name: str, *, in_column: bool) -> str | None:
     """Tell what an entry looks like that is no id; None where it may be one, or what is wrong shows by itself."""
     if entry[0] in "{[" or re.search(r'[}\]],?$|"[,:]$', entry):
-        return f"{entry[:20]!r} looks like JSON: extract the ids, as with jq -r '.[]' or jq -r .id"
+        key = KEYS.get(name, "id")
+        return f"{entry[:20]!r} looks like JSON: extract the ids, as with jq -r .{key}, or jq -r '.[]' from a mere list"
+    if entry == "null":
+        return "'null' is what jq prints where there is no such key: name the one that has the id"
     if entry.startswith("#") and not in_column:
         return f"{entry[:20]!r} looks like a comment: a file of ids has none"
     if any(separator in entry for separator in ",;") and not in_column:

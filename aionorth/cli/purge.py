@@ -111,6 +111,7 @@ def _unrecorded(ended: Ended, journal: str) -> Ended:
         Path(journal).unlink(missing_ok=True)
     except OSError:  # then it stays, and can be gone on with
         return ended
+    say("aionorth: nothing was sent to delete anything: no journal is kept")
     return attrs.evolve(ended, journal=None)
 
 
