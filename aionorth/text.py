@@ -18,6 +18,9 @@ HIDDEN = "(hidden)"
 LONGEST_SEARCHED = 4 * LONGEST_SHOWN
 """Characters of a text that are searched for secrets; what is behind them is not shown."""
 
+LARGEST_GUISE = 12
+"""Characters that an encoding makes of one of a secret's, at the most: four bytes in percent encoding."""
+
 _BREAKS = re.compile(r"[\t\r\n]+")
 
 _userinfo = re.compile(r"(?<=://)[^/\s?#]*@|[^\s/:@]*:(?!//)[^\s@]*@")
@@ -59,16 +62,25 @@ def hidden(text: str, secrets: Iterable[str]) -> str:
 
     Where one is there in a guise that cannot be told from what is around it, as in base64, nothing of the text is left.
     """
-    text = text[:LONGEST_SEARCHED]
     secrets = [secret for secret in secrets if secret]
     if not text or not secrets:
-        return text
+        return text[:LONGEST_SEARCHED]
+    # A secret that begins in what is kept is seen whole.
+    text = text[: LONGEST_SEARCHED + LARGEST_GUISE * max(map(len, secrets))]
     guises = {guise for secret in secrets for guise in (secret, *(dress(secret) for dress in _GUISES))}
     by_length = sorted(guises, key=len, reverse=True)
-    text = re.sub("|".join(map(re.escape, by_length)), HIDDEN, text, flags=re.IGNORECASE)
+    kept, rest, at = list[str](), list[str](), 0
+    for found in re.finditer("|".join(map(re.escape, by_length)), text, re.IGNORECASE):
+        rest.append(text[at : found.start()])
+        kept.append(text[at : min(found.start(), LONGEST_SEARCHED)])
+        if found.start() < LONGEST_SEARCHED:
+            kept.append(HIDDEN)
+        at = found.end()
+    kept.append(text[at:LONGEST_SEARCHED])
+    rest.append(text[at:])
     sought = [secret.casefold() for secret in secrets]
-    rest = text.replace(HIDDEN, "\n")
-    return HIDDEN if any(one in reading.casefold() for reading in _readings(rest) for one in sought) else text
+    readings = (reading.casefold() for reading in _readings("\n".join(rest)))
+    return HIDDEN if any(one in reading for reading in readings for one in sought) else "".join(kept)
 
 
 _GUISES: tuple[Callable[[str], str], ...] = (

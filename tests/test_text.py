@@ -90,8 +90,26 @@ def test_no_secret_is_left_whatever_is_around_it(secret: str, wrapping: str, bef
     assert echo not in hidden(f"{before} {echo} {after}", [secret])
 
 
+def test_the_beginning_of_a_long_text_is_kept_though_secrets_follow() -> None:
+    told = hidden("no " * 2000 + "s3cret", ["s3cret"])
+    assert "no " * 1000 in told
+    assert "s3cret" not in told
+
+
 def test_what_holds_no_secret_stays_as_it_is() -> None:
     text = 'AppId or secret is not right: {"appId": "a%20b", "sum": "aGVsbG8gd29ybGQ="} &amp; &lt;b&gt; deadbeef'
     assert hidden(text, ["s3cret", "t0ken"]) == text
     assert hidden(text, []) == text
     assert hidden("a s3cret, the s3cret", ["s3cret", "t0ken"]) == f"a {HIDDEN}, the {HIDDEN}"
+
+
+@pytest.mark.parametrize("length", [20, 300, 5000, 20_000])
+@pytest.mark.parametrize("wrapping", ["as it is", "base64", "percent", "hex", "html in hex"])
+def test_no_part_of_a_secret_is_left_where_a_long_text_is_cut(wrapping: str, length: int) -> None:
+    secret = "".join(f"S3cr/{number}" for number in range(length))[:length]
+    echo = WRAPPINGS[wrapping](secret)
+    for before in (0, 990, 3990, 4000 - length // 2):
+        for times in (1, 40):
+            told = hidden("x" * max(0, before) + f" {echo}" * times + " end", [secret])
+            assert "S3cr" not in told
+            assert echo[:12] not in told
