@@ -333,14 +333,15 @@ def read_error(reply: Reply, now: datetime | None = None, *, secrets: Iterable[s
     """
     if not reply.body and reply.whole and reply.status in _SUCCESS:
         return None
-    for page, error in _PAGES.items():
-        if reply.status == HTTPStatus.BAD_REQUEST and page in reply.body:
-            return TlsError(error)
     reply = attrs.evolve(reply, content_type=hidden(reply.content_type, secrets))
     content = _parsed(reply)
     fields = _fields(content)
     code = _code(reply, fields)
     cut = reply.whole is False or (reply.whole is None and content is None)
+    if code is None and reply.status == HTTPStatus.BAD_REQUEST:
+        for page, error in _PAGES.items():
+            if page in reply.body:
+                return TlsError(error)
     if code is None and reply.status in _SUCCESS and not cut:
         return None if content is not None else _lost(reply, "with a body that is not the platform's")
     kind, description = _by_status(reply) if code is None else (_by_code(code, reply.status), "")

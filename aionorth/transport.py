@@ -306,7 +306,7 @@ class Transport:
                 self.reached = True
                 if response.status == NO_CONTENT.status:
                     return NO_CONTENT
-                body, whole = await _read(response)
+                body, whole = await _read(response, breaks_show=self._own)
             finally:
                 self._watchdog.over(task)
             headers = response.headers
@@ -399,10 +399,11 @@ def _cause_name(exc: BaseException) -> str:
     return type(exc.__cause__ or exc).__name__
 
 
-async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, bool | None]:
+async def _read(response: aiohttp.ClientResponse, *, breaks_show: bool) -> tuple[bytes, bool | None]:
     """Read the body to its end, bounded: a page without end must not fill the memory.
 
-    Returns what came of it, and whether that is all; None where that is not known.
+    Returns what came of it, and whether that is all; None where that is not known. `breaks_show` tells whether a
+    connection that breaks shows in a body that goes on until its end, as with `_Protocol`.
     """
     chunks: list[bytes] = []
     size = 0
@@ -412,13 +413,13 @@ async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, bool | None]:
                 chunks.append(chunk)
                 size += len(chunk)
                 if size > LONGEST_BODY:
-                    raise ReplyLostError(f"HTTP {response.status} with a body of more than {LONGEST_BODY} bytes")
+                    return b"".join(chunks), False
     except (aiohttp.ClientError, ConnectionError):
         return b"".join(chunks), False
-    return b"".join(chunks), _has_known_end(response) or None
+    return b"".join(chunks), _has_known_end(response, breaks_show=breaks_show) or None
 
 
-def _has_known_end(response: aiohttp.ClientResponse) -> bool:
+def _has_known_end(response: aiohttp.ClientResponse, *, breaks_show: bool) -> bool:
     """Whether a body that has come to an end is known to be whole; where a server breaks down the connection ends too.
 
     A compressed one is not: aiohttp does not look whether that was the end of what was compressed.
@@ -429,7 +430,7 @@ def _has_known_end(response: aiohttp.ClientResponse) -> bool:
     if "Content-Length" in headers or "chunked" in headers.get("Transfer-Encoding", "").lower():
         return True
     closes = response.version == aiohttp.HttpVersion10 or "close" in headers.get("Connection", "").lower()
-    return closes or response.status == HTTPStatus.NOT_MODIFIED
+    return (closes and breaks_show) or response.status == HTTPStatus.NOT_MODIFIED
 
 
 async def _one_attempt(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:

@@ -5,6 +5,7 @@ import json
 import zlib
 from typing import Any
 
+import aiohttp
 import attrs
 import pytest
 from raw import Answer, End, answering, head, reply
@@ -77,6 +78,13 @@ STATUS = {
         "closes",
         refused=True,
     ),
+    "429, a body without end": Row(
+        head(429, "Connection: close") + b"x" * 9_000_000,
+        Outcome.NOT_FOUND,
+        aionorth.NotFoundError,
+        "closes",
+        refused=True,
+    ),
     "410, empty": not_there(reply(410)),
     "410, an unknown code": not_there(coded(410, "X.410")),
     "410, a page": failed(reply(410, PAGE)),
@@ -113,6 +121,7 @@ PROSE = {
     "a blank behind the code": refused(b'{"error_code": "1010009 "}'),
     "description first": refused(b'{"error_desc": "a "b", "error_code": "1010009"'),
     "a wrong type": refused(throttled(b"no"), "Content-Type: text/html"),
+    "with words of nginx": refused(throttled(b"No required SSL certificate was sent"), status=400),
     "in a 200": refused(throttled(b"a\nb"), status=200),
     "of another code": not_there(reply(404, b'{"error_code": "100225", "error_desc": "\xb2\xbb\n"}')),
 }
@@ -267,3 +276,13 @@ async def test_a_description_of_megabytes_is_not_kept() -> None:
         assert isinstance(result.error, aionorth.NorthApiError)
         assert (len(result.error.code or ""), len(result.error.description)) == (1000, 1000)
         assert len(str(summary)) < 4000
+
+
+@pytest.mark.parametrize("status", [200, 404])
+async def test_through_ones_own_session_a_connection_that_breaks_is_no_end_either(status: int) -> None:
+    async with (
+        answering(Answer(head(status, "Connection: close"), "breaks"), Answer(KNOWN_404)) as platform,
+        aiohttp.ClientSession() as http,
+        aionorth.NorthSession(platform.url, app_id=APP, token="t0ken", retry=POLICY, http=http) as north,
+    ):
+        assert (await north.delete_subscription("one")).outcome is Outcome.GONE
