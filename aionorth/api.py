@@ -185,6 +185,8 @@ def check_id(value: object, name: str) -> str:
             f"{name} {value!r} has a step of a path in it, by which a proxy may find another resource: "
             "it cannot be an id"
         )
+    if any(";" in reading for reading in _readings(value)):
+        raise InvalidIdError(f"{name} {value!r} has a ';' in it, at which some servers end an id: it cannot be one")
     if value[0] in _WRAPPERS or value[-1] in _WRAPPERS:
         raise InvalidIdError(f"{name} {value!r} is in quotes or braces: give the id without them")
     return value
@@ -198,14 +200,20 @@ def _has_step(id_: str) -> bool:
     looks like. So each reading of `id_` is looked at, and in it each segment. Bytes that are not UTF-8 have as many
     readings as there are servers.
     """
-    readings, new = set[str](), {id_}
-    while new:
-        readings |= new
-        new = {other for one in new for other in (unquote(one), unicodedata.normalize("NFKC", one))} - readings
+    readings = _readings(id_)
     segments = (segment for reading in readings for segment in _SEPARATORS.split(reading))
     return any(_AFTER_SEGMENT.sub("", segment).strip() in _STEPS for segment in segments) or (
         _REPLACEMENT not in id_ and any(_REPLACEMENT in reading for reading in readings)
     )
+
+
+def _readings(id_: str) -> set[str]:
+    """Return what servers on the way may read in `id_`, decoded as often as it can be."""
+    readings, new = set[str](), {id_}
+    while new:
+        readings |= new
+        new = {other for one in new for other in (unquote(one), unicodedata.normalize("NFKC", one))} - readings
+    return readings
 
 
 def id_fault(value: object, name: str = "id") -> str | None:
@@ -345,7 +353,10 @@ def read_error(reply: Reply, now: datetime | None = None, *, secrets: Iterable[s
     if code is None and reply.status in _SUCCESS and not cut:
         return None if content is not None else _lost(reply, "with a body that is not the platform's")
     kind, description = _by_status(reply) if code is None else (_by_code(code, reply.status), "")
-    if cut and (issubclass(kind, NotFoundError) or (code is None and not issubclass(kind, _SAID_BY_STATUS))):
+    if cut and (
+        issubclass(kind, NotFoundError)
+        or (code is None and (reply.status < HTTPStatus.MULTIPLE_CHOICES or not issubclass(kind, _SAID_BY_STATUS)))
+    ):
         return _lost(reply, "and broke off before its end")
     said = fields.get("error_desc") or fields.get("error_msg") or ""
     return kind(

@@ -16,7 +16,7 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 
-from aionorth.text import shown
+from aionorth.text import shown, without_userinfo
 
 if TYPE_CHECKING:
     from aionorth.models import DeleteSummary
@@ -140,7 +140,7 @@ class NorthApiError(NorthError):
         retry_after: float | None = None,
         date: str | None = None,
     ) -> None:
-        code, description = None if code is None else shown(code), shown(description)
+        code, description = None if code is None else shown(code), shown(without_userinfo(description))
         super().__init__(status, code, description)
         self.status = status
         self.code = code

@@ -83,7 +83,7 @@ def check_way(path: StrPath) -> str:
     """Return `path` without links, to be opened with ``O_NOFOLLOW``: one that is put there later is not followed.
 
     Raises `UntrustedFileError` if a link on the way to it, or at its end, may be somebody else's. So is a link that
-    another user owns (other than root), and any in a directory that others can write to.
+    another user owns (other than root), and any in a directory that all can write to, or others than its owner.
     """
     at, *rest = map(Path, Path(path).absolute().parts)
     links = 0
@@ -96,7 +96,8 @@ def check_way(path: StrPath) -> str:
             return os.fspath(at.joinpath(*rest))  # for whoever opens it to tell of
         if not stat.S_ISLNK(state.st_mode):
             continue
-        if os.name == "posix" and (state.st_uid not in {os.geteuid(), 0} or directory.stat().st_mode & _WRITERS):
+        writers = stat.S_IWOTH if os.name != "posix" or state.st_uid == os.geteuid() else _WRITERS
+        if os.name == "posix" and (state.st_uid not in {os.geteuid(), 0} or directory.stat().st_mode & writers):
             raise UntrustedFileError(f"{at} is a link that another user may have put there", path)
         links += 1
         if links > MOST_LINKS:

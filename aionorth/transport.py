@@ -12,10 +12,12 @@ import re
 import socket
 import ssl
 import sys
+import unicodedata
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
@@ -47,23 +49,26 @@ LONGEST_BODY = 8 * 1024 * 1024
 """Bytes of a reply that are read; a longer one is not the platform's."""
 
 _NO_SUCH_HOST = {socket.EAI_NONAME} | ({socket.EAI_NODATA} if sys.platform == "linux" else set())
-_NO_SUCH_HOST_BY_ARES = {1, 4}  # no data, not found
+_NO_SUCH_HOST_BY_ARES = {1, 4, 8}  # no data, not found, no name
 _USER_AGENT = f"aionorth/{__version__} aiohttp/{aiohttp.__version__} Python/{sys.version_info[0]}.{sys.version_info[1]}"
 
 
 def check_url(url: object) -> URL:
     """Return the base URL, or raise `ArgumentError`, which does not show a password in it."""
     example = "give it as in 'https://server:8743'"
-    if isinstance(url, str) and "@" in url:
+    if not isinstance(url, str):
+        raise ArgumentError(f"the base URL is not a str but {type(url).__name__}: {example}")
+    if "@" in unicodedata.normalize("NFKC", unquote(url)):
         raise ArgumentError(f"the base URL has a user or password in it, which the platform does not use: {example}")
-    if isinstance(url, str) and (not url.isprintable() or " " in url or "\\" in url):
+    if not url.isprintable() or " " in url or "\\" in url:
         # Parsers drop some of these, and find another host than the one that is seen.
         raise ArgumentError(f"the base URL {url!r} has blanks, line ends or the like in it: {example}")
     try:
-        parsed = URL(url) if isinstance(url, str) else None
+        parsed = URL(url)
+        host = parsed.host
     except ValueError as exc:
         raise ArgumentError(f"the base URL {url!r} cannot be read ({exc}): {example}") from exc
-    if parsed is None or parsed.scheme not in {"http", "https"} or not parsed.host:
+    if parsed.scheme not in {"http", "https"} or not host:
         raise ArgumentError(f"the base URL {url!r} is not an http or https URL: {example}")
     if parsed.query_string or parsed.fragment:
         raise ArgumentError(f"the base URL {url!r} has a query or fragment: {example}")

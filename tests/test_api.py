@@ -117,10 +117,16 @@ def test_an_id_with_a_step_of_a_path_is_refused(id_: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "id_", ["a/b", "a.b", "...", "a..b", "a/b.c/..d", "x;y", "100%", "a?b#c", "%76ictim", "a%20b", ".hidden"]
+    "id_", ["a/b", "a.b", "...", "a..b", "a/b.c/..d", "100%", "a?b#c", "%76ictim", "a%20b", ".hidden"]
 )
 def test_an_id_without_a_step_is_not(id_: str) -> None:
     assert unquote(api.delete_upgrade_package(id_).target.removeprefix(PACKAGES)) == id_
+
+
+@pytest.mark.parametrize("id_", ["x;y", "x;a=b", "x%3By", "x%253By", "x\uff1by", "a/b;c"])
+def test_an_id_that_some_servers_would_end_sooner_is_refused(id_: str) -> None:
+    with pytest.raises(aionorth.InvalidIdError, match="has a ';' in it"):
+        api.delete_subscription(id_)
 
 
 @pytest.mark.parametrize(

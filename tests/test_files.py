@@ -199,3 +199,9 @@ def test_only_leftovers_are_taken_away(tmp_path: Path, monkeypatch: pytest.Monke
     assert {*tmp_path.iterdir()} == {*kept, Path(name), Path(at_work_name)}
     os.close(descriptor)
     os.close(at_work)
+
+
+def test_a_link_of_ones_own_where_a_group_can_write_is_ones_own(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "place")
+    tmp_path.chmod(0o775)
+    assert check_way(tmp_path / "link" / "file") == str(tmp_path / "place" / "file")
