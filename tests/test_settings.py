@@ -461,3 +461,10 @@ def test_commands_and_profiles_are_completed(set_up: Shell) -> None:
 
 def test_the_command_line_offers_its_completion(shell: Shell) -> None:
     assert "--show-completion" in shell("--help").out
+
+
+@pytest.mark.skipif(os.name != "posix", reason="files have modes on POSIX systems")
+def test_profiles_that_others_can_write_to_are_not_trusted(set_up: Shell) -> None:
+    set_up.configure("[profiles.default]\nurl = 'https://elsewhere:8743'\n")
+    profiles.config_file().chmod(0o666)
+    assert "is not to be trusted: other users can write to it: chmod go-w" in problem()

@@ -12,6 +12,7 @@ import attrs
 
 from aionorth.cli.exits import ProblemError
 from aionorth.cli.home import config_directory
+from aionorth.files import UntrustedFileError, check_own
 
 DEFAULT = "default"
 """The profile that is used where none is named, if there is one of this name."""
@@ -87,12 +88,21 @@ def completed(incomplete: str) -> list[str]:
         return []
 
 
+def _trusted(file: Path) -> bytes:
+    """Return what is in `file`, which says where a secret is sent; raises `ProblemError` if others can write to it."""
+    try:
+        check_own(file.stat(), file)
+    except UntrustedFileError as exc:
+        raise ProblemError(f"{file} is not to be trusted: {exc.strerror}") from exc
+    return file.read_bytes()
+
+
 def _profiles(file: Path) -> dict[str, Any] | None:
     """Return the table ``profiles`` of `file`; None where there is no such file."""
     content: dict[str, Any] = {}
     fault = None  # not raised as the cause: it holds the text, and perhaps a secret that does not belong there
     try:
-        content = tomllib.loads(file.read_bytes().decode())
+        content = tomllib.loads(_trusted(file).decode())
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as exc:
