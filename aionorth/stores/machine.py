@@ -19,7 +19,7 @@ from typing import TypeVar, cast
 import attrs
 
 from aionorth.errors import ArgumentError, SessionStateError, StoreError, StoreUnavailableError
-from aionorth.files import UntrustedFileError, check_own_directory, check_own_file, check_way
+from aionorth.files import StrPath, UntrustedFileError, check_own_directory, check_own_file, check_way
 from aionorth.learning import Facts, Lesson
 from aionorth.ledger import Terms, View
 from aionorth.shared import (
@@ -40,7 +40,6 @@ from aionorth.shared import (
 from aionorth.text import visible
 
 T = TypeVar("T")
-StrPath = str | os.PathLike[str]
 
 LOCK_TIMEOUT = 5.0
 """Seconds for which one process waits for the others to let go of the file. They hold it for about a millisecond."""
