@@ -4,7 +4,7 @@ It goes as fast as the app's flow control allows, is never refused for going too
 and accounts for every single id.
 """
 
-from aionorth._version import __version__
+__version__ = "0.1.0"
 
 __all__ = [
     "AppFrozenError",
@@ -70,9 +70,9 @@ __all__ = [
 
 TYPE_CHECKING = False  # not from typing, which takes longer to import than all that is here
 if TYPE_CHECKING:
-    from aionorth.auth import GivenToken
-    from aionorth.bulk import BulkDelete, Ids
-    from aionorth.checkup import Checkup, Finding, Verdict
+    from aionorth.auth.tokens import GivenToken
+    from aionorth.bulk.retry import RetryPolicy
+    from aionorth.bulk.run import BulkDelete, Ids
     from aionorth.errors import (
         AppFrozenError,
         AppNotAuthorizedError,
@@ -108,7 +108,7 @@ if TYPE_CHECKING:
         TokenEvictedError,
         TooManyResultsError,
     )
-    from aionorth.flow import FlowControl, FlowState
+    from aionorth.flow.limiter import FlowControl, FlowState
     from aionorth.models import (
         Collect,
         DeleteResult,
@@ -119,20 +119,20 @@ if TYPE_CHECKING:
         Target,
         UpgradePackage,
     )
-    from aionorth.plan import BatchDelete, Kept, PackageSelection, Plan, SubscriptionSelection
-    from aionorth.retry import RetryPolicy
-    from aionorth.session import NorthSession
+    from aionorth.purge.plan import BatchDelete, Kept, PackageSelection, Plan, SubscriptionSelection
+    from aionorth.session.checkup import Checkup, Finding, Verdict
+    from aionorth.session.north import NorthSession
     from aionorth.stores.machine import MachineStore
     from aionorth.stores.redis import RedisStore
 else:
     # Each name is imported when it is asked for: the command line must be able to say what Ctrl-C does before aiohttp
     # is imported, and a program that only deletes does not need them all.
     _IN = {
-        "aionorth.auth": ("GivenToken",),
-        "aionorth.bulk": ("BulkDelete", "Ids"),
-        "aionorth.checkup": ("Checkup", "Finding", "Verdict"),
+        "aionorth.auth.tokens": ("GivenToken",),
+        "aionorth.bulk.run": ("BulkDelete", "Ids"),
+        "aionorth.session.checkup": ("Checkup", "Finding", "Verdict"),
         "aionorth.errors": tuple(name for name in __all__ if name.endswith(("Error", "Warning"))),
-        "aionorth.flow": ("FlowControl", "FlowState"),
+        "aionorth.flow.limiter": ("FlowControl", "FlowState"),
         "aionorth.models": (
             "Collect",
             "DeleteResult",
@@ -143,9 +143,9 @@ else:
             "Target",
             "UpgradePackage",
         ),
-        "aionorth.plan": ("BatchDelete", "Kept", "PackageSelection", "Plan", "SubscriptionSelection"),
-        "aionorth.retry": ("RetryPolicy",),
-        "aionorth.session": ("NorthSession",),
+        "aionorth.purge.plan": ("BatchDelete", "Kept", "PackageSelection", "Plan", "SubscriptionSelection"),
+        "aionorth.bulk.retry": ("RetryPolicy",),
+        "aionorth.session.north": ("NorthSession",),
         "aionorth.stores.machine": ("MachineStore",),
         "aionorth.stores.redis": ("RedisStore",),
     }
@@ -153,8 +153,8 @@ else:
     def __getattr__(name: str) -> object:
         from importlib import import_module  # noqa: PLC0415 - as above
 
-        if (module := f"{__name__}.{name}") in _IN:
-            return import_module(module)
+        if name in {"errors", "models"}:
+            return import_module(f"{__name__}.{name}")
         for module, names in _IN.items():
             if name in names:
                 return globals().setdefault(name, getattr(import_module(module), name))

@@ -16,7 +16,7 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 
-from aionorth.text import shown, without_userinfo
+from aionorth.common.text import shown, without_userinfo
 
 if TYPE_CHECKING:
     from aionorth.models import DeleteSummary

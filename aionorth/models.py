@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import attrs
 
+from aionorth.common.text import visible, without_userinfo
 from aionorth.errors import BulkFailedError, NorthApiError, NorthError
-from aionorth.text import visible, without_userinfo
 
 Collect = Literal["all", "failures", "none"]
 """Which results a summary keeps; its counts are whole whatever it keeps."""

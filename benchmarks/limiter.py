@@ -29,8 +29,8 @@ import pyrate_limiter
 from aiolimiter import AsyncLimiter
 
 from aionorth import FlowControl
-from aionorth.flow import FlowRuntime
-from aionorth.retry import growing_waits
+from aionorth.common.waits import growing_waits
+from aionorth.flow.limiter import FlowRuntime
 from aionorth.simulator.virtual_time import VirtualTimeLoop
 from benchmarks import pictures
 from benchmarks.harness import PremiseError, Record, Spread, at_least_one, turns

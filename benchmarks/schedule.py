@@ -43,7 +43,7 @@ import attrs
 import backoff
 
 from aionorth import FlowControl, NorthSession
-from aionorth.bulk import WORKERS
+from aionorth.bulk.run import WORKERS
 from aionorth.simulator import MODELS, Simulator
 from aionorth.simulator.virtual_time import VirtualTimeLoop
 from benchmarks import pictures

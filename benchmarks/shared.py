@@ -36,7 +36,7 @@ from typing import Any, cast
 
 import attrs
 
-from aionorth.ledger import Terms
+from aionorth.flow.ledger import Terms
 from aionorth.stores.redis import RedisStore
 from benchmarks.harness import PremiseError, Record, Spread, turns
 

@@ -18,7 +18,7 @@ from typing import Any, Self
 import attrs
 import pytest
 
-from aionorth.ledger import Terms
+from aionorth.flow.ledger import Terms
 from aionorth.stores.redis import OpenRedisStore, RedisStore
 
 PATIENCE = 120

@@ -104,7 +104,7 @@ def shown(error: BaseException) -> str:
         if (link := links.pop()) is None:
             continue
         stack = traceback.TracebackException.from_exception(link, capture_locals=True).stack
-        texts += [str(frame.locals) for frame in stack if Path(frame.filename).parent != TESTS]
+        texts += [str(frame.locals) for frame in stack if not Path(frame.filename).is_relative_to(TESTS)]
         texts += [repr(link), str(link), repr(link.args)]
         links += [link.__cause__, link.__context__]
     return "\n".join(texts)

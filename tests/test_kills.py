@@ -13,7 +13,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from aionorth.journal import read
+from aionorth.purge.journal import read
 
 pytestmark = pytest.mark.slow
 

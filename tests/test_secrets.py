@@ -10,8 +10,11 @@ import pytest
 from support import APP, session, shown
 
 import aionorth
-from aionorth import app, auth, bulk, calls, transport
+from aionorth.auth import tokens as auth
+from aionorth.bulk import caller, run
+from aionorth.session import app
 from aionorth.simulator import CannedReply, CutBody, ErrorIn200, HtmlPage, Reset, Simulator
+from aionorth.wire import transport
 
 PACKAGE = Path(aionorth.__file__).parent
 SECRET = "s3cret-of-the-app"
@@ -96,8 +99,8 @@ async def test_no_secret_is_shown_by_any_repr() -> None:
                 auth.TokenKeeper,
                 auth.LiveToken,
                 auth.Secret,
-                bulk.BulkDelete,
-                calls.Caller,
+                run.BulkDelete,
+                caller.Caller,
                 transport.Transport,
             )
             for kind in kinds:

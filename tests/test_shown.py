@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from support import run, session
 
 import aionorth
-from aionorth import journal
 from aionorth.cli.report_file import write_report
+from aionorth.purge import journal
 from aionorth.simulator import CannedReply, Simulator
 
 nasty = st.text(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aionorth._version import __version__
+from aionorth import __version__
 from aionorth.cli import checking, commands, settings
 from aionorth.cli import options as opt
 from aionorth.cli.bundles import bundled
@@ -19,7 +19,7 @@ from aionorth.cli.help import ENVIRONMENT, EXIT_CODES
 from aionorth.cli.profiles import config_file
 from aionorth.cli.serve import Faults, Files, Served, Tls, serve
 from aionorth.cli.terminal import noted, put
-from aionorth.text import visible
+from aionorth.common.text import visible
 
 _HELP = f"""Delete subscriptions and version packages from a Huawei-style IoT platform in bulk.
 

@@ -7,13 +7,13 @@ import json
 
 from rich.text import Text
 
-from aionorth.checkup import Checkup, Verdict
 from aionorth.cli.exits import ExitCode, code_of
 from aionorth.cli.progress import flow_in_words
 from aionorth.cli.settings import Connection
 from aionorth.cli.terminal import say
-from aionorth.session import NorthSession
-from aionorth.text import visible
+from aionorth.common.text import visible
+from aionorth.session.checkup import Checkup, Verdict
+from aionorth.session.north import NorthSession
 
 PATIENCE = 1.0
 """Seconds that a call may wait before it is told."""

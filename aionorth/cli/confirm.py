@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import Any, TextIO
 
 from aionorth.cli.terminal import cut, on_terminal
-from aionorth.plan import Plan
-from aionorth.text import visible, visible_lines
+from aionorth.common.text import visible, visible_lines
+from aionorth.purge.plan import Plan
 
 SAMPLE = 5
 """How many of the items that go are shown."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from aionorth.bulk import BulkDelete
+from aionorth.bulk.run import BulkDelete
 from aionorth.cli.display import View
 from aionorth.cli.exits import ExitCode, code_of, in_words
 from aionorth.cli.progress import Meter, Moment
@@ -17,7 +17,7 @@ from aionorth.cli.signals import Interrupts, on_signals
 from aionorth.cli.terminal import Notes, resume_command
 from aionorth.errors import BulkAbortedError
 from aionorth.models import DeleteSummary, Kind
-from aionorth.session import NorthSession
+from aionorth.session.north import NorthSession
 
 GRACE = 0.5
 """Seconds that calls in flight are given at the second signal; the first has given them all the time they needed."""

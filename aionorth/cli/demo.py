@@ -11,15 +11,15 @@ from collections.abc import Iterable
 
 import attrs
 
+from aionorth.bulk.retry import RetryPolicy
 from aionorth.cli.deletion import GRACE, Ended, Job, carry_out
 from aionorth.cli.display import view_of
 from aionorth.cli.exits import ExitCode
 from aionorth.cli.report import as_text
 from aionorth.cli.terminal import Notes, command, put
-from aionorth.flow import FlowControl
+from aionorth.flow.limiter import FlowControl
 from aionorth.models import Kind, duration
-from aionorth.retry import RetryPolicy
-from aionorth.session import NorthSession
+from aionorth.session.north import NorthSession
 from aionorth.simulator import Reset, Simulator
 
 SEED = 7

@@ -16,9 +16,9 @@ from rich.text import Text
 
 from aionorth.cli.progress import Moment, flow_in_words
 from aionorth.cli.terminal import on_terminal, say
-from aionorth.flow import FlowState
+from aionorth.common.text import visible
+from aionorth.flow.limiter import FlowState
 from aionorth.models import Outcome
-from aionorth.text import visible
 
 WIDEST_BAR = 40
 WIDEST_NOTE = 72

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import typer
 
 from aionorth.cli.terminal import OutputError, say
+from aionorth.common.text import visible
 from aionorth.errors import (
     AppFrozenError,
     AppNotFoundError,
@@ -20,7 +21,6 @@ from aionorth.errors import (
     NorthError,
     StoreError,
 )
-from aionorth.text import visible
 
 
 class ExitCode(enum.IntEnum):

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import attrs
 import typer
 
-from aionorth.bulk import WORKERS
+from aionorth.bulk.run import WORKERS
 from aionorth.cli import profiles
-from aionorth.flow import FlowControl
+from aionorth.flow.limiter import FlowControl
 
 FLOW = FlowControl()
 """Flow control where nobody says otherwise."""

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from aionorth.text import visible
+from aionorth.common.text import visible
 
 # click's own types are typer's private ones in some versions of typer, and click's in others.
 _Context = Any

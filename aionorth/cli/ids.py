@@ -9,10 +9,10 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from aionorth.api import id_fault
 from aionorth.cli.exits import ProblemError
 from aionorth.cli.terminal import on_terminal, say
-from aionorth.text import shown
+from aionorth.common.text import shown
+from aionorth.wire.api import id_fault
 
 STDIN = "-"
 

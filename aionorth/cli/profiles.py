@@ -12,7 +12,7 @@ import attrs
 
 from aionorth.cli.exits import ProblemError
 from aionorth.cli.home import config_directory
-from aionorth.files import UntrustedFileError, check_own
+from aionorth.common.files import UntrustedFileError, check_own
 
 DEFAULT = "default"
 """The profile that is used where none is named, if there is one of this name."""

@@ -14,7 +14,6 @@ from typing import Any
 
 import attrs
 
-from aionorth.api import NOTIFY_TYPES
 from aionorth.cli.confirm import can_ask, confirmed, offer, sample
 from aionorth.cli.deletion import GRACE, REFRESH, Ended, Job, carry_out
 from aionorth.cli.display import finding_view, view_of
@@ -25,13 +24,14 @@ from aionorth.cli.report_file import check_report, write_report
 from aionorth.cli.selection import How, Output
 from aionorth.cli.signals import on_signals
 from aionorth.cli.terminal import Notes, put, resume_command, say
+from aionorth.common.files import check_own_directory
+from aionorth.common.text import visible
 from aionorth.errors import JournalError
-from aionorth.files import check_own_directory
-from aionorth.journal import History, check_new, read
 from aionorth.models import DeleteSummary, Target
-from aionorth.plan import PackageSelection, Plan, SubscriptionSelection
-from aionorth.session import NorthSession
-from aionorth.text import visible
+from aionorth.purge.journal import History, check_new, read
+from aionorth.purge.plan import PackageSelection, Plan, SubscriptionSelection
+from aionorth.session.north import NorthSession
+from aionorth.wire.api import NOTIFY_TYPES
 
 BREATH = 0.05
 """Seconds in which the loop hears of connections that were closed while a person thought."""

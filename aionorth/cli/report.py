@@ -8,9 +8,9 @@ from typing import Any
 from rich.text import Text
 
 from aionorth.cli.deletion import Ended
+from aionorth.common.text import visible
 from aionorth.models import Outcome
-from aionorth.plan import Plan
-from aionorth.text import visible
+from aionorth.purge.plan import Plan
 
 MOST_IDS = 10
 """How many of the ids that failed the text names; JSON names them all."""

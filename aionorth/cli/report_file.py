@@ -18,11 +18,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-from aionorth import files
 from aionorth.cli.exits import ProblemError
 from aionorth.cli.timeline import outcome_at
+from aionorth.common import files
 from aionorth.errors import NorthApiError, NorthError
-from aionorth.journal import History
+from aionorth.purge.journal import History
 
 COLUMNS = (
     *("id", "outcome"),

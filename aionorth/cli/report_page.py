@@ -15,14 +15,14 @@ import attrs
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from aionorth._version import __version__
+from aionorth import __version__
 from aionorth.cli.chart import LAYOUTS, chart
 from aionorth.cli.exits import in_words
 from aionorth.cli.timeline import interval_in_words, outcome_at, timeline, works
+from aionorth.common.text import shortened, visible
 from aionorth.errors import NorthApiError, NorthError
-from aionorth.journal import Entry, History
 from aionorth.models import FailureGroup, Kind, Outcome, duration, failure_groups
-from aionorth.text import shortened, visible
+from aionorth.purge.journal import Entry, History
 
 MOST_IDS = 1000
 """How many of the ids that are not known to be gone the page names."""

@@ -21,10 +21,10 @@ from aionorth.cli.settings import APP_ID, URL
 from aionorth.cli.signals import on_signals
 from aionorth.cli.sources import variable
 from aionorth.cli.terminal import command, put
-from aionorth.flow import FlowControl
+from aionorth.common.text import visible
+from aionorth.flow.limiter import FlowControl
 from aionorth.models import Kind
 from aionorth.simulator import Fault, HtmlPage, Reset, ServerError, Simulator
-from aionorth.text import visible
 
 DEMO_SECRET = "demo-secret"  # noqa: S105 - the simulated app's, no secret
 """The secret of the simulated app."""

@@ -7,9 +7,8 @@ import re
 
 import attrs
 
-from aionorth.api import check_string
-from aionorth.auth import Secret
-from aionorth.bulk import WORKERS
+from aionorth.auth.tokens import Secret
+from aionorth.bulk.run import WORKERS
 from aionorth.cli import profiles, secrets
 from aionorth.cli.exits import ProblemError
 from aionorth.cli.given import FLOW, TIMEOUT, Given
@@ -17,11 +16,12 @@ from aionorth.cli.home import state_directory
 from aionorth.cli.secrets import SECRET
 from aionorth.cli.sources import NO_OPTIONS, PART, SECONDS, SWITCH, TEXT, WHOLE, Place, Sources, one_of, variable
 from aionorth.errors import ArgumentError
-from aionorth.flow import FlowControl
-from aionorth.session import NorthSession
-from aionorth.shared import Stores
+from aionorth.flow.limiter import FlowControl
+from aionorth.flow.shared import Stores
+from aionorth.session.north import NorthSession
 from aionorth.stores.machine import MachineStore
 from aionorth.stores.redis import RedisStore
+from aionorth.wire.api import check_string
 
 URL = "AIONORTH_URL"
 APP_ID = "AIONORTH_APP_ID"

@@ -17,7 +17,7 @@ from aionorth.cli.exits import ProblemError
 from aionorth.cli.given import Given
 from aionorth.cli.profiles import Profile
 from aionorth.cli.terminal import say
-from aionorth.text import visible
+from aionorth.common.text import visible
 
 OPTIONS_ONLY = frozenset({"share_token", "trust_env", "unsafe_accept_any_host_name"})
 """What no environment variable switches: a variable outlives its reason."""

@@ -17,8 +17,8 @@ from typing import TextIO
 from rich.console import Console
 from rich.text import Text
 
+from aionorth.common.text import visible, visible_lines
 from aionorth.errors import NorthWarning
-from aionorth.text import visible, visible_lines
 
 _log = logging.getLogger("aionorth")
 

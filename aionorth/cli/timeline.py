@@ -14,8 +14,8 @@ from itertools import pairwise
 
 import attrs
 
-from aionorth.journal import Entry, History
 from aionorth.models import Outcome
+from aionorth.purge.journal import Entry, History
 
 MOST_BARS = 120
 """How many intervals a timeline has at most; it rarely has less than a third of that."""

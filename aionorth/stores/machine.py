@@ -18,11 +18,12 @@ from typing import TypeVar, cast
 
 import attrs
 
+from aionorth.common.files import StrPath, UntrustedFileError, check_own_directory, check_own_file, check_way
+from aionorth.common.text import visible
 from aionorth.errors import ArgumentError, SessionStateError, StoreError, StoreUnavailableError
-from aionorth.files import StrPath, UntrustedFileError, check_own_directory, check_own_file, check_way
-from aionorth.learning import Facts, Lesson
-from aionorth.ledger import Terms, View
-from aionorth.shared import (
+from aionorth.flow.learning import Facts, Lesson
+from aionorth.flow.ledger import Terms, View
+from aionorth.flow.shared import (
     LARGEST,
     LONGEST_LEASE,
     Answer,
@@ -37,7 +38,6 @@ from aionorth.shared import (
     taught,
     token_name,
 )
-from aionorth.text import visible
 
 T = TypeVar("T")
 

@@ -21,10 +21,11 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from aionorth.common.text import shown
 from aionorth.errors import ArgumentError, SessionStateError, StoreError, StoreUnavailableError, detached
-from aionorth.learning import Facts, Lesson
-from aionorth.ledger import CLOCK_TOLERANCE, Terms, View
-from aionorth.shared import (
+from aionorth.flow.learning import Facts, Lesson
+from aionorth.flow.ledger import CLOCK_TOLERANCE, Terms, View
+from aionorth.flow.shared import (
     LONGEST_LEASE,
     Answer,
     Ask,
@@ -37,7 +38,6 @@ from aionorth.shared import (
     taught,
     token_name,
 )
-from aionorth.text import shown
 
 if TYPE_CHECKING:
     from cryptography.fernet import Fernet

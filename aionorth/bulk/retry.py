@@ -1,0 +1,35 @@
+"""What is done about faults: how often, and after which waits, a call is tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+
+from aionorth.common.waits import Jitter, full_jitter, growing_waits
+from aionorth.wire.checks import optional_seconds_field, seconds_field, whole_field
+
+
+@attrs.frozen(kw_only=True)
+class RetryPolicy:
+    """What is done about faults: lost connections, time-outs, 500, 502, 503, 504 and congestion (100501).
+
+    Flow control's refusals are not faults: they pause the app and use up none of the `attempts`. The deadline bounds
+    both. It runs from the first attempt's sending, and no attempt begins after it; one that has begun may end after it.
+    """
+
+    attempts: int = attrs.field(default=6, validator=whole_field)
+    """How often one call is tried in all; 1 means no retry."""
+    base: float = attrs.field(default=1.0, validator=seconds_field)
+    """The longest wait before the second attempt, in seconds; it doubles with each further one."""
+    longest: float = attrs.field(default=60.0, validator=seconds_field)
+    """No wait is longer than this, in seconds."""
+    deadline: float | None = attrs.field(default=1800.0, validator=optional_seconds_field)
+    """Seconds from the first sending after which no attempt begins; None means no deadline."""
+    jitter: Jitter = full_jitter
+    """Draws each wait from its longest; the default spreads it evenly between 0 and that."""
+
+    def waits(self) -> Iterator[float]:
+        """The waits between the attempts at one call, in seconds; it ends when no attempt is left."""
+        growing = growing_waits(self.base, self.longest, self.jitter)
+        return (wait for _, wait in zip(range(self.attempts - 1), growing, strict=False))

@@ -1,0 +1,1 @@
+"""Flow control: no more calls than the platform allows, however it counts."""

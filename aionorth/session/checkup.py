@@ -1,0 +1,293 @@
+"""What there is to say of a session's way to the platform: URL, TLS, credentials and clock, after a call or two.
+
+The one call logs in, the other lists a single version package, which proves that the token and the app_key are
+accepted. Where a token of before is refused, both follow. The list of subscriptions would not do: the platform refuses
+it where there are too many.
+"""
+
+from __future__ import annotations
+
+import enum
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import attrs
+
+from aionorth.auth.tokens import TokenKeeper
+from aionorth.bulk.caller import Attempts, Caller
+from aionorth.errors import (
+    FlowControlError,
+    InvalidTokenError,
+    NorthApiError,
+    NorthConnectionError,
+    NorthError,
+    ReplyLostError,
+    ReplyTimeoutError,
+    ServerError,
+    TlsError,
+    detached,
+)
+from aionorth.models import duration
+from aionorth.wire import api
+from aionorth.wire.api import Reply, Request, Token, read_token
+from aionorth.wire.transport import Transport
+
+LARGEST_DIFFERENCE = 60.0
+"""Seconds that two clocks may differ before it is worth a warning."""
+
+
+class Verdict(enum.StrEnum):
+    """What a test came to."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+    NOT_TESTED = "not tested"
+    NOT_USED = "not used"
+
+
+@attrs.frozen
+class Finding:
+    """What is known of one thing."""
+
+    verdict: Verdict
+    words: str
+    """What was found, and what to do about it."""
+
+
+@attrs.frozen(kw_only=True)
+class Checkup:
+    """What `NorthSession.check` found."""
+
+    url: Finding
+    tls: Finding
+    credentials: Finding
+    clock: Finding
+    difference: float | None = None
+    """Seconds that this machine's clock is ahead of the platform's, negative where behind; None if it did not say."""
+    error: NorthError | None = None
+    """What a call ended in, where one failed. Without a traceback."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether calls succeed; a clock that differs is worth a warning only."""
+        return self.error is None
+
+    @property
+    def findings(self) -> dict[str, Finding]:
+        """The findings by the names of what was tested."""
+        return {"URL": self.url, "TLS": self.tls, "credentials": self.credentials, "clock": self.clock}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The findings as JSON-ready values."""
+        return {
+            "ok": self.ok,
+            "findings": {
+                name.lower(): {"verdict": finding.verdict.value, "words": finding.words}
+                for name, finding in self.findings.items()
+            },
+            "clock_difference": self.difference,
+            "error": None if self.error is None else self.error.to_dict(),
+        }
+
+    def __str__(self) -> str:
+        return "\n".join(
+            f"{name:<11}  {finding.verdict:<10}  {finding.words}" for name, finding in self.findings.items()
+        )
+
+
+class Stage(enum.Enum):
+    """Which call was made last."""
+
+    LOGIN = enum.auto()
+    """The login."""
+    FRESH_TOKEN = enum.auto()
+    """A call with the token that the login before it had brought."""
+    OLD_TOKEN = enum.auto()
+    """A call with the token of an earlier login."""
+    GIVEN_TOKEN = enum.auto()
+    """A call with a token that was not obtained by a login of ours."""
+
+
+@attrs.define
+class _Login:
+    """Logs in once it is asked to, and remembers what came of it."""
+
+    caller: Caller
+    request: Request
+    stage: Stage = Stage.OLD_TOKEN
+    date: str | None = None
+
+    async def __call__(self, _: Token | None) -> Token:
+        self.stage = Stage.LOGIN
+        reply = await _sent_once(self.caller, self.request, authenticated=False)
+        self.date = reply.date
+        token = read_token(reply)
+        self.stage = Stage.FRESH_TOKEN
+        return token
+
+
+async def examine(
+    caller: Caller, transport: Transport, *, https: bool, login: tuple[TokenKeeper, Request] | None
+) -> Checkup:
+    """Make the calls, each once, and say what they came to.
+
+    `login` is who keeps the token, and how to log in; None where the session was given a token. A token that the keeper
+    has already is used as it is, because a login would make it invalid.
+    """
+    stage, error, date, evicted = Stage.GIVEN_TOKEN, None, None, False
+    try:
+        while True:
+            if login is not None:
+                keeper, request = login
+                log_in = _Login(caller, request)
+                try:
+                    await keeper.renewed(log_in)
+                finally:
+                    stage, date = log_in.stage, log_in.date or date
+                if stage is Stage.LOGIN:  # it failed in a way that may pass, and the token before it is still good
+                    stage = Stage.OLD_TOKEN
+            try:
+                date = (await _sent_once(caller, api.list_upgrade_packages(0, {}, page_size=1))).date or date
+                break
+            except InvalidTokenError:
+                if evicted or stage is not Stage.OLD_TOKEN:
+                    raise
+                evicted = True  # a store may have kept it for long; every other call would log in again too
+    except (NorthConnectionError, ReplyLostError, NorthApiError) as exc:
+        detached(exc)
+        error = exc
+        date = (exc.date if isinstance(exc, NorthApiError) else None) or date
+    difference = _difference(datetime.now(UTC), date)
+    return judged(error, stage=stage, https=https, reached=transport.reached, difference=difference, evicted=evicted)
+
+
+async def _sent_once(caller: Caller, request: Request, *, authenticated: bool = True) -> Reply:
+    record = Attempts()
+    record.halted = True  # whatever comes back, a refusal by flow control included, no second attempt follows
+    return await caller.send(request, record, authenticated=authenticated)
+
+
+def _difference(now: datetime, date: str | None) -> float | None:
+    """Return by how many seconds `now` is later than a Date header; None where that cannot be read."""
+    try:
+        told = parsedate_to_datetime(date) if date else None
+    except (ValueError, OverflowError):
+        return None
+    return None if told is None else round((now - told.replace(tzinfo=told.tzinfo or UTC)).total_seconds(), 1)
+
+
+# --- What it means
+
+
+def judged(
+    error: NorthError | None,
+    *,
+    stage: Stage,
+    https: bool,
+    reached: bool,
+    difference: float | None,
+    evicted: bool = False,
+) -> Checkup:
+    """Say what the last call means: the one that ended in `error`, or succeeded where that is None.
+
+    `reached` tells whether any reply came, `difference` how many seconds this machine's clock is ahead, and `evicted`
+    whether an earlier token was refused.
+    """
+    url = Finding(Verdict.OK, "the platform answers") if reached else _NOT_REACHED
+    if not https:
+        tls = Finding(Verdict.NOT_USED, "secret and tokens travel in the clear")
+    else:
+        tls = Finding(Verdict.OK, "encrypted, and the certificate is accepted") if reached else _NOT_REACHED
+    credentials = Finding(Verdict.NOT_TESTED, _LOGGED_IN) if stage is Stage.FRESH_TOKEN else _NOT_REACHED
+    match error:
+        case None:
+            credentials = _accepted(stage, evicted=evicted)
+        case TlsError():
+            url = Finding(Verdict.NOT_TESTED, "a server answers there; TLS has to show that it is the platform's")
+            tls = Finding(Verdict.FAILED, str(error))
+        case ReplyTimeoutError():
+            url = Finding(Verdict.FAILED, f"{error}; check the port, and whether the platform is up")
+        case ReplyLostError() if https and not reached:
+            url = Finding(Verdict.NOT_TESTED, "a server answers there; TLS has to show that it is the platform's")
+            tls = Finding(Verdict.FAILED, str(error))
+        case NorthConnectionError():
+            url = Finding(Verdict.FAILED, f"{error}; check the URL and the network")
+        case NorthApiError(code=None, status=status) if not isinstance(error, (FlowControlError, InvalidTokenError)):
+            url = Finding(Verdict.FAILED, _stranger_in_words(error, status))
+        case NorthApiError():
+            credentials = _refused(error, stage)
+        case _:
+            url = Finding(Verdict.FAILED, f"{error}; check the URL, and whether something stands before the platform")
+    if url.verdict is not Verdict.OK:
+        difference = None  # it would be the clock of something else
+    clock = _clock(difference) if url.verdict is Verdict.OK else _NOT_REACHED
+    return Checkup(url=url, tls=tls, credentials=credentials, clock=clock, difference=difference, error=error)
+
+
+_NOT_REACHED = Finding(Verdict.NOT_TESTED, "the platform was not reached")
+_EVICTED = (
+    "the one before it was refused: has another client logged in with this app_id? Each login makes the token before "
+    "it invalid"
+)
+_LOGGED_IN = "logged in, but no call could be made with the token"
+
+
+def _accepted(stage: Stage, *, evicted: bool) -> Finding:
+    word = "the access token is accepted"
+    if stage is not Stage.FRESH_TOKEN:
+        return Finding(Verdict.OK, word)
+    if evicted:
+        return Finding(Verdict.WARNING, f"logged in again, and {word}; {_EVICTED}")
+    return Finding(Verdict.OK, f"logged in, and {word}")
+
+
+def _refused(error: NorthApiError, stage: Stage) -> Finding:
+    """Say what an error of the platform's own means for the credentials."""
+    match error:
+        case FlowControlError():
+            tested = "logged in, but " if stage is Stage.FRESH_TOKEN else ""
+            return Finding(
+                Verdict.NOT_TESTED,
+                f"{tested}flow control refuses this app's calls: another client uses it, or did a moment ago; "
+                "wait a minute and check again",
+            )
+        case ServerError():
+            return Finding(Verdict.NOT_TESTED, f"the platform is in trouble ({error}); check again later")
+        case InvalidTokenError() if stage is Stage.FRESH_TOKEN:
+            return Finding(
+                Verdict.FAILED,
+                "logged in, but the token was refused at once: is another client logging in with this app_id? "
+                "Each login makes the token before it invalid",
+            )
+        case InvalidTokenError() if stage is Stage.OLD_TOKEN:
+            return Finding(Verdict.FAILED, _EVICTED)
+        case InvalidTokenError(code=None) if stage is Stage.LOGIN:
+            return Finding(
+                Verdict.FAILED,
+                f"the login was refused (HTTP {error.status}), and not in the platform's words: check the app_id, the "
+                "secret, and that nothing before the platform asks for credentials of its own",
+            )
+        case _:
+            return Finding(Verdict.FAILED, str(error))
+
+
+def _stranger_in_words(error: NorthApiError, status: int) -> str:
+    """Say what a reply means that the platform did not write."""
+    remedy = "try again later, or check the URL" if isinstance(error, ServerError) else "check host, port and path"
+    said = error.description.removesuffix(": check the base URL")
+    return f"HTTP {status}: {said}; {remedy}"
+
+
+def _clock(difference: float | None) -> Finding:
+    if difference is None:
+        return Finding(Verdict.NOT_TESTED, "the platform does not say")
+    if abs(difference) <= LARGEST_DIFFERENCE:
+        return Finding(Verdict.OK, "within a minute of the platform's")
+    way = "ahead of" if difference > 0 else "behind"
+    return Finding(
+        Verdict.WARNING,
+        f"this machine's clock is {duration(abs(difference))} {way} the platform's: --older-than goes by it, and "
+        "certificates are judged by it; set it",
+    )

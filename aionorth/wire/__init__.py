@@ -1,0 +1,1 @@
+"""The platform's calls: pure functions that build requests and read replies, and the transport that sends them."""
