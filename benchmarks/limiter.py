@@ -30,6 +30,7 @@ from aiolimiter import AsyncLimiter
 
 from aionorth import FlowControl
 from aionorth.common.waits import growing_waits
+from aionorth.flow.ledger import Ending
 from aionorth.flow.limiter import FlowRuntime
 from aionorth.simulator.virtual_time import VirtualTimeLoop
 from benchmarks import pictures
@@ -64,9 +65,8 @@ def ours(calls: int, period: float) -> Acquire:
     flow = FlowRuntime(FlowControl(calls=calls, period=period), growing_waits)
 
     async def acquire() -> None:
-        slot = flow.try_acquire(loop.time()) or await flow.acquire()
-        with slot:
-            slot.counted_by = loop.time()
+        permit = flow.try_acquire(loop.time()) or await flow.acquire()
+        flow.release(permit, Ending.UNCONFIRMED)
 
     return acquire
 

@@ -17,11 +17,13 @@ from aionorth.errors import (
     ArgumentError,
     FlowControlError,
     InvalidTokenError,
+    NorthConnectionError,
     NorthError,
     NotFoundError,
     SessionStateError,
 )
-from aionorth.flow.limiter import FlowRuntime, Slot
+from aionorth.flow.ledger import Ending, Permit
+from aionorth.flow.limiter import FlowRuntime
 from aionorth.models import DeleteResult, Outcome
 from aionorth.wire import api
 from aionorth.wire.api import NO_CONTENT, Reply, Request
@@ -175,36 +177,21 @@ class Caller:
         auth = self._auth if authenticated else None
         record.started = now = self._loop.time()
         live = None if auth is None else auth[0].current(now)
-        slot = None if live is None else self._flow.try_acquire(now)
-        if live is not None and slot is not None:  # there is nothing to wait for
+        permit = None if live is None else self._flow.try_acquire(now)
+        if live is not None and permit is not None:  # there is nothing to wait for
             live.used = True
         else:
-            slot, live = await self._turn(auth, ahead=ahead)
-            now = self._loop.time()
-        deadline = now + (self._policy.deadline or math.inf)
+            permit, live = await self._turn(auth, ahead=ahead)
+        deadline = self._loop.time() + (self._policy.deadline or math.inf)
         while True:
-            try:
-                with slot:
-                    self._transport.check_open()
-                    if not record.begun:
-                        record.begin()
-                    record.calls += 1
-                    record.in_flight = True
-                    slot.counted_by = until = now + self._transport.timeout
-                    reply = await self._transport.exchange(request, self._app_id, live.token if live else None, until)
-                    error = self._heard(reply, request, slot, live)
-                record.in_flight = False
-                if error is None:
-                    record.succeeded = True
-                    return reply
-            except NorthError as exc:
-                error = exc
-                record.in_flight = False
-                record.calls -= isinstance(exc, ArgumentError)  # what cannot be sent at all is no call
+            reply, error = await self._attempt(request, record, permit, live)
+            if error is None:
+                record.succeeded = True
+                return reply
             record.doubt |= not error.not_done
             record.reply_lost |= error.reply_lost
             record.error = error
-            wait = self._wait_after(error, record, slot, auth, live)
+            wait = self._wait_after(error, record, auth, live)
             ready_in = self._flow.paused_for if isinstance(error, FlowControlError) else wait
             if record.halted or self._loop.time() + ready_in >= deadline:
                 raise error
@@ -213,24 +200,56 @@ class Caller:
                 await asyncio.sleep(wait)
             try:
                 async with asyncio.timeout_at(None if deadline == math.inf else deadline):
-                    slot, live = await self._turn(auth, ahead=ahead)
+                    permit, live = await self._turn(auth, ahead=ahead)
             except TimeoutError:
                 raise error from None
-            now = self._loop.time()
+
+    async def _attempt(
+        self, request: Request, record: Attempts, permit: Permit, live: LiveToken | None
+    ) -> tuple[Reply, NorthError | None]:
+        """Make one call; return its reply, and the error that it says or that came of it. Releases `permit`."""
+        ending, counted_at = Ending.UNSENT, None
+        reply, error = NO_CONTENT, None
+        try:
+            self._transport.check_open()
+            if not record.begun:
+                record.begin()
+            record.calls += 1
+            record.in_flight = True
+            # Without a reply the call may still be on its way: its sender was cancelled, or the connection was lost.
+            ending, counted_at = Ending.UNCONFIRMED, self._loop.time() + self._transport.timeout
+            reply = await self._transport.exchange(request, self._app_id, live.token if live else None, counted_at)
+            counted_at = None
+            error, ending = self._heard(reply, request, live)
+        except NorthError as exc:
+            error = exc
+            if isinstance(exc, ArgumentError):
+                record.calls -= 1  # what cannot be sent at all is no call
+                ending = Ending.UNSENT
+            elif isinstance(exc, NorthConnectionError):
+                counted_at = None
+        finally:
+            begins = self._flow.release(
+                permit, ending, counted_at=counted_at, retry_after=error.retry_after if error is not None else None
+            )
+        record.in_flight = False
+        if isinstance(error, FlowControlError):
+            record.refusals += 1
+            if begins:
+                self._warn_of_pause()
+        return reply, error
 
     def _wait_after(
         self,
         error: NorthError,
         record: Attempts,
-        slot: Slot,
         auth: tuple[TokenKeeper, Obtain] | None,
         live: LiveToken | None,
     ) -> float:
         """Book what an attempt ended in; return how long this call waits before its next, or raise if there is none."""
         match error:
             case FlowControlError():  # the pause is waited out in the queue
-                record.refusals += 1
-                self._refused(slot, error)
+                pass
             case InvalidTokenError() if auth is not None and live is not None:
                 record.token_refusals += 1
                 auth[0].refused(live, error)
@@ -242,45 +261,45 @@ class Caller:
                 return max(backed_off, error.retry_after or 0.0)
         return 0.0
 
-    async def _turn(self, auth: tuple[TokenKeeper, Obtain] | None, *, ahead: bool) -> tuple[Slot, LiveToken | None]:
-        """Wait until a call may be sent; return its slot and the token to send it with."""
+    async def _turn(self, auth: tuple[TokenKeeper, Obtain] | None, *, ahead: bool) -> tuple[Permit, LiveToken | None]:
+        """Wait until a call may be sent; return its permit and the token to send it with."""
         if auth is None:
             return await self._flow.acquire(ahead=ahead), None
         tokens, obtain = auth
         while True:
             if tokens.current(self._loop.time()) is None:
                 await tokens.renewed(obtain)
-            slot = await self._flow.acquire(ahead=ahead)
-            # The token is looked at last: it may have been refused while the call queued. Then the slot is given back
+            permit = await self._flow.acquire(ahead=ahead)
+            # The token is looked at last: it may have been refused while the call queued. Then the permit is given back
             # unused, so that the login, which queues as well, need not wait for calls that cannot succeed.
             if (live := tokens.current(self._loop.time())) is not None:
                 live.used = True
-                return slot, live
-            with slot:
-                pass
+                return permit, live
+            self._flow.release(permit, Ending.UNSENT)
 
     def _secrets(self, request: Request, live: LiveToken | None) -> list[str]:
         """Return what the reply may echo and nobody is to read."""
         own = [] if self._secret is None else [self._secret.value]
         return [*request.secrets, *own, *(live.token.secrets if live is not None else ())]
 
-    def _heard(self, reply: Reply, request: Request, slot: Slot, live: LiveToken | None) -> NorthError | None:
-        """Read a reply; tell the slot and the token's keeper what it means for them."""
+    def _heard(self, reply: Reply, request: Request, live: LiveToken | None) -> tuple[NorthError | None, Ending]:
+        """Read a reply; tell the token's keeper what it means for it. Returns its error and the call's ending."""
         error = None
         if reply is not NO_CONTENT:
             error = api.read_error(reply, secrets=self._secrets(request, live) if reply.body else ())
-        if error is None or _is_platforms_word(error):
-            slot.accepted = True
-            if live is not None and not live.proven and self._auth and not isinstance(error, InvalidTokenError):
-                self._auth[0].accepted(live)
-        return error
+        if isinstance(error, FlowControlError):
+            return error, Ending.REFUSED
+        if error is not None and not _is_platforms_word(error):
+            return error, Ending.UNCONFIRMED
+        if live is not None and not live.proven and self._auth and not isinstance(error, InvalidTokenError):
+            self._auth[0].accepted(live)
+        return error, Ending.ACCEPTED
 
-    def _refused(self, slot: Slot, error: FlowControlError) -> None:
-        if self._flow.refused(slot, error.retry_after):
-            _log.warning(
-                "refused by flow control: another client uses this app (or did until a moment ago), "
-                "or its threshold is below %d calls in %g s; all calls pause for %.1f s",
-                self._flow.settings.limit,
-                self._flow.settings.period,
-                max(0.1, self._flow.paused_for),
-            )
+    def _warn_of_pause(self) -> None:
+        _log.warning(
+            "refused by flow control: another client uses this app (or did until a moment ago), "
+            "or its threshold is below %d calls in %g s; all calls pause for %.1f s",
+            self._flow.settings.limit,
+            self._flow.settings.period,
+            max(0.1, self._flow.paused_for),
+        )

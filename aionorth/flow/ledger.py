@@ -16,6 +16,7 @@ A refusal shows that one of them is false. What it teaches (`aionorth.flow.learn
 
 from __future__ import annotations
 
+import enum
 import math
 from bisect import insort
 from collections import deque
@@ -52,9 +53,20 @@ class Terms:
         return self.period * (1 + CLOCK_TOLERANCE)
 
 
+class Ending(enum.StrEnum):
+    """What became of a permit's call."""
+
+    UNSENT = "unsent"
+    UNCONFIRMED = "unconfirmed"
+    """It was sent, and the platform has not said whether it let it through."""
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    """By flow control."""
+
+
 @attrs.frozen
-class Grant:
-    """The leave to send one call."""
+class Permit:
+    """The permission to send one call: it holds one slot of the window until it is released."""
 
     episode: int
     """How many pauses had begun before."""
@@ -90,32 +102,23 @@ class Ledger(Protocol):
         """Keep to `terms` from now on."""
         ...
 
-    def take_now(self, now: float) -> Grant | float | None:
+    def take_now(self, now: float) -> Permit | float | None:
         """Take a slot or tell how many seconds to wait before asking again; None: only `take` can tell.
 
         The wait is infinite where only a reply can tell, and 0 seconds where it is worth asking at once.
         """
         ...
 
-    async def take(self) -> Grant | float:
+    async def take(self) -> Permit | float:
         """Do as `take_now`, wherever the ledger is."""
         ...
 
-    def give_back(self, grant: Grant) -> None:
-        """Free a slot at once: the call was not sent."""
-        ...
+    def release(self, permit: Permit, ending: Ending, now: float, counted_at: float, retry_after: float) -> bool:
+        """Take note of what became of a permit's call, once.
 
-    def ended(self, grant: Grant, now: float, counted: float, *, accepted: bool) -> None:
-        """Begin the period after which a slot comes free: the platform had counted its call at `counted` at the latest.
-
-        `now` and `counted` are on the event loop's clock. `accepted` tells whether the platform let the call through.
-        """
-        ...
-
-    def refused(self, grant: Grant, retry_after: float) -> bool:
-        """Take note that a call, which has ended, was refused, and pause for `retry_after` seconds at least.
-
-        Returns whether a pause began.
+        Unsent, its slot is free at once; else the slot comes free a period after `counted_at`. `now` and `counted_at`
+        are on the event loop's clock. A refusal pauses the app for `retry_after` seconds at least. Returns whether a
+        pause began.
         """
         ...
 
@@ -149,7 +152,7 @@ class MemoryLedger:
         self._late = 0
         self._not_before = -math.inf
         self._lesson = Lesson()
-        self._grant = Grant(0)
+        self._grant = Permit(0)
         self._gap = 0.0
         self._awaited = False  # whether somebody was told to wait for the end of a call
         self.agree(terms)
@@ -168,11 +171,11 @@ class MemoryLedger:
         self._limit = min(learned, self._terms.limit)
         self._gap = max(self._terms.gap, self._terms.period / self._limit if lesson.learned else 0.0)
         if lesson.episode != self._grant.episode:
-            self._grant = Grant(lesson.episode)
+            self._grant = Permit(lesson.episode)
 
     # --- One call's way
 
-    def take_now(self, now: float) -> Grant | float:
+    def take_now(self, now: float) -> Permit | float:
         """See `Ledger.take_now`."""
         lesson = self._lesson
         if now < lesson.paused_until:
@@ -194,41 +197,39 @@ class MemoryLedger:
             self._not_before = now + self._gap
         return self._grant
 
-    async def take(self) -> Grant | float:
+    async def take(self) -> Permit | float:
         """See `Ledger.take`."""
         return self.take_now(self._now())
 
-    def give_back(self, grant: Grant) -> None:  # noqa: ARG002 - one slot is like another
-        """See `Ledger.give_back`."""
+    def release(self, permit: Permit, ending: Ending, now: float, counted_at: float, retry_after: float) -> bool:
+        """See `Ledger.release`."""
         self._in_flight -= 1
-        self._tell()
-
-    def ended(self, grant: Grant, now: float, counted: float, *, accepted: bool) -> None:
-        """See `Ledger.ended`."""
-        self._in_flight -= 1
-        if self._ended and self._ended[-1] > counted:  # after one without an answer
-            insort(self._ended, counted)
+        if ending is Ending.UNSENT:
+            self._tell()
+            return False
+        if self._ended and self._ended[-1] > counted_at:  # after one without an answer
+            insort(self._ended, counted_at)
         else:
-            self._ended.append(counted)
-        if accepted and self._lesson.pauses:
-            if grant.episode == self._lesson.episode:
+            self._ended.append(counted_at)
+        if ending is Ending.ACCEPTED and self._lesson.pauses:
+            if permit.episode == self._lesson.episode:
                 self._follow(self._lesson.accepted(now, self._facts(now)))
             else:  # a call from before the pause says nothing of what the platform accepts after it
                 self._late += 1
                 self._follow(self._lesson)
+        begins = ending is Ending.REFUSED and self._refused_call(permit, now, retry_after)
         if self._awaited:
             self._tell()
+        return begins
 
     def _tell(self) -> None:
         """Have whoever was told to wait ask again."""
         self._awaited = False
         self.changed()
 
-    def refused(self, grant: Grant, retry_after: float) -> bool:
-        """See `Ledger.refused`."""
-        now = self._now()
+    def _refused_call(self, permit: Permit, now: float, retry_after: float) -> bool:
         self._refused.append(now)
-        if begins := grant.episode == self._lesson.episode:
+        if begins := permit.episode == self._lesson.episode:
             pause = self._terms.pause(self._lesson.pauses)
             facts = self._facts(now)
             self._late = 0

@@ -11,13 +11,11 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Iterator
-from types import TracebackType
-from typing import Self
 
 import attrs
 
-from aionorth.errors import ArgumentError, NorthConnectionError
-from aionorth.flow.ledger import Grant, Ledger, MemoryLedger, Terms
+from aionorth.errors import ArgumentError
+from aionorth.flow.ledger import Ending, Ledger, MemoryLedger, Permit, Terms
 from aionorth.wire.checks import seconds_field, whole_field
 
 LARGEST_LOT = 64
@@ -121,29 +119,6 @@ class FlowState:
         return max(self.paused_for, first) + (beyond - 1) // self.in_force * self.period
 
 
-class Slot:
-    """The right to send one call; its place in the window is free a period after `with` ends, or at once if unsent."""
-
-    __slots__ = ("_flow", "accepted", "counted_by", "grant")
-
-    def __init__(self, flow: FlowRuntime, grant: Grant) -> None:
-        self._flow = flow
-        self.grant = grant
-        self.counted_by: float | None = None
-        """Set just before the call is sent: when the platform has counted it at the latest, if we never hear of it."""
-        self.accepted = False
-        """Set when the platform has let the call through."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        if kind is not None and issubclass(kind, ArgumentError):
-            self.counted_by = None  # it could not be sent at all
-        # Without a reply the call may still be on its way: its sender was cancelled, or the connection was lost.
-        self._flow.release(self, answered=kind is None or issubclass(kind, NorthConnectionError))
-
-
 def in_memory(terms: Terms) -> Ledger:
     """Return a ledger for the sessions of the running event loop."""
     return MemoryLedger(terms, asyncio.get_running_loop().time)
@@ -221,15 +196,15 @@ class FlowRuntime:
 
     # --- One call's way through
 
-    def try_acquire(self, now: float) -> Slot | None:
-        """Return a slot as `acquire` would, if there is nothing to wait for; None if there is."""
+    def try_acquire(self, now: float) -> Permit | None:
+        """Return a permit as `acquire` would, if there is nothing to wait for; None if there is."""
         if self._waiting or not self._unspent or self._in_flight >= self._most_in_flight:
             return None
         grant = self._ledger.take_now(now)
-        return self._taken(grant) if isinstance(grant, Grant) else None
+        return self._taken(grant) if isinstance(grant, Permit) else None
 
-    async def acquire(self, *, ahead: bool = False) -> Slot:
-        """Wait until a call may be sent and return its slot, to be used in a `with` statement at once.
+    async def acquire(self, *, ahead: bool = False) -> Permit:
+        """Wait until a call may be sent and return its permit, which `release` ends.
 
         A single call goes `ahead` of bulk work that waits.
         """
@@ -242,7 +217,7 @@ class FlowRuntime:
                 if not self._unspent:
                     await self._bucket.acquire(self._lot)
                     self._unspent += self._lot
-                while not isinstance(grant := await self._ask(ahead=ahead), Grant):
+                while not isinstance(grant := await self._ask(ahead=ahead), Permit):
                     await self._sleep(grant)
                 self._in_a_row = self._in_a_row + 1 if ahead else 0
                 return self._taken(grant)
@@ -252,14 +227,14 @@ class FlowRuntime:
             if self._wakes:
                 self._wake_heads()  # the other head may have given way to this call
 
-    async def _ask(self, *, ahead: bool) -> Grant | float:
+    async def _ask(self, *, ahead: bool) -> Permit | float:
         """Ask for a slot once; returns the leave, or how many seconds to wait before asking again."""
         if self._gives_way(ahead=ahead) or self._in_flight >= self._most_in_flight:
             return math.inf
         if (answer := self._ledger.take_now(self._loop.time())) is None:
             wakings = self._wakings
             answer = await self._ledger.take()
-            if wakings != self._wakings and not isinstance(answer, Grant):
+            if wakings != self._wakings and not isinstance(answer, Permit):
                 return 0.0  # something changed meanwhile that the answer may not know of
         return answer
 
@@ -269,39 +244,44 @@ class FlowRuntime:
             return self._in_a_row >= MOST_AHEAD and self._waiting > self._waiting_ahead
         return self._in_a_row < MOST_AHEAD and self._waiting_ahead > 0
 
-    def _taken(self, grant: Grant) -> Slot:
+    def _taken(self, grant: Permit) -> Permit:
         if self._unspent:  # `tighten` may have voided the leave while the call waited
             self._unspent -= 1
         self._in_flight += 1
         self._unproven -= 1
         if not self._unproven:
             self._most_in_flight = math.inf
-        return Slot(self, grant)
+        return grant
 
-    def release(self, slot: Slot, *, answered: bool = True) -> None:
-        """End `slot`: start its period if the call was sent, however it ended, or give it back unused."""
+    def release(
+        self, permit: Permit, ending: Ending, *, counted_at: float | None = None, retry_after: float | None = None
+    ) -> bool:
+        """Say what became of a permit's call, once and for all.
+
+        A call that was refused (1010009) pauses the app. Calls that were in flight when the pause began belong to the
+        same episode: one pause, not one for each, and one lesson.
+
+        Args:
+            permit: What `acquire` returned.
+            ending: What became of the call.
+            counted_at: When the platform had counted it at the latest, on the loop's clock; now unless given. Where no
+                reply came, that is its time-out.
+            retry_after: Seconds that the platform asked to wait; kept to whatever the pause's own length.
+
+        Returns:
+            Whether a pause began.
+        """
+        now = self._loop.time()
         held_back = self._in_flight >= self._most_in_flight
         self._in_flight -= 1
-        if slot.counted_by is None:
+        if ending is Ending.UNSENT:
             self._unproven += 1
             self._unspent += 1
-            self._ledger.give_back(slot.grant)
-        else:
-            now = self._loop.time()
-            counted = now if answered else max(now, slot.counted_by)
-            self._ledger.ended(slot.grant, now, counted, accepted=slot.accepted)
+        self._refusals += ending is Ending.REFUSED
+        begins = self._ledger.release(permit, ending, now, max(now, counted_at or now), retry_after or 0.0)
         if held_back:
             self._wake_heads()
-
-    def refused(self, slot: Slot, retry_after: float | None = None) -> bool:
-        """Take note that the platform refused the call of `slot` (1010009), which has ended, and pause the app.
-
-        Calls that were in flight when the pause began belong to the same episode: one pause, not one for each, and one
-        lesson. A `retry_after` in seconds is kept to whatever the pause's own length. Returns whether a new pause has
-        begun.
-        """
-        self._refusals += 1
-        return self._ledger.refused(slot.grant, retry_after or 0.0)
+        return begins
 
     # --- What is known at this moment
 

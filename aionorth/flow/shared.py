@@ -12,7 +12,6 @@ after they would have timed out.
 from __future__ import annotations
 
 import asyncio
-import enum
 import hashlib
 import logging
 import math
@@ -26,7 +25,7 @@ import attrs
 from aionorth.common.waits import growing_waits
 from aionorth.errors import StoreError
 from aionorth.flow.learning import Facts, Lesson
-from aionorth.flow.ledger import Grant, Terms, View
+from aionorth.flow.ledger import Ending, Permit, Terms, View
 
 T = TypeVar("T")
 
@@ -57,22 +56,12 @@ LARGEST = 2**53
 _log = logging.getLogger("aionorth")
 
 
-class Word(enum.StrEnum):
-    """What became of a slot's call."""
-
-    UNSENT = "unsent"
-    UNHEARD = "unheard"
-    """It was sent, and the platform has not said whether it let it through."""
-    ACCEPTED = "accepted"
-    REFUSED = "refused"
-
-
-@attrs.define(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False)
 class End:
     """What became of a slot."""
 
-    grant: Grant
-    word: Word
+    grant: Permit
+    word: Ending
     counted: float
     """When the platform had counted the call at the latest, on the clock of the process."""
     pause: float = 0.0
@@ -169,12 +158,12 @@ def token_name(key: bytes) -> str:
 def taught(lesson: Lesson, ends: Sequence[End], facts: Facts, now: float, terms: Terms) -> Lesson:
     """Return what a lesson becomes by what became of some slots, and by the time."""
     for end in ends:
-        if end.word is Word.REFUSED:
+        if end.word is Ending.REFUSED:
             if end.grant.episode == lesson.episode:
                 lesson = lesson.refused(now, end.pause, facts, ceiling=terms.limit, period=terms.period)
             until = max(lesson.paused_until, now + end.retry_after) if end.retry_after else lesson.paused_until
             lesson = attrs.evolve(lesson, paused_until=until)
-        elif end.word is Word.ACCEPTED and lesson.pauses and end.grant.episode == lesson.episode:
+        elif end.word is Ending.ACCEPTED and lesson.pauses and end.grant.episode == lesson.episode:
             lesson = lesson.accepted(now, facts)
     return lesson.grown(now)
 
@@ -197,7 +186,7 @@ def recalled(text: object) -> Lesson:
 
 def is_late(end: End, lesson: Lesson) -> bool:
     """Whether a call from before the open episode's pause turns out to have been accepted."""
-    return end.word is Word.ACCEPTED and lesson.pauses > 0 and end.grant.episode < lesson.episode
+    return end.word is Ending.ACCEPTED and lesson.pauses > 0 and end.grant.episode < lesson.episode
 
 
 def forgotten_after(terms: Terms) -> float:
@@ -268,7 +257,7 @@ class SharedLedger:
     def take_now(self, now: float) -> None:
         """See `Ledger.take_now`."""
 
-    async def take(self) -> Grant | float:
+    async def take(self) -> Permit | float:
         """See `Ledger.take`."""
         self._asked += 1
         ask = Ask(asker=self._asker, key=f"{self._asker}-{self._asked}")
@@ -280,37 +269,30 @@ class SharedLedger:
                 if answer.wait is not None:
                     return answer.wait
                 if self._now() - asked < self._terms.timeout:
-                    return Grant(answer.episode, ask.key)
+                    return Permit(answer.episode, ask.key)
                 # We stood still, and the slot may be somebody else's before long.
         except asyncio.CancelledError:  # nobody knows whether it was given
-            self._hand_over(Grant(self._episode, ask.key), Word.UNSENT, self._now())
+            self.release(Permit(self._episode, ask.key), Ending.UNSENT, now := self._now(), now, 0.0)
             raise
 
-    def give_back(self, grant: Grant) -> None:
-        """See `Ledger.give_back`."""
-        self._hand_over(grant, Word.UNSENT, self._now())
-
-    def ended(self, grant: Grant, now: float, counted: float, *, accepted: bool) -> None:  # noqa: ARG002 - as the protocol
-        """See `Ledger.ended`."""
-        self._hand_over(grant, Word.ACCEPTED if accepted else Word.UNHEARD, counted)
-
-    def refused(self, grant: Grant, retry_after: float) -> bool:
-        """See `Ledger.refused`. The pause holds here at once, and for the others as soon as the store knows."""
-        end = self._ends[grant.key]
-        end.word, end.retry_after = Word.REFUSED, retry_after
-        if begins := grant.episode == self._episode:
-            end.pause = self._terms.pause(self._pauses)
+    def release(self, permit: Permit, ending: Ending, now: float, counted_at: float, retry_after: float) -> bool:
+        """See `Ledger.release`. A pause holds here at once, and for the others as soon as the store knows."""
+        pause = 0.0
+        begins = ending is Ending.REFUSED and permit.episode == self._episode
+        if begins:
+            pause = self._terms.pause(self._pauses)
             self._episode += 1
             self._pauses += 1
-        self._paused_until = max(self._paused_until, self._now() + max(end.pause, retry_after))
+        if ending is Ending.REFUSED:
+            self._paused_until = max(self._paused_until, now + max(pause, retry_after))
+        self._ends[permit.key] = End(
+            grant=permit, word=ending, counted=counted_at, pause=pause, retry_after=retry_after
+        )
+        if not self._closed and (self._courier is None or self._courier.done()):
+            self._courier = asyncio.ensure_future(self._carry())
         return begins
 
     # --- To the store and back
-
-    def _hand_over(self, grant: Grant, word: Word, counted: float) -> None:
-        self._ends[grant.key] = End(grant=grant, word=word, counted=counted)
-        if not self._closed and (self._courier is None or self._courier.done()):
-            self._courier = asyncio.ensure_future(self._carry())
 
     async def _carry(self) -> None:
         try:
@@ -319,7 +301,6 @@ class SharedLedger:
             self.changed()  # whoever waits for a slot asks again, and is told
 
     async def _deliver(self) -> None:
-        await asyncio.sleep(0)  # what became of a call is told right after its end, also where tasks start eagerly
         while self._ends:
             await self._reach.until(lambda: self._exchange(None))
 
@@ -333,7 +314,7 @@ class SharedLedger:
                 del self._ends[key]
             tried = self._pauses > 0
             self._see(answer)
-            if (tried and not answer.pauses) or any(end.word is Word.UNSENT for end in ends.values()):
+            if (tried and not answer.pauses) or any(end.word is Ending.UNSENT for end in ends.values()):
                 self.changed()
             return answer
 
@@ -346,7 +327,7 @@ class SharedLedger:
                 math.ceil(answer.unknown_for),
             )
         self._told = answer.unknown_for > 0
-        if not any(end.word is Word.REFUSED for end in self._ends.values()):  # of which the store does not know yet
+        if not any(end.word is Ending.REFUSED for end in self._ends.values()):  # of which the store does not know yet
             self._episode, self._pauses = answer.episode, answer.pauses
             self._paused_until = self._viewed + answer.view.paused_for
 

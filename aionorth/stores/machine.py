@@ -22,7 +22,7 @@ from aionorth.common.files import StrPath, UntrustedFileError, check_own_directo
 from aionorth.common.text import visible
 from aionorth.errors import ArgumentError, SessionStateError, StoreError, StoreUnavailableError
 from aionorth.flow.learning import Facts, Lesson
-from aionorth.flow.ledger import Terms, View
+from aionorth.flow.ledger import Ending, Terms, View
 from aionorth.flow.shared import (
     LARGEST,
     LONGEST_LEASE,
@@ -30,7 +30,6 @@ from aionorth.flow.shared import (
     Ask,
     End,
     Shelved,
-    Word,
     forgotten_after,
     grace,
     is_late,
@@ -423,10 +422,10 @@ class _Step:
 
     def _end(self, end: End, counted: float) -> None:
         free_at = counted + self._terms.hold
-        if end.word is Word.UNSENT or free_at <= self._now:
+        if end.word is Ending.UNSENT or free_at <= self._now:
             self._db.execute("DELETE FROM slots WHERE key = ?", (end.grant.key,))
         else:
-            values = (end.grant.key, free_at, end.word is Word.REFUSED)
+            values = (end.grant.key, free_at, end.word is Ending.REFUSED)
             self._db.execute("INSERT OR REPLACE INTO slots VALUES (?, ?, 0, ?)", values)
         self._late += is_late(end, self._lesson)
 

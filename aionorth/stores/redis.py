@@ -24,14 +24,13 @@ import attrs
 from aionorth.common.text import shown
 from aionorth.errors import ArgumentError, SessionStateError, StoreError, StoreUnavailableError, detached
 from aionorth.flow.learning import Facts, Lesson
-from aionorth.flow.ledger import CLOCK_TOLERANCE, Terms, View
+from aionorth.flow.ledger import CLOCK_TOLERANCE, Ending, Terms, View
 from aionorth.flow.shared import (
     LONGEST_LEASE,
     Answer,
     Ask,
     End,
     Shelved,
-    Word,
     forgotten_after,
     grace,
     recalled,
@@ -247,7 +246,7 @@ class OpenRedisStore:
 
     async def exchange(self, terms: Terms, ends: Sequence[End], ask: Ask | None, now: float) -> Answer:
         """See `Store.exchange`."""
-        if ask is not None and any(end.word is Word.REFUSED for end in ends):
+        if ask is not None and any(end.word is Ending.REFUSED for end in ends):
             await self.exchange(terms, ends, None, now)  # the pause comes before the next slot
             ends = ()
         told = await self._touch(terms, ends, ask, now)

@@ -6,6 +6,7 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from permits import permit
 from support import fullest_window, run, slow_at_times
 
 from aionorth.common.waits import growing_waits
@@ -37,13 +38,12 @@ def runtime(settings: FlowControl | None = None) -> FlowRuntime:
 async def call(flow: FlowRuntime, log: list[tuple[float, float]], latency: float) -> None:
     """One call as flow control sees it; logs when it was sent and when it ended, however it ended."""
     loop = asyncio.get_running_loop()
-    with await flow.acquire() as slot:
-        sent = loop.time()
-        slot.counted_by = sent + LATEST
+    with await permit(flow) as slot:
+        sent = slot.sent(until=loop.time() + LATEST)
         try:
             await asyncio.sleep(latency)
         except asyncio.CancelledError:
-            log.append((sent, slot.counted_by))
+            log.append((sent, sent + LATEST))
             raise
         log.append((sent, loop.time()))
 
@@ -140,8 +140,8 @@ async def test_waiters_are_served_first_come_first_served() -> None:
     served: list[int] = []
 
     async def user(number: int) -> None:
-        with await flow.acquire() as slot:
-            slot.counted_by = asyncio.get_running_loop().time()
+        with await permit(flow) as slot:
+            slot.sent()
             served.append(number)
             await asyncio.sleep(0.1)
 
@@ -165,26 +165,26 @@ async def test_a_cancelled_call_holds_its_slot_and_one_that_was_never_sent_does_
     await asyncio.wait([first, queued])
     free_at = LATEST + 10 * (1 + CLOCK_TOLERANCE)  # it may be counted as late as a call that times out
     assert flow.state().next_slot == pytest.approx(free_at - 2, abs=1e-3)
-    with await flow.acquire():
+    with await permit(flow):
         pass  # given back unused
-    with await flow.acquire():
+    with await permit(flow):
         assert loop.time() - start == pytest.approx(free_at + 10 / 120, abs=1e-3)  # a gap after the unused one
 
 
 async def test_a_refusal_pauses_every_caller_once_for_all_calls_in_flight() -> None:
     loop = asyncio.get_running_loop()
     flow = runtime(FlowControl(100, 64.0))
-    slots = [await flow.acquire() for _ in range(8)]
+    slots = [await permit(flow) for _ in range(8)]
     start = loop.time()
-    begun = [flow.refused(slot) for slot in slots]
+    for slot in slots:
+        slot.refused()
+    begun = [slot.release() for slot in slots]
     assert begun == [True] + [False] * 7
     assert flow.state().paused_for == pytest.approx(4.0)
     assert flow.state().refusals == 8
-    for slot in slots:
-        slot.__exit__(None, None, None)
     waiting = [asyncio.create_task(call(flow, [], 0.0)) for _ in range(5)]
     await asyncio.sleep(3.99)
-    assert flow.state().in_use == 0
+    assert flow.state().in_use == 8
     await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     assert loop.time() - start == pytest.approx(4.0, abs=0.01)
     await asyncio.gather(*waiting)
@@ -194,41 +194,41 @@ async def test_pauses_grow_over_consecutive_refusals_up_to_a_period_and_start_ov
     flow = runtime(FlowControl(100, 64.0))
     pauses: list[float] = []
     for _ in range(9):
-        with await flow.acquire() as slot:
-            flow.refused(slot)
-            pauses.append(round(flow.paused_for, 6))
+        with await permit(flow) as slot:
+            slot.refused()
+        pauses.append(round(flow.paused_for, 6))
     assert pauses == [4.0, 8.0, 16.0, 32.0, 64.0, 64.0, 64.0, 64.0, 64.0]
-    with await flow.acquire() as slot:
-        slot.counted_by, slot.accepted = 0.0, True
-    with await flow.acquire() as slot:
-        flow.refused(slot)
-        assert flow.paused_for == pytest.approx(4.0)
+    with await permit(flow) as slot:
+        slot.accepted()
+    with await permit(flow) as slot:
+        slot.refused()
+    assert flow.paused_for == pytest.approx(4.0)
 
 
 async def test_a_success_from_before_the_pause_does_not_end_the_growth() -> None:
     flow = runtime(FlowControl(100, 64.0))
-    early = await flow.acquire()
-    with await flow.acquire() as slot:
-        flow.refused(slot)
-    early.counted_by, early.accepted = 0.0, True
-    early.__exit__(None, None, None)
-    with await flow.acquire() as slot:
-        flow.refused(slot)
-        assert flow.paused_for == pytest.approx(8.0)
+    early = await permit(flow)
+    with await permit(flow) as slot:
+        slot.refused()
+    early.accepted()
+    early.release()
+    with await permit(flow) as slot:
+        slot.refused()
+    assert flow.paused_for == pytest.approx(8.0)
 
 
 async def test_after_a_pause_one_call_tries_alone_before_the_others_go_a_gap_apart() -> None:
     loop = asyncio.get_running_loop()
     flow = runtime(FlowControl(100, 64.0))
-    with await flow.acquire() as slot:
-        flow.refused(slot)
+    with await permit(flow) as slot:
+        slot.refused()
     sent: list[float] = []
 
     async def user() -> None:
-        with await flow.acquire() as slot:
+        with await permit(flow) as slot:
             sent.append(loop.time())
             await asyncio.sleep(2.0)
-            slot.counted_by, slot.accepted = loop.time(), True
+            slot.accepted()
 
     start = loop.time()
     await asyncio.gather(*(user() for _ in range(4)))
@@ -239,8 +239,8 @@ async def test_after_a_pause_one_call_tries_alone_before_the_others_go_a_gap_apa
 
 async def test_retry_after_is_never_undercut() -> None:
     flow = FlowRuntime(FlowControl(100, 64.0), lambda first, longest: growing_waits(first, longest, lambda _: 0.0))
-    with await flow.acquire() as slot:
-        flow.refused(slot, retry_after=90.0)
+    with await permit(flow) as slot:
+        slot.refused(retry_after=90.0)
     assert flow.paused_for == pytest.approx(90.0)
 
 
@@ -248,14 +248,15 @@ async def test_a_pause_that_begins_while_a_call_waits_for_its_slot_holds_it() ->
     loop = asyncio.get_running_loop()
     flow = runtime(FlowControl(3, 64.0))
     log: list[tuple[float, float]] = []
-    slots = [await flow.acquire() for _ in range(3)]
+    slots = [await permit(flow) for _ in range(3)]
     start = loop.time()
-    for slot in slots:
-        slot.counted_by = loop.time()
-        slot.__exit__(None, None, None)
+    for slot in slots[:2]:
+        slot.sent()
+        slot.release()
     waiting = asyncio.create_task(call(flow, log, 0.0))
     await asyncio.sleep(50.0)
-    flow.refused(slots[-1], retry_after=40.0)
+    slots[-1].refused(retry_after=40.0)
+    slots[-1].release()
     await waiting
     assert log[-1][0] - start == pytest.approx(90.0, abs=0.01)
 
@@ -290,13 +291,12 @@ async def test_tightening_while_a_call_waits_leaves_the_new_bucket_in_force() ->
 
 async def test_the_state_is_a_frozen_snapshot() -> None:
     flow = runtime(FlowControl(2, 10.0))
-    slot = await flow.acquire()
-    slot.counted_by = asyncio.get_running_loop().time()
-    second = await flow.acquire()
-    second.counted_by = 0.0
+    slot = await permit(flow)
+    slot.sent()
+    await permit(flow)
     state = flow.state()
     assert (state.limit, state.in_use, state.free, state.next_slot) == (2, 2, 0, float("inf"))
-    slot.__exit__(None, None, None)
+    slot.release()
     assert flow.state().next_slot == pytest.approx(10.01)
     assert state.next_slot == float("inf")
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
@@ -344,18 +344,16 @@ class Platform:
         """Call until it is accepted; returns when the call that was accepted was sent."""
         loop = asyncio.get_running_loop()
         while True:
-            with await flow.acquire(ahead=ahead) as slot:
-                sent = loop.time()
-                slot.counted_by = sent + LATEST
+            with await permit(flow, ahead=ahead) as slot:
+                sent = slot.sent(until=loop.time() + LATEST)
                 before, after = slow_at_times(self.rng)
                 await asyncio.sleep(before)
                 admitted = self.admits()
                 await asyncio.sleep(after)
-                slot.accepted = admitted
+                slot.accepted() if admitted else slot.refused()
             self.log.append((sent, loop.time()))
             if admitted:
                 return sent
-            flow.refused(slot)
 
     async def work(self, flow: FlowRuntime, seconds: float) -> int:
         """Call with 16 workers for so many seconds; returns how many calls were accepted."""
@@ -461,13 +459,12 @@ async def test_tightening_holds_for_what_was_learned() -> None:
 
 
 async def test_a_single_call_goes_ahead_of_bulk_work_that_waits() -> None:
-    loop = asyncio.get_running_loop()
     flow = runtime(FlowControl(4, 10.0))
     order: list[str] = []
 
     async def user(name: str, *, ahead: bool) -> None:
-        with await flow.acquire(ahead=ahead) as slot:
-            slot.counted_by = loop.time()
+        with await permit(flow, ahead=ahead) as slot:
+            slot.sent()
             order.append(name)
 
     bulk = [asyncio.create_task(user(f"bulk {number}", ahead=False)) for number in range(10)]
@@ -486,8 +483,8 @@ async def test_bulk_work_advances_however_many_single_calls_there_are() -> None:
 
     async def user(*, ahead: bool) -> None:
         while loop.time() < end:
-            with await flow.acquire(ahead=ahead) as slot:
-                slot.counted_by = loop.time()
+            with await permit(flow, ahead=ahead) as slot:
+                slot.sent()
                 made[ahead] += 1
 
     end = loop.time() + 200
@@ -503,7 +500,7 @@ async def test_a_single_call_that_is_given_up_lets_bulk_work_go_on() -> None:
     await asyncio.sleep(1)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(2):
-            await flow.acquire(ahead=True)
+            await permit(flow, ahead=True)
     await bulk
     assert log[1][0] - log[0][0] == pytest.approx(10.01, abs=0.01)
     assert flow.state().waiting == 0

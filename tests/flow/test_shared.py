@@ -4,10 +4,12 @@ import asyncio
 import gc
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from permits import permit
 from support import SECRET, session, shown
 
 from aionorth import ArgumentError, BulkAbortedError, FlowControl, MachineStore, NorthSession, StoreError
@@ -15,8 +17,8 @@ from aionorth.auth.shelf import LEASE, Shelf
 from aionorth.auth.tokens import RENEW_AT, TokenKeeper
 from aionorth.common.waits import growing_waits
 from aionorth.errors import CredentialsError, InvalidTokenError, NorthConnectionError, StoreUnavailableError
-from aionorth.flow.ledger import Terms
-from aionorth.flow.limiter import FlowRuntime, Slot
+from aionorth.flow.ledger import Ending, Terms
+from aionorth.flow.limiter import FlowRuntime
 from aionorth.flow.shared import LAST_CHANCE, Answer, Ask, End, SharedLedger, Shelved
 from aionorth.simulator import Simulator
 from aionorth.stores.machine import OpenMachineStore
@@ -86,12 +88,11 @@ def flow_of(store: Flaky, calls: int = 3) -> FlowRuntime:
     return FlowRuntime(FlowControl(calls, 10.0), growing_waits, lambda terms: SharedLedger(store, terms), timeout=5.0)
 
 
-async def call(flow: FlowRuntime, latency: float = 0.1) -> Slot:
+async def call(flow: FlowRuntime, latency: float = 0.1) -> None:
     loop = asyncio.get_running_loop()
-    with await flow.acquire() as slot:
-        slot.counted_by = loop.time() + 5.0
+    with await permit(flow) as slot:
+        slot.sent(until=loop.time() + 5.0)
         await asyncio.sleep(latency)
-    return slot
 
 
 # --- Flow control
@@ -125,10 +126,9 @@ async def test_what_became_of_calls_is_handed_over_once_the_store_can_be_reached
     flow = flow_of(store)
     for _ in range(3):
         await call(flow)
-    with await flow.acquire() as slot:
-        slot.counted_by = 0.0
+    with await permit(flow) as slot:
+        slot.refused(retry_after=30.0)
         store.down = True
-    flow.refused(slot, retry_after=30.0)
     await asyncio.sleep(5)
     store.down = False
     await asyncio.sleep(5)
@@ -145,10 +145,10 @@ async def test_closing_does_not_wait_for_ever_for_a_store_that_is_gone(tmp_path:
     loop = asyncio.get_running_loop()
     store = await opened(tmp_path)
     flow = flow_of(store)
-    slot = await flow.acquire()
-    slot.counted_by = loop.time()
+    slot = await permit(flow)
+    slot.sent()
     store.down = True
-    slot.__exit__(None, None, None)
+    slot.release()
     start = loop.time()
     await flow.close()
     assert loop.time() - start == pytest.approx(LAST_CHANCE, abs=0.1)
@@ -163,11 +163,8 @@ async def test_one_who_is_cancelled_while_asking_leaves_no_slot_behind(tmp_path:
         for _ in range(passes):
             await asyncio.sleep(0)
         asking.cancel()
-        try:
-            with await asking:
-                pass
-        except asyncio.CancelledError:
-            pass
+        with suppress(asyncio.CancelledError):
+            flow.release(await asking, Ending.UNSENT)
     async with asyncio.timeout(5):
         await call(flow)
     await flow.close()
@@ -203,8 +200,8 @@ async def test_a_store_that_no_waiting_can_mend_ends_the_waiting_at_once(tmp_pat
     store = await opened(tmp_path)
     flow = flow_of(store)
     await asyncio.gather(*(call(flow) for _ in range(2)))
-    with await flow.acquire() as slot:
-        slot.counted_by = loop.time() + 5.0
+    with await permit(flow) as slot:
+        slot.sent(until=loop.time() + 5.0)
         await asyncio.sleep(3)
         waiting = asyncio.create_task(call(flow))  # for most of a period
         await asyncio.sleep(3)
@@ -252,8 +249,8 @@ async def test_what_is_not_handed_over_to_a_store_that_broke_at_the_end_is_told(
 ) -> None:
     store = await opened(tmp_path)
     flow = flow_of(store)
-    with await flow.acquire() as slot:
-        slot.counted_by = 0.0
+    with await permit(flow) as slot:
+        slot.sent()
         store.damaged = True
     await flow.close()
     assert "damaged beyond repair; what became of the last calls is not handed over" in caplog.text
@@ -290,10 +287,12 @@ async def test_the_state_is_told_as_the_store_told_it_last(tmp_path: Path) -> No
     state = flow.state()
     assert (state.limit, state.in_use, state.free, state.learned_limit) == (3, 3, 0, None)
     assert state.next_slot == pytest.approx(10.01 - 1 - 0.2 - 10 / 60, abs=0.2)
-    with await flow.acquire() as slot:
-        slot.counted_by = 0.0
-    assert flow.refused(slot)
-    assert not flow.refused(slot)
+    first = await permit(flow)
+    second = await permit(flow)
+    first.refused()
+    second.refused()
+    assert first.release()
+    assert not second.release()
     assert flow.state().refusals == 2
     await asyncio.sleep(10)
     assert flow.state().gap == pytest.approx(10 / 3)
