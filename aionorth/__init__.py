@@ -108,7 +108,7 @@ if TYPE_CHECKING:
         TokenEvictedError,
         TooManyResultsError,
     )
-    from aionorth.flow.limiter import FlowControl, FlowState
+    from aionorth.flow.settings import FlowControl, FlowState
     from aionorth.models import (
         Collect,
         DeleteResult,
@@ -132,7 +132,7 @@ else:
         "aionorth.bulk.run": ("BulkDelete", "Ids"),
         "aionorth.session.checkup": ("Checkup", "Finding", "Verdict"),
         "aionorth.errors": tuple(name for name in __all__ if name.endswith(("Error", "Warning"))),
-        "aionorth.flow.limiter": ("FlowControl", "FlowState"),
+        "aionorth.flow.settings": ("FlowControl", "FlowState"),
         "aionorth.models": (
             "Collect",
             "DeleteResult",

@@ -30,8 +30,8 @@ from aiolimiter import AsyncLimiter
 
 from aionorth import FlowControl
 from aionorth.common.waits import growing_waits
-from aionorth.flow.ledger import Ending
 from aionorth.flow.limiter import FlowRuntime
+from aionorth.flow.window import Ending
 from aionorth.simulator.virtual_time import VirtualTimeLoop
 from benchmarks import pictures
 from benchmarks.harness import PremiseError, Record, Spread, at_least_one, turns
@@ -61,11 +61,10 @@ Acquire = Callable[[], Awaitable[object]]
 
 def ours(calls: int, period: float) -> Acquire:
     """The library's flow control, as a call passes it; all that these benchmarks know of how it is made."""
-    loop = asyncio.get_running_loop()
     flow = FlowRuntime(FlowControl(calls=calls, period=period), growing_waits)
 
     async def acquire() -> None:
-        permit = flow.try_acquire(loop.time()) or await flow.acquire()
+        permit = await flow.acquire()
         flow.release(permit, Ending.UNCONFIRMED)
 
     return acquire

@@ -32,11 +32,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Barrier
-from typing import Any, cast
 
 import attrs
 
-from aionorth.flow.ledger import Terms
+from aionorth.flow.window import Window
 from aionorth.stores.redis import RedisStore
 from benchmarks.harness import PremiseError, Record, Spread, turns
 
@@ -88,15 +87,11 @@ class _Process:
 
 async def _serve_for_long(redis_url: str, platform_url: str) -> None:
     """Have a Redis server believe that it has known the app of a platform for long."""
-    from redis.asyncio import Redis  # noqa: PLC0415 - optional
-
     app = hashlib.sha256(f"{platform_url}\ndemo-app".encode()).hexdigest()[:32]
     store = await RedisStore(redis_url).open(app)
-    await store.exchange(Terms(limit=1, period=1.0, gap=0.0, timeout=1.0, pause=float), (), None, 0.0)
+    snapshot = await store.read(clock_error=0.1)
+    await store.replace(snapshot, Window(at=snapshot.now).to_json(), keep=0.0)
     await store.close()
-    client = cast("Any", Redis).from_url(redis_url)
-    await client.hset(f"{{aionorth:{app}}}:state", "since", 0)
-    await client.aclose()
 
 
 def measure(store: str, processes: int, seed: int, *, ids: int = IDS, ready: Callable[[], object] = int) -> Run:

@@ -4,8 +4,8 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
-from aionorth.flow.ledger import Ending, Permit
 from aionorth.flow.limiter import FlowRuntime
+from aionorth.flow.window import Ending, Permit
 
 
 class Held:

@@ -18,7 +18,7 @@ from typing import Any, Self
 import attrs
 import pytest
 
-from aionorth.flow.ledger import Terms
+from aionorth.flow.window import Window
 from aionorth.stores.redis import OpenRedisStore, RedisStore
 
 PATIENCE = 120
@@ -178,9 +178,8 @@ class RedisServer:
 
 async def put_in_service(store: OpenRedisStore) -> None:
     """Let a Redis have served an app for so long that it need not fear for calls of before."""
-    terms = Terms(limit=1, period=1.0, gap=0.0, timeout=1.0, pause=lambda _: 1.0)
-    await store.exchange(terms, (), None, 0.0)
-    await store._client.hset(f"{store._root}:state", "since", "0")  # type: ignore[misc, unused-ignore]
+    snapshot = await store.read(clock_error=0.1)
+    await store.replace(snapshot, Window(at=snapshot.now).to_json(), keep=0.0)
 
 
 def in_service(redis_url: str, platform_url: str) -> None:

@@ -19,7 +19,7 @@ import attrs
 
 from aionorth.common.waits import growing_waits
 from aionorth.errors import SessionStateError, StoreError
-from aionorth.flow.shared import Reach, Shelved, Store
+from aionorth.stores.base import Store, StoredToken, StoreRetry
 from aionorth.wire.api import Token, fits_header
 
 _log = logging.getLogger("aionorth")
@@ -53,12 +53,12 @@ class Found:
         return self.age / self.token.lifetime
 
     @property
-    def shelved(self) -> Shelved:
+    def shelved(self) -> StoredToken:
         """The same, as a store keeps it."""
-        return Shelved(json.dumps([self.token.access, self.token.refresh, self.token.lifetime]), self.age)
+        return StoredToken(json.dumps([self.token.access, self.token.refresh, self.token.lifetime]), self.age)
 
 
-def _found(shelved: Shelved) -> Found | None:
+def _found(shelved: StoredToken) -> Found | None:
     """Return the token of an entry; None where there is none in it that could be sent."""
     try:
         access, refresh, lifetime = json.loads(shelved.text)
@@ -83,7 +83,7 @@ class Shelf:
     def __init__(self, store: Store, key: Callable[[], bytes]) -> None:
         """`key` takes its time; it is called in a thread, once."""
         self._store = store
-        self._reach = Reach()
+        self._reach = StoreRetry()
         self._derive = key
         self._key: bytes | None = None
         self._holder = uuid.uuid4().hex

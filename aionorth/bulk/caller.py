@@ -22,8 +22,8 @@ from aionorth.errors import (
     NotFoundError,
     SessionStateError,
 )
-from aionorth.flow.ledger import Ending, Permit
 from aionorth.flow.limiter import FlowRuntime
+from aionorth.flow.window import Ending, Permit
 from aionorth.models import DeleteResult, Outcome
 from aionorth.wire import api
 from aionorth.wire.api import NO_CONTENT, Reply, Request
@@ -175,13 +175,8 @@ class Caller:
         """
         self.check_loop()
         auth = self._auth if authenticated else None
-        record.started = now = self._loop.time()
-        live = None if auth is None else auth[0].current(now)
-        permit = None if live is None else self._flow.try_acquire(now)
-        if live is not None and permit is not None:  # there is nothing to wait for
-            live.used = True
-        else:
-            permit, live = await self._turn(auth, ahead=ahead)
+        record.started = self._loop.time()
+        permit, live = await self._turn(auth, ahead=ahead)
         deadline = self._loop.time() + (self._policy.deadline or math.inf)
         while True:
             reply, error = await self._attempt(request, record, permit, live)

@@ -17,7 +17,7 @@ from aionorth.cli.display import view_of
 from aionorth.cli.exits import ExitCode
 from aionorth.cli.report import as_text
 from aionorth.cli.terminal import Notes, command, put
-from aionorth.flow.limiter import FlowControl
+from aionorth.flow.settings import FlowControl
 from aionorth.models import Kind, duration
 from aionorth.session.north import NorthSession
 from aionorth.simulator import Reset, Simulator

@@ -17,7 +17,7 @@ from rich.text import Text
 from aionorth.cli.progress import Moment, flow_in_words
 from aionorth.cli.terminal import on_terminal, say
 from aionorth.common.text import visible
-from aionorth.flow.limiter import FlowState
+from aionorth.flow.settings import FlowState
 from aionorth.models import Outcome
 
 WIDEST_BAR = 40

@@ -9,7 +9,7 @@ import typer
 
 from aionorth.bulk.run import WORKERS
 from aionorth.cli import profiles
-from aionorth.flow.limiter import FlowControl
+from aionorth.flow.settings import FlowControl
 
 FLOW = FlowControl()
 """Flow control where nobody says otherwise."""

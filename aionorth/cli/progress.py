@@ -7,7 +7,7 @@ from collections import deque
 
 import attrs
 
-from aionorth.flow.limiter import FlowState
+from aionorth.flow.settings import FlowState
 from aionorth.models import DeleteSummary, Outcome, duration
 
 MINUTE = 60.0

@@ -22,7 +22,7 @@ from aionorth.cli.signals import on_signals
 from aionorth.cli.sources import variable
 from aionorth.cli.terminal import command, put
 from aionorth.common.text import visible
-from aionorth.flow.limiter import FlowControl
+from aionorth.flow.settings import FlowControl
 from aionorth.models import Kind
 from aionorth.simulator import Fault, HtmlPage, Reset, ServerError, Simulator
 

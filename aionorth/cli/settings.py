@@ -16,9 +16,9 @@ from aionorth.cli.home import state_directory
 from aionorth.cli.secrets import SECRET
 from aionorth.cli.sources import NO_OPTIONS, PART, SECONDS, SWITCH, TEXT, WHOLE, Place, Sources, one_of, variable
 from aionorth.errors import ArgumentError
-from aionorth.flow.limiter import FlowControl
-from aionorth.flow.shared import Stores
+from aionorth.flow.settings import FlowControl
 from aionorth.session.north import NorthSession
+from aionorth.stores.base import Stores
 from aionorth.stores.machine import MachineStore
 from aionorth.stores.redis import RedisStore
 from aionorth.wire.api import check_string

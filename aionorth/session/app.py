@@ -19,8 +19,11 @@ from aionorth.auth.shelf import Shelf, derived_key
 from aionorth.auth.tokens import Secret, TokenKeeper
 from aionorth.common.waits import growing_waits
 from aionorth.errors import ArgumentError, NorthWarning
-from aionorth.flow.limiter import FlowControl, FlowRuntime, in_memory
-from aionorth.flow.shared import SharedLedger, Store, Stores
+from aionorth.flow.limiter import FlowRuntime
+from aionorth.flow.local import LocalWindow
+from aionorth.flow.settings import FlowControl
+from aionorth.flow.shared import SharedWindow
+from aionorth.stores.base import Store, Stores
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -41,8 +44,8 @@ class App:
         self._name = name
         self._wishes = wishes
         self._store = store
-        ledger = in_memory if store is None else partial(SharedLedger, store)
-        self.flow = FlowRuntime(wishes.flow_control, growing_waits, ledger, timeout=wishes.timeout)
+        window = LocalWindow if store is None else partial(SharedWindow, store)
+        self.flow = FlowRuntime(wishes.flow_control, growing_waits, window, timeout=wishes.timeout)
         self._tokens: dict[tuple[Secret, bool], TokenKeeper] = {}
         self.forgetting: asyncio.TimerHandle | None = None
 

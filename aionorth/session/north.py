@@ -20,11 +20,11 @@ from aionorth.bulk.retry import RetryPolicy
 from aionorth.bulk.run import GRACE, WORKERS, BulkDelete, Ids
 from aionorth.common.files import StrPath
 from aionorth.errors import ArgumentError, JournalError, NorthWarning, NotFoundError, SessionStateError, detaching
-from aionorth.flow.limiter import FlowControl, FlowState
-from aionorth.flow.shared import Stores
+from aionorth.flow.settings import FlowControl, FlowState
 from aionorth.models import Collect, DeleteResult, Kind, Subscription, Target, UpgradePackage
 from aionorth.purge.listing import Reading, read_pages, read_subscriptions, read_subscriptions_of
 from aionorth.session import app
+from aionorth.stores.base import Stores
 from aionorth.wire import api
 from aionorth.wire.api import Page, Reply, Request, check_string
 from aionorth.wire.checks import seconds, whole

@@ -1,1 +1,1 @@
-"""Where an app's flow control and token are kept so that processes and hosts can share them."""
+"""Where an app's state is kept for all of its callers. A store knows no rule of flow control."""

@@ -10,7 +10,8 @@ import errno
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Generator, Sequence
+import uuid
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,22 +22,7 @@ import attrs
 from aionorth.common.files import StrPath, UntrustedFileError, check_own_directory, check_own_file, check_way
 from aionorth.common.text import visible
 from aionorth.errors import ArgumentError, SessionStateError, StoreError, StoreUnavailableError
-from aionorth.flow.learning import Facts, Lesson
-from aionorth.flow.ledger import Ending, Terms, View
-from aionorth.flow.shared import (
-    LARGEST,
-    LONGEST_LEASE,
-    Answer,
-    Ask,
-    End,
-    Shelved,
-    forgotten_after,
-    grace,
-    is_late,
-    recalled,
-    taught,
-    token_name,
-)
+from aionorth.stores.base import LONGEST_LEASE, Snapshot, StoredToken, token_name
 
 T = TypeVar("T")
 
@@ -50,18 +36,17 @@ PAGES_AHEAD = 100
 """Pages of 4 KiB that are written ahead at most; an app's file has about ten."""
 
 SCHEMA = (
-    "CREATE TABLE flow (at REAL, not_before REAL, most INTEGER, late INTEGER, lesson TEXT)",
-    "CREATE TABLE slots (key TEXT PRIMARY KEY, free_at REAL, flies_until REAL, refused INTEGER)",
-    "CREATE INDEX slots_by_time ON slots (free_at)",
-    "CREATE TABLE waiting (asker TEXT PRIMARY KEY, due REAL)",
+    "CREATE TABLE flow (version TEXT, document TEXT, at REAL)",
     "CREATE TABLE tokens (name TEXT PRIMARY KEY, text TEXT, obtained_at REAL)",
     "CREATE TABLE leases (name TEXT PRIMARY KEY, holder TEXT, until REAL)",
 )
-"""All times are seconds on the machine's clock. `flow` has one row, written `at` last. A slot's call is in
-flight until `flies_until`, unless its end is handed over before."""
+"""All times are seconds on the machine's clock. `flow` has one row, with the time at which it was written."""
 
-VERSION = 1
+VERSION = 2
 """Of the schema."""
+
+BEFORE = 1
+"""The version before: its tables are dropped, and what was in them counts as lost."""
 
 BESIDE = ("-wal", "-shm", "-journal")
 """What SQLite adds to the file's name for those that it keeps beside it. It uses the ones that it finds."""
@@ -91,9 +76,6 @@ PASSING_IN_SYSTEM = {
 
 DENIED = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH)
 """SQLite's that tell of the file's place, and not of what is in it."""
-
-NO_NUMBER = f"(typeof({{0}}) NOT IN ('real', 'integer') OR abs({{0}}) > {LARGEST})"
-"""SQL for what a column of times cannot hold, unless the file is damaged: SQLite holds anything anywhere."""
 
 
 def _usable_directory(directory: object) -> Path:
@@ -140,11 +122,20 @@ class OpenMachineStore:
             await self.close()
             raise
 
-    async def exchange(self, terms: Terms, ends: Sequence[End], ask: Ask | None, now: float) -> Answer:
-        """See `Store.exchange`."""
-        return await self._in_thread(lambda: self._exchange(terms, ends, ask, now))
+    @property
+    def steady(self) -> bool:
+        """See `Store.steady`."""
+        return True
 
-    async def read_token(self, key: bytes) -> Shelved | None:
+    async def read(self, *, clock_error: float) -> Snapshot:  # noqa: ARG002 - its clock is steady
+        """See `Store.read`."""
+        return await self._in_thread(self._read)
+
+    async def replace(self, snapshot: Snapshot, document: str, *, keep: float) -> bool:  # noqa: ARG002 - kept for good
+        """See `Store.replace`."""
+        return await self._in_thread(lambda: self._replace(snapshot, document))
+
+    async def read_token(self, key: bytes) -> StoredToken | None:
         """See `Store.read_token`."""
         return await self._in_thread(lambda: self._read_token(token_name(key)))
 
@@ -152,9 +143,13 @@ class OpenMachineStore:
         """See `Store.lease_token`."""
         return await self._in_thread(lambda: self._lease_token(token_name(key), holder, seconds))
 
-    async def end_lease(self, key: bytes, holder: str, token: Shelved | None) -> None:
+    async def end_lease(self, key: bytes, holder: str, token: StoredToken | None) -> None:
         """See `Store.end_lease`."""
         await self._in_thread(lambda: self._end_lease(token_name(key), holder, token))
+
+    def damaged_because(self, reason: str) -> StoreError:
+        """See `Store.damaged_because`."""
+        return _store_error(self._file, sqlite3.DatabaseError(reason))
 
     async def close(self) -> None:
         """See `Store.close`."""
@@ -183,7 +178,7 @@ class OpenMachineStore:
             db.execute("PRAGMA synchronous = NORMAL")
             db.execute(f"PRAGMA wal_autocheckpoint = {PAGES_AHEAD}")
             with _transaction(db):
-                _make_schema(db)
+                self._lost |= _make_schema(db)
         except BaseException:
             db.close()
             raise
@@ -217,30 +212,47 @@ class OpenMachineStore:
             if db.in_transaction:  # it could not even be rolled back
                 self._close()
 
-    def _exchange(self, terms: Terms, ends: Sequence[End], ask: Ask | None, now: float) -> Answer:
+    def _read(self) -> Snapshot:
         with self._step() as db:
-            answer = _Step(db, self._clock(), terms, lost=self._lost).exchange(ends, ask, now)
-        self._lost = False
-        return answer
+            now = self._clock()
+            version, document, at = db.execute("SELECT version, document, at FROM flow").fetchone() or ("", None, now)
+            if not isinstance(version, str) or not isinstance(at, (int, float)):
+                raise sqlite3.DatabaseError("what it says of the document is damaged")
+            if document is not None and not isinstance(document, str):
+                raise sqlite3.DatabaseError("the document is not text")
+            if now < at:  # the machine was started anew, and its clock with it
+                db.execute("DELETE FROM tokens")
+                db.execute("DELETE FROM leases")
+            return Snapshot(document=document, version=version, now=now, lost=self._lost)
 
-    def _read_token(self, name: str) -> Shelved | None:
+    def _replace(self, snapshot: Snapshot, document: str) -> bool:
+        with self._step() as db:
+            (version,) = db.execute("SELECT version FROM flow").fetchone() or ("",)
+            if version != snapshot.version or self._lost != snapshot.lost:
+                return False
+            db.execute("DELETE FROM flow")
+            db.execute("INSERT INTO flow VALUES (?, ?, ?)", (uuid.uuid4().hex, document, snapshot.now))
+        self._lost = False
+        return True
+
+    def _read_token(self, name: str) -> StoredToken | None:
         with self._step() as db:
             now = self._clock()  # of a token from before the machine was started anew nobody knows the age
             entry = "SELECT CAST(text AS BLOB), obtained_at FROM tokens WHERE name = ? AND obtained_at <= ?"
             text, obtained_at = db.execute(entry, (name, now)).fetchone() or (None, now)
             # What was damaged need not be text: whoever reads it finds no token in it.
-            return None if text is None else Shelved(text.decode(errors="replace"), now - obtained_at)
+            return None if text is None else StoredToken(text.decode(errors="replace"), now - obtained_at)
 
     def _lease_token(self, name: str, holder: str, seconds: float) -> bool:
         with self._step() as db:
             now = self._clock()
             db.execute("DELETE FROM leases WHERE NOT ifnull(until > ? AND until <= ?, 0)", (now, now + LONGEST_LEASE))
-            if _count(db, "leases WHERE name = ? AND holder != ?", name, holder):
+            if db.execute("SELECT 1 FROM leases WHERE name = ? AND holder != ?", (name, holder)).fetchone():
                 return False
             db.execute("INSERT OR REPLACE INTO leases VALUES (?, ?, ?)", (name, holder, now + seconds))
             return True
 
-    def _end_lease(self, name: str, holder: str, token: Shelved | None) -> None:
+    def _end_lease(self, name: str, holder: str, token: StoredToken | None) -> None:
         with self._step() as db:
             if not db.execute("DELETE FROM leases WHERE name = ? AND holder = ?", (name, holder)).rowcount:
                 return
@@ -292,14 +304,20 @@ def _identity(path: str) -> tuple[int, int] | None:
     return state.st_dev, state.st_ino
 
 
-def _make_schema(db: sqlite3.Connection) -> None:
+def _make_schema(db: sqlite3.Connection) -> bool:
+    """Make the tables if need be; returns whether what was known has gone with those of the version before."""
     (version,) = db.execute("PRAGMA user_version").fetchone()
-    if version not in {0, VERSION}:
+    if version == VERSION:
+        return False
+    if version not in {0, BEFORE}:
         raise sqlite3.DatabaseError(f"it was made by another version of aionorth (schema {version})")
-    if version == 0:
-        for statement in SCHEMA:
-            db.execute(statement)
-        db.execute(f"PRAGMA user_version = {VERSION}")
+    if version == BEFORE:
+        for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            db.execute(f"DROP TABLE {table}")
+    for statement in SCHEMA:
+        db.execute(statement)
+    db.execute(f"PRAGMA user_version = {VERSION}")
+    return bool(version == BEFORE)
 
 
 @contextmanager
@@ -350,149 +368,3 @@ def _write_ahead(db: sqlite3.Connection) -> None:
             time.sleep(RETRY_EVERY)
         else:
             return
-
-
-def _count(db: sqlite3.Connection, condition: str, *values: object) -> int:
-    (count,) = db.execute(f"SELECT count(*) FROM {condition}", values).fetchone()  # noqa: S608 - our own words
-    return int(count)
-
-
-class _Step:
-    """The rules of the window, at one moment and within one transaction."""
-
-    def __init__(self, db: sqlite3.Connection, now: float, terms: Terms, *, lost: bool) -> None:
-        """Where what was known is `lost`, each slot may have been taken a moment before."""
-        if _count(db, f"slots WHERE {NO_NUMBER.format('free_at')} OR {NO_NUMBER.format('flies_until')}"):
-            raise sqlite3.DatabaseError("a time in it is no number")
-        self._db = db
-        self._now = now
-        self._terms = terms
-        self._not_before = 0.0
-        self._most = self._late = 0
-        self._lesson = Lesson()
-        row = db.execute("SELECT at, not_before, most, late, lesson FROM flow").fetchone()
-        if row is not None:
-            self._recall(*row)
-        self._unknown_for = terms.timeout + terms.hold if lost else 0.0
-        if lost:
-            self._not_before = now + self._unknown_for
-        gone = "slots WHERE free_at <= ?"
-        if _count(db, gone, now):
-            self._most = max(self._most, _count(db, "slots WHERE flies_until <= ?", now))
-            db.execute(f"DELETE FROM {gone}", (now,))  # noqa: S608 - our own words
-        over = f"waiting WHERE {NO_NUMBER.format('due')} OR due <= ?"
-        db.execute(f"DELETE FROM {over}", (now,))  # noqa: S608 - our own words
-
-    def _recall(self, at: float, not_before: float, most: int, late: int, text: str) -> None:
-        """Take up what was known when the file was last used."""
-        try:
-            lesson = recalled(text)
-        except ValueError as exc:
-            raise sqlite3.DatabaseError(f"what refusals have taught cannot be read from it: {exc}") from exc
-        whole, parts = {int}, {int, float}
-        for value, kinds in ((at, parts), (not_before, parts), (most, whole), (late, whole)):
-            if type(value) not in kinds or abs(value) > LARGEST:
-                raise sqlite3.DatabaseError("a number in it is none")
-        if self._now < at:  # the machine was started anew, and its clock with it
-            for table in ("waiting", "tokens", "leases"):
-                self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - our own words
-            self._db.execute("UPDATE slots SET flies_until = 0, free_at = ?", (self._now + self._terms.hold,))
-        elif self._now - at <= forgotten_after(self._terms):
-            self._not_before, self._most, self._late = not_before, most, late
-            self._lesson = lesson
-            return
-        self._lesson = Lesson(episode=lesson.episode)
-
-    def exchange(self, ends: Sequence[End], ask: Ask | None, now_there: float) -> Answer:
-        """See `Store.exchange`."""
-        for end in ends:
-            self._end(end, self._now - (now_there - end.counted))
-        self._learn(ends)
-        wait = None if ask is None else self._take(ask)
-        values = (self._now, self._not_before, self._most, self._late, self._lesson.to_json())
-        self._db.execute("DELETE FROM flow")
-        self._db.execute("INSERT INTO flow VALUES (?, ?, ?, ?, ?)", values)
-        return Answer(
-            view=self._view(),
-            episode=self._lesson.episode,
-            pauses=self._lesson.pauses,
-            wait=wait,
-            unknown_for=self._unknown_for,
-        )
-
-    def _end(self, end: End, counted: float) -> None:
-        free_at = counted + self._terms.hold
-        if end.word is Ending.UNSENT or free_at <= self._now:
-            self._db.execute("DELETE FROM slots WHERE key = ?", (end.grant.key,))
-        else:
-            values = (end.grant.key, free_at, end.word is Ending.REFUSED)
-            self._db.execute("INSERT OR REPLACE INTO slots VALUES (?, ?, 0, ?)", values)
-        self._late += is_late(end, self._lesson)
-
-    def _learn(self, ends: Sequence[End]) -> None:
-        accepted = _count(self._db, "slots WHERE flies_until <= ? AND NOT refused", self._now)
-        facts = Facts(accepted=accepted, most=self._most, late=self._late)
-        before, self._lesson = self._lesson, taught(self._lesson, ends, facts, self._now, self._terms)
-        if self._lesson.episode != before.episode:
-            self._late = 0
-            self._not_before = max(self._not_before, self._now + self._lesson.gap_now(0))
-        if before.learned and not self._lesson.learned:
-            self._most = 0  # it may have counted refused calls
-
-    @property
-    def _limit(self) -> int:
-        learned = self._lesson.limit_now(self._late) if self._lesson.learned else self._terms.limit
-        return min(learned, self._terms.limit)
-
-    @property
-    def _gap(self) -> float:
-        return max(self._terms.gap, self._lesson.gap_now(self._late))
-
-    def _take(self, ask: Ask) -> float | None:
-        """Give the slot asked for and return None, or return how many seconds to wait before asking again."""
-        db, now = self._db, self._now
-        # Whoever asks again has not used what was given: it is given again as of now, unless a pause has begun.
-        given = db.execute("DELETE FROM slots WHERE key = ?", (ask.key,)).rowcount > 0
-        if now < self._lesson.paused_until:
-            return self._lesson.paused_until - now
-        if self._lesson.pauses and _count(db, "slots WHERE flies_until > ?", now):
-            return self._gap  # after a pause one call tries alone whether the platform accepts calls again
-        if not given and (wait := self._queue(ask.asker)) > 0:
-            return wait
-        flies_until = now + self._terms.timeout
-        values = (ask.key, flies_until + self._terms.hold, flies_until)
-        db.execute("INSERT INTO slots VALUES (?, ?, ?, 0)", values)
-        self._not_before = max(self._not_before, now + self._gap)
-        return None
-
-    def _queue(self, asker: str) -> float:
-        """Return how many seconds it takes until it is the asker's turn; 0 where it is, which ends its waiting."""
-        db, now = self._db, self._now
-        db.execute("INSERT OR IGNORE INTO waiting VALUES (?, ?)", (asker, now))
-        ahead = _count(db, "waiting WHERE rowid < (SELECT rowid FROM waiting WHERE asker = ?)", asker)
-        wait = max(max(self._not_before - now, 0.0) + ahead * self._gap, self._free_in(ahead))
-        if wait > 0:
-            due = now + wait + grace(self._terms.period)
-            db.execute("UPDATE waiting SET due = ? WHERE asker = ?", (due, asker))
-        else:
-            db.execute("DELETE FROM waiting WHERE asker = ?", (asker,))
-        return wait
-
-    def _free_in(self, ahead: int) -> float:
-        """Seconds until a slot is free for whoever has so many others ahead; a call in flight has to end first."""
-        if (surplus := _count(self._db, "slots") + ahead - self._limit) < 0:
-            return 0.0
-        row = self._db.execute("SELECT free_at FROM slots ORDER BY free_at LIMIT 1 OFFSET ?", (surplus,)).fetchone()
-        if row is None:  # nobody has it yet: one of those ahead takes it, or lets its turn pass
-            first = "SELECT min(due) FROM (SELECT due FROM waiting ORDER BY rowid LIMIT ?)"
-            row = self._db.execute(first, (ahead,)).fetchone()
-        return min(float(row[0]) - self._now, self._terms.hold)
-
-    def _view(self) -> View:
-        return View(
-            in_use=_count(self._db, "slots"),
-            next_slot=self._free_in(0),
-            paused_for=max(0.0, self._lesson.paused_until - self._now),
-            limit=self._limit if self._lesson.learned else None,
-            gap=self._lesson.gap_now(self._late),
-        )

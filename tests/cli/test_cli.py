@@ -96,7 +96,6 @@ LATER = {
     "aionorth.purge.journal",
     "aionorth.purge.plan",
     "aionorth.stores.machine",
-    "aiolimiter",
     "backoff",
 }
 

@@ -11,8 +11,9 @@ from support import fullest_window, run, slow_at_times
 
 from aionorth.common.waits import growing_waits
 from aionorth.errors import ArgumentError
-from aionorth.flow.ledger import CLOCK_TOLERANCE
-from aionorth.flow.limiter import MOST_AHEAD, UNPROVEN, FlowControl, FlowRuntime
+from aionorth.flow.limiter import SLOW_START, FlowRuntime
+from aionorth.flow.settings import CLOCK_TOLERANCE, FlowControl
+from aionorth.flow.turns import MOST_IN_A_ROW
 from aionorth.simulator import virtual_time
 from aionorth.simulator.throttle import MODELS
 
@@ -116,8 +117,8 @@ async def test_only_so_many_calls_are_in_flight_before_as_many_as_the_limit_have
     def most_in_flight(calls: list[tuple[float, float]]) -> int:
         return max(sum(sent <= other < ended for sent, ended in calls) for other, _ in calls)
 
-    assert most_in_flight(log[:100]) == UNPROVEN
-    assert most_in_flight(log[100:]) > UNPROVEN
+    assert most_in_flight(log[:100]) == SLOW_START
+    assert most_in_flight(log[100:]) > SLOW_START
 
 
 async def test_a_burst_of_one_spreads_the_calls_evenly() -> None:
@@ -489,7 +490,7 @@ async def test_bulk_work_advances_however_many_single_calls_there_are() -> None:
 
     end = loop.time() + 200
     await asyncio.gather(*(user(ahead=number % 2 == 0) for number in range(20)))
-    assert 1 / MOST_AHEAD <= made[False] / made[True] <= 1.5 / MOST_AHEAD
+    assert 1 / MOST_IN_A_ROW <= made[False] / made[True] <= 1.5 / MOST_IN_A_ROW
 
 
 async def test_a_single_call_that_is_given_up_lets_bulk_work_go_on() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ from aionorth.auth.shelf import LEASE, Shelf
 from aionorth.auth.tokens import RENEW_AT, TokenKeeper
 from aionorth.common.waits import growing_waits
 from aionorth.errors import CredentialsError, InvalidTokenError, NorthConnectionError, StoreUnavailableError
-from aionorth.flow.ledger import Ending, Terms
 from aionorth.flow.limiter import FlowRuntime
-from aionorth.flow.shared import LAST_CHANCE, Answer, Ask, End, SharedLedger, Shelved
+from aionorth.flow.shared import LAST_CHANCE, SharedWindow
+from aionorth.flow.window import Ending
 from aionorth.simulator import Simulator
+from aionorth.stores.base import Snapshot, StoredToken
 from aionorth.stores.machine import OpenMachineStore
 from aionorth.wire.api import Token
 
@@ -44,11 +45,21 @@ class Flaky:
         if self.damaged:
             raise StoreError("damaged beyond repair")
 
-    async def exchange(self, terms: Terms, ends: Sequence[End], ask: Ask | None, now: float) -> Answer:
-        self._try()
-        return await self.store.exchange(terms, ends, ask, now)
+    @property
+    def steady(self) -> bool:
+        return self.store.steady
 
-    async def read_token(self, key: bytes) -> Shelved | None:
+    async def read(self, *, clock_error: float) -> Snapshot:
+        self._try()
+        return await self.store.read(clock_error=clock_error)
+
+    async def replace(self, snapshot: Snapshot, document: str, *, keep: float) -> bool:
+        return await self.store.replace(snapshot, document, keep=keep)
+
+    def damaged_because(self, reason: str) -> StoreError:
+        return self.store.damaged_because(reason)
+
+    async def read_token(self, key: bytes) -> StoredToken | None:
         self._try()
         return await self.store.read_token(key)
 
@@ -56,7 +67,7 @@ class Flaky:
         self._try()
         return await self.store.lease_token(key, holder, seconds)
 
-    async def end_lease(self, key: bytes, holder: str, token: Shelved | None) -> None:
+    async def end_lease(self, key: bytes, holder: str, token: StoredToken | None) -> None:
         self._try()
         await self.store.end_lease(key, holder, token)
 
@@ -85,7 +96,7 @@ async def opened(directory: Path) -> Flaky:
 
 
 def flow_of(store: Flaky, calls: int = 3) -> FlowRuntime:
-    return FlowRuntime(FlowControl(calls, 10.0), growing_waits, lambda terms: SharedLedger(store, terms), timeout=5.0)
+    return FlowRuntime(FlowControl(calls, 10.0), growing_waits, lambda limits: SharedWindow(store, limits), timeout=5.0)
 
 
 async def call(flow: FlowRuntime, latency: float = 0.1) -> None:
@@ -174,21 +185,21 @@ async def test_a_slot_whose_answer_came_too_late_is_asked_for_again(tmp_path: Pa
     loop = asyncio.get_running_loop()
     store = await opened(tmp_path)
     flow, other = flow_of(store, calls=1), flow_of(await opened(tmp_path), calls=1)
-    exchange, slow = store.exchange, True
+    replace, slow = store.replace, True
 
-    async def stopped(terms: Terms, ends: Sequence[End], ask: Ask | None, now: float) -> Answer:
+    async def stopped(snapshot: Snapshot, document: str, *, keep: float) -> bool:
         nonlocal slow
-        answer = await exchange(terms, ends, ask, now)
+        done = await replace(snapshot, document, keep=keep)
         if slow:
             slow = False
             await asyncio.sleep(20)  # as if the process had stood still
-        return answer
+        return done
 
     async def sent(flow: FlowRuntime) -> float:
         await call(flow, latency=1.0)
         return loop.time()
 
-    store.exchange = stopped  # type: ignore[method-assign]
+    store.replace = stopped  # type: ignore[method-assign]
     first, second = await asyncio.gather(sent(flow), sent(other))
     assert abs(first - second) >= 10
     await flow.close()
@@ -225,7 +236,7 @@ async def test_a_run_ends_with_the_store_and_says_why(tmp_path: Path, caplog: py
             await asyncio.sleep(20)
             (file,) = tmp_path.glob("*.sqlite3")
             db = sqlite3.connect(file)
-            db.execute("DROP TABLE slots")
+            db.execute("DROP TABLE flow")
             db.commit()
             db.close()
             with pytest.raises(BulkAbortedError) as caught:
@@ -233,7 +244,7 @@ async def test_a_run_ends_with_the_store_and_says_why(tmp_path: Path, caplog: py
             ended = loop.time()
         assert isinstance(caught.value.__cause__, StoreError)
         for text in (str(caught.value), str(caught.value.__cause__)):
-            assert f"{file}, cannot be used: no such table: slots; remove it and the files beside it" in text
+            assert f"{file}, cannot be used: no such table: flow; remove it and the files beside it" in text
         assert caught.value.summary.deleted == 9  # and a login
         assert caught.value.summary.skipped + caught.value.summary.failed == 21
         assert loop.time() - ended < LAST_CHANCE
@@ -427,7 +438,7 @@ async def test_an_entry_in_which_there_is_no_token_is_replaced(tmp_path: Path, t
     log_in = Login()
     store = await opened(tmp_path)
     await store.lease_token(KEY, "other", 10)
-    await store.end_lease(KEY, "other", Shelved(text, 1.0))
+    await store.end_lease(KEY, "other", StoredToken(text, 1.0))
     first, second = keeper_of(store), keeper_of(store)
     await first.renewed(log_in)
     await second.renewed(log_in)

@@ -1,0 +1,121 @@
+"""Where the callers of an app find its window: a protocol, and the window that the sessions of one event loop share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from itertools import count
+from typing import Protocol
+
+from aionorth.flow.settings import Limits
+from aionorth.flow.window import Acquire, Ending, Permit, Release, View, Window
+
+
+class WindowAccess(Protocol):
+    """An app's window, wherever it is kept. One call of this process asks for a slot at a time."""
+
+    changed: Callable[[], None]
+    """Called when a call that was told to wait may go sooner: it asks again."""
+
+    def keep_to(self, limits: Limits) -> None:
+        """Keep to `limits` from now on."""
+        ...
+
+    async def acquire(self) -> Permit | float:
+        """Return a permit, or after how many seconds to ask again."""
+        ...
+
+    def release(self, permit: Permit, ending: Ending, counted_at: float, retry_after: float) -> bool:
+        """Take note of what became of a permit's call, once.
+
+        Args:
+            permit: What `acquire` returned.
+            ending: What became of its call. Unsent, its slot is free at once; else a period after `counted_at`.
+            counted_at: When the platform had counted it at the latest, on the event loop's clock.
+            retry_after: Seconds for which a refusal pauses the app at least.
+
+        Returns:
+            Whether a pause began.
+        """
+        ...
+
+    @property
+    def paused_for(self) -> float:
+        """Seconds until the pause is over, as far as is known; 0 where none is in force."""
+        ...
+
+    @property
+    def reached(self) -> bool:
+        """Whether the store can be reached in which the window is kept."""
+        ...
+
+    def view(self) -> View:
+        """Return what is known at this moment."""
+        ...
+
+    @property
+    def idle_in(self) -> float:
+        """Seconds for which it must be kept when its users have gone, because calls of theirs still count."""
+        ...
+
+    async def close(self) -> None:
+        """Hand over what has not been handed over yet, and let go."""
+        ...
+
+
+class LocalWindow:
+    """The window of the sessions of one event loop, kept in this object."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.changed: Callable[[], None] = _nothing
+        self._limits = limits
+        self._window = Window()
+        self._now = asyncio.get_running_loop().time
+        self._keys = count(1)
+
+    def keep_to(self, limits: Limits) -> None:
+        """See `WindowAccess.keep_to`. A longer period holds for calls that count already, too."""
+        self._window.slots.delay(max(0.0, limits.hold - self._limits.hold))
+        self._limits = limits
+
+    async def acquire(self) -> Permit | float:
+        """See `WindowAccess.acquire`."""
+        key = str(next(self._keys))
+        wait = self._window.step(self._now(), self._limits, ask=Acquire(process="", key=key))
+        return wait if wait > 0 else Permit(self._window.adaptive.episode, key)
+
+    def release(self, permit: Permit, ending: Ending, counted_at: float, retry_after: float) -> bool:
+        """See `WindowAccess.release`."""
+        before = self._window.adaptive
+        begins = ending is Ending.REFUSED and permit.episode == before.episode
+        pause = self._limits.pause(before.pauses) if begins else 0.0
+        release = Release(permit=permit, ending=ending, counted=counted_at, pause=pause, retry_after=retry_after)
+        self._window.step(self._now(), self._limits, [release])
+        self.changed()
+        return begins
+
+    @property
+    def paused_for(self) -> float:
+        """See `WindowAccess.paused_for`."""
+        return max(0.0, self._window.adaptive.paused_until - self._now())
+
+    @property
+    def reached(self) -> bool:
+        """See `WindowAccess.reached`: there is nothing to be reached."""
+        return True
+
+    def view(self) -> View:
+        """See `WindowAccess.view`."""
+        return self._window.view(self._now(), self._limits)
+
+    @property
+    def idle_in(self) -> float:
+        """See `WindowAccess.idle_in`."""
+        return self._window.idle_in(self._now(), self._limits)
+
+    async def close(self) -> None:
+        """See `WindowAccess.close`: there is nothing to hand over."""
+
+
+def _nothing() -> None:
+    """Do nothing: no call waits."""

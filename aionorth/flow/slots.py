@@ -1,0 +1,86 @@
+"""The slots that calls hold: those in flight by their permits' keys, those that have ended by when they come free."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from operator import itemgetter
+
+import attrs
+
+_free_at = itemgetter(0)
+
+
+@attrs.define(eq=False)
+class Slots:
+    """The taken slots. Times are seconds on the window's clock; the two fields are all the state."""
+
+    in_flight: dict[str, tuple[float, float]] = attrs.field(factory=dict[str, tuple[float, float]])
+    """By a permit's key: when its call has ended at the latest, and when its slot then comes free."""
+    ended: list[tuple[float, int, int]] = attrs.field(factory=list[tuple[float, int, int]])
+    """Calls that have ended, sorted: when their slots come free, how many there are, and how many were refused."""
+
+    def take(self, key: str, ends_by: float, free_at: float) -> None:
+        """Take a slot for a call that has ended by `ends_by` at the latest."""
+        self.in_flight[key] = ends_by, free_at
+
+    def drop(self, key: str) -> bool:
+        """Free the slot of a call in flight at once; returns whether there was one."""
+        return self.in_flight.pop(key, None) is not None
+
+    def end(self, key: str, free_at: float, *, refused: bool, quantum: float) -> None:
+        """Let the slot of a call come free at `free_at`.
+
+        Slots that come free within the same `quantum` of seconds are counted together, at its end; 0: only those that
+        come free at the same time.
+        """
+        self.drop(key)
+        if quantum:
+            free_at = math.ceil(free_at / quantum) * quantum
+        place, slot = bisect_left(self.ended, free_at, key=_free_at), (free_at, 1, int(refused))
+        if place < len(self.ended) and self.ended[place][0] == free_at:
+            _, calls, calls_refused = self.ended.pop(place)
+            slot = free_at, 1 + calls, int(refused) + calls_refused
+        self.ended.insert(place, slot)
+
+    def forget(self, now: float) -> bool:
+        """Forget the slots that have come free; returns whether there are any."""
+        over = [key for key, (_, free_at) in self.in_flight.items() if free_at <= now]
+        for key in over:
+            del self.in_flight[key]
+        come_free = bisect_right(self.ended, now, key=_free_at)
+        del self.ended[:come_free]
+        return bool(over or come_free)
+
+    def end_all(self, free_at: float) -> None:
+        """Let all slots come free at `free_at`."""
+        calls, refused = self.in_use, sum(refused for _, _, refused in self.ended)
+        self.in_flight, self.ended = {}, [(free_at, calls, refused)] if calls else []
+
+    def delay(self, seconds: float) -> None:
+        """Let all slots come free so much later."""
+        self.in_flight = {key: (ends_by, free_at + seconds) for key, (ends_by, free_at) in self.in_flight.items()}
+        self.ended = [(free_at + seconds, calls, refused) for free_at, calls, refused in self.ended]
+
+    @property
+    def in_use(self) -> int:
+        """How many slots are taken."""
+        return len(self.in_flight) + sum(calls for _, calls, _ in self.ended)
+
+    def flying(self, now: float) -> int:
+        """Return how many calls may still be on their way; others in flight have ended, though nobody has said so."""
+        return sum(ends_by > now for ends_by, _ in self.in_flight.values())
+
+    def accepted(self, now: float) -> int:
+        """Return how many calls have ended otherwise than by a refusal."""
+        return self.in_use - self.flying(now) - sum(refused for _, _, refused in self.ended)
+
+    def free_at(self, surplus: int) -> float:
+        """Return when `surplus` slots and one more have come free; infinite if there are not so many."""
+        slots = [(free_at, calls) for free_at, calls, _ in self.ended]
+        slots += [(free_at, 1) for _, free_at in self.in_flight.values()]
+        for free_at, calls in sorted(slots):
+            surplus -= calls
+            if surplus < 0:
+                return free_at
+        return math.inf

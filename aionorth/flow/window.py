@@ -1,0 +1,330 @@
+"""The window: the rules by which an app's calls share its slots. It is the same one wherever it is kept.
+
+A call takes one of `limit` slots before it is sent, and the slot comes free a period after its *reply*. Wherever
+between sending and reply the platform counts a call, the call that reuses its slot is counted at least a period later.
+So no stretch of one period ever holds more than `limit` of them, whether the platform counts by clock minutes, by a
+sliding minute or by a bucket. Slots that are stamped when calls are *sent* do not give this: a slow call is counted
+late, and the next minute's calls come too early. A call to which no reply came may still be on its way: it is taken to
+be counted when it would have timed out.
+
+This holds while nobody else calls, the window was empty at first, and the threshold is the configured one. A refusal
+shows that one of these is false. What it teaches, in `aionorth.flow.adaptive`, can only make the window narrower.
+
+A process that dies needs nobody to clean up after it: its slots come free when its calls cannot count any more.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Self, cast
+
+import attrs
+
+from aionorth.flow.adaptive import LARGEST_NUMBER, AdaptiveLimit, Facts
+from aionorth.flow.settings import Limits
+from aionorth.flow.slots import Slots
+
+TURN_KEPT = 1 / 60
+"""The part of a period for which a waiting process keeps its turn after it should have come back for it."""
+
+LONGEST_TURN_KEPT = 1.0
+"""Seconds."""
+
+FORGOTTEN_AFTER = 3600.0
+"""Seconds without a call after which what refusals taught is out of date; longer where slots are held longer."""
+
+BUCKETS = 150
+"""Where the limit is larger, slots that come free in the same of so many parts of a period are counted together, at the
+end of it. So the window's size has a bound whatever the limit."""
+
+
+class Ending(enum.StrEnum):
+    """What became of a permit's call."""
+
+    UNSENT = "unsent"
+    UNCONFIRMED = "unconfirmed"
+    """It was sent, and the platform has not said whether it let it through."""
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    """By flow control."""
+
+
+@attrs.frozen
+class Permit:
+    """The permission to send one call: it holds one slot of the window until it is released."""
+
+    episode: int
+    """How many pauses had begun before."""
+    key: str
+    """Which slot it is."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Acquire:
+    """A process asks for a slot. One that got it already, and asks again with the same key, gets it anew.
+
+    It has not used the slot then. Where a pause has begun meanwhile the slot is taken back.
+    """
+
+    process: str
+    key: str
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Release:
+    """What became of a permit's call."""
+
+    permit: Permit
+    ending: Ending
+    counted: float
+    """When the platform had counted the call at the latest, on the window's clock."""
+    pause: float = 0.0
+    """How long the pause is to be if this refusal begins one, in seconds."""
+    retry_after: float = 0.0
+    """Seconds that the platform asked to wait."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class View:
+    """What is known of the window at one moment; times are seconds from then."""
+
+    in_use: int = 0
+    """Slots taken: calls in flight, and calls that ended less than a period ago."""
+    next_slot: float = 0.0
+    """Until the next slot comes free: 0 where one is free, infinite where every slot is a call in flight."""
+    paused_for: float = 0.0
+    """Until the pause is over; 0 where there is none."""
+    limit: int | None = None
+    """Calls that the platform seems to allow in a period; None where there is no adaptive limit."""
+    gap: float = 0.0
+    """From a call to the next, by the adaptive limit."""
+    unknown_for: float = 0.0
+    """For which no slot is given, because any may have been taken before what is known."""
+
+
+@attrs.define(kw_only=True, eq=False)
+class Window:
+    """An app's slots, at the moments it is asked. It has no clock: every method is given the time, in seconds.
+
+    `step` changes the state, nothing else does. The state is what `to_json` writes.
+    """
+
+    at: float = 0.0
+    """When it was last asked."""
+    since: float | None = None
+    """Since when all calls are known. Just before, any slot may have been taken. None: from the beginning."""
+    not_before: float = 0.0
+    """When the next call may be sent, by the gap."""
+    slots: Slots = attrs.field(factory=Slots)
+    fullest: int = 0
+    """How many calls had ended in the fullest period before the first refusal."""
+    late: int = 0
+    """How many calls from before the open episode's pause were accepted since."""
+    turns: dict[str, float] = attrs.field(factory=dict[str, float])
+    """The processes that wait, in the order in which they came, and until when each keeps its turn."""
+    adaptive: AdaptiveLimit = attrs.field(factory=AdaptiveLimit)
+
+    def step(self, now: float, limits: Limits, released: Sequence[Release] = (), ask: Acquire | None = None) -> float:
+        """Take note of released permits, then give a slot if one is asked for and free.
+
+        Of the processes that wait, the one that has waited longest has the next slot. Each learns when its own comes
+        free.
+
+        Args:
+            now: The time.
+            limits: What the process that asks keeps to.
+            released: What became of permits.
+            ask: For whom a slot is asked for, if one is.
+
+        Returns:
+            0 where the slot was given; else after how many seconds to ask again.
+        """
+        self._advance(now, limits)
+        for release in released:
+            self._end(release, limits)
+        self._learn(released, limits)
+        return 0.0 if ask is None else self._acquire(ask, limits)
+
+    def lose(self, now: float) -> None:
+        """Take note that calls may have been sent until `now` of which nothing is known."""
+        self.since = now
+
+    # --- One step
+
+    def _advance(self, now: float, limits: Limits) -> None:
+        """Forget what is over by `now`."""
+        if now < self.at:  # the clock was started anew: every call may have ended just now
+            self.slots.end_all(now + limits.hold)
+            self.since = now if self._unknown_for(limits) else None
+            self.turns = {}
+        if now < self.at or now - self.at > forgotten_after(limits):
+            self.not_before, self.fullest, self.late = 0.0, 0, 0
+            self.adaptive = self.adaptive.dropped()
+        self.at = now
+        if self.turns:
+            self.turns = {process: until for process, until in self.turns.items() if until > now}
+        ended = self.slots.in_use - self.slots.flying(now)
+        if self.slots.forget(now):
+            self.fullest = max(self.fullest, ended)
+
+    def _end(self, release: Release, limits: Limits) -> None:
+        free_at = release.counted + limits.hold
+        if release.ending is Ending.UNSENT or free_at <= self.at:
+            self.slots.drop(release.permit.key)
+        else:
+            refused = release.ending is Ending.REFUSED
+            quantum = limits.period / BUCKETS if limits.limit > BUCKETS else 0.0
+            self.slots.end(release.permit.key, free_at, refused=refused, quantum=quantum)
+        from_before = self.adaptive.pauses > 0 and release.permit.episode < self.adaptive.episode
+        self.late += release.ending is Ending.ACCEPTED and from_before
+
+    def _learn(self, released: Sequence[Release], limits: Limits) -> None:
+        """Let the adaptive limit learn from what became of calls, and from the time."""
+        now, before, limit = self.at, self.adaptive, self.adaptive
+        for release in released:
+            current = release.permit.episode == limit.episode
+            if release.ending is Ending.REFUSED:
+                if current:
+                    facts = self._facts()
+                    limit = limit.refused(now, release.pause, facts, ceiling=limits.limit, period=limits.period)
+                if now + release.retry_after > limit.paused_until:
+                    limit = attrs.evolve(limit, paused_until=now + release.retry_after)
+            elif release.ending is Ending.ACCEPTED and limit.pauses and current:
+                limit = limit.accepted(now, self._facts())
+        self.adaptive = limit.grown(now)
+        if self.adaptive.episode != before.episode:
+            self.late = 0
+            self.not_before = max(self.not_before, now + self._gap(limits))
+        if before.in_force and not self.adaptive.in_force:
+            self.fullest = 0  # it may have counted refused calls
+
+    def _acquire(self, ask: Acquire, limits: Limits) -> float:
+        """Give the slot and return 0, or return after how many seconds to ask again."""
+        now, adaptive = self.at, self.adaptive
+        given = self.slots.drop(ask.key)  # and not used: it is given as of now, if at all
+        if now < adaptive.paused_until:
+            return adaptive.paused_until - now
+        gap = self._gap(limits)
+        if adaptive.pauses and self.slots.flying(now):
+            return gap  # after a pause one call probes alone whether the platform accepts calls again
+        if not given and (wait := self._wait(ask.process, gap, limits)) > 0:
+            return wait
+        self.slots.take(ask.key, now + limits.timeout, now + limits.timeout + limits.hold)
+        self.not_before = max(self.not_before, now + gap)
+        return 0.0
+
+    def _wait(self, process: str, gap: float, limits: Limits) -> float:
+        """Return how many seconds it takes until it is the turn of `process`; 0 where it is, which ends its waiting."""
+        now, ahead = self.at, 0
+        if self.turns:
+            waiting = list(self.turns)
+            ahead = waiting.index(process) if process in self.turns else len(waiting)
+        free_in = min(self._free_in(ahead, limits), limits.hold)  # a call may end sooner than is known now
+        wait = max(self.not_before - now + ahead * gap, self._unknown_for(limits) + ahead * gap, free_in)
+        if wait > 0:
+            self.turns[process] = now + wait + min(TURN_KEPT * limits.period, LONGEST_TURN_KEPT)
+        else:
+            self.turns.pop(process, None)
+        return wait
+
+    # --- What is known
+
+    def view(self, now: float, limits: Limits) -> View:
+        """Return what is known at `now`."""
+        self._advance(now, limits)
+        adaptive, unknown_for, next_slot = self.adaptive, self._unknown_for(limits), self._free_in(0, limits)
+        in_use, flying, limit = self.slots.in_use, self.slots.flying(now), self._limit(limits)
+        if next_slot > 0 and flying >= limit:
+            next_slot = math.inf  # only a reply can free one
+        return View(
+            in_use=in_use,
+            next_slot=max(next_slot, unknown_for),
+            paused_for=max(0.0, adaptive.paused_until - now),
+            limit=limit if adaptive.in_force else None,
+            gap=self._gap(limits) if adaptive.in_force else 0.0,
+            unknown_for=unknown_for,
+        )
+
+    def idle_in(self, now: float, limits: Limits) -> float:
+        """Return after how many seconds no call counts any more and no pause is in force, if none is made meanwhile."""
+        last = max((free_at for free_at, _, _ in self.slots.ended), default=now)
+        in_flight = now + limits.hold if self.slots.in_flight else now
+        return max(last, in_flight, self.adaptive.paused_until, now) - now
+
+    def _limit(self, limits: Limits) -> int:
+        adaptive = self.adaptive
+        return min(adaptive.limit_now(self.late), limits.limit) if adaptive.in_force else limits.limit
+
+    def _gap(self, limits: Limits) -> float:
+        return max(limits.gap, limits.period / self._limit(limits)) if self.adaptive.in_force else limits.gap
+
+    def _unknown_for(self, limits: Limits) -> float:
+        return 0.0 if self.since is None else max(0.0, self.since + limits.timeout + limits.hold - self.at)
+
+    def _free_in(self, ahead: int, limits: Limits) -> float:
+        """Return in how many seconds a slot comes free for a process that has so many others ahead of it."""
+        surplus = self.slots.in_use + ahead - self._limit(limits)
+        if surplus < 0:
+            return 0.0
+        free_at = self.slots.free_at(surplus)
+        if free_at == math.inf:  # no call has it yet: a process ahead takes it, or lets its turn pass
+            free_at = min(list(self.turns.values())[:ahead], default=math.inf)
+        return free_at - self.at
+
+    def _facts(self) -> Facts:
+        return Facts(accepted=self.slots.accepted(self.at), fullest=self.fullest, late=self.late)
+
+    # --- To a store and back
+
+    def to_json(self) -> str:
+        """Return the state as a JSON object."""
+        return json.dumps(attrs.asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Return what `to_json` wrote.
+
+        Raises:
+            ValueError: It is not a window's state.
+        """
+        try:
+            state = cast("dict[str, Any]", json.loads(text))
+            return cls(
+                at=_number(state["at"]),
+                since=None if state["since"] is None else _number(state["since"]),
+                not_before=_number(state["not_before"]),
+                slots=_slots(**state["slots"]),
+                fullest=_count(state["fullest"]),
+                late=_count(state["late"]),
+                turns={str(process): _number(until) for process, until in state["turns"].items()},
+                adaptive=AdaptiveLimit.from_dict(state["adaptive"]),
+            )
+        except (AttributeError, KeyError, RecursionError, TypeError) as exc:
+            raise ValueError(f"it is not the state of a window ({type(exc).__name__}: {exc})") from exc
+
+
+def forgotten_after(limits: Limits) -> float:
+    """Return after how many seconds without a call what refusals taught is out of date."""
+    return max(FORGOTTEN_AFTER, 2 * (limits.timeout + limits.hold))
+
+
+def _slots(in_flight: Mapping[str, tuple[float, float]], ended: Iterable[tuple[float, int, int]]) -> Slots:
+    return Slots(
+        {str(key): (_number(ends_by), _number(free_at)) for key, (ends_by, free_at) in in_flight.items()},
+        sorted((_number(free_at), _count(calls), _count(refused)) for free_at, calls, refused in ended),
+    )
+
+
+def _number(value: object) -> float:
+    if type(value) not in {int, float} or not abs(cast("float", value)) <= LARGEST_NUMBER:
+        raise ValueError(f"{value!r} is not a number that it can hold")
+    return cast("float", value)
+
+
+def _count(value: object) -> int:
+    if type(value) is not int or not 0 <= value <= LARGEST_NUMBER:
+        raise ValueError(f"{value!r} is not a count")
+    return value
