@@ -14,6 +14,8 @@ What could mislead:
 * A task costs something itself. What as many tasks cost that take no slot is measured in every round, and taken off.
 * Virtual time costs something itself: a pass of the event loop for each moment at which something is due. All pay it.
 * Nothing of HTTP is in these figures. A call takes some hundred µs.
+
+What one step of the window costs by the limit and the store is measured beside it, in `benchmarks.window_step`.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from aionorth.common.waits import growing_waits
 from aionorth.flow.limiter import FlowRuntime
 from aionorth.flow.window import Ending
 from aionorth.simulator.virtual_time import VirtualTimeLoop
-from benchmarks import pictures
+from benchmarks import pictures, window_step
 from benchmarks.harness import PremiseError, Record, Spread, at_least_one, turns
 from benchmarks.rivals import Pyrate
 
@@ -177,6 +179,7 @@ def main(arguments: Sequence[str], record: Record) -> None:
     print()
     for name, by_kind in medians.items():
         check(record, name, by_kind[OURS])
+    window_step.table(record)
     svg = pictures.lines(medians, ours=OURS, x_label="workers or waiters", y_label="CPU µs per acquisition")
     record.draw("growth", "What an acquisition costs, by how many want one; medians", svg)
 

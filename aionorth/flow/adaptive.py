@@ -162,13 +162,9 @@ class AdaptiveLimit:
         """Return no limit, with the number of the episode: permits bear it."""
         return AdaptiveLimit(episode=self.episode)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the limit as JSON-ready values."""
-        return attrs.asdict(self)
-
     @classmethod
     def from_dict(cls, values: object) -> Self:
-        """Return what `to_dict` made, by this version or another one, as far as it is understood.
+        """Return what `attrs.asdict` made, by this version or another one, as far as it is understood.
 
         Raises:
             ValueError: It cannot be such a limit.

@@ -66,16 +66,16 @@ class WindowAccess(Protocol):
 class LocalWindow:
     """The window of the sessions of one event loop, kept in this object."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, window: Window | None = None) -> None:
         self.changed: Callable[[], None] = _nothing
         self._limits = limits
-        self._window = Window()
+        self._window = window or Window()
         self._now = asyncio.get_running_loop().time
         self._keys = count(1)
 
     def keep_to(self, limits: Limits) -> None:
         """See `WindowAccess.keep_to`. A longer period holds for calls that count already, too."""
-        self._window.slots.delay(max(0.0, limits.hold - self._limits.hold))
+        self._window.slots = self._window.slots.delayed(max(0.0, limits.hold - self._limits.hold))
         self._limits = limits
 
     async def acquire(self) -> Permit | float:

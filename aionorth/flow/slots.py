@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping
 from operator import itemgetter
-
-import attrs
 
 _free_at = itemgetter(0)
 
 
-@attrs.define(eq=False)
 class Slots:
-    """The taken slots. Times are seconds on the window's clock; the two fields are all the state."""
+    """The taken slots, in use and free again by seconds on the window's clock.
 
-    in_flight: dict[str, tuple[float, float]] = attrs.field(factory=dict[str, tuple[float, float]])
-    """By a permit's key: when its call has ended at the latest, and when its slot then comes free."""
-    ended: list[tuple[float, int, int]] = attrs.field(factory=list[tuple[float, int, int]])
-    """Calls that have ended, sorted: when their slots come free, how many there are, and how many were refused."""
+    Its state: `in_flight` and `ended`. `calls` and `refused` are the sums over `ended`.
+    """
+
+    __slots__ = ("calls", "ended", "in_flight", "refused")
+
+    def __init__(
+        self, in_flight: Mapping[str, tuple[float, float]] | None = None, ended: Iterable[tuple[float, int, int]] = ()
+    ) -> None:
+        self.in_flight = dict(in_flight or {})
+        """By a permit's key: when its call has ended at the latest, and when its slot then comes free."""
+        self.ended = sorted(ended)
+        """Calls that have ended: when their slots come free, how many there are, and how many were refused."""
+        self.calls = sum(calls for _, calls, _ in self.ended)
+        self.refused = sum(refused for _, _, refused in self.ended)
 
     def take(self, key: str, ends_by: float, free_at: float) -> None:
         """Take a slot for a call that has ended by `ends_by` at the latest."""
@@ -42,30 +50,34 @@ class Slots:
             _, calls, calls_refused = self.ended.pop(place)
             slot = free_at, 1 + calls, int(refused) + calls_refused
         self.ended.insert(place, slot)
+        self.calls += 1
+        self.refused += refused
 
     def forget(self, now: float) -> bool:
         """Forget the slots that have come free; returns whether there are any."""
         over = [key for key, (_, free_at) in self.in_flight.items() if free_at <= now]
         for key in over:
             del self.in_flight[key]
-        come_free = bisect_right(self.ended, now, key=_free_at)
-        del self.ended[:come_free]
+        come_free = self.ended[: bisect_right(self.ended, now, key=_free_at)]
+        del self.ended[: len(come_free)]
+        for _, calls, refused in come_free:
+            self.calls -= calls
+            self.refused -= refused
         return bool(over or come_free)
 
-    def end_all(self, free_at: float) -> None:
-        """Let all slots come free at `free_at`."""
-        calls, refused = self.in_use, sum(refused for _, _, refused in self.ended)
-        self.in_flight, self.ended = {}, [(free_at, calls, refused)] if calls else []
+    def all_ended(self, free_at: float) -> Slots:
+        """Return as many slots, which all come free at `free_at`."""
+        return Slots(ended=[(free_at, self.in_use, self.refused)] if self.in_use else [])
 
-    def delay(self, seconds: float) -> None:
-        """Let all slots come free so much later."""
-        self.in_flight = {key: (ends_by, free_at + seconds) for key, (ends_by, free_at) in self.in_flight.items()}
-        self.ended = [(free_at + seconds, calls, refused) for free_at, calls, refused in self.ended]
+    def delayed(self, seconds: float) -> Slots:
+        """Return the slots as they are, but that they come free so much later."""
+        in_flight = {key: (ends_by, free_at + seconds) for key, (ends_by, free_at) in self.in_flight.items()}
+        return Slots(in_flight, [(free_at + seconds, calls, refused) for free_at, calls, refused in self.ended])
 
     @property
     def in_use(self) -> int:
         """How many slots are taken."""
-        return len(self.in_flight) + sum(calls for _, calls, _ in self.ended)
+        return len(self.in_flight) + self.calls
 
     def flying(self, now: float) -> int:
         """Return how many calls may still be on their way; others in flight have ended, though nobody has said so."""
@@ -73,7 +85,7 @@ class Slots:
 
     def accepted(self, now: float) -> int:
         """Return how many calls have ended otherwise than by a refusal."""
-        return self.in_use - self.flying(now) - sum(refused for _, _, refused in self.ended)
+        return self.in_use - self.flying(now) - self.refused
 
     def free_at(self, surplus: int) -> float:
         """Return when `surplus` slots and one more have come free; infinite if there are not so many."""

@@ -157,7 +157,7 @@ class Window:
     def _advance(self, now: float, limits: Limits) -> None:
         """Forget what is over by `now`."""
         if now < self.at:  # the clock was started anew: every call may have ended just now
-            self.slots.end_all(now + limits.hold)
+            self.slots = self.slots.all_ended(now + limits.hold)
             self.since = now if self._unknown_for(limits) else None
             self.turns = {}
         if now < self.at or now - self.at > forgotten_after(limits):
@@ -281,7 +281,9 @@ class Window:
 
     def to_json(self) -> str:
         """Return the state as a JSON object."""
-        return json.dumps(attrs.asdict(self), separators=(",", ":"))
+        slots = {"in_flight": self.slots.in_flight, "ended": self.slots.ended}
+        state = attrs.asdict(self, recurse=False) | {"slots": slots, "adaptive": attrs.asdict(self.adaptive)}
+        return json.dumps(state, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -314,7 +316,7 @@ def forgotten_after(limits: Limits) -> float:
 def _slots(in_flight: Mapping[str, tuple[float, float]], ended: Iterable[tuple[float, int, int]]) -> Slots:
     return Slots(
         {str(key): (_number(ends_by), _number(free_at)) for key, (ends_by, free_at) in in_flight.items()},
-        sorted((_number(free_at), _count(calls), _count(refused)) for free_at, calls, refused in ended),
+        [(_number(free_at), _count(calls), _count(refused)) for free_at, calls, refused in ended],
     )
 
 

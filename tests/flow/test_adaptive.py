@@ -106,7 +106,7 @@ def test_a_refusal_never_raises_the_limit_and_takes_no_more_than_its_part(sequen
 @given(sequence=events)
 def test_a_limit_survives_a_store(sequence: list[Event]) -> None:
     limit = happen(first(70), sequence)[-1]
-    assert AdaptiveLimit.from_dict(json.loads(json.dumps(limit.to_dict()))) == limit
+    assert AdaptiveLimit.from_dict(json.loads(json.dumps(attrs.asdict(limit)))) == limit
 
 
 def test_a_limit_of_another_version_is_understood_as_far_as_can_be() -> None:

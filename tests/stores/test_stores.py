@@ -27,7 +27,7 @@ from aionorth.flow.limiter import FlowRuntime
 from aionorth.flow.settings import CLOCK_TOLERANCE, Limits
 from aionorth.flow.shared import CLOCK_ERROR, Response, SharedWindow, exchange
 from aionorth.flow.window import FORGOTTEN_AFTER, Acquire, Ending, Permit, Release, Window
-from aionorth.stores.base import Store, StoredToken, token_name
+from aionorth.stores.base import Snapshot, Store, StoredToken, token_name
 from aionorth.stores.machine import OpenMachineStore
 from aionorth.stores.redis import READ, STATE_KEPT, OpenRedisStore
 from aionorth.stores.redis_clock import DELAYS
@@ -525,6 +525,66 @@ def test_one_has_the_lease_until_it_gives_it_back_or_is_silent(store_place: Any)
     play(place, story, "a", "b")
 
 
+def test_a_document_that_somebody_else_has_replaced_is_not_replaced_again(store_place: Any) -> None:
+    place = store_place
+
+    async def story(a: User, b: User) -> None:
+        seen = await a.store.read(clock_error=0.1)
+        await b.take()
+        assert not await a.store.replace(seen, "late", keep=0.0)
+        assert (await b.tell()).view.in_use == 1
+        seen = await a.store.read(clock_error=0.1)
+        assert seen.document != "late"
+
+    play(place, story, "a", "b")
+
+
+def test_a_step_that_somebody_else_comes_in_between_is_made_again(store_place: Any) -> None:
+    place = store_place
+
+    async def story(a: User, b: User) -> None:
+        read, others = a.store.read, 0
+
+        async def overtaken(*, clock_error: float) -> Snapshot:
+            nonlocal others
+            snapshot = await read(clock_error=clock_error)
+            if others < 2:
+                others += 1
+                await b.take()
+            return snapshot
+
+        a.store.read = overtaken  # type: ignore[method-assign]
+        await a.take()
+        assert (await a.tell()).view.in_use == 3
+        assert await b.wait() > 0
+
+    play(place, story, "a", "b")
+
+
+def test_what_is_known_after_a_loss_is_shown_alike_everywhere(place: Any) -> None:
+    async def story(a: User, b: User) -> None:
+        await a.take()
+        await lose(place)
+        response, _ = await a.ask()
+        for seen in (response, await b.tell()):
+            assert seen.view.next_slot == seen.view.unknown_for == about(TIMEOUT + HOLD)
+        assert response.wait == about(TIMEOUT + HOLD)
+
+    play(place, story, "a", "b")
+
+
+async def lose(place: Any) -> None:
+    """Let a place lose what it knows, in the way in which it notices."""
+    if isinstance(place, MemoryPlace):
+        place.window = Window()
+        place.window.lose(place.clock.now)
+    elif isinstance(place, MachinePlace):
+        for file in place.file.parent.iterdir():
+            file.unlink()
+    else:
+        await empty(place)
+
+
 # --- A machine
 
 
@@ -956,6 +1016,24 @@ def test_a_file_of_another_version_is_named(tmp_path: Path) -> None:
             await MachineStore(tmp_path).open("app")
 
     asyncio.run(main())
+
+
+def test_a_file_of_the_version_before_is_begun_anew_as_one_that_was_lost(tmp_path: Path) -> None:
+    place = MachinePlace(tmp_path)
+    db = sqlite3.connect(tmp_path / "app.sqlite3")
+    db.execute("CREATE TABLE flow (at REAL, not_before REAL, most INTEGER, late INTEGER, lesson TEXT)")
+    db.execute("CREATE TABLE slots (key TEXT PRIMARY KEY, free_at REAL, flies_until REAL, refused INTEGER)")
+    db.execute("CREATE INDEX slots_by_time ON slots (free_at)")
+    db.execute("PRAGMA user_version = 1")
+    db.commit()
+    db.close()
+
+    async def story(a: User) -> None:
+        assert await a.wait() == about(TIMEOUT + HOLD)
+        await place.advance(TIMEOUT + HOLD)
+        await a.take()
+
+    play(place, story, "a")
 
 
 # --- Redis

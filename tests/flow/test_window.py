@@ -1,0 +1,87 @@
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aionorth.flow.settings import Limits
+from aionorth.flow.window import BUCKETS, Acquire, Ending, Permit, Release, Window
+
+PERIOD, TIMEOUT = 60.0, 30.0
+
+Event = tuple[float, str, Ending]
+"""Seconds since the last one, which process acts, and what became of its last call, if it has one."""
+
+events = st.lists(st.tuples(st.floats(0, 90), st.sampled_from("abc"), st.sampled_from(Ending)), min_size=1, max_size=60)
+
+
+def limits(limit: int) -> Limits:
+    return Limits(limit=limit, period=PERIOD, gap=0.0, timeout=TIMEOUT, pause=lambda _: 4.0)
+
+
+def play(window: Window, sequence: list[Event], limit: int, *, through_json: bool) -> tuple[Window, list[float]]:
+    """Let processes take and release permits; returns the window and the waits they met."""
+    now, waits, held = 1000.0, list[float](), dict[str, Permit]()
+    for number, (wait, process, ending) in enumerate(sequence):
+        now += wait
+        released = []
+        if (permit := held.pop(process, None)) is not None:
+            released.append(Release(permit=permit, ending=ending, counted=now, pause=4.0))
+        ask = Acquire(process=process, key=f"{process}{number}")
+        waits.append(window.step(now, limits(limit), released, ask))
+        if not waits[-1]:
+            held[process] = Permit(window.adaptive.episode, ask.key)
+        if through_json:
+            window = Window.from_json(window.to_json())
+    return window, waits
+
+
+@given(sequence=events, limit=st.sampled_from([1, 3, 20, 1000]))
+def test_a_window_that_is_written_and_read_after_each_step_does_the_same(sequence: list[Event], limit: int) -> None:
+    one, waits = play(Window(), sequence, limit, through_json=False)
+    other, waits_through_json = play(Window(), sequence, limit, through_json=True)
+    assert waits == waits_through_json
+    assert json.loads(one.to_json()) == json.loads(other.to_json())
+
+
+@pytest.mark.parametrize("limit", [100, 6_000, 60_000])
+def test_the_size_of_a_full_window_has_a_bound_whatever_the_limit(limit: int) -> None:
+    window = Window(at=1000.0)
+    ended = [
+        Release(permit=Permit(0, str(number)), ending=Ending.ACCEPTED, counted=1000.0 - PERIOD * number / limit)
+        for number in range(limit)
+    ]
+    window.step(1000.0, limits(limit), ended)
+    assert window.view(1000.0, limits(limit)).in_use == limit
+    assert len(window.slots.ended) <= BUCKETS + 1
+    assert len(window.to_json()) < 10_000
+
+
+@pytest.mark.parametrize("limit", [100, BUCKETS + 1, 6_000])
+def test_a_slot_never_comes_free_early_and_at_most_a_150th_of_a_period_late(limit: int) -> None:
+    for counted in (1000.0, 1000.3, 1000.399999, 1000.4, 1017.77):
+        window = Window(at=counted)
+        window.step(counted, limits(limit), [Release(permit=Permit(0, "a"), ending=Ending.ACCEPTED, counted=counted)])
+        ((free_at, calls, _),) = window.slots.ended
+        assert calls == 1
+        late = free_at - counted - limits(limit).hold
+        assert -1e-9 <= late <= 1e-9 + (PERIOD / BUCKETS if limit > BUCKETS else 0.0)
+
+
+def test_calls_that_are_only_in_flight_leave_it_open_when_a_slot_comes_free() -> None:
+    window = Window()
+    for number in range(2):
+        assert window.step(1000.0, limits(2), ask=Acquire(process="a", key=str(number))) == 0
+    view = window.view(1000.0, limits(2))
+    assert (view.in_use, view.next_slot) == (2, math.inf)
+    late = window.view(1000.0 + TIMEOUT, limits(2))  # by now they have ended, though nobody has said so
+    assert late.next_slot == pytest.approx(limits(2).hold)
+
+
+def test_a_loss_is_shown_as_it_is_kept_to() -> None:
+    window = Window(at=1000.0)
+    window.lose(1000.0)
+    wait = window.step(1000.0, limits(3), ask=Acquire(process="a", key="1"))
+    view = window.view(1000.0, limits(3))
+    assert wait == view.next_slot == view.unknown_for == pytest.approx(TIMEOUT + limits(3).hold)
