@@ -156,11 +156,13 @@ class Window:
 
     def _advance(self, now: float, limits: Limits) -> None:
         """Forget what is over by `now`."""
-        if now < self.at:  # the clock was started anew: every call may have ended just now
+        # A clock that can be set may be put right, to an earlier time, by as much as it may be off.
+        started_anew = now < self.at - 4 * limits.clock_error
+        if started_anew:  # every call may have ended just now
             self.slots = self.slots.all_ended(now + limits.hold)
             self.since = now if self._unknown_for(limits) else None
             self.turns = {}
-        if now < self.at or now - self.at > forgotten_after(limits):
+        if started_anew or now - self.at > forgotten_after(limits):
             self.not_before, self.fullest, self.late = 0.0, 0, 0
             self.adaptive = self.adaptive.dropped()
         self.at = now

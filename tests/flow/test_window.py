@@ -1,6 +1,7 @@
 import json
 import math
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -85,3 +86,14 @@ def test_a_loss_is_shown_as_it_is_kept_to() -> None:
     wait = window.step(1000.0, limits(3), ask=Acquire(process="a", key="1"))
     view = window.view(1000.0, limits(3))
     assert wait == view.next_slot == view.unknown_for == pytest.approx(TIMEOUT + limits(3).hold)
+
+
+@pytest.mark.parametrize(("back", "held"), [(0.4, False), (5.0, True)])
+def test_a_clock_that_goes_back_further_than_it_may_be_off_was_started_anew(back: float, held: bool) -> None:
+    set_by_hand = attrs.evolve(limits(1), clock_error=0.12)
+    window = Window()
+    permit = Permit(0, "1")
+    assert window.step(1000.0, set_by_hand, ask=Acquire(process="a", key="1")) == 0
+    window.step(1001.0, set_by_hand, [Release(permit=permit, ending=Ending.ACCEPTED, counted=960.0)])
+    free_in = window.view(1001.0 - back, set_by_hand).next_slot
+    assert free_in == pytest.approx(set_by_hand.hold if held else 960.0 + set_by_hand.hold - (1001.0 - back))
