@@ -21,7 +21,7 @@ from aionorth.simulator.faults import (
     ServerError,
     WrongContentType,
 )
-from aionorth.simulator.server import Simulator
+from aionorth.simulator.simulator import Simulator
 from aionorth.simulator.throttle import (
     MODELS,
     FixedWindow,

@@ -105,7 +105,7 @@ class Simulator:
             self.throttle(calls, app_id)
         self._faults = FaultPlan(chances or {}, self._chance)
         self._log = Log(log_limit)
-        from aionorth.simulator.wire import HttpServer  # noqa: PLC0415 - aiohttp's server takes its time to import
+        from aionorth.simulator.http_server import HttpServer  # noqa: PLC0415 - aiohttp's server takes its time to import
 
         self._http = HttpServer(self._answer, host, port, tls)
 
