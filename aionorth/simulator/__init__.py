@@ -1,4 +1,4 @@
-"""The platform, played by an HTTP server on this machine: something to test a northbound client against.
+"""A simulated platform: an HTTP server on this machine to test a northbound client against.
 
     async with Simulator(calls=100, model="fixed") as platform:
         file_ids = platform.add_packages(250)

@@ -11,13 +11,13 @@ from aionorth.simulator.faults import Fault
 class Arrival:
     """One call as the platform saw it. Times are seconds on the event loop's clock.
 
-    An arrival stands in the log from the moment it is counted; until its reply goes out, its ``status`` is ``None``.
+    A call enters the log when flow control has counted it. Until its reply is sent, its ``status`` is ``None``.
     """
 
     received: float
     """When the request arrived."""
     counted: float
-    """When flow control decided on it."""
+    """When flow control counted it."""
     app_id: str | None
     """The app that the caller says it is; ``None`` where it does not say."""
     method: str
@@ -30,13 +30,17 @@ class Arrival:
     code: str | None = None
     """The error code in the reply; ``None`` where it had none, or none was sent."""
     fault: Fault | None = None
-    """What befell the call."""
+    """The fault of the call, if it had one."""
     refused: bool = False
     """Whether flow control refused the call."""
 
 
 class Log:
-    """Arrivals in the order in which they were counted; only the last ``limit`` of them, unless that is ``None``."""
+    """Arrivals in the order in which they were counted. Mutable: these, and how many there have been.
+
+    Args:
+        limit: How many arrivals are remembered, the latest ones; ``None``: all.
+    """
 
     def __init__(self, limit: int | None) -> None:
         self._limit = limit
@@ -44,7 +48,7 @@ class Log:
         self._opened = 0
 
     def open(self, arrival: Arrival) -> int:
-        """Enter a call that has been counted; returns the number under which it can be completed."""
+        """Enter a call that has been counted; return the number under which it can be completed."""
         number = self._opened
         self._opened += 1
         self._arrivals[number] = arrival

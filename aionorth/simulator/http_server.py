@@ -1,4 +1,4 @@
-"""The simulator's socket: HTTP requests in, replies out, whole or damaged."""
+"""The HTTP server: requests in, replies out, whole or damaged."""
 
 import asyncio
 import socket
@@ -11,17 +11,26 @@ from aiohttp import web
 from aionorth.simulator.replies import Reply
 
 CLOSING_TIMEOUT = 1.0
-"""Seconds to wait for connections that do not end when told to; every handler has been cancelled by then."""
+"""Seconds to wait for connections to end; every handler has been cancelled by then."""
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-"""The socket option SO_LINGER: on, with no time to linger, so that closing resets the connection."""
+"""The value of the socket option SO_LINGER with which closing a connection resets it: on, and no seconds."""
 
 Answer = Callable[[web.BaseRequest, bytes], Awaitable[Reply | None]]
-"""Answers a request, whose body is handed in whole; ``None`` resets the connection."""
+"""Returns the reply to a request and its whole body; ``None`` resets the connection."""
 
 
 class HttpServer:
-    """Serves ``answer`` at an address. A caller that goes away does not stop the answering of its request."""
+    """Serves HTTP at one address. When a caller goes away, its request is still answered to the end.
+
+    Mutable: the server while it runs, and the tasks that answer requests.
+
+    Args:
+        answer: Answers the requests.
+        host: The address to listen on.
+        port: The port; 0 takes a free one.
+        tls: Serves HTTPS by this context.
+    """
 
     def __init__(self, answer: Answer, host: str, port: int, tls: ssl.SSLContext | None) -> None:
         self._answer = answer
@@ -35,13 +44,18 @@ class HttpServer:
 
     @property
     def url(self) -> str:
-        """Scheme, host and port; raises `RuntimeError` unless started."""
+        """Scheme, host and port; raises `RuntimeError` unless the server has been started."""
         if self._url is None:
             raise RuntimeError("the simulator has not been started")
         return self._url
 
     async def start(self) -> None:
-        """Listen; raises `OSError` where the address is taken, `RuntimeError` where this server listens already."""
+        """Listen for requests.
+
+        Raises:
+            OSError: The address is taken.
+            RuntimeError: The server has been started already.
+        """
         if self._listener is not None:
             raise RuntimeError("the simulator has been started already")
         # aiohttp's low-level server leaves the path alone; its router would decode %2F before matching.
@@ -53,7 +67,7 @@ class HttpServer:
         self._url = f"{scheme}://{host}:{self._listener.sockets[0].getsockname()[1]}"
 
     async def close(self) -> None:
-        """Stop listening, cancel whatever is being answered, and close every connection."""
+        """Stop listening, cancel all handlers, and close every connection."""
         if self._listener is None or self._server is None:
             return
         self._listener.close()
@@ -64,9 +78,9 @@ class HttpServer:
         await self._server.shutdown(CLOSING_TIMEOUT)
         for transport in transports:
             if transport is not None:
-                # A TLS connection would wait for its peer's farewell, a slow reader's for its last bytes to be read.
+                # Closing would wait: with TLS for the peer's close_notify, with a slow reader for its last bytes.
                 transport.abort()
-        await asyncio.sleep(0)  # the loop closes the sockets of aborted transports in its next turn
+        await asyncio.sleep(0)  # the loop closes the sockets of aborted transports in its next pass
         self._listener = self._server = self._url = None
 
     async def _handle(self, request: web.BaseRequest) -> web.Response:
@@ -80,12 +94,12 @@ class HttpServer:
             self._handlers.discard(handler)
         if reply is None:
             _reset(request)
-            return web.Response()  # aiohttp wants one, and finds nowhere to send it
+            return web.Response()  # aiohttp needs one, although the connection is closed
         return _response(reply)
 
 
 def _reset(request: web.BaseRequest) -> None:
-    """Close the connection by a RST, and without the farewells of TLS; a caller that has gone needs none."""
+    """Close the connection by a RST, and without the close_notify of TLS. Does nothing if the caller has gone."""
     if request.transport is not None:
         request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         request.transport.abort()
@@ -94,8 +108,8 @@ def _reset(request: web.BaseRequest) -> None:
 def _response(reply: Reply) -> web.Response:
     if reply.sent is None:
         return web.Response(status=reply.status, body=reply.body, headers=reply.headers)
-    # Nothing in the head may betray that the rest will never come.
-    promises = (("Content-Length", str(len(reply.body))), ("Connection", "keep-alive"))
-    response = web.Response(status=reply.status, body=reply.body[: reply.sent], headers=(*reply.headers, *promises))
+    # The head is that of a whole reply.
+    framing = (("Content-Length", str(len(reply.body))), ("Connection", "keep-alive"))
+    response = web.Response(status=reply.status, body=reply.body[: reply.sent], headers=(*reply.headers, *framing))
     response.force_close()
     return response

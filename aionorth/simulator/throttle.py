@@ -1,7 +1,7 @@
-"""Flow control: five ways in which a platform may count the calls of one app.
+"""Five ways in which a platform may count the calls of one app.
 
-The platform documents a threshold and the refusal, not how it counts. Each class here is one plausible way. All are
-pure: the time is handed in, in seconds on any clock that never runs backwards.
+The platform documents a threshold and the refusal, not how it counts. Each class here is one plausible way. The time is
+an argument, in seconds on any clock that never runs backwards.
 """
 
 import abc
@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 ROUNDING = 1e-9
-"""The part of a call by which a token bucket errs on the caller's side, lest a call that is due fail by rounding."""
+"""The part of a token that a token bucket lets a call lack, so that none is refused because of a rounding error."""
 
 
 class Throttle(abc.ABC):
-    """Counts one app's calls against a threshold of ``calls`` per ``period`` seconds.
+    """Counts one app's calls against a threshold of ``calls`` per ``period`` seconds. Mutable: what has been counted.
 
     ``calls`` may be changed at any time; what has been counted so far stays counted.
     """
@@ -27,8 +27,9 @@ class Throttle(abc.ABC):
     def admit(self, now: float) -> float | None:
         """Count a call made at ``now``.
 
-        ``None`` where the call is accepted. Where it is refused, the seconds after which a call may be accepted, if no
-        other call is made until then.
+        Returns:
+            ``None`` where the call is accepted. Where it is refused, the seconds after which a call can be accepted, if
+            no other call is made until then.
         """
 
 
@@ -41,7 +42,7 @@ class FixedWindow(Throttle):
         self._accepted = 0
 
     def admit(self, now: float) -> float | None:
-        """See :meth:`Throttle.admit`."""
+        """See `Throttle.admit`."""
         window = now // self.period
         if window != self._window:
             self._window = window
@@ -60,7 +61,7 @@ class SlidingWindow(Throttle):
         self._counted: collections.deque[float] = collections.deque()
 
     def admit(self, now: float) -> float | None:
-        """See :meth:`Throttle.admit`; the call must come later than the moment told, by however little."""
+        """See `Throttle.admit`; at the very moment that it returns, a call is still refused."""
         counted = self._counted
         while counted and now - counted[0] > self.period:
             counted.popleft()
@@ -75,7 +76,7 @@ class SlidingWindow(Throttle):
 
 
 class SlidingWindowWithRefusals(SlidingWindow):
-    """As `SlidingWindow`, but refused calls count too: who keeps calling stays locked out."""
+    """Like `SlidingWindow`, but refused calls count too: a caller that does not stop calling stays locked out."""
 
     def _count_refused(self, now: float) -> None:
         self._counted.append(now)
@@ -90,7 +91,7 @@ class TokenBucket(Throttle):
         self._refilled = 0.0
 
     def admit(self, now: float) -> float | None:
-        """See :meth:`Throttle.admit`."""
+        """See `Throttle.admit`."""
         rate = self.calls / self.period
         self._tokens = min(self.calls, self._tokens + (now - self._refilled) * rate)
         self._refilled = now
@@ -110,25 +111,25 @@ class SlidingWindowCounter(Throttle):
     def __init__(self, calls: int, period: float) -> None:
         super().__init__(calls, period)
         self._window = 0.0
-        self._before = 0
+        self._accepted_before = 0
         self._accepted = 0
 
     def admit(self, now: float) -> float | None:
-        """See :meth:`Throttle.admit`; the call must come later than the moment told, by however little."""
+        """See `Throttle.admit`; at the very moment that it returns, a call is still refused."""
         window, elapsed = divmod(now, self.period)
         if window != self._window:
-            self._before = self._accepted if window == self._window + 1 else 0
+            self._accepted_before = self._accepted if window == self._window + 1 else 0
             self._window = window
             self._accepted = 0
-        if self._before * (1 - elapsed / self.period) + self._accepted >= self.calls:
+        if self._accepted_before * (1 - elapsed / self.period) + self._accepted >= self.calls:
             return self._wait() - elapsed
         self._accepted += 1
         return None
 
     def _wait(self) -> float:
-        """Seconds from the start of this window until the estimate falls to the threshold."""
+        """Return the seconds from the start of this window until the estimate falls to the threshold."""
         if self._accepted < self.calls:
-            return self.period * (1 - (self.calls - self._accepted) / self._before)
+            return self.period * (1 - (self.calls - self._accepted) / self._accepted_before)
         return self.period * (2 - self.calls / self._accepted)
 
 
@@ -141,4 +142,4 @@ MODELS: Mapping[str, type[Throttle]] = MappingProxyType(
         "counter": SlidingWindowCounter,
     }
 )
-"""The ways of counting by the names under which a simulator is asked for them."""
+"""The ways of counting by name."""

@@ -25,7 +25,7 @@ LATEST = 15.0
 def no_wait_for_sockets() -> Iterator[None]:
     """There are none here: the clock need not wait for them before it jumps."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(virtual_time, "GRACE", 0.0)
+        patch.setattr(virtual_time, "KERNEL_DELAY", 0.0)
         yield
 
 
