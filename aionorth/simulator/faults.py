@@ -1,7 +1,7 @@
-"""Faults that can befall a call on its way: what networks, proxies and a platform in trouble do.
+"""The faults that a call can suffer: what networks, proxies and a platform in trouble do.
 
-A fault befalls only calls that flow control has let through. One with ``after_effect`` befalls the reply: the call has
-been carried out. One without it befalls the request, and the call is never carried out.
+Only calls that flow control accepts have faults. One with ``after_effect`` damages the reply: the call has been carried
+out. One without it damages the request: the call is never carried out.
 """
 
 import random
@@ -22,13 +22,13 @@ class Fault:
     after_effect: bool = attrs.field(default=False, kw_only=True)
 
     def distort(self, reply: Reply) -> Reply | None:
-        """Return what is sent instead of ``reply``; ``None`` where the connection is reset without any reply."""
+        """Return what is sent instead of ``reply``; ``None`` where the connection is reset."""
         return reply
 
 
 @attrs.frozen
 class Delay(Fault):
-    """The call is carried out and answered, but ``seconds`` late: before its effect, or after it."""
+    """The call is carried out and answered, but ``seconds`` late. They pass before its effect, or after it."""
 
     seconds: float
 
@@ -38,20 +38,20 @@ class Reset(Fault):
     """The connection is reset (a TCP RST) without a reply."""
 
     def distort(self, reply: Reply) -> None:
-        """See :meth:`Fault.distort`."""
+        """See `Fault.distort`."""
 
 
 @attrs.frozen
 class CutBody(Fault):
-    """The reply's Content-Length promises more than is sent, then the connection is closed.
+    """Only half of the reply's body is sent, then the connection is closed; its Content-Length is that of the whole.
 
-    A reply that has no body, which could not be cut, is given one: a 204 becomes a 200.
+    A reply without a body gets one first: a 204 becomes a 200.
     """
 
     after_effect: bool = attrs.field(default=True, kw_only=True)
 
     def distort(self, reply: Reply) -> Reply:
-        """See :meth:`Fault.distort`."""
+        """See `Fault.distort`."""
         if not reply.body:
             reply = replies.result({})
         return attrs.evolve(reply, sent=len(reply.body) // 2)
@@ -59,36 +59,36 @@ class CutBody(Fault):
 
 @attrs.frozen
 class HtmlPage(Fault):
-    """A proxy on the way answers with a page of its own."""
+    """A proxy answers with an HTML page of its own."""
 
     status: int = 502
 
-    def distort(self, reply: Reply) -> Reply:  # noqa: ARG002 - a proxy does not care
-        """See :meth:`Fault.distort`."""
+    def distort(self, reply: Reply) -> Reply:  # noqa: ARG002 - the page takes its place
+        """See `Fault.distort`."""
         return replies.page(self.status, f"{self.status} {HTTPStatus(self.status).phrase}")
 
 
 @attrs.frozen
 class ServerError(Fault):
-    """The platform reports trouble of its own; by default that it is congested."""
+    """The platform reports an error of its own; by default that it is congested."""
 
     status: int = 503
     code: str = "100501"
 
     def distort(self, reply: Reply) -> Reply:  # noqa: ARG002 - the error takes its place
-        """See :meth:`Fault.distort`."""
+        """See `Fault.distort`."""
         return replies.error(self.status, self.code, "The server is busy or in error.")
 
 
 @attrs.frozen
 class WrongContentType(Fault):
-    """The call is carried out and answered, but the body is labelled ``content_type``."""
+    """The call is carried out and answered, but the body is declared to be of ``content_type``."""
 
     content_type: str = "text/plain"
     after_effect: bool = attrs.field(default=True, init=False)
 
     def distort(self, reply: Reply) -> Reply:
-        """See :meth:`Fault.distort`."""
+        """See `Fault.distort`."""
         return attrs.evolve(reply, headers=(("Content-Type", self.content_type),))
 
 
@@ -101,25 +101,27 @@ class ErrorIn200(Fault):
     after_effect: bool = attrs.field(default=False, init=False)
 
     def distort(self, reply: Reply) -> Reply:  # noqa: ARG002 - the error takes its place
-        """See :meth:`Fault.distort`."""
+        """See `Fault.distort`."""
         return replies.error(200, self.code, self.description)
 
 
 @attrs.frozen
 class CannedReply(Fault):
-    """Exactly this is answered. A body whose ``headers`` name no type goes out as ``application/octet-stream``."""
+    """The reply is exactly this. A body without a type in ``headers`` is sent as ``application/octet-stream``."""
 
     status: int
     body: bytes = b""
     headers: tuple[tuple[str, str], ...] = ()
 
     def distort(self, reply: Reply) -> Reply:  # noqa: ARG002 - the canned reply takes its place
-        """See :meth:`Fault.distort`."""
+        """See `Fault.distort`."""
         return Reply(self.status, self.body, self.headers)
 
 
 @attrs.define
 class _Script:
+    """A fault for the next calls that match. Mutable: ``times``, which counts down."""
+
     fault: Fault
     method: str | None
     path: str
@@ -127,7 +129,17 @@ class _Script:
 
 
 class FaultPlan:
-    """Decides which fault, if any, befalls a call: the scripted ones first, then chance."""
+    """Chooses the fault of a call: a scripted one first, else one drawn by chance.
+
+    Mutable: the scripted faults that have not been used up.
+
+    Args:
+        chances: The probability of each fault.
+        chance: The source of chance.
+
+    Raises:
+        ValueError: A probability is negative, or they exceed 1 together.
+    """
 
     def __init__(self, chances: Mapping[Fault, float], chance: random.Random) -> None:
         if min(chances.values(), default=0) < 0 or sum(chances.values()) > 1:
@@ -137,18 +149,20 @@ class FaultPlan:
         self._scripts: list[_Script] = []
 
     def script(self, fault: Fault, *, method: str | None, path: str, times: int) -> None:
-        """Let ``fault`` befall the next ``times`` calls of ``method`` (``None``: any) whose path contains ``path``."""
+        """Script a fault for the next ``times`` calls of ``method`` (``None``: any) whose path contains ``path``.
+
+        Raises:
+            ValueError: ``times`` is less than 1.
+        """
         if times < 1:
-            raise ValueError("a scripted fault must befall at least one call")
+            raise ValueError("a scripted fault must concern at least one call")
         self._scripts.append(_Script(fault, method, path, times))
 
-    def scripted(self, method: str, target: str) -> Fault | None:
-        """Return the fault scripted for a call to ``target``, path and query as on the wire.
+    def choose(self, method: str, target: str, *, scripted_only: bool) -> Fault | None:
+        """Return the fault, if any, of a call to ``target``, path and query as on the wire.
 
-        The call uses up one of its times. Of several faults, the one scripted first comes first.
+        Of several scripted faults that match, the call gets the one scripted first, and uses up one of its times.
         """
-        if not self._scripts:
-            return None
         path = unquote(target.partition("?")[0])
         for script in self._scripts:
             if script.method in {None, method} and script.path in path:
@@ -156,15 +170,11 @@ class FaultPlan:
                 if not script.times:
                     self._scripts.remove(script)
                 return script.fault
-        return None
-
-    def drawn(self) -> Fault | None:
-        """Return the fault that chance sends."""
-        if not self._chances:
+        if scripted_only or not self._chances:
             return None
-        left = self._chance.random()
+        drawn = self._chance.random()
         for fault, probability in self._chances.items():
-            if left < probability:
+            if drawn < probability:
                 return fault
-            left -= probability
+            drawn -= probability
         return None

@@ -2,42 +2,26 @@
 
 Where the platform's documents are silent, the reading is the one that is least comfortable for a client:
 
-- A trailing slash makes no difference, so an empty id names the whole collection, and deleting it deletes everything.
-- An empty query parameter is as good as none, so an empty filter filters nothing.
-- An app that names itself in ``appId`` is refused like any other, unless it has been authorized to.
+- A trailing slash makes no difference. So an empty id names the whole collection, and deleting it deletes everything.
+- An empty query parameter counts as none. So an empty filter filters nothing.
+- An app that names itself in a query is refused like any other, unless it has authorized itself.
 - A fileId is malformed if it is longer than 256 characters or has one that cannot be printed; no other shape is known.
-- A query value longer than 256 characters is bad input, a callback URL too, although subscribing allows it 1,024.
+- A query value longer than 256 characters is bad input. That goes for a callback URL too, although subscribing allows
+  it 1,024.
 """
 
-from collections.abc import Iterable, Mapping
-from itertools import islice
-from urllib.parse import urlsplit
+from collections.abc import Callable, Iterable, Mapping
+
+import attrs
 
 from aionorth.simulator import replies
-from aionorth.simulator.replies import NO_CONTENT, Reply
-from aionorth.simulator.requests import Call, Route, Router, read_form, read_json
-from aionorth.simulator.state import LONGEST_ID, App, Platform, Record, Tokens, subscription, well_formed
+from aionorth.simulator.replies import Reply
+from aionorth.simulator.requests import Call, Route, Routes, read_form, read_json
+from aionorth.simulator.resources import Resource
+from aionorth.simulator.state import LONGEST_ID, App, Platform, Record, Records, well_formed
 
 LOGIN = "/iocm/app/sec/v1.1.0/login"
 REFRESH = "/iocm/app/sec/v1.1.0/refreshToken"
-SUBSCRIPTIONS = "/iocm/app/sub/v1.2.0/subscriptions"
-PACKAGES = "/iodm/northbound/v1.5.0/category"
-
-MOST_SUBSCRIPTIONS = 1_000
-LONGEST_CALLBACK = 1_024
-DEFAULT_PAGE_SIZE = 10
-LARGEST_PACKAGE_PAGE = 100
-
-FILE_TYPES = ("firmwarePackage", "softwarePackage")
-SUBSCRIPTION_FILTERS = ("notifyType", "callbackUrl", "channel")
-PACKAGE_FILTERS = {
-    "fileType": "fileType",
-    "deviceType": "deviceType",
-    "model": "model",
-    "manufacturerName": "manufacturerName",
-    "manufactureName": "manufacturerName",  # so spelled in one place of the documents
-    "version": "version",
-}
 
 
 class Rejected(Exception):  # noqa: N818 - names what the platform does, and never leaves this module
@@ -48,8 +32,26 @@ class Rejected(Exception):  # noqa: N818 - names what the platform does, and nev
         self.reply = reply
 
 
+def routes_of(resources: Iterable[Resource]) -> Routes:
+    """Return the routes of all calls that are simulated: login, refresh, and those on ``resources``."""
+    routes: dict[tuple[str, str, bool], Route] = {
+        ("POST", LOGIN, False): Route(_issue_tokens, replies.INPUT_INVALID, reads=read_form, takes_secret=True),
+        ("POST", REFRESH, False): Route(_refresh, replies.INPUT_INVALID, reads=read_json, takes_secret=True),
+    }
+    for resource in resources:
+        calls, path, malformed = ResourceCalls(resource), resource.collection, resource.malformed
+        routes["GET", path, False] = Route(calls.list_page, malformed)
+        routes["GET", path, True] = Route(calls.get, malformed)
+        routes["DELETE", path, True] = Route(calls.delete, malformed)
+        if resource.batch_filters is not None:
+            routes["DELETE", path, False] = Route(calls.delete_batch, malformed)
+        if resource.creation is not None:
+            routes["POST", path, False] = Route(calls.create, malformed, reads=read_json)
+    return routes
+
+
 def perform(platform: Platform, call: Call) -> Reply:
-    """Check who calls, carry the call out and answer it."""
+    """Check who calls, carry the call out and return the reply."""
     try:
         app = _app_by_secret(platform, call) if call.route.takes_secret else _app_by_token(platform, call)
         _check_query(call)
@@ -59,7 +61,7 @@ def perform(platform: Platform, call: Call) -> Reply:
 
 
 def _app_by_secret(platform: Platform, call: Call) -> App:
-    """Find the app whose secret the body tells."""
+    """Return the app whose secret is in the body."""
     if call.fields is None:
         raise Rejected(replies.INPUT_INVALID)
     if not call.fields.get("appId") or not call.fields.get("secret"):
@@ -75,7 +77,7 @@ def _app_by_secret(platform: Platform, call: Call) -> App:
 
 
 def _app_by_token(platform: Platform, call: Call) -> App:
-    """Find the app whose access token the call carries."""
+    """Return the app whose access token the call carries."""
     if call.app_id is None:
         raise Rejected(replies.APP_KEY_MISSING)
     app = platform.apps.get(call.app_id)
@@ -90,34 +92,8 @@ def _check_query(call: Call) -> None:
         raise Rejected(call.route.malformed)
 
 
-def _owner(platform: Platform, caller: App, app_id: str | None) -> App:
-    """Tell whose subscriptions the call is about: the caller's own, or those of the app that it names."""
-    if app_id is None:
-        return caller
-    owner = platform.apps.get(app_id)
-    if owner is None or caller.app_id not in owner.authorized:
-        raise Rejected(replies.NOT_AUTHORIZED)
-    return owner
-
-
-def _login(platform: Platform, app: App, _call: Call) -> Reply:
-    return _handed_out(platform, platform.issue(app))
-
-
-def _refresh(platform: Platform, app: App, call: Call) -> Reply:
-    assert call.fields is not None, "without a body, nobody has proved anything"
-    if not call.fields.get("refreshToken"):
-        raise Rejected(replies.PARAMETER_EMPTY)
-    token = call.text("refreshToken")
-    if token is None:
-        raise Rejected(replies.INPUT_INVALID)
-    if not app.redeem(token, platform.now()):
-        raise Rejected(replies.LOGIN_REFUSED)
-    return _handed_out(platform, platform.issue(app))
-
-
-def _handed_out(platform: Platform, tokens: Tokens) -> Reply:
-    lifetime = int(platform.token_lifetime)
+def _issue_tokens(platform: Platform, app: App, _call: Call) -> Reply:
+    tokens, lifetime = platform.issue(app), int(platform.token_lifetime)
     return replies.result(
         {
             "accessToken": tokens.access,
@@ -129,137 +105,116 @@ def _handed_out(platform: Platform, tokens: Tokens) -> Reply:
     )
 
 
-def _subscribe(platform: Platform, app: App, call: Call) -> Reply:
-    notify_type, callback_url = call.text("notifyType"), call.text("callbackUrl")
-    if notify_type is None or callback_url is None:
+def _refresh(platform: Platform, app: App, call: Call) -> Reply:
+    assert call.fields is not None, "the app was found by its secret in the body"
+    if not call.fields.get("refreshToken"):
+        raise Rejected(replies.PARAMETER_EMPTY)
+    token = call.text("refreshToken")
+    if token is None:
         raise Rejected(replies.INPUT_INVALID)
-    owner = _owner(platform, app, call.text("appId"))
-    if not _is_callback(callback_url):
-        raise Rejected(replies.CALLBACK_ILLEGAL)
-    if _matching(owner.subscriptions, {"notifyType": notify_type, "callbackUrl": callback_url}):
-        raise Rejected(replies.ALREADY_SUBSCRIBED)
-    subscription_id = platform.new_subscription_id()
-    created = owner.subscriptions[subscription_id] = subscription(subscription_id, notify_type, callback_url)
-    return replies.result(_shown(created), status=201)
+    if not app.redeem(token, platform.now()):
+        raise Rejected(replies.LOGIN_REFUSED)
+    return _issue_tokens(platform, app, call)
 
 
-def _list_subscriptions(platform: Platform, app: App, call: Call) -> Reply:
-    owner = _owner(platform, app, call.query.get("appId"))
-    page_no, page_size = _page(call)
-    found = _matching(owner.subscriptions, _filters(call, ("notifyType",)))
-    if len(found) > MOST_SUBSCRIPTIONS:
-        raise Rejected(replies.TOO_MANY_SUBSCRIPTIONS)
-    shown = [_shown(one) for one in islice(found, page_no * page_size, (page_no + 1) * page_size)]
-    return replies.result(
-        {"pageNo": page_no, "pageSize": page_size, "totalCount": len(found), "subscriptions": shown},
-    )
+@attrs.frozen
+class ResourceCalls:
+    """The calls on one kind of resource, as its row describes them. Each is the operation of a `Route`."""
+
+    resource: Resource
+
+    def list_page(self, platform: Platform, caller: App, call: Call) -> Reply:
+        """List a page of the items that match the filters of the query."""
+        listing = self.resource.listing
+        records = self._records(platform, caller, call.query.get)
+        page_no = _number(call, "pageNo", 0)
+        page_size = _number(call, "pageSize", listing.page_size)
+        filters = {field: call.query[name] for name, field in listing.filters.items() if name in call.query}
+        if (
+            page_size == 0
+            or (listing.largest_page_size is not None and page_size > listing.largest_page_size)
+            or any(field in filters and filters[field] not in values for field, values in listing.choices.items())
+        ):
+            raise Rejected(call.route.malformed)
+        found = _matching(records, filters)
+        if listing.limit is not None and len(found) > listing.limit:
+            raise Rejected(replies.TOO_MANY_RESULTS)
+        start = page_no * page_size
+        if listing.past_the_end is not None and page_no and start >= len(found):
+            raise Rejected(listing.past_the_end)
+        rows = [self.resource.written(record) for record in found[start : start + page_size]]
+        return replies.result({"pageNo": page_no, "pageSize": page_size, "totalCount": len(found), listing.rows: rows})
+
+    def get(self, platform: Platform, caller: App, call: Call) -> Reply:
+        """Return one item."""
+        records = self._records(platform, caller, call.query.get)
+        return replies.result(self.resource.written(records[self._item_id(records, call)]))
+
+    def delete(self, platform: Platform, caller: App, call: Call) -> Reply:
+        """Delete one item."""
+        records = self._records(platform, caller, call.query.get)
+        del records[self._item_id(records, call)]
+        return Reply(self.resource.deleted)
+
+    def delete_batch(self, platform: Platform, caller: App, call: Call) -> Reply:
+        """Delete every item that matches the filters of the query: all of them where it has none."""
+        records = self._records(platform, caller, call.query.get)
+        names = self.resource.batch_filters or ()
+        found = _matching(records, {name: call.query[name] for name in names if name in call.query})
+        if not found:
+            raise Rejected(self.resource.not_found)
+        for record in found:
+            del records[record[self.resource.id_field]]
+        return Reply(self.resource.deleted)
+
+    def create(self, platform: Platform, caller: App, call: Call) -> Reply:
+        """Create an item from the fields of the body."""
+        creation = self.resource.creation
+        assert creation is not None, "else there is no route here"
+        texts = {name: call.text(name) for name in creation.fields}
+        fields = {name: text for name, text in texts.items() if text is not None}
+        if len(fields) < len(texts):
+            raise Rejected(call.route.malformed)
+        records = self._records(platform, caller, call.text)
+        if (problem := creation.check(fields)) is not None:
+            raise Rejected(problem)
+        if _matching(records, fields):
+            raise Rejected(creation.conflict)
+        item_id = self.resource.new_id(platform.chance)
+        record = records[item_id] = {self.resource.id_field: item_id, **fields, **creation.constants}
+        return replies.result(self.resource.written(record), status=201)
+
+    def _records(self, platform: Platform, caller: App, value_of: Callable[[str], str | None]) -> Records:
+        """Return the items that a call is about: the caller's, or those of an app that has authorized the caller.
+
+        ``value_of`` returns the value of the parameter that names such an app.
+        """
+        parameter = self.resource.app_parameter
+        app_id = value_of(parameter) if parameter else None
+        owner = caller if app_id is None else platform.apps.get(app_id)
+        if owner is None or (app_id is not None and caller.app_id not in owner.authorized):
+            raise Rejected(replies.NOT_AUTHORIZED)
+        return owner.records[self.resource.name]
+
+    def _item_id(self, records: Records, call: Call) -> str:
+        """Return the id in the path, which is that of an item in ``records``."""
+        item_id = call.item_id or ""
+        if not well_formed(item_id):
+            raise Rejected(self.resource.malformed_id)
+        if item_id not in records:
+            raise Rejected(self.resource.not_found)
+        return item_id
 
 
-def _get_subscription(platform: Platform, app: App, call: Call) -> Reply:
-    found = _owner(platform, app, call.query.get("appId")).subscriptions.get(call.resource or "")
-    if found is None:
-        raise Rejected(replies.SUBSCRIPTION_NOT_FOUND)
-    return replies.result(_shown(found))
-
-
-def _delete_subscription(platform: Platform, app: App, call: Call) -> Reply:
-    owner = _owner(platform, app, call.query.get("appId"))
-    if owner.subscriptions.pop(call.resource or "", None) is None:
-        raise Rejected(replies.SUBSCRIPTION_NOT_FOUND)
-    return NO_CONTENT
-
-
-def _delete_subscriptions(platform: Platform, app: App, call: Call) -> Reply:
-    owner = _owner(platform, app, call.query.get("appId"))
-    found = _matching(owner.subscriptions, _filters(call, SUBSCRIPTION_FILTERS))
-    if not found:
-        raise Rejected(replies.SUBSCRIPTION_NOT_FOUND)
-    for one in found:
-        del owner.subscriptions[one["subscriptionId"]]
-    return NO_CONTENT
-
-
-def _list_packages(_platform: Platform, app: App, call: Call) -> Reply:
-    page_no, page_size = _page(call)
-    filters = {PACKAGE_FILTERS[name]: value for name, value in _filters(call, PACKAGE_FILTERS).items()}
-    if page_size > LARGEST_PACKAGE_PAGE or filters.get("fileType", FILE_TYPES[0]) not in FILE_TYPES:
-        raise Rejected(replies.BAD_REQUEST)
-    found = _matching(app.packages, filters)
-    if page_no and page_no * page_size >= len(found):
-        raise Rejected(replies.PAGE_OUT_OF_RANGE)
-    data = found[page_no * page_size : (page_no + 1) * page_size]
-    return replies.result({"data": data, "pageNo": page_no, "pageSize": page_size, "totalCount": len(found)})
-
-
-def _get_package(_platform: Platform, app: App, call: Call) -> Reply:
-    found = app.packages.get(_file_id(call))
-    if found is None:
-        raise Rejected(replies.PACKAGE_NOT_FOUND)
-    return replies.result(found)
-
-
-def _delete_package(platform: Platform, app: App, call: Call) -> Reply:
-    if app.packages.pop(_file_id(call), None) is None:
-        raise Rejected(replies.PACKAGE_NOT_FOUND)
-    return Reply(platform.package_status)
-
-
-def _file_id(call: Call) -> str:
-    if call.resource is None or not well_formed(call.resource):
-        raise Rejected(replies.BAD_REQUEST)
-    return call.resource
-
-
-def _page(call: Call) -> tuple[int, int]:
-    """Return the number and size of the page that is asked for."""
-    page_no, page_size = call.query.get("pageNo", "0"), call.query.get("pageSize", str(DEFAULT_PAGE_SIZE))
-    if not all(number.isascii() and number.isdecimal() for number in (page_no, page_size)) or not int(page_size):
+def _number(call: Call, name: str, default: int) -> int:
+    """Return the value of a query parameter, which must be a number without a sign."""
+    text = call.query.get(name, str(default))
+    if not (text.isascii() and text.isdecimal()):
         raise Rejected(call.route.malformed)
-    return int(page_no), int(page_size)
+    return int(text)
 
 
-def _filters(call: Call, names: Iterable[str]) -> dict[str, str]:
-    return {name: call.query[name] for name in names if name in call.query}
-
-
-def _matching(records: Mapping[str, Record], filters: Mapping[str, str]) -> list[Record]:
+def _matching(records: Records, filters: Mapping[str, str]) -> list[Record]:
     if not filters:
         return list(records.values())
-    return [one for one in records.values() if all(one[name] == value for name, value in filters.items())]
-
-
-def _shown(one: Record) -> Record:
-    """Return a subscription as the platform shows it, which is without its channel."""
-    return {name: value for name, value in one.items() if name != "channel"}
-
-
-def _is_callback(url: str) -> bool:
-    """Tell whether the platform could push to this: a web address with its port."""
-    try:
-        parts = urlsplit(url)
-        return (
-            len(url) <= LONGEST_CALLBACK
-            and parts.scheme in {"http", "https"}
-            and None not in (parts.hostname, parts.port)
-        )
-    except ValueError:  # a port that is not a number
-        return False
-
-
-ROUTER = Router(
-    collections={
-        ("POST", LOGIN): Route(_login, reads=read_form, takes_secret=True),
-        ("POST", REFRESH): Route(_refresh, reads=read_json, takes_secret=True),
-        ("POST", SUBSCRIPTIONS): Route(_subscribe, reads=read_json),
-        ("GET", SUBSCRIPTIONS): Route(_list_subscriptions),
-        ("DELETE", SUBSCRIPTIONS): Route(_delete_subscriptions),
-        ("GET", PACKAGES): Route(_list_packages, malformed=replies.BAD_REQUEST),
-    },
-    items={
-        ("GET", SUBSCRIPTIONS): Route(_get_subscription),
-        ("DELETE", SUBSCRIPTIONS): Route(_delete_subscription),
-        ("GET", PACKAGES): Route(_get_package, malformed=replies.BAD_REQUEST),
-        ("DELETE", PACKAGES): Route(_delete_package, malformed=replies.BAD_REQUEST),
-    },
-)
-"""The calls that are played; whatever else arrives finds no route."""
+    return [record for record in records.values() if all(record[name] == value for name, value in filters.items())]

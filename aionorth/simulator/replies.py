@@ -1,4 +1,4 @@
-"""What the platform answers: replies as values, and every error it documents for the calls played here."""
+"""Replies as values, and every error that the platform documents for the simulated calls."""
 
 import json
 
@@ -15,24 +15,24 @@ class Reply:
     body: bytes = b""
     headers: tuple[tuple[str, str], ...] = ()
     code: str | None = None
-    """The platform's error code in the body; ``None`` where the reply reports none."""
+    """The platform's error code in the body; ``None``: there is none."""
     sent: int | None = None
-    """How many bytes of the body go out before the connection is closed; ``None``: all, and it stays open."""
+    """How many bytes of the body are sent before the connection is closed; ``None``: all, and it stays open."""
 
 
 def result(value: object, status: int = 200) -> Reply:
-    """Make the reply to a call that was carried out and returns ``value``."""
+    """Return the reply to a call that was carried out, with ``value`` as JSON."""
     return Reply(status, json.dumps(value).encode(), (("Content-Type", JSON),))
 
 
 def error(status: int, code: str, description: str) -> Reply:
-    """Make the reply to a call that was not carried out."""
+    """Return the reply to a call that was not carried out."""
     body = json.dumps({"error_code": code, "error_desc": description}).encode()
     return Reply(status, body, (("Content-Type", JSON),), code)
 
 
 def page(status: int, title: str) -> Reply:
-    """Make a web server's or proxy's own page, which knows nothing of error codes."""
+    """Return an HTML page as a web server or a proxy makes it, without an error code."""
     body = f"<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>\n"
     return Reply(status, body.encode(), (("Content-Type", "text/html"),))
 
@@ -50,7 +50,7 @@ PARAMETER_EMPTY = error(400, "102202", "Required Parameter is null or empty.")
 INPUT_INVALID = error(400, "50400", "The input is invalid.")
 
 CALLBACK_ILLEGAL = error(400, "100222", "The request callbackurl is illegal.")
-TOO_MANY_SUBSCRIPTIONS = error(400, "100224", "The number of subscription results exceeds the limit.")
+TOO_MANY_RESULTS = error(400, "100224", "The number of subscription results exceeds the limit.")
 SUBSCRIPTION_NOT_FOUND = error(404, "100225", "The resource is not found.")
 ALREADY_SUBSCRIBED = error(409, "100227", "The resource is conflicted.")
 

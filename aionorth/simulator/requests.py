@@ -1,4 +1,4 @@
-"""Reading requests: which route they take, and what they say."""
+"""Reading requests: which route a request takes, and what it contains."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from aionorth.simulator.replies import Reply
 from aionorth.simulator.state import App, Platform
 
 Fields = Mapping[str, object]
-"""What a request body says."""
+"""The fields of a request's body."""
 
 
 @attrs.frozen
@@ -20,18 +20,18 @@ class Call:
     """One request, read whole."""
 
     route: "Route"
-    resource: str | None
-    """The decoded id at the end of the path."""
+    item_id: str | None
+    """The decoded id at the end of the path; ``None`` for a call on a whole collection."""
     query: Mapping[str, str]
-    """The query parameters; one without a value is as good as none."""
+    """The query parameters that have a value."""
     app_id: str | None
-    """Who calls, by its own account."""
+    """The app that the caller says it is."""
     authorization: str = attrs.field(repr=False)
     fields: Fields | None = attrs.field(repr=False)
     """The body; ``None`` where it is not of the documented form."""
 
     def text(self, name: str) -> str | None:
-        """Return what the body says under ``name``; ``None`` unless that is a string of at least one character."""
+        """Return a field of the body; ``None`` unless it is a string of at least one character."""
         value = self.fields.get(name) if self.fields else None
         return value if isinstance(value, str) and value else None
 
@@ -41,18 +41,25 @@ class Route:
     """What is done with the requests of one method to one path."""
 
     operation: Callable[[Platform, App, Call], Reply]
-    malformed: Reply = replies.INPUT_INVALID
+    malformed: Reply
     """The reply to bad input."""
     reads: Callable[[str, bytes], Fields | None] | None = None
-    """Reads the body, given its content type; ``None`` for routes without one."""
+    """Reads the body, given its content type; ``None`` for routes without a body."""
     takes_secret: bool = False
-    """Whether the caller proves itself by the secret in the body, rather than by a token."""
+    """Whether the caller identifies itself by the secret in the body, rather than by a token."""
+
+
+Routes = Mapping[tuple[str, str, bool], Route]
+"""Routes by method, path of the collection, and whether they are those of its items."""
 
 
 def tidied(target: str) -> str | None:
-    """Return ``target`` as a proxy passes it on that tidies paths up; ``None`` where its steps lead out of the root.
+    """Return ``target`` as a proxy that tidies paths up passes it on.
 
-    It decodes the path once, takes a backslash for a slash, drops what is empty between two, and takes each step.
+    Such a proxy decodes the path once, reads a backslash as a slash, removes empty segments and resolves dots.
+
+    Returns:
+        ``None`` where the path leads out of the root.
     """
     path, mark, query = target.partition("?")
     segments: list[str] = []
@@ -68,38 +75,27 @@ def tidied(target: str) -> str | None:
     return f"/{quote('/'.join(segments))}{end}{mark}{query}"
 
 
-class Router:
-    """Finds routes, given by method and path of a collection: those of collections, and those of their items."""
-
-    def __init__(self, collections: Mapping[tuple[str, str], Route], items: Mapping[tuple[str, str], Route]) -> None:
-        self._collections = collections
-        self._items = items
-
-    def read(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Call | None:
-        """Read a request to ``target``, path and query as on the wire; ``None`` where no route leads there."""
-        path, _, query = target.partition("?")
-        found = self._find(method, path)
-        if found is None:
-            return None
-        route, resource = found
-        call = Call(
-            route,
-            resource,
-            dict(parse_qsl(query)) if query else {},
-            headers.get("app_key") or None,
-            headers.get("Authorization", ""),
-            route.reads(headers.get("Content-Type", ""), body) if route.reads else {},
-        )
-        return attrs.evolve(call, app_id=call.text("appId")) if route.takes_secret else call
-
-    def _find(self, method: str, path: str) -> tuple[Route, str | None] | None:
-        """Match the path as on the wire, where an encoded slash within an id does not yet look like a slash."""
-        route = self._collections.get((method, path))
-        if route is not None:
-            return route, None
+def read_call(routes: Routes, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Call | None:
+    """Read a request to ``target``, path and query as on the wire; return ``None`` where no route leads there."""
+    path, _, query = target.partition("?")
+    item_id = None
+    route = routes.get((method, path, False))
+    if route is None:
+        # Only the path as on the wire can be split: an encoded slash is part of an id.
         collection, _, last = path.rpartition("/")
-        route = (self._items if last else self._collections).get((method, collection))
-        return None if route is None else (route, unquote(last) or None)
+        item_id = unquote(last) or None
+        route = routes.get((method, collection, bool(last)))
+    if route is None:
+        return None
+    call = Call(
+        route,
+        item_id,
+        dict(parse_qsl(query)) if query else {},
+        headers.get("app_key") or None,
+        headers.get("Authorization", ""),
+        route.reads(headers.get("Content-Type", ""), body) if route.reads else {},
+    )
+    return attrs.evolve(call, app_id=call.text("appId")) if route.takes_secret else call
 
 
 def read_form(content_type: str, body: bytes) -> Fields | None:

@@ -1,61 +1,57 @@
-"""The simulator: flow control, faults and a log, between a socket and the state of the platform."""
-
-from __future__ import annotations
+"""The simulator: what a user sets up, starts, and looks into."""
 
 import asyncio
-import math
 import random
 import ssl
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import attrs
 
-from aionorth.simulator import replies
 from aionorth.simulator.arrivals import Arrival, Log
-from aionorth.simulator.faults import Delay, Fault, FaultPlan
-from aionorth.simulator.northbound import ROUTER, perform
-from aionorth.simulator.replies import Reply
-from aionorth.simulator.requests import Call, tidied
-from aionorth.simulator.state import Platform, new_ids, subscription
-from aionorth.simulator.throttle import MODELS, Throttle
-
-if TYPE_CHECKING:
-    from aiohttp import web
+from aionorth.simulator.faults import Fault, FaultPlan
+from aionorth.simulator.flow_control import FlowControl
+from aionorth.simulator.gateway import Gateway
+from aionorth.simulator.northbound import routes_of
+from aionorth.simulator.resources import PACKAGES, SUBSCRIPTIONS, Resource
+from aionorth.simulator.state import Platform, Records, new_ids
 
 
-class Simulator:
+class Simulator:  # more than 15 methods: each is one way to set the platform up or to look into it
     """An IoT platform with its northbound calls, on a socket of this machine, for one event loop.
 
-    Use it as an async context manager, or `start` and `close` it. All times are seconds on the event loop's clock, so
+    Use it as an async context manager, or `start` and `close` it. All times are seconds on the event loop's clock. So
     under a loop with virtual time the simulator lives in virtual time too.
 
-    A request is counted by flow control first, then its caller's token is checked, then the call is carried out. A
-    caller that goes away does not stop its call: it takes effect, and the log says that no reply was sent.
+    A request is counted by flow control first, then its caller's token is checked, then the call is carried out. If the
+    caller goes away, the call takes effect all the same, and the log says that no reply was sent.
 
     Wherever a method takes an ``app_id``, ``None`` means the first app, and an unknown one raises `KeyError`.
 
     Args:
-        apps: The secret of each app, by appId; one ``demo-app`` with ``demo-secret`` where none are given.
+        apps: The secret of each app, by appId. By default there is one ``demo-app`` with ``demo-secret``.
         model: How flow control counts, one of `throttle.MODELS`.
         calls: The threshold of each app per ``period``; ``None`` switches flow control off.
         period: Seconds.
         count_tokens: Whether login and refresh are counted.
         retry_after: Whether refusals carry a Retry-After header, in whole seconds, rounded up.
-        token_lifetime: Seconds until an access token expires, told to callers without the fraction.
+        token_lifetime: Seconds until an access token expires. Callers are given it without its fraction.
         quoted_expires_in: Whether ``expiresIn`` is a string rather than a number.
-        package_status: What the deletion of a version package answers, 200 or 204.
-        tidy_paths: Whether a proxy stands before the platform that decodes paths and tidies them up, steps included.
+        package_status: The HTTP status of a successful deletion of a version package, 200 or 204.
+        tidy_paths: Whether a proxy in front of the platform decodes paths and tidies them up, dots included.
         latency: Draws how many seconds pass before a call is counted, and after its effect.
-        chances: The probability with which each fault befalls a call that flow control has let through. Logins and
-            refreshes are spared.
+        chances: The probability of each fault in a call that flow control accepts. Logins and refreshes have none.
         seed: Seeds all chance: ids, tokens, latency, faults.
         host: The address to listen on.
         port: The port to listen on; 0 takes a free one.
         tls: Serves HTTPS by this context, with client certificates if it demands them.
         log_limit: How many arrivals are remembered; ``None``: all.
+
+    Raises:
+        ValueError: An option has a value that cannot be; the message says which.
     """
 
     def __init__(
@@ -79,35 +75,33 @@ class Simulator:
         tls: ssl.SSLContext | None = None,
         log_limit: int | None = None,
     ) -> None:
-        if model not in MODELS:
-            raise ValueError(f"model must be one of {', '.join(MODELS)}, not {model!r}")
-        if period <= 0:
-            raise ValueError("period must be positive")
         if package_status not in {200, 204}:
             raise ValueError("package_status must be 200 or 204")
-        self._model = MODELS[model]
-        self._period = period
-        self._count_tokens = count_tokens
-        self._retry_after = retry_after
-        self._tidy_paths = tidy_paths
-        self._latency = latency
-        self._chance = random.Random(seed)  # noqa: S311 - reproducible chance, nobody's secret
+        chance = random.Random(seed)  # noqa: S311 - reproducible chance, nobody's secret
         self._platform = Platform(
             {"demo-app": "demo-secret"} if apps is None else apps,
             clock=_now,
-            chance=self._chance,
+            chance=chance,
             token_lifetime=token_lifetime,
             quoted_expires_in=quoted_expires_in,
-            package_status=package_status,
         )
-        self._throttles: dict[str, Throttle] = {}
+        self._flow_control = FlowControl(model=model, period=period, count_tokens=count_tokens, retry_after=retry_after)
         for app_id in self._platform.apps:
             self.throttle(calls, app_id)
-        self._faults = FaultPlan(chances or {}, self._chance)
+        self._faults = FaultPlan(chances or {}, chance)
         self._log = Log(log_limit)
-        from aionorth.simulator.http_server import HttpServer  # noqa: PLC0415 - aiohttp's server takes its time to import
+        gateway = Gateway(
+            platform=self._platform,
+            routes=routes_of([SUBSCRIPTIONS, attrs.evolve(PACKAGES, deleted=package_status)]),
+            flow_control=self._flow_control,
+            faults=self._faults,
+            log=self._log,
+            latency=partial(latency, chance) if latency else None,
+            tidy_paths=tidy_paths,
+        )
+        from aionorth.simulator.http_server import HttpServer  # noqa: PLC0415 - aiohttp's server is slow to import
 
-        self._http = HttpServer(self._answer, host, port, tls)
+        self._http = HttpServer(gateway.answer, host, port, tls)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -119,16 +113,25 @@ class Simulator:
         await self.close()
 
     async def start(self) -> None:
-        """Listen; raises `OSError` where the address is taken, `RuntimeError` where the simulator listens already."""
+        """Listen for requests.
+
+        Raises:
+            OSError: The address is taken.
+            RuntimeError: The simulator has been started already.
+        """
         await self._http.start()
 
     async def close(self) -> None:
-        """Stop listening, cancel whatever is being answered, and close every connection."""
+        """Stop listening, cancel all calls in progress, and close every connection."""
         await self._http.close()
 
     @property
     def url(self) -> str:
-        """Scheme, host and port, like ``http://127.0.0.1:43121``; raises `RuntimeError` unless started."""
+        """Scheme, host and port, like ``http://127.0.0.1:43121``.
+
+        Raises:
+            RuntimeError: The simulator has not been started.
+        """
         return self._http.url
 
     @property
@@ -145,15 +148,15 @@ class Simulator:
         callback_url: str = "https://127.0.0.1:443/callback",
         channel: str = "http",
     ) -> list[str]:
-        """Give an app subscriptions, by their ids or as many as told; returns the ids.
+        """Add subscriptions to an app, by their ids or as many as ``ids`` says; return the ids.
 
-        Unlike with a call to the platform, several may have the same type and callback URL. Raises `ValueError` for an
-        id that is not 1 to 256 printable characters.
+        Unlike those created by a call, several may have the same type and callback URL.
+
+        Raises:
+            ValueError: An id is not 1 to 256 printable characters.
         """
-        subscriptions = self._platform.app(app_id).subscriptions
-        added = new_ids(ids, self._platform.new_subscription_id)
-        subscriptions.update((one, subscription(one, notify_type, callback_url, channel)) for one in added)
-        return added
+        fields = {"notifyType": notify_type, "callbackUrl": callback_url, "channel": channel}
+        return self._add(SUBSCRIPTIONS, ids, app_id, fields)
 
     def add_packages(
         self,
@@ -170,12 +173,12 @@ class Simulator:
         description: str = "",
         uploaded: datetime = datetime(2015, 12, 12, 12, 12, 12, tzinfo=UTC),
     ) -> list[str]:
-        """Give an app version packages, by their ids or as many as told; returns the ids.
+        """Add version packages to an app, by their ids or as many as ``ids`` says; return the ids.
 
-        Raises `ValueError` for an id that is not 1 to 256 printable characters.
+        Raises:
+            ValueError: An id is not 1 to 256 printable characters.
         """
-        packages = self._platform.app(app_id).packages
-        described = {
+        fields = {
             "name": name,
             "version": version,
             "fileType": file_type,
@@ -187,142 +190,68 @@ class Simulator:
             "date": uploaded.strftime("%Y-%m-%d"),
             "uploadTime": uploaded.strftime("%Y%m%dT%H%M%SZ"),
         }
-        added = new_ids(ids, self._platform.new_file_id)
-        packages.update((one, {"fileId": one, **described}) for one in added)
-        return added
+        return self._add(PACKAGES, ids, app_id, fields)
 
     def subscription_ids(self, app_id: str | None = None) -> set[str]:
         """Return the ids of the subscriptions that an app has now."""
-        return set(self._platform.app(app_id).subscriptions)
+        return set(self._records(SUBSCRIPTIONS, app_id))
 
     def package_ids(self, app_id: str | None = None) -> set[str]:
         """Return the ids of the version packages that an app has now."""
-        return set(self._platform.app(app_id).packages)
+        return set(self._records(PACKAGES, app_id))
 
     def authorize(self, owner: str, caller: str) -> None:
-        """Let ``caller`` name ``owner`` in the parameter ``appId``; raises `KeyError` where either is unknown."""
+        """Let ``caller`` name ``owner`` in the parameter ``appId``; raise `KeyError` where either is unknown."""
         self._platform.app(owner).authorized.add(self._platform.app(caller).app_id)
 
     def expire_tokens(self, app_id: str | None = None) -> None:
-        """Forget every access token and refresh token of an app, as a platform may when it restarts."""
-        self._platform.forget_tokens(app_id)
+        """Make every access token and refresh token of an app invalid, as a restart of the platform may."""
+        self.evict(app_id)
+        self._platform.app(app_id).refresh_tokens.clear()
 
     def evict(self, app_id: str | None = None) -> None:
-        """Make an app's access token invalid, as another login does; refresh tokens stay good."""
-        self._platform.evict(app_id)
+        """Make an app's access token invalid, as another login does; refresh tokens stay valid."""
+        self._platform.app(app_id).access_token = None
 
     def issue_token(self, app_id: str | None = None) -> str:
         """Return a new access token of an app, as a login would; the one before is invalid from now on."""
         return self._platform.issue(self._platform.app(app_id)).access
 
     def script(self, fault: Fault, *, method: str | None = None, path: str = "", times: int = 1) -> None:
-        """Let a fault befall the next calls of ``method`` (``None``: any) whose decoded path contains ``path``.
+        """Script a fault for the next calls that match and that flow control accepts.
 
-        It befalls ``times`` calls, of those that flow control lets through. A call that several scripted faults wait
-        for gets the one scripted first.
+        A call that several scripted faults match gets the one scripted first.
+
+        Args:
+            fault: The fault.
+            method: The HTTP method of the calls; ``None``: any.
+            path: What their decoded path must contain.
+            times: How many calls have the fault.
+
+        Raises:
+            ValueError: ``times`` is less than 1.
         """
         self._faults.script(fault, method=method, path=path, times=times)
 
     def throttle(self, calls: int | None, app_id: str | None = None) -> None:
         """Set an app's threshold, as an operator may at any time; ``None`` switches its flow control off.
 
-        Raises `ValueError` for less than one call.
+        Raises:
+            ValueError: The threshold is less than one call.
         """
-        if calls is not None and calls < 1:
-            raise ValueError("the threshold must be at least one call")
-        app_id = self._platform.app(app_id).app_id
-        throttle = self._throttles.get(app_id)
-        if calls is None:
-            self._throttles.pop(app_id, None)
-        elif throttle is None:
-            self._throttles[app_id] = self._model(calls, self._period)
-        else:
-            throttle.calls = calls
+        self._flow_control.set_threshold(self._platform.app(app_id).app_id, calls)
 
-    async def _answer(self, request: web.BaseRequest, body: bytes) -> Reply | None:
-        received = _now()
-        before, after = self._latency(self._chance) if self._latency else (0.0, 0.0)
-        await _pass(before)
-        method, target = request.method, request.raw_path
-        if self._tidy_paths:
-            if (passed_on := tidied(target)) is None:
-                return replies.page(400, "400 Bad Request")
-            target = passed_on
-        call = ROUTER.read(method, target, request.headers, body)
-        counted = _now()
-        wait = self._admit(call, counted)
-        fault = self._fault(method, target, call) if wait is None else None
-        number = self._log.open(
-            Arrival(
-                received,
-                counted,
-                call.app_id if call else request.headers.get("app_key"),
-                method,
-                target,
-                call.resource if call else None,
-                fault=fault,
-                refused=wait is not None,
-            )
-        )
-        reply: Reply | None
-        if call is None:
-            reply = replies.UNROUTED
-        elif wait is not None:
-            reply = self._refusal(wait)
-        else:
-            reply = await self._carry_out(call, fault)
-        await _pass(after)
-        if reply is None or request.transport is None:
-            return None
-        self._log.complete(number, reply.status, reply.code)
-        return reply
+    def _add(
+        self, resource: Resource, ids: int | Iterable[str], app_id: str | None, fields: Mapping[str, str]
+    ) -> list[str]:
+        records = self._records(resource, app_id)
+        added = new_ids(ids, partial(resource.new_id, self._platform.chance))
+        records.update((id_, {resource.id_field: id_, **fields}) for id_ in added)
+        return added
 
-    def _admit(self, call: Call | None, now: float) -> float | None:
-        """Count the call; ``None`` where it is let through, else the seconds after which another may be.
-
-        What cannot be ascribed to an app is not counted, nor what takes no route.
-        """
-        if call is None or (call.route.takes_secret and not self._count_tokens):
-            return None
-        throttle = self._throttles.get(call.app_id or "")
-        return throttle.admit(now) if throttle else None
-
-    def _fault(self, method: str, target: str, call: Call | None) -> Fault | None:
-        """Tell what befalls a call that has been let through."""
-        if call is None:
-            return None
-        fault = self._faults.scripted(method, target)
-        return self._faults.drawn() if fault is None and not call.route.takes_secret else fault
-
-    def _refusal(self, wait: float) -> Reply:
-        if not self._retry_after:
-            return replies.THROTTLED
-        # The next whole second even after a whole one: some models let nothing through at that very moment.
-        return attrs.evolve(
-            replies.THROTTLED,
-            headers=(*replies.THROTTLED.headers, ("Retry-After", str(math.floor(wait) + 1))),
-        )
-
-    async def _carry_out(self, call: Call, fault: Fault | None) -> Reply | None:
-        match fault:
-            case None:
-                return perform(self._platform, call)
-            case Delay(after_effect=True):
-                reply = perform(self._platform, call)
-                await _pass(fault.seconds)
-                return reply
-            case Delay():
-                await _pass(fault.seconds)
-                return perform(self._platform, call)
-            case _:
-                return fault.distort(perform(self._platform, call) if fault.after_effect else replies.NO_CONTENT)
+    def _records(self, resource: Resource, app_id: str | None) -> Records:
+        return self._platform.app(app_id).records[resource.name]
 
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-async def _pass(seconds: float) -> None:
-    """Let time pass; without any to pass, nothing else gets its turn."""
-    if seconds > 0:
-        await asyncio.sleep(seconds)

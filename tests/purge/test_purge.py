@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from shell import Shell
@@ -482,10 +481,10 @@ async def test_the_simulated_platform_has_something_to_choose_from() -> None:
         assert len(set(add_subscriptions(platform, 100))) == 100
         assert len(set(add_packages(platform, 100, now))) == 100
         assert add_subscriptions(platform, 0) == add_packages(platform, 0, now) == []
-        held: Any = platform._platform.app(None)
-        hosts = [one["callbackUrl"].split("/")[2].split(".")[0] for one in held.subscriptions.values()]
+        held = platform._platform.app(None).records
+        hosts = [one["callbackUrl"].split("/")[2].split(".")[0] for one in held["subscriptions"].values()]
         assert 30 <= hosts.count("old") <= 36
-        assert len({one["model"] for one in held.packages.values()}) == 4
-        times = sorted(one["uploadTime"] for one in held.packages.values())
+        assert len({one["model"] for one in held["packages"].values()}) == 4
+        times = sorted(one["uploadTime"] for one in held["packages"].values())
         assert times[0] < "20250101"
         assert times[-1] > "20261101"
