@@ -1,4 +1,4 @@
-"""What the benchmarks share: spreads, turns, tables, bars and pictures, and where figures were taken."""
+"""What the benchmarks share: spreads, turns, tables, bars and pictures, and a description of the machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import attrs
 T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parent.parent
-"""From where `python -m benchmarks` finds itself."""
+"""The directory in which `python -m benchmarks` can be run."""
 
 PACKAGES = (
     "aionorth",
@@ -34,20 +34,20 @@ PACKAGES = (
     "uvloop",
     "yarl",
 )
-"""Whose versions go with the figures."""
+"""The packages whose versions are kept with the figures."""
 
 
 class PremiseError(Exception):
-    """Something that the figures rest on did not hold: they must not be read, neither as good nor as bad."""
+    """A premise of the figures did not hold: nothing can be concluded from them."""
 
 
 @attrs.frozen
 class Spread:
-    """What repeated measurements of one thing came to."""
+    """Repeated measurements of one thing, summarised."""
 
     median: float
-    least: float
-    most: float
+    minimum: float
+    maximum: float
 
     @classmethod
     def of(cls, values: Iterable[float]) -> Self:
@@ -56,25 +56,25 @@ class Spread:
         return cls(statistics.median(values), min(values), max(values))
 
     def __format__(self, spec: str) -> str:
-        return f"{self.median:{spec}} ({self.least:{spec}} to {self.most:{spec}})"
+        return f"{self.median:{spec}} ({self.minimum:{spec}} to {self.maximum:{spec}})"
 
 
 def turns(things: Sequence[T], rounds: int) -> Iterator[list[T]]:
-    """Return the order of `things` in each of so many rounds: whoever began a round ends the next."""
+    """Yield the order of `things` in each round: the first of a round is the last of the next."""
     for number in range(rounds):
         first = number % len(things)
         yield [*things[first:], *things[:first]]
 
 
 def at_least_one(text: str) -> int:
-    """Read a number of rounds or the like from the command line."""
+    """Read a positive number from the command line."""
     if (number := int(text)) < 1:
         raise argparse.ArgumentTypeError("give 1 or more")
     return number
 
 
 class Table:
-    """A table that prints each row as it is known."""
+    """A table that prints each row as soon as it is known. Mutable: its rows."""
 
     def __init__(self, title: str, headers: Sequence[str], *, least_width: int = 7) -> None:
         self._widths = [max(len(header), least_width) for header in headers]
@@ -86,7 +86,7 @@ class Table:
         self._print(["-" * width for width in self._widths])
 
     def row(self, *cells: str) -> None:
-        """Print one row: the first cell to the left, the others to the right."""
+        """Print one row: the first cell aligned to the left, the others to the right."""
         self.rows.append([cell.strip() for cell in cells])
         self._print(cells)
 
@@ -100,10 +100,10 @@ class Table:
 
 @attrs.frozen
 class Bar:
-    """Something that a figure was held against."""
+    """A limit that a figure was checked against."""
 
     bar: str
-    """In words, with the figure."""
+    """The limit and the figure, in words."""
     met: bool
 
 
@@ -117,32 +117,35 @@ class Picture:
 
 
 class Record:
-    """What one benchmark found. Tables and bars are printed as they come; any bar missed makes the exit code 1."""
+    """The results of one benchmark. Tables and bars are printed as they come.
+
+    Mutable: the tables, bars, samples and pictures so far.
+    """
 
     def __init__(self, benchmark: str) -> None:
         self.benchmark = benchmark
         self.machine = machine()
-        """Taken before anything is measured."""
+        """Described before anything is measured."""
         self.tables: list[Table] = []
         self.bars: list[Bar] = []
         self.samples: dict[str, object] = {}
-        """Every single measurement, under names of the benchmark's own."""
+        """Every single measurement, by names that the benchmark chooses."""
         self.pictures: list[Picture] = []
 
     def table(self, title: str, headers: Sequence[str], *, least_width: int = 7) -> Table:
-        """Begin a table; the first one is preceded by what it was taken on."""
+        """Begin a table; the first one is printed after the description of the machine."""
         if not self.tables:
             print(json.dumps(self.machine), flush=True)
         self.tables.append(Table(title, headers, least_width=least_width))
         return self.tables[-1]
 
     def check(self, bar: str, *, met: bool) -> None:
-        """Take note of one bar, said in words with the figure that it was held against."""
+        """Record a bar, described in words with the figure, and whether it was met."""
         print(f"{'PASS' if met else 'FAIL'}  {bar}", flush=True)
         self.bars.append(Bar(bar, met))
 
     def draw(self, name: str, title: str, svg: str) -> None:
-        """Take a picture in; `name` tells it from the benchmark's others."""
+        """Add a picture; `name` distinguishes it from the others of this benchmark."""
         self.pictures.append(Picture(f"{self.benchmark}-{name}", title, svg))
 
     @property
@@ -152,12 +155,12 @@ class Record:
 
     @property
     def exit_code(self) -> int:
-        """0 where every bar was met."""
+        """0 if every bar was met, else 1."""
         return 1 if self.missed else 0
 
 
 def machine() -> dict[str, object]:
-    """What figures are taken on, with which versions, and how busy the machine was before."""
+    """Describe the machine, the versions of packages, and the load before the measurement."""
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",

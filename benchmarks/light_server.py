@@ -1,8 +1,8 @@
-"""A server as light as can be, in a process of its own: every request is answered ``204 No Content``, and counted.
+"""A very light server in a process of its own: it answers every request ``204 No Content``, and counts them.
 
-It knows no paths, no tokens and no flow control, so that what is measured against it is the client. `python -m
-benchmarks.light_server` prints two ports: of the service, and of the counter, which tells whoever connects how many
-requests have been answered. It ends when its standard input does, and so with whoever started it.
+It has no paths, no tokens and no flow control, so that a measurement shows the client. `python -m
+benchmarks.light_server` prints two ports. The first is that of the service; a connection to the second returns how many
+requests have been answered. The server ends when its standard input does, and so with the process that started it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from benchmarks.harness import ROOT
 
 HOST = "127.0.0.1"
 END = b"\r\n\r\n"
-"""What ends a request: none has a body, which a deletion does not need."""
+"""The end of a request: a deletion has no body."""
 REPLY = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
@@ -32,11 +32,11 @@ class Counter:
 
 
 class Replier(asyncio.Protocol):
-    """Answers the requests of one connection, however they come in pieces or together."""
+    """Answers the requests of one connection, which may arrive in pieces or several at once."""
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
-        self._rest = b""  # the beginning of a request whose end has not come yet
+        self._rest = b""  # the beginning of a request that has not arrived whole
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
@@ -46,13 +46,13 @@ class Replier(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
         *requests, self._rest = (self._rest + data).split(END)
-        # Counted before it is answered: whoever has the reply finds it in the count.
+        # Counted before it is answered: a client that has the reply finds it in the count.
         self._counter.answered += len(requests)
         self._transport.write(REPLY * len(requests))
 
 
-class CountTeller(asyncio.Protocol):
-    """Tells the count to whoever connects."""
+class CountReporter(asyncio.Protocol):
+    """Sends the count on each connection and closes it."""
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
@@ -69,25 +69,25 @@ async def serve() -> None:
     loop = asyncio.get_running_loop()
     counter = Counter()
     service = await loop.create_server(lambda: Replier(counter), HOST, 0, backlog=1024)
-    telling = await loop.create_server(lambda: CountTeller(counter), HOST, 0)
-    print(*(server.sockets[0].getsockname()[1] for server in (service, telling)), flush=True)
+    reporting = await loop.create_server(lambda: CountReporter(counter), HOST, 0)
+    print(*(server.sockets[0].getsockname()[1] for server in (service, reporting)), flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
 
 
 @attrs.frozen
 class LightServer:
-    """The server as its user sees it."""
+    """A running server, seen from the process that uses it."""
 
     port: int
     counter_port: int
 
     @property
     def url(self) -> str:
-        """Where it serves."""
+        """Scheme, host and port."""
         return f"http://{HOST}:{self.port}"
 
     def answered(self) -> int:
-        """Ask how many requests have been answered so far."""
+        """Return how many requests have been answered so far."""
         with socket.create_connection((HOST, self.counter_port)) as connection, connection.makefile() as count:
             return int(count.read())
 
@@ -100,8 +100,8 @@ def light_server() -> Generator[LightServer]:
         assert process.stdin is not None
         assert process.stdout is not None
         with process.stdin:
-            service, telling = process.stdout.readline().split()
-            yield LightServer(int(service), int(telling))
+            service, reporting = process.stdout.readline().split()
+            yield LightServer(int(service), int(reporting))
 
 
 if __name__ == "__main__":

@@ -1,24 +1,23 @@
-"""How much memory a run takes, and how much of each call's cost is the library's own, from a thousand ids to a million.
+"""How much memory a run takes, and how much of each call's cost is the library's own, for up to a million ids.
 
-Each run deletes in a process of its own ids that come from an async generator; only failures are kept, of which there
-are none. Beside it: a task for each id, gathered, and workers that do nothing but make requests.
+Each run is a process of its own. It deletes ids that come from an async generator, and keeps only failures, of which
+there are none. It is compared with a task for each id, gathered, and with workers that do nothing but make requests.
 
-* In the first table aiohttp is cut out: its `request` answers 204 after one pass of the event loop. What is left is the
-  library's own, and a million ids take half a minute. Before each 10,000 ids of a run the bare workers draw as many
-  from such a generator and make the same requests, with the same URLs and headers; the own cost of a call is what the
-  run took beyond that: flow control, the token, the time-out, the reply's reading, duplicates, the account.
-* In the second, real calls go over loopback to a server in another process. `--http` makes the full number of them, in
-  minutes.
+* The first table is without aiohttp: its `request` is replaced by one that answers 204 after one pass of the event
+  loop. The rest is the library's own, and a million ids take half a minute. Before each 10,000 ids of a run the bare
+  workers draw as many from such a generator and make the same requests, with the same URLs and headers. The own cost
+  of a call is what the run takes beyond that: flow control, the token, the time-out, reading the reply, dropping
+  duplicates, counting outcomes.
+* In the second table real calls go over loopback to a server in another process. `--http` adds a run over all ids,
+  which takes minutes.
 
 What could mislead:
 
-* A child starts with its parent's peak as its own, where it is started by fork. So this module imports next to nothing
-  before the runs, and a child whose peak does not exceed the parent's is no measurement.
-* The window of flow control holds the calls of one period, here of a tenth of a second: the faster a run, the more of
-  them.
-* The peak holds whatever the allocator has not given back: it is what the machine must have, not what is in use.
-* What a run must remember of each id is that it was drawn, so that duplicates are dropped. The others remember nothing,
-  and drop none.
+* A child that is started by fork begins with its parent's peak as its own. So this module imports very little before
+  the runs, and a child whose peak does not exceed the parent's proves nothing.
+* The window of flow control holds the calls of one period, here a tenth of a second: the faster a run, the more calls.
+* The peak includes memory that the allocator has not returned: it is what the machine needs, not what is in use.
+* A run must remember each id that was drawn, to drop duplicates. The others remember nothing, and drop none.
 """
 
 from __future__ import annotations
@@ -39,34 +38,34 @@ FEW = 10_000
 MANY = 1_000_000
 ROUNDS = 3
 RUNS = {1_000: 3, FEW: 3, 100_000: 1}
-"""How many runs over so many ids there are in a round; over `MANY` there is one in all.
+"""How many runs a round has, by the number of ids; with `MANY` ids there is one run in all.
 
-Whatever the number, there is one with a task for each id, whose peak is all that is looked at.
+For each number there is one run with a task for each id, of which only the peak is used.
 """
 WORKERS = 64
 
-MOST_MORE = 16.0
-"""The bar: MiB that the largest run's peak may lie above that of the run over `FEW`."""
-MOST_OWN = 15.0
-"""The bar: µs of CPU time that the library may itself take for a call."""
-FLATTEST = 1.25
-"""The bar: how many times its least own cost its greatest may be, over the numbers of ids."""
+MAX_MORE_MEMORY = 16.0
+"""The bar: how many MiB the peak of the largest run may exceed that of a run of `FEW` ids."""
+MAX_OWN_COST = 15.0
+"""The bar: µs of CPU time of a call that may be the library's own."""
+MAX_GROWTH = 1.25
+"""The bar: the maximum of the own costs for all numbers of ids, as a multiple of their minimum."""
 
 OURS, GATHER = "aionorth", "gather"
 
 SLICE = 10_000
-"""Ids between two looks at the clock. A run has a multiple of them, or fewer than one slice."""
+"""Ids between two readings of the clock. A run has a multiple of them, or less than one slice."""
 
 
 def peak() -> float:
-    """The most memory that this process has had resident so far, in MiB."""
+    """Return the peak of this process's resident memory so far, in MiB."""
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
 @attrs.frozen
-class Taken:
-    """What one run took."""
+class Usage:
+    """The memory and CPU time that one run used."""
 
     peak: float
     """MiB."""
@@ -74,7 +73,7 @@ class Taken:
     run: Sequence[float] = ()
     """CPU seconds of each slice of the run."""
     bare: Sequence[float] = ()
-    """CPU seconds of the bare workers for as many calls as each slice has."""
+    """CPU seconds of the bare workers for the same calls, by slice."""
 
     @property
     def slice(self) -> int:
@@ -82,79 +81,81 @@ class Taken:
         return min(SLICE, self.deleted)
 
     def costs(self) -> list[float]:
-        """The CPU µs of a call, slice by slice."""
+        """Return the CPU µs of a call, slice by slice."""
         return [run / self.slice * 1e6 for run in self.run]
 
     def own_costs(self) -> list[float]:
-        """Of those, what the bare workers did not take."""
+        """Return the part of them beyond the bare workers'."""
         return [(run - bare) / self.slice * 1e6 for run, bare in zip(self.run, self.bare, strict=True)]
 
 
-def measure(client: str, ids: int, server: LightServer | None = None) -> Taken:
-    """Let a client delete so many ids in a process of its own, for real where there is a server."""
+def measure(client: str, ids: int, server: LightServer | None = None) -> Usage:
+    """Let a client delete so many ids in a process of its own, with real calls if there is a server."""
     before = server.answered() if server else 0
     arguments = [client, str(ids), str(WORKERS), *([server.url] if server else [])]
     command = [sys.executable, "-m", "benchmarks.memory_run", *arguments]
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)  # noqa: S603 - our own
     if done.returncode:
         raise PremiseError(f"the run over {ids:,} ids failed:\n{done.stderr}")
-    taken = Taken(**json.loads(done.stdout))
-    if taken.deleted != ids:
-        raise PremiseError(f"of {ids:,} ids {taken.deleted:,} were deleted")
+    usage = Usage(**json.loads(done.stdout))
+    if usage.deleted != ids:
+        raise PremiseError(f"of {ids:,} ids {usage.deleted:,} were deleted")
     if server and (answered := server.answered() - before) != ids:
         raise PremiseError(f"{ids:,} ids were deleted, and the server answered {answered:,}")
-    if taken.peak <= peak():
-        raise PremiseError(f"the peak of {taken.peak:.1f} MiB may be that of the process that started the run")
-    return taken
+    if usage.peak <= peak():
+        raise PremiseError(f"the peak of {usage.peak:.1f} MiB may be that of the process that started the run")
+    return usage
 
 
-Runs = dict[str, list[Taken]]
-"""The runs over one number of ids, by client."""
+Runs = dict[str, list[Usage]]
+"""The runs of one number of ids, by client."""
 
 
 def costs(runs: Runs) -> Spread:
-    """Return the CPU µs of a call of aionorth's."""
+    """Return the CPU µs of a call with aionorth."""
     return Spread.of(cost for run in runs[OURS] for cost in run.costs())
 
 
 def own_costs(runs: Runs) -> Spread:
-    """Return what of them is its own."""
+    """Return the part of them that is the library's own."""
     return Spread.of(cost for run in runs[OURS] for cost in run.own_costs())
 
 
 def main(arguments: Sequence[str], record: Record) -> None:
-    """Measure, print and hold against the bars."""
+    """Measure, print and check the bars."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks memory")
     rule = f"a multiple of {SLICE:,}, and more than the {max(RUNS):,} of the smaller runs"
     parser.add_argument("--ids", type=int, default=MANY, help=f"ids in the largest run: {rule} (default: %(default)s)")
-    parser.add_argument("--http", action="store_true", help="real calls for so many ids too")
-    given = parser.parse_args(arguments)
-    many: int = given.ids
+    parser.add_argument("--http", action="store_true", help="make real calls for that many ids too")
+    options = parser.parse_args(arguments)
+    many: int = options.ids
     if many <= max(RUNS) or many % SLICE:
         parser.error(f"--ids must be {rule}")
-    runs = _without_http(record, many)
-    _with_http(record, [FEW, 5 * FEW, *([many] if given.http else [])])
+    runs = _without_aiohttp(record, many)
+    _with_aiohttp(record, [FEW, 5 * FEW, *([many] if options.http else [])])
     print()
     check(record, runs)
     _draw(record, runs)
 
 
-def _without_http(record: Record, many: int) -> dict[int, Runs]:
-    # A million gathered tasks take gigabytes, and minutes: they are left out.
+def _without_aiohttp(record: Record, many: int) -> dict[int, Runs]:
+    # A million gathered tasks would take gigabytes and minutes.
     found: dict[int, Runs] = {ids: {OURS: [], GATHER: [measure(GATHER, ids)]} for ids in RUNS}
     found[many] = {OURS: [measure(OURS, many)]}
     for order in turns(list(RUNS), ROUNDS):
         for ids in order:
             found[ids][OURS] += [measure(OURS, ids) for _ in range(RUNS[ids])]
     table = record.table(
-        f"{WORKERS} workers, aiohttp cut out; medians (least to most)",
+        f"{WORKERS} workers, without aiohttp; medians (minimum to maximum)",
         [
             "      ids",
             *(f"{header:>24}" for header in ("peak MiB", "peak MiB, gather", "CPU µs a call", "own µs a call")),
         ],
     )
     for ids, runs in found.items():
-        record.samples[f"{ids}, cut out"] = {name: [attrs.asdict(run) for run in each] for name, each in runs.items()}
+        record.samples[f"{ids}, without aiohttp"] = {
+            name: [attrs.asdict(run) for run in each] for name, each in runs.items()
+        }
         table.row(
             f"{ids:,}",
             f"{Spread.of(run.peak for run in runs[OURS]):.1f}",
@@ -165,7 +166,7 @@ def _without_http(record: Record, many: int) -> dict[int, Runs]:
     return found
 
 
-def _with_http(record: Record, sizes: Sequence[int]) -> None:
+def _with_aiohttp(record: Record, sizes: Sequence[int]) -> None:
     table = record.table(f"{WORKERS} workers, real calls over loopback", ["      ids", "peak MiB"])
     with light_server() as server:
         for ids in sizes:
@@ -175,23 +176,22 @@ def _with_http(record: Record, sizes: Sequence[int]) -> None:
 
 
 def check(record: Record, found: Mapping[int, Runs]) -> None:
-    """Hold the runs by number of ids against the bars."""
+    """Check the bars of the runs, given by number of ids."""
     many = max(found)
     peaks = {ids: Spread.of(run.peak for run in runs[OURS]).median for ids, runs in found.items()}
     more = peaks[many] - peaks[FEW]
-    told = f"{many:,} ids take {more:.1f} MiB more than {FEW:,} ({more * 2**20 / (many - FEW):.1f} bytes for each)"
-    record.check(f"{told}, allowed {MOST_MORE:g} MiB", met=more <= MOST_MORE)
+    bar = f"{many:,} ids take {more:.1f} MiB more than {FEW:,} ({more * 2**20 / (many - FEW):.1f} bytes for each)"
+    record.check(f"{bar}, allowed {MAX_MORE_MEMORY:g} MiB", met=more <= MAX_MORE_MEMORY)
     own = {ids: own_costs(runs).median for ids, runs in found.items()}
-    dearest = max(own, key=own.__getitem__)
-    told = f"the library's own cost of a call is at most {own[dearest]:.1f} µs, with {dearest:,} ids"
-    record.check(f"{told}, allowed {MOST_OWN:g} µs", met=own[dearest] <= MOST_OWN)
-    growth = own[dearest] / min(own.values())
-    record.check(f"that is {growth:.2f} times its least, allowed {FLATTEST:g}", met=growth <= FLATTEST)
+    worst = max(own, key=own.__getitem__)
+    bar = f"the library's own cost of a call is at most {own[worst]:.1f} µs, with {worst:,} ids"
+    record.check(f"{bar}, allowed {MAX_OWN_COST:g} µs", met=own[worst] <= MAX_OWN_COST)
+    growth = own[worst] / min(own.values())
+    record.check(f"that is {growth:.2f} times its minimum, allowed {MAX_GROWTH:g}", met=growth <= MAX_GROWTH)
 
 
 def _draw(record: Record, found: Mapping[int, Runs]) -> None:
-    # Imported here: see above.
-    from benchmarks import pictures  # noqa: PLC0415
+    from benchmarks import pictures  # noqa: PLC0415 - before the runs this process must stay small
 
     peaks = {
         name: {ids: Spread.of(run.peak for run in runs[each]).median for ids, runs in found.items() if each in runs}

@@ -1,6 +1,6 @@
 """One run of the memory benchmark, in a process of its own: `python -m benchmarks.memory_run CLIENT IDS WORKERS [URL]`.
 
-Without a URL aiohttp's part is cut out: a request is answered ``204`` after one pass of the event loop.
+Without a URL it runs without aiohttp's part: a request is answered ``204`` after one pass of the event loop.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from benchmarks.memory import SLICE, peak
 from benchmarks.unthrottled import APP, HEADERS, TOKEN, subscription_ids
 
 NEVER_BINDS = FlowControl(calls=100_000, period=0.1)
-"""As many calls a second as elsewhere, but of a short period: its window holds the calls of one, and grows with how
-fast they are, which is not what is measured."""
+"""As many calls a second as in other benchmarks, but with a short period. The window holds the calls of one period, and
+its memory is not what is measured."""
 
 
 class _NoBody:
@@ -39,21 +39,22 @@ class _NoContent:
 
 
 async def _answered_at_once(*_: object, **__: object) -> _NoContent:
-    """Stand in for `aiohttp.ClientSession.request`, as far as a client looks at what comes back."""
+    """Replace `aiohttp.ClientSession.request`, as far as a client uses its result."""
     await asyncio.sleep(0)
     return _NoContent()
 
 
 async def _drawn(count: int) -> AsyncIterator[str]:
-    """Ids from an async generator, as a database cursor would be."""
+    """Yield ids from an async generator, like a database cursor."""
     for id_ in subscription_ids(count):
         yield id_
 
 
 class Slices:
-    """The CPU seconds of a run, slice by slice, and of bare workers that made as many requests just before each.
+    """Measures the CPU seconds of a run slice by slice, and of bare workers with the same requests before each slice.
 
-    The machine is now fast and now slow, for seconds on end: only what was taken side by side can be compared.
+    A machine can be slow for seconds at a time, so only measurements next to each other can be compared. Mutable: these
+    measurements, and when the current one began.
     """
 
     def __init__(self, url: str, count: int, workers: int) -> None:
@@ -65,36 +66,36 @@ class Slices:
         self.bare: list[float] = []
 
     async def ids(self) -> AsyncIterator[str]:
-        """The ids of the run; bare workers are at work each time before a slice of them."""
+        """Yield the ids of the run; before each slice of them the bare workers run."""
         for number, id_ in enumerate(subscription_ids(self._count)):
             if number % SLICE == 0:
                 await self._compare(min(SLICE, self._count - number))
             yield id_
 
     async def _compare(self, count: int) -> None:
-        self._look(self.run)
+        self._measure(self.run)
         if (done := await with_workers(self._url, count, self._workers)) != count:
-            raise PremiseError(f"bare workers were to make {count:,} calls and made {done:,}")
-        self._look(self.bare)
+            raise PremiseError(f"the bare workers should make {count:,} calls and made {done:,}")
+        self._measure(self.bare)
 
-    def _look(self, spent_on: list[float]) -> None:
+    def _measure(self, spent_on: list[float]) -> None:
         spent = time.process_time()
         spent_on.append(spent - self._began)
         self._began = spent
 
     def begin(self) -> None:
-        """Begin with the run."""
+        """Start the clock."""
         self._began = time.process_time()
 
     def end(self) -> None:
-        """Take the last slice in; what came before the first id is part of the first."""
-        self._look(self.run)
+        """Stop the clock; the time before the first id is part of the first slice."""
+        self._measure(self.run)
         before = self.run.pop(0)
         self.run[0] += before
 
 
 async def with_aionorth(url: str, ids: AsyncIterator[str], workers: int) -> int:
-    """Delete the ids, keeping the failures; returns how many are deleted."""
+    """Delete the ids, keeping only failures; return how many were deleted."""
     async with NorthSession(url, app_id=APP, token=TOKEN, flow_control=NEVER_BINDS) as north:
         summary = await north.delete_subscriptions(ids, workers=workers, collect="failures")
     summary.raise_for_failures()
@@ -107,7 +108,7 @@ async def _request(http: aiohttp.ClientSession, base: URL, id_: str) -> bool:
 
 
 async def with_workers(url: str, count: int, workers: int) -> int:
-    """As many workers that draw as many ids, make the same requests, and do nothing else: a run without the library."""
+    """Make the same requests with as many workers that do nothing else; return how many succeeded."""
     base = URL(url)
 
     async def work() -> int:
@@ -122,7 +123,7 @@ async def with_workers(url: str, count: int, workers: int) -> int:
 
 
 async def with_gather(url: str, count: int, workers: int) -> int:
-    """A task for each id, gathered, as many at work at once as there are workers."""
+    """Make them with a task for each id, gathered, `workers` at a time; return how many succeeded."""
     semaphore = asyncio.Semaphore(workers)
     base = URL(url)
 
@@ -135,7 +136,7 @@ async def with_gather(url: str, count: int, workers: int) -> int:
 
 
 WARM_UP = 500
-"""Ids of a run before the one that is measured."""
+"""Ids of the run before the measured one."""
 
 
 async def _aionorth(count: int, workers: int) -> None:
@@ -144,18 +145,18 @@ async def _aionorth(count: int, workers: int) -> None:
     slices.begin()
     deleted = await with_aionorth(NOWHERE, slices.ids(), workers)
     slices.end()
-    _tell(deleted, run=slices.run, bare=slices.bare)
+    _report(deleted, run=slices.run, bare=slices.bare)
 
 
 async def _gather(count: int, workers: int) -> None:
-    _tell(await with_gather(NOWHERE, count, workers))
+    _report(await with_gather(NOWHERE, count, workers))
 
 
 async def _real(url: str, count: int, workers: int) -> None:
-    _tell(await with_aionorth(url, _drawn(count), workers))
+    _report(await with_aionorth(url, _drawn(count), workers))
 
 
-def _tell(deleted: int, **slices: list[float]) -> None:
+def _report(deleted: int, **slices: list[float]) -> None:
     print(json.dumps({"deleted": deleted, "peak": peak(), **slices}))
 
 
@@ -163,7 +164,7 @@ NOWHERE = "http://127.0.0.1"
 
 
 def main(name: str, count: str, workers: str, url: str | None = None) -> None:
-    """Run one client and print what it took."""
+    """Run one client and print what it used."""
     if url is not None:
         asyncio.run(_real(url, int(count), int(workers)))
         return

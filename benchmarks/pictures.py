@@ -1,4 +1,4 @@
-"""The pictures, as SVG that follows the reader's preference for light or dark."""
+"""The pictures, as SVG that follows the reader's preference for light or dark colours."""
 
 # pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false, reportUnknownArgumentType=false
 # matplotlib leaves the types of some parameters open.
@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-# Colours are drawn by these names for them, and in the file become variables that have two values each.
+# Figures are drawn in these placeholder colours; in the file each becomes a variable with two values.
 INK, SOFT, GRID, OURS, OTHER, REFUSED = "#010101", "#010102", "#010103", "#010104", "#010105", "#010106"
 COLOURS = {
     INK: ("ink", "#1f2328", "#e6edf3"),
@@ -61,7 +61,7 @@ def _svg(figure: Figure) -> str:
     svg = file.getvalue()
     for drawn, (name, _, _) in COLOURS.items():
         svg = svg.replace(drawn, f"var(--{name})")
-    # A tenth of a point is fine enough, and with no space between tags makes the file half as large.
+    # Rounding to a tenth of a point and removing space between tags halves the file.
     svg = re.sub(r'(?<= d=")[^"]+', lambda path: re.sub(r"\.(\d)\d+", r".\1", path[0]).replace("\n", ""), svg)
     svg = re.sub(r">\s+<", "><", re.sub(r"(\.\d\d)\d+", r"\1", svg))
     return re.sub(r"(<svg [^>]*>)", lambda tag: tag[0] + _STYLE, svg, count=1)
@@ -69,7 +69,7 @@ def _svg(figure: Figure) -> str:
 
 @attrs.frozen
 class Schedule:
-    """A run as it is drawn: when calls were accepted, when refused, and when it ended; infinite if it was given up."""
+    """A run as it is drawn: when calls were accepted, when refused, and when it ended (infinite: it was given up)."""
 
     accepted: Sequence[float]
     refused: Sequence[float]
@@ -78,13 +78,13 @@ class Schedule:
 
 COLUMNS = 5
 POINTS = 250
-"""Points of a curve; more do not show."""
+"""Points of a curve; more are not visible."""
 
 
 def schedules(runs: Mapping[str, Schedule], *, at_once: int, period: float, calls: int) -> str:
-    """Draw a panel for each client: calls accepted so far, against the bound, and when calls were refused.
+    """Draw a panel for each client: calls accepted so far, the fastest schedule, and when calls were refused.
 
-    The bound is of who is accepted `at_once` calls in each period.
+    The fastest schedule is that of `at_once` calls at the start of each period.
     """
     bound = (calls - 1) // at_once * period
     with mpl.rc_context(_SETTINGS):
@@ -105,8 +105,8 @@ def schedules(runs: Mapping[str, Schedule], *, at_once: int, period: float, call
             axes.set_title(name, loc="left", fontweight="bold" if number == 0 else "normal")
             done = f"{run.seconds:,.0f} s" if run.seconds != float("inf") else "given up"
             axes.text(0.98, 0.22, done, transform=axes.transAxes, ha="right")
-            told = f"{len(run.refused):,} refused"
-            axes.text(0.98, 0.09, told, transform=axes.transAxes, ha="right", color=REFUSED if run.refused else SOFT)
+            refused = f"{len(run.refused):,} refused"
+            axes.text(0.98, 0.09, refused, transform=axes.transAxes, ha="right", color=REFUSED if run.refused else SOFT)
         for axes in panels[len(runs) :]:
             axes.set_visible(False)
         panels[0].set_xlim(0, longest / 60)
@@ -117,7 +117,7 @@ def schedules(runs: Mapping[str, Schedule], *, at_once: int, period: float, call
 
 
 def _rug(axes: Axes, moments: Sequence[float], longest: float) -> None:
-    """Draw a tick at the foot for each moment at which calls were refused."""
+    """Draw a tick on the x axis for each moment at which calls were refused."""
     seen = sorted({round(400 * moment / longest) for moment in moments if moment <= longest})
     at = [place / 400 * longest / 60 for place in seen]
     foot = axes.get_xaxis_transform()
@@ -136,7 +136,7 @@ MARKERS = "*osD^vPX<>pd"
 def trade_off(cells: Mapping[str, Mapping[str, Mapping[str, tuple[float, float]]]], *, ours: str) -> str:
     """Draw a panel for each case and way of counting: each client's multiple of the bound, and its refusals in 1,000.
 
-    Whoever is to the left of `ours` and not above it is ahead.
+    A client to the left of `ours` and not above it is better.
     """
     with mpl.rc_context(_SETTINGS):
         models = list(next(iter(cells.values())))
@@ -175,11 +175,11 @@ def trade_off(cells: Mapping[str, Mapping[str, Mapping[str, tuple[float, float]]
 
 
 SLOWEST = 2.2
-"""The multiple of the lower bound at which panels end."""
+"""The multiple of the lower bound at which the panels end."""
 
 
 def bars(panels: Mapping[str, Mapping[str, float]], *, ours: str, label: str) -> str:
-    """Draw a panel of bars for each heading, one bar for each name; those whose name begins with `ours` stand out."""
+    """Draw a panel of bars for each heading, one bar for each name; names that begin with `ours` are highlighted."""
     with mpl.rc_context(_SETTINGS):
         figure = Figure(figsize=(11, 0.24 * max(map(len, panels.values())) + 1), layout="constrained")
         for axes, (heading, heights) in zip(
@@ -204,7 +204,7 @@ def bars(panels: Mapping[str, Mapping[str, float]], *, ours: str, label: str) ->
 def lines(
     panels: Mapping[str, Mapping[str, Mapping[int, float]]], *, ours: str, x_label: str, y_label: str = ""
 ) -> str:
-    """Draw a panel for each heading, in it a line for each name, over a logarithmic x axis."""
+    """Draw a panel for each heading, with a line for each name, over a logarithmic x axis."""
     with mpl.rc_context(_SETTINGS):
         figure = Figure(figsize=(11, 3.2), layout="constrained")
         for axes, (heading, curves) in zip(

@@ -1,4 +1,4 @@
-"""What the benchmarks found, as files: JSON with every sample, pictures, and one page made of both."""
+"""Results as files: JSON with every sample, pictures, and one page made of both."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from benchmarks.harness import Record
 
 HERE = Path(__file__).resolve().parent
 DIRECTORY = HERE / "results"
-"""Where results are written, unless told otherwise."""
+"""Where results are written by default."""
 
 PAGE = "index.html"
 DIGITS = 6
-"""Significant digits of a sample: more than any measurement here has."""
+"""Significant digits of a sample; no measurement here is more precise."""
 
 
 def write(record: Record, directory: Path, *, seconds: float, failure: str | None = None) -> None:
-    """Write what a benchmark found in so many seconds; `failure` tells why nothing can be concluded from it."""
+    """Write the results of a benchmark that took `seconds`; `failure` says why nothing can be concluded, if so."""
     found = {
         "benchmark": record.benchmark,
         "ended": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -35,7 +35,7 @@ def write(record: Record, directory: Path, *, seconds: float, failure: str | Non
         "pictures": [{"name": picture.name, "title": picture.title} for picture in record.pictures],
         "samples": _rounded(record.samples),
     }
-    # A line for each key: short, and what has changed can be seen.
+    # One line for each key: short, and readable in a diff.
     lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in found.items())
     (directory / f"{record.benchmark}.json").write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
     for picture in record.pictures:
@@ -43,8 +43,8 @@ def write(record: Record, directory: Path, *, seconds: float, failure: str | Non
 
 
 def write_page(directory: Path, names: list[str]) -> Path:
-    """Make the page of the results that are there, in the order of `names`; returns its path."""
-    import jinja2  # noqa: PLC0415 - only here: the memory benchmark's own process must stay small
+    """Write the page of the results in `directory`, in the order of `names`, and return its path."""
+    import jinja2  # noqa: PLC0415 - the process of the memory benchmark must stay small
 
     files = [directory / f"{name}.json" for name in names]
     found = [json.loads(file.read_text(encoding="utf-8")) for file in files if file.is_file()]
@@ -59,7 +59,7 @@ def write_page(directory: Path, names: list[str]) -> Path:
     return page
 
 
-def _rounded(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold
+def _rounded(value: Any) -> Any:  # noqa: ANN401 - any JSON value
     if isinstance(value, dict):
         return {str(key): _rounded(each) for key, each in cast("dict[object, object]", value).items()}
     if isinstance(value, (list, tuple)):

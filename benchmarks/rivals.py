@@ -1,8 +1,8 @@
-"""Other ways to keep to a rate that the platform allows: packages as they come, and two ways that adapt.
+"""Other limiters for the rate that the platform allows: packages as published, and two algorithms that adapt.
 
-Each is told the threshold, passes every attempt, and hears of every answer. The packages wait in their own wait loops.
-Those that look at the clock for themselves rather than at the event loop's are given the loop's: pyrate-limiter by its
-own `AbstractClock`; limits and throttled-py, which have no place for one, by another `time` in the module that asks.
+Each knows the threshold, is acquired before every attempt, and is given the outcome of every attempt. The packages wait
+in their own loops. Those that read the clock themselves get the event loop's instead: pyrate-limiter through its
+`AbstractClock`; limits and throttled-py, which accept no clock, through another `time` in the module that reads it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from aiolimiter import AsyncLimiter
 
 
 class LoopTime:
-    """What stands in for the module `time` in a package that looks at the clock for itself."""
+    """Replaces the module `time` in a package that reads the clock itself."""
 
     @staticmethod
     def time() -> float:
@@ -33,30 +33,30 @@ class LoopTime:
     monotonic = time
 
 
-# For good: nothing in this process needs these two to know the time of day.
+# Never undone: nothing in this process needs the time of day from these two.
 for _module in (limits.aio.storage.memory, throttled.utils):
     mock.patch.object(_module, "time", LoopTime).start()
 
 
 class Limiter(Protocol):
-    """Says when an attempt may be made, and hears what became of it."""
+    """Decides when an attempt may be made, and may adapt to the outcomes."""
 
     async def acquire(self) -> None:
         """Wait until an attempt may be made."""
 
-    def heard(self, sent: float, *, refused: bool) -> None:
-        """Take note of the answer to an attempt made at `sent`."""
+    def feedback(self, sent: float, *, refused: bool) -> None:
+        """Take the outcome of an attempt made at `sent` into account."""
 
 
-class Deaf:
-    """What the packages have in common: they learn nothing from answers."""
+class WithoutFeedback:
+    """A limiter that ignores outcomes, as all the packages do."""
 
-    def heard(self, sent: float, *, refused: bool) -> None:
-        """See `Limiter.heard`."""
+    def feedback(self, sent: float, *, refused: bool) -> None:
+        """See `Limiter.feedback`."""
 
 
-class Bucket(Deaf):
-    """`AsyncLimiter(calls, period)`; with `smooth` one call at a time, evenly."""
+class Bucket(WithoutFeedback):
+    """aiolimiter: `AsyncLimiter(calls, period)`, or with `smooth` evenly spaced calls."""
 
     def __init__(self, calls: int, period: float, *, smooth: bool = False) -> None:
         self._limiter = AsyncLimiter(1, period / calls) if smooth else AsyncLimiter(calls, period)
@@ -78,12 +78,12 @@ class _OnLoopClock(pyrate_limiter.InMemoryBucket):
     _clock = LoopClock()
 
 
-class Pyrate(Deaf):
-    """pyrate-limiter: a log of calls in memory; whoever does not fit sleeps and tries again."""
+class Pyrate(WithoutFeedback):
+    """pyrate-limiter: a log of calls in memory; a waiter sleeps and tries again."""
 
     def __init__(self, calls: int, period: float) -> None:
         bucket = _OnLoopClock([pyrate_limiter.Rate(calls, int(period * 1000))])
-        # Without its thread, which only clears away what is too old to count, and knows no running loop.
+        # Without its thread, which only removes old entries, and has no running loop.
         self._limiter = pyrate_limiter.Limiter(pyrate_limiter.SingleBucketFactory(bucket, schedule_leak=False))
 
     async def acquire(self) -> None:
@@ -91,8 +91,8 @@ class Pyrate(Deaf):
         await self._limiter.try_acquire_async()
 
 
-class Limits(Deaf):
-    """The moving window of limits, which does not wait itself: whoever does not fit sleeps until it says so."""
+class Limits(WithoutFeedback):
+    """limits: its moving window. It does not wait itself, so a waiter sleeps until the reset time and tries again."""
 
     def __init__(self, calls: int, period: float) -> None:
         self._limiter = limits.aio.strategies.MovingWindowRateLimiter(limits.aio.storage.memory.MemoryStorage())
@@ -102,22 +102,22 @@ class Limits(Deaf):
         """See `Limiter.acquire`."""
         while not await self._limiter.hit(self._item):
             reset = (await self._limiter.get_window_stats(self._item)).reset_time
-            # At that very moment it still says no.
+            # At that very moment it still refuses.
             await asyncio.sleep(max(reset - LoopTime.time(), 0) + 0.001)
 
 
-class Throttled(Deaf):
+class Throttled(WithoutFeedback):
     """throttled-py, which waits as long as its algorithm says, half a second at a time.
 
-    With its default, a token bucket, it took 912 to 960 s where its sliding window takes 556 to 651 s.
+    Its default, a token bucket, took 912 to 960 s where its sliding window takes 556 to 651 s.
     """
 
-    LONGEST = 3600.0
+    MAX_WAIT = 3600.0
 
     def __init__(self, calls: int, period: float, *, using: str = "sliding_window") -> None:
         quota = throttled.asyncio.rate_limiter.per_duration(timedelta(seconds=period), calls)
         store = throttled.asyncio.MemoryStore()
-        self._limiter = throttled.asyncio.Throttled("app", self.LONGEST, using, quota, store)
+        self._limiter = throttled.asyncio.Throttled("app", self.MAX_WAIT, using, quota, store)
 
     async def acquire(self) -> None:
         """See `Limiter.acquire`."""
@@ -126,10 +126,10 @@ class Throttled(Deaf):
 
 
 class Aimd:
-    """Even pacing; a refusal takes 30 % of the rate, once a period at most, and a clean period adds 5 % to it."""
+    """AIMD with even pacing: a refusal takes 30 % off the rate, once a period at most; a clean period adds 5 %."""
 
     def __init__(self, calls: int, period: float) -> None:
-        self._most = self._rate = calls / period
+        self._max_rate = self._rate = calls / period
         self._period = period
         self._next = self._reacted = self._clean_since = -math.inf
 
@@ -140,8 +140,8 @@ class Aimd:
         self._next = turn + 1 / self._rate
         await asyncio.sleep(turn - now)
 
-    def heard(self, sent: float, *, refused: bool) -> None:
-        """See `Limiter.heard`; what is refused within a period of the last reaction is of the same episode."""
+    def feedback(self, sent: float, *, refused: bool) -> None:
+        """See `Limiter.feedback`; refusals within a period of the last reaction belong to the same episode."""
         now = asyncio.get_running_loop().time()
         if refused:
             if sent > self._reacted + self._period:
@@ -149,12 +149,12 @@ class Aimd:
                 self._reacted = now
             self._clean_since = now
         elif now - self._clean_since >= self._period:
-            self._rate = min(self._most, self._rate * 1.05)
+            self._rate = min(self._max_rate, self._rate * 1.05)
             self._clean_since = now
 
 
 class Cubic:
-    """As botocore's adaptive retry mode: nothing until a refusal; then a bucket whose rate follows CUBIC's curve.
+    """botocore's adaptive retry mode: no limit until a refusal, then a bucket whose rate follows CUBIC's curve.
 
     The formulas and constants are those of its `CubicCalculator`, `RateClocker`, `TokenBucket` and `ClientRateLimiter`.
     """
@@ -163,8 +163,8 @@ class Cubic:
     BETA = 0.7
     SMOOTHING = 0.8
     BUCKET = 0.5
-    LEAST_RATE = 0.5
-    MOST_ABOVE_MEASURED = 2.0
+    MIN_RATE = 0.5
+    MAX_MULTIPLE_OF_MEASURED = 2.0
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -184,8 +184,8 @@ class Cubic:
             self._refill()
         self._tokens -= 1
 
-    def heard(self, sent: float, *, refused: bool) -> None:  # noqa: ARG002 - botocore reacts to every refusal
-        """See `Limiter.heard`."""
+    def feedback(self, sent: float, *, refused: bool) -> None:  # noqa: ARG002 - botocore reacts to every refusal
+        """See `Limiter.feedback`."""
         now = self._loop.time()
         self._clock(now)
         if refused:
@@ -196,14 +196,14 @@ class Cubic:
         else:
             zero = (self._w_max * (1 - self.BETA) / self.SCALE) ** (1 / 3)
             rate = self.SCALE * (now - self._last_fail - zero) ** 3 + self._w_max
-        rate = min(rate, self.MOST_ABOVE_MEASURED * self._measured)
+        rate = min(rate, self.MAX_MULTIPLE_OF_MEASURED * self._measured)
         self._refill()
-        self._rate = max(rate, self.LEAST_RATE)
+        self._rate = max(rate, self.MIN_RATE)
         self._capacity = max(rate, 1.0)
         self._tokens = min(self._tokens, self._capacity)
 
     def _clock(self, now: float) -> None:
-        """Measure the rate of answers, in steps of half a second."""
+        """Measure the rate of outcomes, in steps of half a second."""
         bucket = math.floor(now / self.BUCKET) * self.BUCKET
         self._count += 1
         if bucket > self._last_bucket:

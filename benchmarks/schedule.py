@@ -1,25 +1,25 @@
-"""How close aionorth comes to the fastest schedule, how often the platform refuses it, and what it learns from that.
+"""How close aionorth comes to the fastest schedule, how often the platform refuses it, and how it adapts.
 
-1,000 subscriptions are deleted by a client that believes in 100 calls in 60 s, from a platform that counts calls in one
-of five ways: alone and with that threshold; with a threshold that is really 50; and beside another caller of the same
-app who spends 30 calls a minute. Time is virtual, sockets and HTTP are real. Beside aionorth runs what people write
-instead: aiohttp with a limiter of `benchmarks.rivals` and `backoff` around each call; a task for each id behind an
-`asyncio.Semaphore`, with `backoff`; and aiohttp-retry.
+1,000 subscriptions are deleted by a client that is configured for 100 calls in 60 s, from a platform that counts calls
+in one of five ways: alone and with that threshold; with a threshold that is really 50; and beside another caller of
+the same app that spends 30 calls a minute. Time is virtual, sockets and HTTP are real. aionorth is compared with what
+people write instead: aiohttp with a limiter of `benchmarks.rivals` and `backoff` around each call; a task for each id
+behind an `asyncio.Semaphore`, with `backoff`; and aiohttp-retry.
 
 What could mislead:
 
-* Refusals are read from the platform's log: a client that hides them gains nothing.
-* The lower bound holds for a client that does not know how the platform counts, and so keeps within every closed
-  window of 60 s. Who knew that the platform counts by clock minutes, and when they begin, could spend two minutes'
-  calls in one instant and be done up to a minute earlier. A token bucket that was full at first lets another 100 calls
-  through: beside another caller, and with a threshold of 50, a client can be below the bound there.
-* Whoever hammers is served fast where the platform does not count refused calls: time alone says little, and a client
-  counts as ahead only where it is not refused more often either.
+* Refusals are counted in the platform's log: a client cannot hide them.
+* The lower bound holds for a client that does not know how the platform counts, and so keeps to the threshold in every
+  closed window of 60 s. A client that knew that the platform counts by clock minutes, and when they begin, could spend
+  two minutes' calls at once and finish up to a minute earlier. A token bucket that is full at first accepts another 100
+  calls: with another caller, or with a threshold of 50, a client can be below the bound there.
+* A client that hammers is fast where the platform does not count refused calls. So time alone says little, and a client
+  counts as better only if it is not refused more often either.
 * Every run begins at another point of the clock minute, drawn from its seed.
-* The other caller calls every two seconds whatever happens, and does not repeat what was refused. A client that takes
-  its calls from it without being refused itself gains time: so what is refused to it is told, too.
-* Latency is the platform's only chance. Losses are not measured here.
-* The clock does not advance while code runs: the CPU time of either client is not in these figures.
+* The other caller calls every two seconds whatever happens, and does not repeat refused calls. A client that takes its
+  calls without being refused itself gains time, so the refusals of the other caller are shown, too.
+* Latency is the only chance in the platform. Lost replies are not measured here.
+* The clock does not advance while code runs: no client's CPU time is in these figures.
 """
 
 from __future__ import annotations
@@ -56,17 +56,17 @@ PERIOD = 60.0
 SEEDS = 3
 """Runs of aionorth in each cell, each with a seed of its own."""
 PEERS_SEEDS = 1
-"""Runs of each of the others, with the first of those seeds: most of them take long, and all within ten minutes counts
-for more. They are compared with aionorth's runs of the same seeds."""
+"""Runs of each of the others, with the first of those seeds: most of them are slow, and the whole benchmark should take
+less than ten minutes. They are compared with aionorth's runs of the same seeds."""
 
-LONGEST = 555.0
-"""The bar: virtual seconds that aionorth may take where its lower bound is 540 s."""
+MAX_SECONDS = 555.0
+"""The bar: virtual seconds that aionorth may take where the lower bound is 540 s."""
 
 POOLS = (1, 4, 16, 64)
-"""The numbers of workers compared: more than the threshold cannot be in flight."""
+"""The numbers of workers compared; no more calls than the threshold can be in flight."""
 
 DRAWN = "sliding"
-"""How the platform counts in the pictures over time: none of the clients is made for it, and none against it."""
+"""How the platform counts in the pictures over time: this favours none of the clients."""
 
 GIVEN_UP = 2.2
 """The multiple of the lower bound after which a run is given up."""
@@ -76,39 +76,39 @@ PATH = "/iocm/app/sub/v1.2.0/subscriptions/"
 
 
 def lower_bound(calls: int, threshold: int = THRESHOLD) -> float:
-    """Seconds below which no client can be that keeps to the threshold in every closed window of one period.
+    """Return the fewest seconds for a client that keeps to the threshold in every closed window of one period.
 
-    The first of each `threshold` calls is a period after the first of those before: of 1,000 calls at 100 in 60 s the
-    last hundred begins 9 periods after the first, at 540 s. Round trips are not in it.
+    Each group of `threshold` calls begins a period after the one before. Of 1,000 calls at 100 in 60 s the last hundred
+    begins 9 periods after the first, at 540 s. Round trips are not included.
     """
     return (calls - 1) // threshold * PERIOD
 
 
 @attrs.frozen
 class Case:
-    """What a client that believes in `THRESHOLD` calls meets, and the bars for what it makes of that."""
+    """A situation for clients that are configured for `THRESHOLD` calls, and the bars for aionorth in it."""
 
     name: str
     bars: tuple[float, float]
-    """The most that the runs may take, as a multiple of the lower bound, and calls refused in 1,000; in the mean."""
+    """Two maxima for the mean of the runs: the multiple of the lower bound, and calls refused in 1,000."""
     counter_bars: tuple[float, float] | None = None
-    """The same for the window counter, where it differs."""
+    """The same for the window counter; ``None``: as for the others."""
     threshold: int = THRESHOLD
     others: int = 0
     """Calls that another caller makes in a period."""
 
     @property
     def bound(self) -> float:
-        """The lower bound."""
+        """The lower bound in seconds, for the calls that are left to the client."""
         return lower_bound(CALLS, self.threshold - self.others)
 
     def bars_for(self, model: str) -> tuple[float, float]:
-        """The bars for a platform that counts by `model`."""
+        """Return the bars for a platform that counts by `model`."""
         return self.counter_bars if self.counter_bars and model == "counter" else self.bars
 
 
 ALONE = Case("alone", (1.02, 0), (1.15, 10))
-"""The window counter has bars of its own: it refuses even clients that keep to the threshold in every window."""
+"""The window counter has its own bars: it refuses even clients that keep to the threshold in every window."""
 
 CASES = (
     ALONE,
@@ -116,28 +116,29 @@ CASES = (
     Case("another caller spends 30 a minute", (1.15, 10), others=30),
 )
 
-MOST_TAKEN = 0.05
+MAX_TAKEN = 0.05
 """The bar: the part of the other caller's calls that may be refused."""
 
 LOCKED_OUT = frozenset({"sliding-refusals"})
-"""Where refused calls count, the bar cannot be met in the mean by a client that is in time, and never refused, when
-alone. Its call 1,000 is then sent by 550.8 s, 1.02 times the bound, and at least nine closed windows after its call
-100: so that one is sent by 10.8 s. It cannot know before it is refused that it is not alone; so here its first refusal
-comes by then too. From then on the window stays full: the other caller's refused calls take the places of those of its
-own that age out, until the client's first call ages out, 60 s after it was counted. That is 49.2 s at the least, in
-which the other makes 24.6 calls. 5 % of its calls are 24.2 in a run of 1.15 times the bound, and fewer in a quicker
-one. (A chance gap in the other's calls may let it in earlier, where only one call was refused.) The part is told,
+"""The ways of counting without that bar: where refused calls count, a client that meets its bars alone cannot meet it.
+
+Alone, its call 1,000 is sent by 550.8 s, 1.02 times the bound, and at least nine closed windows after its call 100. So
+call 100 is sent by 10.8 s. Before its first refusal the client cannot know that it is not alone, so in this case too it
+is first refused by then. From then on the window stays full: refused calls of the other caller replace its older calls
+that leave the window, until the client's first call leaves it, 60 s after it was counted. That takes at least 49.2 s,
+in which the other caller makes 24.6 calls. 5 % of its calls are 24.2 in a run of 1.15 times the bound, and fewer in a
+quicker one. (By chance a gap in its calls can let it in earlier, where only one call was refused.) The part is shown,
 without a bar."""
 
 
 # --- The clients
 
 Client = Callable[[Simulator, Sequence[str], int], Awaitable[None]]
-"""Deletes all the subscriptions named, with so many workers."""
+"""Deletes the subscriptions with these ids, with so many workers."""
 
 
 async def with_aionorth(platform: Simulator, ids: Sequence[str], workers: int) -> None:
-    """Delete with aionorth, a token given: exactly one call per id is needed."""
+    """Delete with aionorth and a token, so that exactly one call per id is needed."""
     settings = FlowControl(calls=THRESHOLD, period=PERIOD)
     async with NorthSession(platform.url, app_id=APP, token=platform.issue_token(), flow_control=settings) as north:
         (await north.delete_subscriptions(ids, workers=workers)).raise_for_failures()
@@ -148,7 +149,7 @@ class _RefusedError(Exception):
 
 
 _backed_off = backoff.on_exception(backoff.expo, _RefusedError, jitter=backoff.full_jitter, max_value=PERIOD)
-"""What is done about a refusal: try again after a wait that grows, with full jitter."""
+"""Tries a refused call again, after a wait that grows, with full jitter."""
 
 
 def _http(platform: Simulator) -> aiohttp.ClientSession:
@@ -165,7 +166,7 @@ async def _delete(http: aiohttp.ClientSession, id_: str) -> None:
 
 
 async def _share(ids: Sequence[str], workers: int, delete: Callable[[str], Awaitable[None]]) -> None:
-    """Let so many workers delete all the ids."""
+    """Delete the ids with so many workers."""
     queue = iter(ids)
 
     async def work() -> None:
@@ -176,7 +177,7 @@ async def _share(ids: Sequence[str], workers: int, delete: Callable[[str], Await
 
 
 def by_hand(limiter_of: Callable[[], Limiter]) -> Client:
-    """Delete as written by hand: each attempt passes a limiter, and each refusal is backed off from."""
+    """Return a client written by hand: a limiter before each attempt, and backoff after each refusal."""
 
     async def run(platform: Simulator, ids: Sequence[str], workers: int) -> None:
         limiter = limiter_of()
@@ -191,9 +192,9 @@ def by_hand(limiter_of: Callable[[], Limiter]) -> Client:
                 try:
                     await _delete(http, id_)
                 except _RefusedError:
-                    limiter.heard(sent, refused=True)
+                    limiter.feedback(sent, refused=True)
                     raise
-                limiter.heard(sent, refused=False)
+                limiter.feedback(sent, refused=False)
 
             await _share(ids, workers, delete)
 
@@ -201,7 +202,7 @@ def by_hand(limiter_of: Callable[[], Limiter]) -> Client:
 
 
 async def with_semaphore(platform: Simulator, ids: Sequence[str], workers: int) -> None:
-    """Delete with a task for each id, as many at once as there are workers, and no limiter."""
+    """Delete with a task for each id, as many at a time as there are workers, and no limiter."""
     semaphore = asyncio.Semaphore(workers)
 
     async with _http(platform) as http:
@@ -215,7 +216,7 @@ async def with_semaphore(platform: Simulator, ids: Sequence[str], workers: int) 
 
 
 async def with_aiohttp_retry(platform: Simulator, ids: Sequence[str], workers: int) -> None:
-    """Delete with aiohttp-retry, told that a 403 is to be tried again, and to wait up to a period."""
+    """Delete with aiohttp-retry, which tries a 403 again and waits up to a period."""
     options = aiohttp_retry.JitterRetry(attempts=len(ids), max_timeout=PERIOD, statuses={403})
 
     async with _http(platform) as http:
@@ -248,11 +249,11 @@ CLIENTS: dict[str, Client] = {
 
 
 async def _call_beside(platform: Simulator, calls: int) -> None:
-    """Call every so often for ever, as another caller of the same app would."""
+    """Call at even intervals without end, as another caller of the same app."""
     loop = asyncio.get_running_loop()
 
     async def call() -> None:
-        # Flow control counts a call before it looks at its token: this caller needs no valid one.
+        # Flow control counts a call before its token is checked: this caller needs no valid token.
         async with http.get(PATH + "other", headers={"app_key": APP, "Authorization": "Bearer other"}) as response:
             await response.read()
 
@@ -269,14 +270,14 @@ async def _call_beside(platform: Simulator, calls: int) -> None:
 
 @attrs.frozen
 class Run:
-    """What came of one run."""
+    """The outcome of one run."""
 
     seconds: float
-    """Virtual seconds from before the client's first call until after its last reply; infinite if given up."""
+    """Virtual seconds from before the client's first call until after its last reply; infinite: it was given up."""
     refusals: int
-    """Calls that the platform refused for flow control, by its own log."""
+    """Calls that flow control refused, by the platform's log."""
     calls: int
-    """Calls to delete that reached the platform."""
+    """Calls to delete that arrived at the platform."""
     taken: float = 0.0
     """The part of the other caller's calls that the platform refused."""
     accepted: tuple[float, ...] = ()
@@ -291,7 +292,7 @@ class Run:
 
 
 def slow_at_times(rng: random.Random) -> tuple[float, float]:
-    """Draw a call's latency: 20 ms there and back, for one call in ten up to 4 s; it is counted anywhere on the way."""
+    """Draw a call's latency: a round trip of 20 ms, in one call in ten up to 4 s, counted anywhere on the way."""
     trip = rng.uniform(0.02, 4.0) if rng.random() < 0.1 else 0.02
     part = rng.random()
     return trip * part, trip * (1 - part)
@@ -305,7 +306,7 @@ async def _measured(client: Client, model: str, seed: int, *, calls: int, worker
         await asyncio.sleep(random.uniform(0, PERIOD))
         other = asyncio.create_task(_call_beside(platform, case.others)) if case.others else None
         if other is not None:
-            await asyncio.sleep(PERIOD)  # it has been there before us
+            await asyncio.sleep(PERIOD)  # the other caller starts first
         ids = platform.add_subscriptions(calls)
         began = loop.time()
         given_up = asyncio.timeout(GIVEN_UP * case.bound)
@@ -333,39 +334,41 @@ async def _measured(client: Client, model: str, seed: int, *, calls: int, worker
 def measure(
     client: Client, model: str, seed: int, *, calls: int = CALLS, workers: int = WORKERS, case: Case = ALONE
 ) -> Run:
-    """Let `client` delete so many subscriptions from a platform that counts by `model`, in virtual time."""
+    """Run `client` in virtual time against a platform that counts by `model`."""
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         return runner.run(_measured(client, model, seed, calls=calls, workers=workers, case=case))
 
 
-def check(record: Record, model: str, runs: Sequence[Run], *, calls: int = CALLS, longest: float = LONGEST) -> None:
-    """Hold the runs against a platform that counts by `model` to the bars: no refusal, no detour, and in time."""
+def check(
+    record: Record, model: str, runs: Sequence[Run], *, calls: int = CALLS, max_seconds: float = MAX_SECONDS
+) -> None:
+    """Check the bars of the runs where the platform counts by `model`: no refusal, no extra call, and in time."""
     refusals = sum(run.refusals for run in runs)
     record.check(f"{model}: {refusals} refusals, allowed 0", met=not refusals)
     record.check(f"{model}: every run took exactly {calls:,} calls", met={run.calls for run in runs} == {calls})
     slowest = max(run.seconds for run in runs)
-    record.check(f"{model}: slowest run {slowest:.1f} s, allowed {longest:g} s", met=slowest <= longest)
+    record.check(f"{model}: slowest run {slowest:.1f} s, allowed {max_seconds:g} s", met=slowest <= max_seconds)
 
 
 def check_case(record: Record, case: Case, model: str, runs: Sequence[Run]) -> None:
-    """Hold the mean of the runs of `case` against a platform that counts by `model` to the bars."""
-    longest, most = case.bars_for(model)
+    """Check the bars of the mean of the runs of `case` where the platform counts by `model`."""
+    max_multiple, max_refused = case.bars_for(model)
     multiple = statistics.mean(run.seconds for run in runs) / case.bound
     refused = statistics.mean(run.refusal_rate for run in runs)
     what = f"{case.name}, {model}"
-    record.check(f"{what}: {multiple:.3f} of the lower bound, allowed {longest:g}", met=multiple <= longest)
-    record.check(f"{what}: {refused:.1f} of 1,000 calls refused, allowed {most:g}", met=refused <= most)
+    record.check(f"{what}: {multiple:.3f} of the lower bound, allowed {max_multiple:g}", met=multiple <= max_multiple)
+    record.check(f"{what}: {refused:.1f} of 1,000 calls refused, allowed {max_refused:g}", met=refused <= max_refused)
     if case.others and model not in LOCKED_OUT:
         taken = statistics.mean(run.taken for run in runs)
         record.check(
-            f"{what}: {taken:.1%} of the other caller's calls refused, allowed {MOST_TAKEN:.0%}",
-            met=taken <= MOST_TAKEN,
+            f"{what}: {taken:.1%} of the other caller's calls refused, allowed {MAX_TAKEN:.0%}",
+            met=taken <= MAX_TAKEN,
         )
 
 
 @attrs.frozen
 class Mean:
-    """What the runs of one client in one cell came to: seconds, calls refused in 1,000, the other's part refused."""
+    """The means of one client's runs in one cell: seconds, calls refused in 1,000, part of the other's refused."""
 
     seconds: float
     refusals: float
@@ -373,7 +376,7 @@ class Mean:
 
     @classmethod
     def of(cls, runs: Sequence[Run]) -> Self:
-        """Take the means."""
+        """Return the means of `runs`."""
         return cls(
             statistics.mean(run.seconds for run in runs),
             statistics.mean(run.refusal_rate for run in runs),
@@ -381,7 +384,7 @@ class Mean:
         )
 
     def ahead_of(self, other: Mean) -> bool:
-        """Whether it is faster without being refused more."""
+        """Return whether it is faster without being refused more."""
         return self.seconds < other.seconds and self.refusals <= other.refusals
 
 
@@ -393,37 +396,37 @@ EXPLAINED = {
     ("alone", "bucket"): {"pyrate-limiter": STAMPED_WHEN_SENT, "limits": STAMPED_WHEN_SENT},
     ("alone", "counter"): {"aiolimiter, paced": SPREAD, "throttled-py": SPREAD},
 }
-"""Who may be ahead where, and why: whoever does not know how the platform counts has no use for it."""
+"""The clients that may be better than aionorth, where and why. It takes knowing how the platform counts to use this."""
 
 
 def check_peers(record: Record, case: str, model: str, means: Mapping[str, Mean]) -> None:
-    """Hold it against the bar that in no cell a peer is ahead of aionorth for a reason that is not known."""
+    """Check the bar that no peer is better than aionorth, except for a known reason."""
     ours = means[OURS]
     known = EXPLAINED.get((case, model), {})
     ahead = {name: mean for name, mean in means.items() if mean.ahead_of(ours)}
-    told = ", ".join(
+    shown = ", ".join(
         f"{name} ({mean.seconds:.1f} s, {mean.refusals:.1f}{': ' + known[name] if name in known else ''})"
         for name, mean in ahead.items()
     )
-    bar = f"{case}, {model}: ahead of {ours.seconds:.1f} s and {ours.refusals:.1f} of 1,000 refused: {told or 'nobody'}"
+    bar = f"{case}, {model}: ahead of {ours.seconds:.1f} s and {ours.refusals:.1f} of 1,000 refused: {shown or 'none'}"
     record.check(bar, met=ahead.keys() <= known.keys())
 
 
 # --- The tables
 
 Cells = dict[str, dict[str, list[Run]]]
-"""The runs by way of counting and client."""
+"""The runs by way of counting, then by client."""
 
 
 def main(arguments: Sequence[str], record: Record) -> None:
-    """Measure, print and hold against the bars."""
+    """Measure, print and check the bars."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks schedule")
-    told = f"runs of each client in each cell (default: {SEEDS} of {OURS}, {PEERS_SEEDS} of the others)"
-    parser.add_argument("--seeds", type=at_least_one, help=told)
-    given: int | None = parser.parse_args(arguments).seeds
-    seeds, peers_seeds = (range(1, 1 + (given or default)) for default in (SEEDS, PEERS_SEEDS))
-    # Time is virtual: runs that share the machine do not disturb each other's figures. They wait for the kernel at
-    # times, so more of them than processors keep these busy.
+    description = f"runs of each client in each cell (default: {SEEDS} of {OURS}, {PEERS_SEEDS} of the others)"
+    parser.add_argument("--seeds", type=at_least_one, help=description)
+    number: int | None = parser.parse_args(arguments).seeds
+    seeds, peers_seeds = (range(1, 1 + (number or default)) for default in (SEEDS, PEERS_SEEDS))
+    # Time is virtual, so runs that share the machine do not disturb each other's figures. They sometimes wait for the
+    # kernel, so more runs than processors keep these busy.
     processes = 2 * (os.cpu_count() or 1)
     with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=_quiet) as pool:
         pending = {case: _begin(pool, case, seeds, peers_seeds) for case in CASES}
@@ -462,7 +465,7 @@ def main(arguments: Sequence[str], record: Record) -> None:
 
 
 def _quiet() -> None:
-    logging.getLogger("aionorth").setLevel(logging.ERROR)  # its warnings of refusals are counted here, not read
+    logging.getLogger("aionorth").setLevel(logging.ERROR)  # refusals are counted here; their warnings are not needed
 
 
 def _measure_named(name: str, model: str, seed: int, case: Case, workers: int) -> Run:
@@ -485,7 +488,7 @@ def _begin(
 
 
 def _table(record: Record, case: Case, pending: Mapping[str, Mapping[str, Sequence[Future[Run]]]]) -> Cells:
-    """Print what comes of all clients in one case; returns it."""
+    """Print the results of all clients in one case, and return them."""
     others = ", part of the other caller's calls refused" if case.others else ""
     table = record.table(
         f"{case.name}: {CALLS:,} deletes, {WORKERS} workers, means: "
@@ -495,7 +498,7 @@ def _table(record: Record, case: Case, pending: Mapping[str, Mapping[str, Sequen
     )
     cells: Cells = {model: {} for model in MODELS}
     for name in CLIENTS:
-        told: list[str] = []
+        shown: list[str] = []
         for model in MODELS:
             runs = cells[model][name] = [run.result() for run in pending[model][name]]
             record.samples[f"{case.name}, {model}, {name}"] = [
@@ -504,15 +507,15 @@ def _table(record: Record, case: Case, pending: Mapping[str, Mapping[str, Sequen
             mean = Mean.of(runs)
             multiple = f"{mean.seconds / case.bound:.3f}" if mean.seconds < math.inf else f"over {GIVEN_UP}"
             taken = f" {mean.taken:4.0%}" if case.others else ""
-            told.append(f"{multiple} {mean.refusals:5.1f}{taken}")
-        table.row(name, *told)
+            shown.append(f"{multiple} {mean.refusals:5.1f}{taken}")
+        table.row(name, *shown)
     return cells
 
 
 def _by_workers(record: Record, pool: Executor, seeds: Sequence[int]) -> None:
     bound = lower_bound(CALLS)
     table = record.table(
-        "aionorth by number of workers, alone, sliding window: virtual seconds, median (least to most)",
+        "aionorth by number of workers, alone, sliding window: virtual seconds, median (minimum to maximum)",
         ["workers", f"{'virtual seconds':>22}", "x median"],
     )
     for workers in POOLS:
@@ -523,7 +526,7 @@ def _by_workers(record: Record, pool: Executor, seeds: Sequence[int]) -> None:
 
 
 def _curves(case: Case, clients: Mapping[str, Sequence[Run]]) -> tuple[str, str, str]:
-    """Draw the first run of every client, of a platform that counts by `DRAWN`."""
+    """Draw the first run of every client where the platform counts by `DRAWN`."""
     svg = pictures.schedules(
         {name: pictures.Schedule(runs[0].accepted, runs[0].refused, runs[0].seconds) for name, runs in clients.items()},
         at_once=case.threshold - case.others,
@@ -531,5 +534,5 @@ def _curves(case: Case, clients: Mapping[str, Sequence[Run]]) -> tuple[str, str,
         calls=CALLS,
     )
     name = "-".join(case.name.split()[:3])
-    above = "; whoever is above the dashed line takes the other caller's calls" if case.others else ""
+    above = "; a client above the dashed line takes the other caller's calls" if case.others else ""
     return name, f"{case.name}: calls accepted over time, and those refused, by a {DRAWN} window{above}", svg

@@ -1,18 +1,19 @@
-"""How fast processes are that share one app through a store, and whether the platform ever refuses them.
+"""How fast several processes are that share one app through a store, and whether the platform ever refuses them.
 
-389 subscriptions are deleted, with a login 390 calls, from a platform in a process of its own that lets through 100
-calls in a period of 2.5 s and counts refused ones too. 1, 2, 4 or 8 processes share them, through an SQLite file and
-through a Redis server that the benchmark starts. All of them together should be as fast as one.
+389 subscriptions are deleted, which with a login makes 390 calls. The platform is a process of its own; it accepts 100
+calls in a period of 2.5 s and counts refused calls too. 1, 2, 4 or 8 processes share the work, through an SQLite file
+and through a Redis server that the benchmark starts. Together they should be as fast as one.
 
 What could mislead:
 
-* A run on SQLite and one on Redis go side by side. Both mostly wait.
-* Time is real and a period is 24 times as short as the platform's, so the stores are asked 24 times as often: in
-  production there is less to see.
-* Nine processes share a few processors. What they wait for them is in the figures.
-* Where a Redis server is new to an app nothing is sent for a period and a time-out: it may have lost its data. Here it
-  is made to believe that it knows each app for long.
-* The rate is taken from the first deletion to the last, by the platform's log; that the processes start is not in it.
+* A run on SQLite and one on Redis take place at the same time. Both mostly wait.
+* Time is real and a period is 24 times shorter than the platform's, so the stores are used 24 times as often as in
+  production, where their cost matters less.
+* Nine processes share a few processors. Their waiting for a processor is in the figures.
+* While a Redis server is new to an app nothing is sent for a period and a time-out, because the server may have lost
+  its data. Here its data say that it has known each app for a long time.
+* The rate is measured from the first deletion to the last, by the platform's log, so the start of the processes is not
+  in it.
 """
 
 from __future__ import annotations
@@ -40,20 +41,20 @@ from aionorth.stores.redis import RedisStore
 from benchmarks.harness import PremiseError, Record, Spread, turns
 
 IDS = 389
-"""With the login's, ten calls fewer than four periods have room for: else one that a busy machine delays would go in a
-fifth, and make the run a quarter longer."""
+"""With the login, ten calls fewer than fit into four periods. With more, a call that a busy machine delays could need a
+fifth period, which makes the run a quarter longer."""
 CALLS = 100
 PERIOD = 2.5
 WORKERS = 8
 PROCESSES = (1, 2, 4, 8)
 ROUNDS = 2
-LEAST = 0.95
+MIN_RATE = 0.95
 """The bar: the rate of several processes as a part of that of one."""
 
 
 @attrs.frozen
 class Run:
-    """What came of one run."""
+    """The outcome of one run."""
 
     seconds: float
     """From the first deletion's arrival to the last one's."""
@@ -62,19 +63,19 @@ class Run:
 
 
 class _Process:
-    """A process that reads and writes lines."""
+    """A child process that reads and writes lines."""
 
     def __init__(self, **job: object) -> None:
         command = [sys.executable, "-m", "benchmarks.shared_run"]
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)  # noqa: S603 - our own
-        self.tell(job)
+        self.write(job)
 
-    def tell(self, value: object) -> None:
+    def write(self, value: object) -> None:
         assert self.process.stdin is not None
         print(json.dumps(value), file=self.process.stdin, flush=True)
 
-    def line(self) -> str:
+    def read_line(self) -> str:
         assert self.process.stdout is not None
         if not (line := self.process.stdout.readline()):
             raise PremiseError("a process ended before it was done")
@@ -85,8 +86,8 @@ class _Process:
         self.process.communicate()
 
 
-async def _serve_for_long(redis_url: str, platform_url: str) -> None:
-    """Have a Redis server believe that it has known the app of a platform for long."""
+async def _make_known(redis_url: str, platform_url: str) -> None:
+    """Set the data of a Redis server as if it had known the app of a platform for a long time."""
     app = hashlib.sha256(f"{platform_url}\ndemo-app".encode()).hexdigest()[:32]
     store = await RedisStore(redis_url).open(app)
     snapshot = await store.read(clock_error=0.1)
@@ -95,7 +96,7 @@ async def _serve_for_long(redis_url: str, platform_url: str) -> None:
 
 
 def measure(store: str, processes: int, seed: int, *, ids: int = IDS, ready: Callable[[], object] = int) -> Run:
-    """Let so many processes delete everything from a new platform; `ready` is called when all have been started."""
+    """Let so many processes delete everything from a new platform; `ready` is called when all have started."""
     with ExitStack() as stack:
 
         def started(**job: object) -> _Process:
@@ -104,31 +105,31 @@ def measure(store: str, processes: int, seed: int, *, ids: int = IDS, ready: Cal
             return process
 
         platform = started(serve=True, seed=seed, ids=ids)
-        there = json.loads(platform.line())
+        description = json.loads(platform.read_line())
         if store.startswith("redis"):
-            asyncio.run(_serve_for_long(store, there["url"]))
-        workers = [started(serve=False, store=store, url=there["url"], workers=WORKERS) for _ in range(processes)]
+            asyncio.run(_make_known(store, description["url"]))
+        workers = [started(serve=False, store=store, url=description["url"], workers=WORKERS) for _ in range(processes)]
         for worker in workers:
-            worker.line()
+            worker.read_line()
         ready()
         for place, worker in enumerate(workers):
-            worker.tell(there["ids"][place::processes])
-        deleted = sum(json.loads(worker.line())["deleted"] for worker in workers)
-        platform.tell(None)
-        told = json.loads(platform.line())
-    if deleted != ids or told["left"]:
-        raise PremiseError(f"the processes say that they deleted {deleted} of {ids}; {told['left']} are left")
-    deletes = [received for method, received, _ in told["arrivals"] if method == "DELETE"]
+            worker.write(description["ids"][place::processes])
+        deleted = sum(json.loads(worker.read_line())["deleted"] for worker in workers)
+        platform.write(None)
+        report = json.loads(platform.read_line())
+    if deleted != ids or report["left"]:
+        raise PremiseError(f"the processes say that they deleted {deleted} of {ids}; {report['left']} are left")
+    deletes = [received for method, received, _ in report["arrivals"] if method == "DELETE"]
     return Run(
         seconds=max(deletes) - min(deletes),
-        refusals=sum(refused for _, _, refused in told["arrivals"]),
-        logins=sum(method == "POST" for method, _, _ in told["arrivals"]),
+        refusals=sum(refused for _, _, refused in report["arrivals"]),
+        logins=sum(method == "POST" for method, _, _ in report["arrivals"]),
     )
 
 
 @contextmanager
 def redis_server(directory: str) -> Generator[str]:
-    """Run a Redis server on a free port; gives its URL."""
+    """Run a Redis server on a free port and yield its URL."""
     if (program := shutil.which("redis-server")) is None:
         raise PremiseError("redis-server is not installed (Debian: apt-get install redis-server)")
     with socket.socket() as free:
@@ -144,7 +145,7 @@ def redis_server(directory: str) -> Generator[str]:
                     break
                 except OSError:
                     if time.monotonic() > deadline:
-                        raise PremiseError("redis-server does not come up") from None
+                        raise PremiseError("redis-server does not start") from None
                     time.sleep(0.01)
             yield f"redis://127.0.0.1:{port}/0"
         finally:
@@ -152,7 +153,7 @@ def redis_server(directory: str) -> Generator[str]:
 
 
 def main(arguments: Sequence[str], record: Record) -> None:
-    """Measure and hold against the bars."""
+    """Measure, print and check the bars."""
     argparse.ArgumentParser(prog="python -m benchmarks shared").parse_args(arguments)
     with TemporaryDirectory() as directory, redis_server(directory) as redis:
         stores = {"SQLite": str(Path(directory, "flow")), "Redis": redis}
@@ -173,7 +174,7 @@ def main(arguments: Sequence[str], record: Record) -> None:
     }
     table = record.table(
         f"{IDS} deletes, {CALLS} calls per {PERIOD:g} s, {WORKERS} workers a process: {ROUNDS} rounds, median "
-        "(least to most)",
+        "(minimum to maximum)",
         ["store", "processes", f"{'seconds':>22}", "rate of one", "refusals", "logins"],
     )
     for (store, number), of_case in runs.items():
@@ -184,5 +185,5 @@ def main(arguments: Sequence[str], record: Record) -> None:
         record.check(f"{store}, {number} at once: {refusals} refusals, allowed 0", met=not refusals)
         record.check(f"{store}, {number} at once: {logins} login, allowed 1", met=logins == 1)
         if number > 1:
-            bar = f"{store}, {number} at once: {ratio:.3f} of the rate of one, at least {LEAST}"
-            record.check(bar, met=ratio >= LEAST)
+            bar = f"{store}, {number} at once: {ratio:.3f} of the rate of one, at least {MIN_RATE}"
+            record.check(bar, met=ratio >= MIN_RATE)

@@ -1,4 +1,4 @@
-"""The processes of the benchmark `shared`, a platform and those who delete from it: each is told its job on stdin."""
+"""The processes of the benchmark `shared`: a platform and its clients. Each reads its job from standard input."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aionorth.simulator import Simulator
 
 SECRET = "demo-secret"  # noqa: S105 - the simulator's own
 TIMEOUT = 10.0
-"""Seconds that a call may take: on a busy machine a process may have to wait for a processor."""
+"""The time-out of a call in seconds: on a busy machine a process may have to wait for a processor."""
 
 
 def _latency(rng: random.Random) -> tuple[float, float]:
@@ -25,7 +25,7 @@ async def _line() -> str:
 
 
 async def serve(job: dict[str, Any]) -> None:
-    """Be a platform that counts refused calls too; tell what arrived when a line is read."""
+    """Run a platform that counts refused calls too; print what arrived after reading a line."""
     simulator = Simulator(
         model="sliding-refusals", calls=job["calls"], period=job["period"], latency=_latency, seed=job["seed"]
     )
@@ -37,7 +37,7 @@ async def serve(job: dict[str, Any]) -> None:
 
 
 async def delete(job: dict[str, Any]) -> None:
-    """Open a session, say so, and delete the ids of the next line."""
+    """Open a session, print that it is ready, and delete the ids of the next line."""
     where = str(job["store"])
     store = RedisStore(where) if where.startswith("redis://") else MachineStore(where)
     settings = FlowControl(calls=job["calls"], period=job["period"])

@@ -1,16 +1,16 @@
-"""How long importing what deletes takes beside `import aiohttp`, and `aionorth --help` beside them.
+"""How long it takes to import `NorthSession`, compared with `import aiohttp`, and to run `aionorth --help`.
 
-What a program that deletes imports is `NorthSession`: by itself `import aionorth` imports nothing.
+A program that deletes imports `NorthSession`; `import aionorth` alone imports very little.
 
-Each import is timed in a fresh interpreter by itself, the interpreter's own start apart; `aionorth --help` is timed
-from outside, whole, beside an interpreter that does nothing. A round that does not count compiles all of it to
-bytecode, in a directory of its own: an environment may forbid Python to leave bytecode beside the modules, and packages
-that pip has compiled would then seem faster.
+Each import is timed in a fresh interpreter, without the start of that interpreter. `aionorth --help` is timed as a
+whole process, and compared with an interpreter that does nothing. A warm-up round compiles everything to bytecode, in a
+directory of its own: the environment may forbid Python to write bytecode next to the modules, and then packages that
+pip has compiled would seem faster.
 
 What could mislead:
 
-* A process that has aiohttp already pays only the difference: it is in the ratio.
-* Which versions of the packages are installed matters, and how many other packages lie about in the environment does.
+* A program that imports aiohttp anyway pays only the difference, which is in the ratio.
+* The versions of the packages matter, and so does the number of other packages in the environment.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from benchmarks.harness import PremiseError, Record, Spread, at_least_one, turns
 
 ROUNDS = 30
 EVERY = 3
-"""The others take part in one of so many rounds."""
-MOST = 1.15
-"""The bar: the time that importing aionorth takes as a multiple of that for aiohttp."""
+"""The others take part in one of this many rounds."""
+MAX_RATIO = 1.15
+"""The bar: the time to import aionorth as a multiple of that for aiohttp."""
 
 OURS, BARE = "from aionorth import NorthSession", "import aiohttp"
 
@@ -46,7 +46,7 @@ print(time.perf_counter() - wall, time.process_time() - cpu)
 
 @attrs.frozen
 class Time:
-    """What a start took, in seconds."""
+    """How long a start took, in seconds."""
 
     wall: float
     cpu: float
@@ -63,7 +63,7 @@ def _run(bytecode: str, *arguments: str) -> str:
 
 
 def inside(bytecode: str, statement: str) -> Time:
-    """Time a statement in a fresh interpreter, by itself."""
+    """Time a statement in a fresh interpreter, without the start of that."""
     wall, cpu = _run(bytecode, "-c", _TIMED.format(statement)).split()
     return Time(float(wall), float(cpu))
 
@@ -87,7 +87,7 @@ STARTS: dict[str, Callable[[str], Time]] = {
 
 
 def main(arguments: Sequence[str], record: Record) -> None:
-    """Measure, print and hold against the bar."""
+    """Measure, print and check the bar."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks startup")
     parser.add_argument("--rounds", type=at_least_one, default=ROUNDS, help="rounds (default: %(default)s)")
     number: int = parser.parse_args(arguments).rounds
@@ -99,7 +99,7 @@ def main(arguments: Sequence[str], record: Record) -> None:
             for count, order in enumerate(turns(list(STARTS), number))
         ]
     table = record.table(
-        f"{number} rounds, of all but the first two {len(rounds[::EVERY])}; medians (least to most)",
+        f"{number} rounds, of all but the first two {len(rounds[::EVERY])}; medians (minimum to maximum)",
         ["", *(f"{header:>24}" for header in ("ms", "CPU ms", "ratio of CPU to aiohttp"))],
         least_width=len(OURS),
     )
@@ -117,10 +117,11 @@ def main(arguments: Sequence[str], record: Record) -> None:
 
 
 def check(record: Record, rounds: Sequence[dict[str, Time]]) -> None:
-    """Hold the ratio of the CPU times against the bar: the wall's is the noisier, and means the same here."""
+    """Check the bar of the ratio of CPU times; that of wall times means the same here, but is noisier."""
     ratio = Spread.of(each[OURS].cpu / each[BARE].cpu for each in rounds).median
     if ratio < 1:
         raise PremiseError(f"aionorth imports aiohttp, and cannot take {ratio:.3f} of its time: give more --rounds")
     record.check(
-        f"importing aionorth takes {ratio:.3f} times import aiohttp's CPU, at most {MOST:g}", met=ratio <= MOST
+        f"importing aionorth takes {ratio:.3f} times import aiohttp's CPU, at most {MAX_RATIO:g}",
+        met=ratio <= MAX_RATIO,
     )

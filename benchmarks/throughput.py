@@ -1,28 +1,28 @@
-"""What aionorth costs beside other clients, where flow control never binds: calls a second and CPU time per call.
+"""What aionorth costs compared with other clients, without flow control: calls a second and CPU time per call.
 
 All delete over loopback from a server in another process that answers everything ``204`` at once, under asyncio's own
-event loop and, where they run on one, under uvloop:
+event loop and, if they use an event loop, under uvloop:
 
 * a bare aiohttp loop: as many tasks that take ids from one iterator, build the URL, send the same headers and read the
-  reply. It is given what aionorth gives aiohttp too: no cookie jar, no bound on connections, an URL that need not be
-  encoded again, the same time-outs. So what differs is aionorth's own: flow control, token, retries, duplicates,
-  accounts.
+  reply. It uses aiohttp as aionorth does: no cookie jar, no limit on connections, an URL that is encoded already, the
+  same time-outs. So the difference is aionorth's own: flow control, token, retries, dropping duplicates, counting
+  outcomes.
 * httpx, with the same loop around it.
-* the vendor's current SDK, huaweicloudsdkiotda: `IoTDAClient` in as many threads, and `IoTDAAsyncClient`, which hands
-  its calls to eight threads of its own, with as many of its futures outstanding. It speaks a newer edition of the
-  platform's interface, which knows no subscriptions of this kind: it deletes OTA packages by their ids, one each.
+* the vendor's current SDK, huaweicloudsdkiotda: `IoTDAClient` in as many threads, and `IoTDAAsyncClient`, which has
+  eight threads of its own, with as many futures outstanding. It uses a newer edition of the platform's interface, which
+  has no such subscriptions: it deletes OTA packages by their ids, one by one.
 
 What could mislead:
 
-* The platform takes 100 calls a minute. The calls a second measured here are what the client could do, nothing more.
-* A slow server would hide a slow client. That the server can do at least twice what any client does is checked with
-  plain sockets at the same concurrency, one request outstanding on each, which is no more than the clients ask of it.
-* Other programs on the machine: the clients take turns in short rounds, the order rotates, and every ratio is taken
-  within a round. The spread of the ratios tells how quiet it was.
-* Server and client share the machine, and on few cores disturb each other. CPU time per call is the client process's
-  alone, but the kernel's work for its sockets is in it, and waking the server is part of that.
-* Connections are made and code is warmed up in a round that does not count.
-* The SDK signs each request with HMAC-SHA256, because its platform wants that. This is part of what it does.
+* The platform accepts 100 calls a minute. The calls a second measured here are what a client could do, nothing more.
+* A slow server would hide a slow client. Plain sockets at the same concurrency check that the server can do at least
+  twice what any client does. Each has one request outstanding, which is no more than the clients have.
+* Other programs on the machine disturb the clients. So they take turns in short rounds, the order rotates, and every
+  ratio is taken within a round. The spread of the ratios shows how quiet the machine was.
+* Server and client share the machine, and on few cores disturb each other. CPU time per call is that of the client's
+  process only, but includes the kernel's work for its sockets, and waking the server is part of that.
+* Connections are opened and code is warmed up in a round that does not count.
+* The SDK signs each request with HMAC-SHA256, because its platform demands it. That is in its figures.
 """
 
 # pyright: reportMissingTypeStubs=false
@@ -59,18 +59,18 @@ from benchmarks.unthrottled import APP, HEADERS, NEVER_BINDS, TOKEN, subscriptio
 
 CONCURRENCIES = (1, 16, 64)
 WITH_BAR = frozenset({16, 64})
-LEAST_RATIO = 0.95
+MIN_RATIO = 0.95
 """The bar: aionorth's calls a second as a part of the bare loop's."""
-MOST_CPU = 1.10
+MAX_CPU = 1.10
 """The bar: its CPU time per call as a multiple of the bare loop's."""
-LEAST_OF_VENDOR = 10.0
-"""The bar: its calls a second as a multiple of the vendor's SDK's, of whichever of its clients is faster."""
+MIN_OF_VENDOR = 10.0
+"""The bar: its calls a second as a multiple of those of the vendor's faster client."""
 SERVER_MARGIN = 2.0
-"""How many times faster than the fastest client the server must be."""
+"""How many times as fast as the fastest client the server must be."""
 
 ROUNDS = 63
 ROUNDS_OF_ONE = 27
-"""Rounds with a single call in flight, of which no bar is set."""
+"""Rounds with a single call in flight, for which no bar is set."""
 
 PATH = "/iocm/app/sub/v1.2.0/subscriptions/"
 TIMEOUT = 30.0
@@ -85,11 +85,11 @@ LOOPS: Mapping[str, Callable[[], asyncio.AbstractEventLoop]] = {
 # --- The clients
 
 Client = Callable[[int], Awaitable[int]]
-"""Makes so many calls; returns how many it says it has made."""
+"""Makes so many calls; returns how many it reports."""
 
 
 async def _share(calls: int, concurrency: int, delete: Callable[[str], Awaitable[int]]) -> int:
-    """Delete so many ids by as many tasks, each of which must be answered 204; returns how many."""
+    """Delete so many ids with `concurrency` tasks, and return how many; each reply must be a 204."""
 
     async def work(ids: Iterator[str]) -> int:
         done = 0
@@ -119,7 +119,7 @@ async def with_aionorth(url: str, concurrency: int) -> AsyncGenerator[Client]:
 
 @asynccontextmanager
 async def with_aiohttp(url: str, concurrency: int) -> AsyncGenerator[Client]:
-    """A loop around aiohttp that does what must be done and nothing more."""
+    """A loop around aiohttp that does only what is necessary."""
     timeout = aiohttp.ClientTimeout(total=TIMEOUT, sock_connect=CONNECT_TIMEOUT)
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as http:
@@ -163,7 +163,9 @@ async def with_vendor(url: str, concurrency: int) -> AsyncGenerator[Client]:
     with ThreadPoolExecutor(concurrency) as threads:
 
         async def delete_all(calls: int) -> int:
-            return sum(threads.map(delete, subscription_ids(calls)))  # it blocks the loop, which has nothing else to do
+            return sum(
+                threads.map(delete, subscription_ids(calls))
+            )  # blocks the event loop, which has nothing else to do
 
         yield delete_all
 
@@ -193,15 +195,15 @@ async def with_vendors_async(url: str, concurrency: int) -> AsyncGenerator[Clien
 
 @attrs.frozen
 class Contender:
-    """A client as it takes part."""
+    """How a client takes part."""
 
     open: Callable[[str, int], AbstractAsyncContextManager[Client]]
     calls: int
     """Calls in one of its rounds."""
     every: int = 1
-    """It takes part in one of so many rounds."""
+    """It takes part in one of this many rounds."""
     on_any_loop: bool = True
-    """Whether it uses the event loop, so that uvloop concerns it."""
+    """Whether it uses the event loop, and so runs under uvloop too."""
 
 
 OURS = "aionorth"
@@ -221,7 +223,7 @@ CONTENDERS = {
 
 
 def server_rate(server: LightServer, concurrency: int, calls: int = 20_000) -> float:
-    """Calls a second of plain sockets that each have one request outstanding; blocking: call it while nothing runs."""
+    """Return the calls a second of plain sockets with one request outstanding on each; blocks the event loop."""
     lines = [
         f"DELETE {PATH}{0:032x} HTTP/1.1",
         f"Host: {HOST}:{server.port}",
@@ -254,7 +256,7 @@ def _receive(connection: socket.socket, size: int) -> None:
 
 @attrs.frozen
 class Cost:
-    """What one round of one client took, per call."""
+    """What one round of one client cost, per call."""
 
     seconds: float
     cpu: float
@@ -262,22 +264,22 @@ class Cost:
 
 
 async def cost(client: Client, server: LightServer, calls: int) -> Cost:
-    """Run one round, and see that client and server agree on the number of calls."""
+    """Run one round, and check that client and server agree on the number of calls."""
     before = server.answered()
     gc.collect()
     wall, cpu = time.perf_counter(), time.process_time()
-    said = await client(calls)
+    reported = await client(calls)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     answered = server.answered() - before
-    if not said == answered == calls:
-        raise PremiseError(f"of {calls} calls the client says it has made {said}, and the server answered {answered}")
+    if not reported == answered == calls:
+        raise PremiseError(f"of {calls} calls the client reported {reported}, and the server answered {answered}")
     return Cost(wall / calls, cpu / calls)
 
 
 async def rounds(
     server: LightServer, concurrency: int, contenders: Mapping[str, Contender], number: int
 ) -> list[dict[str, Cost]]:
-    """Let the contenders take turns; returns what each round cost those that took part."""
+    """Let the contenders take turns; return the costs of each round."""
     async with AsyncExitStack() as stack:
         clients = {
             name: await stack.enter_async_context(contender.open(server.url, concurrency))
@@ -299,7 +301,7 @@ async def rounds(
 
 
 def main(arguments: Sequence[str], record: Record) -> None:
-    """Measure, print and hold against the bars."""
+    """Measure, print and check the bars."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks throughput")
     parser.add_argument(
         "--rounds", type=at_least_one, default=ROUNDS, help="rounds of each kind (default: %(default)s)"
@@ -307,8 +309,8 @@ def main(arguments: Sequence[str], record: Record) -> None:
     number: int = parser.parse_args(arguments).rounds
     found: dict[tuple[str, int], list[dict[str, Cost]]] = {}
     with light_server() as server:
-        able = {concurrency: server_rate(server, concurrency) for concurrency in CONCURRENCIES}
-        record.samples["server"] = able
+        server_rates = {concurrency: server_rate(server, concurrency) for concurrency in CONCURRENCIES}
+        record.samples["server"] = server_rates
         for loop, factory in LOOPS.items():
             contenders = {name: each for name, each in CONTENDERS.items() if each.on_any_loop or loop == "asyncio"}
             for concurrency in CONCURRENCIES:
@@ -317,7 +319,7 @@ def main(arguments: Sequence[str], record: Record) -> None:
                     of_all = runner.run(rounds(server, concurrency, contenders, count))
                 found[loop, concurrency] = of_all
                 _table(record, f"{loop}, concurrency {concurrency}", of_all)
-                check_server(able[concurrency], of_all, concurrency)
+                check_server(server_rates[concurrency], of_all, concurrency)
     print()
     for (loop, concurrency), of_all in found.items():
         if concurrency in WITH_BAR:
@@ -327,7 +329,7 @@ def main(arguments: Sequence[str], record: Record) -> None:
 
 def _table(record: Record, where: str, of_all: Sequence[Mapping[str, Cost]]) -> None:
     table = record.table(
-        f"{where}: {len(of_all)} rounds, medians (least to most); ratios to aiohttp within a round",
+        f"{where}: {len(of_all)} rounds, medians (minimum to maximum); ratios to aiohttp within a round",
         ["client", *(f"{header:>24}" for header in ("calls/s", "ratio of calls/s", "CPU µs", "ratio of CPU"))],
         least_width=20,
     )
@@ -344,29 +346,29 @@ def _table(record: Record, where: str, of_all: Sequence[Mapping[str, Cost]]) -> 
             record.samples[f"{where}, {name}"] = [(own.seconds, own.cpu) for own, _ in costs]
 
 
-def check_server(able: float, of_all: Sequence[Mapping[str, Cost]], concurrency: int) -> None:
-    """Raise `PremiseError` where the server, able to do so many calls a second, may be what held a client back."""
+def check_server(rate: float, of_all: Sequence[Mapping[str, Cost]], concurrency: int) -> None:
+    """Raise `PremiseError` if a server with so many calls a second may have slowed a client down."""
     names = {name for each in of_all for name in each}
     fastest = max(1 / Spread.of(each[name].seconds for each in of_all if name in each).median for name in names)
-    if able < SERVER_MARGIN * fastest:
+    if rate < SERVER_MARGIN * fastest:
         raise PremiseError(
-            f"at concurrency {concurrency} the server does {able:.0f} calls a second and a client {fastest:.0f}: "
+            f"at concurrency {concurrency} the server does {rate:.0f} calls a second and a client {fastest:.0f}: "
             f"the server must be {SERVER_MARGIN:g} times as fast"
         )
 
 
 def check(record: Record, where: str, of_all: Sequence[Mapping[str, Cost]]) -> None:
-    """Hold the rounds of one kind against the bars."""
+    """Check the bars of the rounds of one kind."""
     rate = Spread.of(each[BARE].seconds / each[OURS].seconds for each in of_all).median
-    told = f"{where}: {rate:.3f} of bare aiohttp's calls a second, at least {LEAST_RATIO:g}"
-    record.check(told, met=rate >= LEAST_RATIO)
+    bar = f"{where}: {rate:.3f} of bare aiohttp's calls a second, at least {MIN_RATIO:g}"
+    record.check(bar, met=rate >= MIN_RATIO)
     cpu = Spread.of(each[OURS].cpu / each[BARE].cpu for each in of_all).median
-    record.check(f"{where}: {cpu:.3f} of bare aiohttp's CPU a call, at most {MOST_CPU:g}", met=cpu <= MOST_CPU)
+    record.check(f"{where}: {cpu:.3f} of bare aiohttp's CPU a call, at most {MAX_CPU:g}", met=cpu <= MAX_CPU)
     with_vendors = [each for each in of_all if VENDORS[0] in each]
     if with_vendors:
         times = Spread.of(min(each[name].seconds for name in VENDORS) / each[OURS].seconds for each in with_vendors)
-        told = f"{where}: {times.median:.1f} times the calls a second of the faster of the vendor's clients"
-        record.check(f"{told}, at least {LEAST_OF_VENDOR:g}", met=times.median >= LEAST_OF_VENDOR)
+        bar = f"{where}: {times.median:.1f} times the calls a second of the faster of the vendor's clients"
+        record.check(f"{bar}, at least {MIN_OF_VENDOR:g}", met=times.median >= MIN_OF_VENDOR)
 
 
 def _draw(record: Record, found: Mapping[tuple[str, int], Sequence[Mapping[str, Cost]]]) -> None:

@@ -233,10 +233,10 @@ def test_a_child_that_seems_no_larger_than_its_parent_proves_nothing(monkeypatch
         memory.measure(memory.GATHER, 1)
 
 
-def _taken(ids: int, peak: float, own: float) -> memory.Runs:
+def _used(ids: int, peak: float, own: float) -> memory.Runs:
     slices = ids // memory.SLICE
     run, bare = [(5.0 + own) * memory.SLICE / 1e6] * slices, [5.0 * memory.SLICE / 1e6] * slices
-    return {memory.OURS: [memory.Taken(peak=peak, deleted=ids, run=run, bare=bare)]}
+    return {memory.OURS: [memory.Usage(peak=peak, deleted=ids, run=run, bare=bare)]}
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def _taken(ids: int, peak: float, own: float) -> memory.Runs:
     ],
 )
 def test_each_bar_of_memory_is_missed_just_beyond_it(record: Record, peak: float, own: float, missed: int) -> None:
-    memory.check(record, {memory.FEW: _taken(memory.FEW, 40.0, 14.9), memory.MANY: _taken(memory.MANY, peak, own)})
+    memory.check(record, {memory.FEW: _used(memory.FEW, 40.0, 14.9), memory.MANY: _used(memory.MANY, peak, own)})
     assert len(record.missed) == missed, record.missed
 
 
