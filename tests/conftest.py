@@ -1,4 +1,4 @@
-"""Async tests run on a loop in virtual time: no test sleeps."""
+"""Async tests run on an event loop in virtual time: no test sleeps."""
 
 import asyncio
 import inspect
@@ -27,7 +27,7 @@ def _no_home(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _umask() -> None:
-    """Let what tests write be trusted, where users share a group with others and write files for it too."""
+    """Let files that tests write be trusted, even where the developer's umask lets a group write them."""
     os.umask(0o022)
 
 
@@ -54,6 +54,6 @@ def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], t
 
 @pytest.fixture
 def ready(shell: Shell) -> Shell:
-    """A shell with all variables set, and a platform that nobody will reach."""
+    """A shell with all variables set, for a platform that cannot be reached."""
     shell.export(URL=UNREACHABLE, APP_ID=APP, SECRET=SECRET)
     return shell

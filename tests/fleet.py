@@ -1,13 +1,13 @@
 """A purge split into tasks for a fleet of workers, under taskiq. Needs `aionorth[fleet]`.
 
     taskiq worker --workers 4 --max-async-tasks 1 fleet:broker     # on as many hosts as there are
-    python fleet.py ids.txt                                        # hands out the ids, waits, tells what became of them
+    python fleet.py ids.txt                                        # hands out the ids, waits, prints the outcomes
 
-Both read AIONORTH_REDIS_URL, and the workers AIONORTH_URL, AIONORTH_APP_ID and AIONORTH_SECRET too. They are started in
-one directory, in which journals/ is made, or with FLEET_JOURNALS set to a directory that all hosts mount.
+Both read AIONORTH_REDIS_URL; the workers also read AIONORTH_URL, AIONORTH_APP_ID and AIONORTH_SECRET. Start them in the
+same directory, where journals/ is created, or set FLEET_JOURNALS to a directory that all hosts mount.
 
-All workers share one app's flow control and token through Redis, and the tasks' journals through that directory. A task
-whose worker dies is given to another one, which goes on from its journal.
+All workers share one app's flow control and token through Redis, and the tasks' journals through that directory. If a
+worker dies, its task goes to another one, which resumes its journal.
 """
 
 import asyncio
@@ -27,13 +27,13 @@ PERIOD = float(os.environ.get("AIONORTH_PERIOD", "60"))
 TASK = 10
 """Ids in a task."""
 GIVEN_UP_AFTER = 5 * PERIOD
-"""Seconds after which a task is taken from its worker: longer than one takes, however many workers share the calls."""
+"""Seconds after which a task is taken from its worker: longer than any task takes, however many workers there are."""
 
 broker = RedisStreamBroker(
     REDIS,
     queue_name="aionorth-purge",
     consumer_id="0",
-    xread_count=1,  # no worker sits on tasks that another one could do
+    xread_count=1,  # no worker holds tasks that another one could do
     idle_timeout=int(1000 * GIVEN_UP_AFTER),
     unacknowledged_lock_timeout=10,
 ).with_result_backend(RedisAsyncResultBackend(REDIS, result_ex_time=24 * 3600))
@@ -55,13 +55,13 @@ async def open_session(state: TaskiqState) -> None:
 
 @broker.on_event(TaskiqEvents.WORKER_SHUTDOWN)
 async def close_session(state: TaskiqState) -> None:
-    """Hand over what became of the last calls."""
+    """Close the session, which stores the outcome of the last calls."""
     await state.north.close()
 
 
 @broker.task(task_name="purge")
-async def purge(ids: list[str], context: Context = TaskiqDepends()) -> dict[str, str]:  # noqa: B008 - taskiq's way
-    """Delete subscriptions; returns what became of each. Done again, it goes on where it was."""
+async def purge(ids: list[str], context: Context = TaskiqDepends()) -> dict[str, str]:  # noqa: B008 - taskiq's convention
+    """Delete subscriptions and return the outcome of each. A repeated task resumes its journal."""
     north: aionorth.NorthSession = context.state.north
     journal = JOURNALS / f"{context.message.task_id}.jsonl"
     if journal.exists():
@@ -77,27 +77,27 @@ async def nothing() -> None:
     """Do nothing."""
 
 
-async def nudge_for_ever() -> None:
-    """Hand out tasks that do nothing."""
+async def send_idle_tasks() -> None:
+    """Send tasks that do nothing, without end."""
     while True:
         await asyncio.sleep(GIVEN_UP_AFTER / 5)
         await nothing.kiq()
 
 
 async def main(file: str) -> None:
-    """Split the ids into tasks, wait for all of them, and tell what became of the ids."""
+    """Split the ids into tasks, wait for all of them, and print the outcomes."""
     JOURNALS.mkdir(exist_ok=True)
     await broker.startup()
     ids = list(dict.fromkeys(Path(file).read_text(encoding="utf-8").split()))
     tasks = [await purge.kiq(ids[start : start + TASK]) for start in range(0, len(ids), TASK)]
-    # A worker looks for tasks of dead ones only after it was given a new one: so there is always a new one.
-    nudging = asyncio.create_task(nudge_for_ever())
+    # A worker looks for the tasks of dead workers only after it has received a new one, so there is always a new one.
+    idle_tasks = asyncio.create_task(send_idle_tasks())
     outcomes: Counter[str] = Counter()
     for task in tasks:
         result = await task.wait_result(check_interval=1.0)
         result.raise_for_error()
         outcomes.update(result.return_value.values())
-    nudging.cancel()
+    idle_tasks.cancel()
     sys.stdout.write("".join(f"{count:,} {outcome}\n" for outcome, count in outcomes.most_common()))
     await broker.shutdown()
 

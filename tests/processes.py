@@ -1,4 +1,4 @@
-"""Processes that share one app, a platform for them in one of its own, and a Redis server."""
+"""Processes that share one app, a platform in a process of its own, and a Redis server."""
 
 import asyncio
 import hashlib
@@ -21,8 +21,8 @@ import pytest
 from aionorth.flow.window import Window
 from aionorth.stores.redis import OpenRedisStore, RedisStore
 
-PATIENCE = 120
-"""Seconds after which a process that has not come to its end never will."""
+PROCESS_TIMEOUT = 120
+"""Seconds after which a process counts as hanging."""
 
 PLATFORM = """
 import asyncio, json, sys
@@ -35,8 +35,8 @@ async def main():
     async with Simulator(latency=latency, seed=5, **options) as platform:
         print(json.dumps({"url": platform.url, "ids": platform.add_subscriptions(number)}), flush=True)
         while line := await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline):
-            told = [[one.method, one.resource, one.received, one.refused] for one in platform.arrivals]
-            print(json.dumps({"arrivals": told, "left": sorted(platform.subscription_ids())}), flush=True)
+            arrivals = [[one.method, one.resource, one.received, one.refused] for one in platform.arrivals]
+            print(json.dumps({"arrivals": arrivals, "left": sorted(platform.subscription_ids())}), flush=True)
 
 asyncio.run(main())
 """
@@ -77,30 +77,30 @@ class Arrival:
 
 
 class Process:
-    """A Python process that is told and tells a line at a time."""
+    """A Python process that reads and writes lines of JSON."""
 
     def __init__(self, source: str, *arguments: str) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-c", source, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def tell(self, value: Any) -> None:
+    def write(self, value: Any) -> None:
         assert self.process.stdin is not None
         print(json.dumps(value), file=self.process.stdin, flush=True)
 
-    def line(self) -> str:
+    def read_line(self) -> str:
         assert self.process.stdout is not None
         return self.process.stdout.readline()
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
 
-    def rest(self) -> list[Any]:
-        """All that it still tells until its end."""
+    def read_rest(self) -> list[Any]:
+        """Read all lines until it ends."""
         assert self.process.stdout is not None
-        told = [json.loads(line) for line in self.process.stdout]  # `communicate` would miss what has been read ahead
-        self.process.wait(PATIENCE)
-        return told
+        lines = [json.loads(line) for line in self.process.stdout]  # `communicate` would miss what has been read ahead
+        self.process.wait(PROCESS_TIMEOUT)
+        return lines
 
     def __enter__(self) -> Self:
         return self
@@ -116,35 +116,35 @@ class Platform(Process):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(PLATFORM, json.dumps(options))
-        told = json.loads(self.line())
-        self.url: str = told["url"]
-        self.ids: list[str] = told["ids"]
+        description = json.loads(self.read_line())
+        self.url: str = description["url"]
+        self.ids: list[str] = description["ids"]
         self.left: list[str] = []
 
     def arrivals(self) -> list[Arrival]:
-        """All calls so far; `left` is brought up to date."""
-        self.tell(None)
-        told = json.loads(self.line())
-        self.left = told["left"]
-        return [Arrival(*one) for one in told["arrivals"]]
+        """Return all calls so far, and update `left`."""
+        self.write(None)
+        report = json.loads(self.read_line())
+        self.left = report["left"]
+        return [Arrival(*one) for one in report["arrivals"]]
 
 
 class Worker(Process):
-    """A process that deletes subscriptions: it opens its session, waits for ids, tells each result."""
+    """A process that deletes subscriptions: it opens its session, waits for ids, and writes each result."""
 
     def __init__(self, platform: Platform, *, store: str, calls: int, period: float, timeout: float) -> None:
         super().__init__(WORKER)
-        self.tell({"url": platform.url, "store": store, "calls": calls, "period": period, "timeout": timeout})
+        self.write({"url": platform.url, "store": store, "calls": calls, "period": period, "timeout": timeout})
 
     def ready(self) -> None:
-        assert self.line() == "ready\n"
+        assert self.read_line() == "ready\n"
 
 
 class RedisServer:
     """A Redis server on a free port, which can be stopped and started again."""
 
     def __init__(self, directory: Path, *, keeps: bool) -> None:
-        """It `keeps` what it holds when it is stopped, or loses it."""
+        """When the server is stopped it `keeps` its data, or loses them."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
@@ -163,10 +163,10 @@ class RedisServer:
                 time.sleep(0.01)
             else:
                 return
-        raise AssertionError("redis-server does not come up")
+        raise AssertionError("redis-server does not start")
 
     def restart(self) -> None:
-        """Stop it and start it at once; without `keeps` it goes on from the snapshot that it finds, if any."""
+        """Stop it and start it at once; without `keeps` it loads the last snapshot, if any."""
         self.stop()
         self.start()
 
@@ -196,7 +196,7 @@ def in_service(redis_url: str, platform_url: str) -> None:
 
 @contextmanager
 def redis_server(directory: Path, *, keeps: bool = False) -> Iterator[RedisServer]:
-    """A running server; without one on this machine the test is skipped, but never on CI."""
+    """Run a server; if none is installed the test is skipped, but never on CI."""
     if shutil.which("redis-server") is None and not os.environ.get("CI"):
         pytest.skip("redis-server is not installed (Debian: apt-get install redis-server)")
     server = RedisServer(directory, keeps=keeps)

@@ -1,4 +1,4 @@
-"""A server of bare sockets, for what no HTTP library would send."""
+"""A server on bare sockets, for replies that no HTTP library would send."""
 
 import asyncio
 import socket
@@ -14,27 +14,27 @@ End = Literal["stays", "closes", "breaks"]
 
 @attrs.frozen
 class Answer:
-    """What is sent to a request, and what becomes of the connection behind it."""
+    """The reply to a request, and what becomes of the connection after it."""
 
     data: bytes
     end: End = "stays"
     in_pieces: bool = False
-    """Whether each byte is sent by itself."""
+    """Whether each byte is sent alone."""
 
 
 @attrs.define
 class Raw:
-    """The server while it listens."""
+    """A running server."""
 
     url: str = ""
     requests: list[bytes] = attrs.Factory(list[bytes])
-    """The heads of the requests that came."""
+    """The heads of the requests that arrived."""
     connections: int = 0
 
 
 @asynccontextmanager
 async def answering(*answers: Answer) -> AsyncIterator[Raw]:
-    """Answer one request after the other, with the last answer from then on."""
+    """Answer the requests in turn; the last answer is repeated."""
     raw = Raw()
     tasks = set[asyncio.Task[None]]()
 
@@ -52,7 +52,7 @@ async def answering(*answers: Answer) -> AsyncIterator[Raw]:
                     writer.write(piece)
                     await asyncio.sleep(0.001)
                 await writer.drain()
-                await asyncio.sleep(0.01)  # so that it has been read when the connection ends
+                await asyncio.sleep(0.01)  # the reply should be read before the connection ends
                 if answer.end == "breaks":
                     linger = struct.pack("ii", 1, 0)
                     writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
@@ -79,10 +79,10 @@ async def answering(*answers: Answer) -> AsyncIterator[Raw]:
 
 
 def head(status: int, *lines: str, version: str = "1.1") -> bytes:
-    """The head of a reply."""
+    """Return the head of a reply."""
     return "\r\n".join((f"HTTP/{version} {status} Some Reason", *lines, "", "")).encode("latin-1")
 
 
 def reply(status: int, body: bytes = b"", *lines: str) -> bytes:
-    """A reply that is as it should be."""
+    """Return a well-formed reply."""
     return head(status, *lines, f"Content-Length: {len(body)}") + body

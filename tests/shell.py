@@ -1,4 +1,4 @@
-"""The command line in this very process, and a simulator for it in a thread of its own."""
+"""The command line in this process, and a simulator for it in a thread of its own."""
 
 import asyncio
 import io
@@ -25,7 +25,7 @@ UNREACHABLE = "http://127.0.0.1:1"
 
 @contextmanager
 def served(apps: dict[str, str] | None = None, **options: Any) -> Iterator[Simulator]:
-    """A simulator that lives in real time in a thread of its own."""
+    """Run a simulator in real time in a thread of its own."""
     platform = Simulator({APP: SECRET} if apps is None else apps, **options)
     started = threading.Event()
     ends: list[Callable[[], object]] = []
@@ -70,8 +70,8 @@ class Shell:
             if name.startswith("AIONORTH_"):
                 patch.delenv(name)
         patch.setenv("XDG_CONFIG_HOME", str(directory / "config"))  # not the developer's own
-        patch.setenv("XDG_STATE_HOME", str(directory / "state"))  # nor another test's
-        patch.setenv("AIONORTH_STORE", "memory")  # a key for the token takes its time, and nobody shares it here
+        patch.setenv("XDG_STATE_HOME", str(directory / "state"))  # and not another test's
+        patch.setenv("AIONORTH_STORE", "memory")  # deriving a key for the token is slow, and no process shares it here
 
     def export(self, **variables: str) -> None:
         for name, value in variables.items():
@@ -81,7 +81,7 @@ class Shell:
         self.export(URL=platform.url, APP_ID=APP, SECRET=SECRET)
 
     def configure(self, toml: str) -> Path:
-        """Write the file of profiles, and return its directory."""
+        """Write the file of profiles and return its directory."""
         file = config_file()
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(toml)

@@ -1,4 +1,4 @@
-"""What several test files need."""
+"""Helpers for several test files."""
 
 import asyncio
 import random
@@ -30,23 +30,23 @@ def run(main: Awaitable[T]) -> T:
 
 
 def session(platform: Simulator, **options: Any) -> aionorth.NorthSession:
-    """A session with the simulator's first app; without `token=` it logs in."""
+    """Return a session for the simulator's first app; without `token=` it logs in."""
     if "token" not in options:
         options.setdefault("secret", SECRET)
     return aionorth.NorthSession(platform.url, app_id=APP, **options)
 
 
 def slow_at_times(rng: random.Random) -> tuple[float, float]:
-    """Round trips of 20 ms, one in ten up to 4 s; the platform counts the call anywhere on the way."""
+    """Draw a latency: round trips of 20 ms, one in ten up to 4 s; the platform counts the call anywhere on the way."""
     trip = rng.uniform(0.02, 4.0) if rng.random() < 0.1 else 0.02
     part = rng.random()
     return trip * part, trip * (1 - part)
 
 
 def fullest_window(calls: Iterable[tuple[float, float]], period: float) -> int:
-    """The most of `calls`, each (sent, answered), that a server could count in one closed window of `period` seconds.
+    """Return how many of `calls`, each (sent, answered), a server can count in one closed window of `period` seconds.
 
-    A server counts a call somewhere between its sending and its answer; here it does so wherever it hurts most.
+    A server counts a call at some time between its sending and its reply; here at the worst time.
     """
     calls = list(calls)
     return max(
@@ -55,7 +55,7 @@ def fullest_window(calls: Iterable[tuple[float, float]], period: float) -> int:
 
 
 def deletes(platform: Simulator) -> list[Any]:
-    """The arrivals of delete calls."""
+    """Return the arrivals of delete calls."""
     return [arrival for arrival in platform.arrivals if arrival.method == "DELETE"]
 
 
@@ -67,7 +67,7 @@ def assert_reconciled(
     existed: set[str],
     there_now: set[str],
 ) -> None:
-    """Check a summary of all results against what the platform saw and holds."""
+    """Check a summary with all results against the platform's log and what is left there."""
     results = {result.id: result for result in summary.results}
     arrived = Counter(arrival.resource for arrival in deletes(platform))
     assert summary.pending == 0
@@ -97,7 +97,7 @@ def assert_reconciled(
 
 
 def shown(error: BaseException) -> str:
-    """What a crash reporter shows of an error and its causes: the local variables of all frames but the tests'."""
+    """Return what a crash reporter shows of an error and its causes: local variables of all frames but the tests'."""
     texts: list[str] = []
     links: list[BaseException | None] = [error]
     while links:

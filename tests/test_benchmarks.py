@@ -1,4 +1,4 @@
-"""The benchmarks measure what they say: their bars can be missed, and their server counts right."""
+"""The benchmarks measure what they claim: their bars can be missed, and their server counts correctly."""
 
 import asyncio
 import json
@@ -41,7 +41,7 @@ def test_aionorth_meets_the_bars_of_one_schedule(record: Record) -> None:
     assert record.exit_code == 0, record.missed
 
 
-def test_a_client_that_is_refused_misses_a_bar_though_it_hides_it(record: Record) -> None:
+def test_a_client_that_hides_its_refusals_misses_a_bar(record: Record) -> None:
     run = schedule.measure(schedule.with_limiter_alone, "sliding", seed=1, calls=150)
     assert run.calls == 150 + run.refusals
     schedule.check(record, "sliding", [run], calls=150)
@@ -87,7 +87,7 @@ def test_each_bar_beside_another_caller_is_missed_by_a_run_that_is_just_beyond_i
 @pytest.mark.parametrize(
     ("seconds", "refusals", "ahead"), [(540.0, 1.0, True), (540.0, 1.1, False), (550.0, 0.0, False), (549.9, 0.0, True)]
 )
-def test_a_peer_is_ahead_that_is_faster_and_not_refused_more(
+def test_a_peer_is_ahead_if_it_is_faster_and_not_refused_more(
     record: Record, seconds: float, refusals: float, *, ahead: bool
 ) -> None:
     ours = schedule.Mean(550.0, 1.0, 0.0)
@@ -96,7 +96,7 @@ def test_a_peer_is_ahead_that_is_faster_and_not_refused_more(
     assert bool(record.missed) is ahead
 
 
-def test_a_peer_may_be_ahead_where_it_is_known_why(record: Record) -> None:
+def test_a_peer_may_be_ahead_for_a_known_reason(record: Record) -> None:
     means = {schedule.OURS: schedule.Mean(550.0, 0.0, 0.0), "limits": schedule.Mean(544.0, 0.0, 0.0)}
     schedule.check_peers(record, "alone", "fixed", means)
     assert not record.missed
@@ -105,11 +105,11 @@ def test_a_peer_may_be_ahead_where_it_is_known_why(record: Record) -> None:
     assert record.missed
 
 
-def test_the_lower_bound_of_a_case_is_that_of_what_is_left_to_us() -> None:
+def test_the_lower_bound_of_a_case_is_that_of_the_calls_left_to_the_client() -> None:
     assert [case.bound for case in schedule.CASES] == [540.0, 1140.0, 840.0]
 
 
-def test_the_other_caller_is_there_before_us_and_counted_by_the_platform() -> None:
+def test_the_other_caller_starts_before_the_client_and_is_counted() -> None:
     run = schedule.measure(schedule.with_aionorth, "sliding", seed=1, calls=150, case=schedule.CASES[2])
     assert run.refusals > 0
     assert run.calls == 150 + run.refusals
@@ -124,12 +124,12 @@ def test_each_client_gets_everything_done(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["pyrate-limiter", "limits", "throttled-py"])
-def test_a_package_that_reads_the_clock_itself_keeps_to_the_loops(name: str) -> None:
+def test_a_package_that_reads_the_clock_itself_uses_that_of_the_loop(name: str) -> None:
     run = schedule.measure(schedule.CLIENTS[name], "bucket", seed=1, calls=201)
     assert 60 <= run.seconds < 200
 
 
-def test_a_client_that_leaves_something_undone_has_no_time() -> None:
+def test_a_client_that_does_not_finish_has_no_time() -> None:
     async def idle(platform: Simulator, ids: Sequence[str], workers: int) -> None:
         pass
 
@@ -155,11 +155,11 @@ def test_each_contender_makes_as_many_calls_as_the_server_counts(name: str) -> N
 
 
 async def test_a_client_that_miscounts_its_calls_has_no_cost() -> None:
-    async def boaster(calls: int) -> int:
+    async def miscounting(calls: int) -> int:
         return calls
 
     with light_server() as server, pytest.raises(PremiseError, match="the server answered 0"):
-        await throughput.cost(boaster, server, 5)
+        await throughput.cost(miscounting, server, 5)
 
 
 def _costs(ours: float, bare: float, vendors: float, cpu: float = 1.0) -> list[dict[str, throughput.Cost]]:
@@ -196,12 +196,12 @@ def test_a_server_less_than_twice_as_fast_as_a_client_proves_nothing() -> None:
 
 @pytest.mark.parametrize("name", limiter.KINDS)
 @pytest.mark.parametrize("contended", [False, True])
-def test_each_limiter_lets_everybody_through(name: str, *, contended: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_limiter_lets_every_waiter_through(name: str, *, contended: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limiter, "LEAST", 100)
     limiter.measure(limiter.KINDS[name], 450, contended=contended)
 
 
-def test_what_limits_nothing_is_no_contended_limiter() -> None:
+def test_a_limiter_that_limits_nothing_is_no_contended_limiter() -> None:
     def none(_: int, __: float) -> limiter.Acquire:
         return lambda: asyncio.sleep(0)
 
@@ -210,9 +210,7 @@ def test_what_limits_nothing_is_no_contended_limiter() -> None:
 
 
 @pytest.mark.parametrize(("last", "met"), [(4.0, True), (4.1, False)])
-def test_a_cost_that_doubles_is_the_most_that_the_limiters_bar_allows(
-    record: Record, last: float, *, met: bool
-) -> None:
+def test_the_bar_of_limiters_allows_a_cost_that_doubles(record: Record, last: float, *, met: bool) -> None:
     limiter.check(record, "free", {1: 90.0, 1_000: 2.0, 10_000: 9.0, 100_000: last})
     assert (not record.missed) is met
 
@@ -227,7 +225,7 @@ def test_memorys_clients_delete_every_id_with_and_without_http(monkeypatch: pyte
         assert memory.measure(memory.OURS, 20, server).deleted == 20
 
 
-def test_a_child_that_seems_no_larger_than_its_parent_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_whose_peak_is_no_higher_than_its_parents_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "peak", lambda: 1e6)
     with pytest.raises(PremiseError, match="may be that of the process that started"):
         memory.measure(memory.GATHER, 1)
@@ -244,8 +242,8 @@ def _used(ids: int, peak: float, own: float) -> memory.Runs:
     [
         (56.0, 14.99, 0),
         (56.1, 14.99, 1),  # too much memory
-        (56.0, 15.01, 1),  # too dear
-        (56.0, 11.9, 1),  # not flat: the dearest is that of 10,000 ids
+        (56.0, 15.01, 1),  # too expensive
+        (56.0, 11.9, 1),  # not flat: the maximum is that of 10,000 ids
     ],
 )
 def test_each_bar_of_memory_is_missed_just_beyond_it(record: Record, peak: float, own: float, missed: int) -> None:
@@ -269,7 +267,7 @@ def test_the_bar_of_startup_is_missed_just_beyond_it(record: Record, cpu: float,
 # --- what they share
 
 
-def test_a_directory_that_cannot_be_written_to_is_told_before_anything_is_measured(
+def test_a_directory_that_cannot_be_written_to_is_reported_before_anything_is_measured(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()
@@ -278,7 +276,7 @@ def test_a_directory_that_cannot_be_written_to_is_told_before_anything_is_measur
     assert "nothing can be written there" in capsys.readouterr().err
 
 
-def test_what_nothing_can_be_concluded_from_has_an_exit_code_of_its_own(
+def test_figures_without_a_conclusion_have_an_exit_code_of_their_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
@@ -301,7 +299,7 @@ def test_a_spread_shows_median_and_extremes() -> None:
     assert f"{Spread.of([3, 1, 2, 10]):.1f}" == "2.5 (1.0 to 10.0)"
 
 
-def test_everybody_begins_as_many_rounds_as_anybody() -> None:
+def test_each_thing_begins_equally_many_rounds() -> None:
     assert list(turns("abc", 4)) == [["a", "b", "c"], ["b", "c", "a"], ["c", "a", "b"], ["a", "b", "c"]]
 
 

@@ -1,4 +1,4 @@
-"""A purge whose process is killed, again and again: nothing lost, nothing double, nothing called after it was gone."""
+"""A purge whose process is killed again and again: no id is lost, counted twice, or called after it was gone."""
 
 import json
 import os
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 PURGE = [sys.executable, "-c", "from aionorth.cli import main; main()"]
 KILLS = 20
 EXISTING, STRANGERS = 580, 20
-PATIENCE = 60
+TIMEOUT = 60
 
 PLATFORM = """
 import asyncio, json, sys, time
@@ -44,7 +44,7 @@ asyncio.run(main())
 
 @attrs.define
 class Purge:
-    """One purge, in process after process."""
+    """One purge, in one process after the other."""
 
     journal: Path
     env: dict[str, str]
@@ -58,20 +58,20 @@ class Purge:
         return [*PURGE, "resume", str(self.journal), *options]
 
     def run(self, ids: Path, lines: int | None) -> int | None:
-        """Run until the journal has so many lines, then kill; to the end where that is None. Returns the exit code."""
+        """Run until the journal has so many lines, then kill; for None run to the end. Return the exit code."""
         with subprocess.Popen(
             self.command(ids), env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         ) as process:
-            deadline = time.monotonic() + PATIENCE
+            deadline = time.monotonic() + TIMEOUT
             while lines is not None and process.poll() is None and time.monotonic() < deadline:
                 if self.lines() >= lines:
                     process.send_signal(signal.SIGKILL)
                     break
                 time.sleep(0.001)  # real processes: there is no virtual time to wait in
-            code = process.wait(PATIENCE)
+            code = process.wait(TIMEOUT)
             assert process.stderr is not None
-            told = process.stderr.read().decode()
-        assert code in {0, 1, -signal.SIGKILL}, told
+            errors = process.stderr.read().decode()
+        assert code in {0, 1, -signal.SIGKILL}, errors
         self.begun = self.journal.exists()  # then it is whole
         self.kills += self.begun and code == -signal.SIGKILL
         return code
@@ -91,15 +91,15 @@ def test_every_id_has_one_outcome_however_often_the_process_is_killed(tmp_path: 
     ) as server:
         assert server.stdin is not None
         assert server.stdout is not None
-        told = json.loads(server.stdout.readline())
+        platform = json.loads(server.stdout.readline())
         strangers = [f"never-was-{number}" for number in range(STRANGERS)]
-        ids = [*told["ids"], *strangers]
+        ids = [*platform["ids"], *strangers]
         chance.shuffle(ids)
         file = tmp_path / "ids.txt"
         file.write_text("\n".join(ids))
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIONORTH_")}
         env = inherited | {
-            "AIONORTH_URL": told["url"],
+            "AIONORTH_URL": platform["url"],
             "AIONORTH_APP_ID": "demo-app",
             "AIONORTH_SECRET": "demo-secret",
         }
@@ -113,7 +113,7 @@ def test_every_id_has_one_outcome_however_often_the_process_is_killed(tmp_path: 
                 break
         assert purge.kills == KILLS, "the purge was over before the last kill"
         code = purge.run(file, None)
-        while code == 1:  # a reply was lost six times in a row: possible, and no end
+        while code == 1:  # a reply was lost six times in a row: possible, but not the end
             code = purge.run(file, None)
         server.stdin.close()
         seen = json.loads(server.stdout.readline())
@@ -125,10 +125,10 @@ def test_every_id_has_one_outcome_however_often_the_process_is_killed(tmp_path: 
     assert sum(counts.values()) == len(ids)
     assert seen["left"] == []
     assert counts["deleted"] + counts["gone"] + counts["not_found"] == len(ids)
-    for id_ in told["ids"]:
+    for id_ in platform["ids"]:
         assert outcomes[id_] in {"deleted", "gone"}, f"{id_}: {outcomes[id_]}"
     for id_ in strangers:
-        # In flight at a kill, one that never was cannot be told from one that is gone.
+        # If a call was in flight at a kill, an id that never existed looks like one that is gone.
         assert outcomes[id_] == ("gone" if history.entries[id_].in_doubt else "not_found")
     called = Counter(id_ for id_, _ in seen["calls"])
     for entry in history.entries.values():

@@ -1,4 +1,4 @@
-"""What a summary says of failures."""
+"""How a summary describes failures."""
 
 from aionorth import CongestionError, DeleteResult, DeleteSummary, NorthApiError, Outcome
 from aionorth.errors import NorthError

@@ -1,4 +1,4 @@
-"""Processes that share one app: never refused together, one login, whatever happens to one of them or to the store."""
+"""Processes that share one app: no refusal and one login, whatever happens to one of them or to the store."""
 
 import json
 import os
@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import PATIENCE, Arrival, Platform, RedisServer, Worker, in_service, redis_server
+from processes import PROCESS_TIMEOUT, Arrival, Platform, RedisServer, Worker, in_service, redis_server
 from support import fullest_window
 
 pytestmark = pytest.mark.slow
 
 CALLS, PERIOD, TIMEOUT = 100, 5.0, 10.0
-NUMBER = 399  # and a login: four windows full
+NUMBER = 399  # with a login they fill four windows
 
 
 @pytest.fixture(params=["machine", "redis"])
@@ -31,12 +31,12 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 def platform(number: int = NUMBER) -> Platform:
-    """A platform that counts refused calls too: whoever is refused once stays locked out."""
+    """A platform that counts refused calls too: a client that does not stop calling stays locked out."""
     return Platform(model="sliding-refusals", calls=CALLS, period=PERIOD, subscriptions=number)
 
 
 def start(stack: ExitStack, there: Platform, store: str, number: int, *, new: bool = True) -> list[Worker]:
-    """Start so many workers; of a `new` app a Redis is made to have known for long."""
+    """Start so many workers; the data of a Redis are set as if it had known a `new` app for a long time."""
     if new and store.startswith("redis"):
         in_service(store, there.url)
     workers = [
@@ -48,8 +48,8 @@ def start(stack: ExitStack, there: Platform, store: str, number: int, *, new: bo
     return workers
 
 
-def results(told: list[Any]) -> dict[str, str]:
-    return dict(one for one in told if isinstance(one, list))
+def results(lines: list[Any]) -> dict[str, str]:
+    return dict(one for one in lines if isinstance(one, list))
 
 
 def seconds(arrivals: list[Arrival]) -> float:
@@ -58,12 +58,12 @@ def seconds(arrivals: list[Arrival]) -> float:
 
 
 def run(store: str, number: int) -> tuple[list[Arrival], dict[str, str]]:
-    """Let so many processes delete everything; returns what arrived and what became of each id."""
+    """Let so many processes delete everything; return what arrived, and the outcome of each id."""
     with platform() as there, ExitStack() as stack:
         workers = start(stack, there, store, number)
         for place, worker in enumerate(workers):
-            worker.tell(there.ids[place::number])
-        outcomes = {id_: outcome for worker in workers for id_, outcome in results(worker.rest()).items()}
+            worker.write(there.ids[place::number])
+        outcomes = {id_: outcome for worker in workers for id_, outcome in results(worker.read_rest()).items()}
         arrivals = there.arrivals()
         assert there.left == []
         return arrivals, outcomes
@@ -83,21 +83,21 @@ def test_what_a_killed_process_held_comes_free_and_the_others_do_its_work(store:
         workers = start(stack, there, store, 4)
         shares = [there.ids[place::4] for place in range(4)]
         for worker, share in zip(workers, shares, strict=True):
-            worker.tell(share)
+            worker.write(share)
         victim = workers[0]
-        done = dict(json.loads(victim.line()) for _ in range(30))  # in the second window: calls are in flight
+        done = dict(json.loads(victim.read_line()) for _ in range(30))  # in the second window: calls are in flight
         victim.kill()
-        done |= results(victim.rest())
+        done |= results(victim.read_rest())
         survivor, *others = workers[1:]
-        outcomes = [results(other.rest()) for other in others]
+        outcomes = [results(other.read_rest()) for other in others]
         (successor,) = start(stack, there, store, 1, new=False)
-        successor.tell([id_ for id_ in shares[0] if id_ not in done])
-        outcomes += [done, results(survivor.rest()), results(successor.rest())]
+        successor.write([id_ for id_ in shares[0] if id_ not in done])
+        outcomes += [done, results(survivor.read_rest()), results(successor.read_rest())]
         arrivals = there.arrivals()
         assert there.left == []
     assert [arrival for arrival in arrivals if arrival.refused] == []
     assert sorted(id_ for outcome in outcomes for id_ in outcome) == sorted(there.ids)
-    # What the victim had in flight was deleted without its knowing.
+    # The calls that the victim had in flight were carried out, but their replies were lost.
     gone = [id_ for outcome in outcomes for id_, became in outcome.items() if became != "deleted"]
     assert set(gone) <= set(shares[0]) - set(done)
     assert len(gone) <= 8
@@ -109,10 +109,12 @@ def test_a_redis_that_is_stopped_holds_the_calls_and_nothing_else(tmp_path: Path
     with redis_server(tmp_path, keeps=keeps) as server, platform() as there, ExitStack() as stack:
         workers = start(stack, there, server.url, 2)
         for place, worker in enumerate(workers):
-            worker.tell(there.ids[place::2])
-        first = [json.loads(worker.line()) for worker in workers for _ in range(20)]
+            worker.write(there.ids[place::2])
+        first = [json.loads(worker.read_line()) for worker in workers for _ in range(20)]
         stop_and_start(server, 5.0)
-        outcomes = dict(first) | {id_: became for worker in workers for id_, became in results(worker.rest()).items()}
+        outcomes = dict(first) | {
+            id_: became for worker in workers for id_, became in results(worker.read_rest()).items()
+        }
         arrivals = there.arrivals()
         assert there.left == []
     assert [arrival for arrival in arrivals if arrival.refused] == []
@@ -137,21 +139,21 @@ def nothing(_: RedisServer) -> None: ...
     [(nothing, forget), (nothing, RedisServer.restart), (save, RedisServer.restart)],
     ids=["emptied", "restarted", "restarted from an older copy"],
 )
-def test_a_fresh_process_is_not_refused_though_all_who_knew_of_the_calls_are_gone(
+def test_a_fresh_process_is_not_refused_after_every_record_of_the_calls_is_lost(
     tmp_path: Path, before: Callable[[RedisServer], None], after: Callable[[RedisServer], None]
 ) -> None:
     with redis_server(tmp_path) as server, platform(190) as there, ExitStack() as stack:
         (first,) = start(stack, there, server.url, 1)
-        first.tell(there.ids[:95])
-        done = dict(json.loads(first.line()) for _ in range(10))
+        first.write(there.ids[:95])
+        done = dict(json.loads(first.read_line()) for _ in range(10))
         before(server)
-        done |= dict(json.loads(first.line()) for _ in range(80))
+        done |= dict(json.loads(first.read_line()) for _ in range(80))
         first.kill()
-        done |= results(first.rest())
+        done |= results(first.read_rest())
         after(server)
         (fresh,) = start(stack, there, server.url, 1, new=False)
-        fresh.tell(there.ids[95:])
-        done |= results(fresh.rest())
+        fresh.write(there.ids[95:])
+        done |= results(fresh.read_rest())
         arrivals = there.arrivals()
     assert set(done) >= {*there.ids[:90], *there.ids[95:]}
     assert [arrival for arrival in arrivals if arrival.refused] == []
@@ -169,20 +171,20 @@ def test_a_restart_within_the_period_is_not_refused_with_the_machine_store(tmp_p
     with platform() as there, ExitStack() as stack:
         for part in (there.ids[:90], there.ids[90:]):
             (worker,) = start(stack, there, str(tmp_path), 1)
-            worker.tell(part)
-            assert set(results(worker.rest()).values()) == {"deleted"}
+            worker.write(part)
+            assert set(results(worker.read_rest()).values()) == {"deleted"}
         arrivals = there.arrivals()
     assert [arrival for arrival in arrivals if arrival.refused] == []
     assert len([arrival for arrival in arrivals if arrival.method == "POST"]) == 1
 
 
 def test_a_restart_within_the_period_is_refused_with_the_memory_store() -> None:
-    """The test above can fail."""
+    """Shows that the test above can fail."""
     with platform(200) as there, ExitStack() as stack:
         for part in (there.ids[:90], there.ids[90:]):
             (worker,) = start(stack, there, "", 1)
-            worker.tell(part)
-            assert set(results(worker.rest()).values()) == {"deleted"}
+            worker.write(part)
+            assert set(results(worker.read_rest()).values()) == {"deleted"}
         assert any(arrival.refused for arrival in there.arrivals())
 
 
@@ -206,13 +208,13 @@ def test_a_fleet_of_workers_purges_without_a_refusal_though_one_is_killed(tmp_pa
         started = stack.enter_context(running(fleet, environment))
         wait_for(lambda: len(list((tmp_path / "journals").glob("*"))) >= 12)
         kill_group(workers[0])
-        told = started.communicate(timeout=PATIENCE)[0].decode()
+        output = started.communicate(timeout=PROCESS_TIMEOUT)[0].decode()
         assert started.returncode == 0
         arrivals = there.arrivals()
         assert there.left == []
     assert [arrival for arrival in arrivals if arrival.refused] == []
     assert len([arrival for arrival in arrivals if arrival.method == "POST"]) == 1
-    counts = {outcome: int(count) for count, outcome in (line.split() for line in told.splitlines())}
+    counts = {outcome: int(count) for count, outcome in (line.split() for line in output.splitlines())}
     assert sum(counts.values()) == 300
     assert set(counts) <= {"deleted", "gone"}
     assert counts.get("gone", 0) <= 16
@@ -220,7 +222,7 @@ def test_a_fleet_of_workers_purges_without_a_refusal_though_one_is_killed(tmp_pa
 
 @contextmanager
 def running(command: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """A process and its children, until the end of the test."""
+    """Run a process until the end of the test, then kill it and its children."""
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
     ) as process:
@@ -236,7 +238,7 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + PROCESS_TIMEOUT
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -119,7 +119,7 @@ async def test_a_given_token_is_shown_nowhere(log: list[str]) -> None:
         assert TOKEN not in repr(north)
 
 
-async def test_a_cancelled_call_shows_none_in_our_own_frames() -> None:
+async def test_a_cancelled_call_shows_no_secret_in_the_frames_of_the_package() -> None:
     async with Simulator({APP: SECRET}, latency=lambda _: (5.0, 0.0)) as platform:
         async with session(platform, secret=SECRET) as north:
             call = asyncio.create_task(north.delete_subscription("one"))

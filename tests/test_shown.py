@@ -1,4 +1,4 @@
-"""What others say is shown and kept so that it cannot write on a terminal, forge a line, or be calculated."""
+"""Texts from the platform are shown and kept so that they cannot control a terminal, forge a line, or be a formula."""
 
 import csv
 import io
@@ -29,7 +29,7 @@ nasty = st.text(
 
 @pytest.fixture(scope="module")
 def lines() -> Iterator[list[str]]:
-    """All that the library logs."""
+    """All messages that the library logs."""
     logged: list[str] = []
 
     class Handler(logging.Handler):
@@ -94,7 +94,7 @@ def test_what_an_error_says_is_fit_to_be_shown_wherever_it_goes(
 
 
 def is_calculated(cell: str) -> bool:
-    """Whether a spreadsheet takes a part of a cell for a formula, cut at whichever separator it takes."""
+    """Return whether a spreadsheet takes a part of a cell for a formula, whichever separator it splits cells by."""
     parts = cell.replace(";", "\n").replace(",", "\n").replace("\t", "\n").replace("\r", "\n").split("\n")
     return any(part.lstrip(' "').startswith(("=", "+", "-", "@")) for part in parts)
 
@@ -137,8 +137,8 @@ def assert_shown_in_one_line(text: str) -> None:
     assert ":hush@" not in text
 
 
-def test_reports_are_written_for_whoever_has_old_journals(tmp_path: Path) -> None:
-    """A journal may hold what an older version took from the platform as it came."""
+def test_reports_are_written_from_old_journals(tmp_path: Path) -> None:
+    """An older version wrote texts from the platform to its journal unchanged."""
     target = {"kind": "subscriptions", "url": "http://p", "app_id": "a", "authorized_app_id": None}
     about = {"aionorth": "journal", "version": 1, **target, "selection": "x\x1b[2J", "total": 1, "duplicates": 0}
     error = {"type": "NorthApiError", "status": 400, "code": "7\n8", "description": "=1\nforged\x1b" + "x" * 9999}

@@ -1,4 +1,4 @@
-"""The simulator as a client sees it: every call, every error, tokens, flow control and the log."""
+"""The simulator as a client sees it: calls, errors, tokens, flow control and the log."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ class Answer:
     status: int
     code: str | None
     value: Any
-    """The body, as JSON where it is labelled so, else as text."""
+    """The body: JSON if that is its content type, else text."""
     headers: Mapping[str, str]
 
     @property
@@ -71,7 +71,7 @@ class Caller:
 
 @asynccontextmanager
 async def calling(platform: Simulator, app_id: str = "demo-app", secret: str = "demo-secret") -> AsyncIterator[Caller]:
-    """A caller that is logged in."""
+    """Yield a caller that is logged in."""
     async with aiohttp.ClientSession() as http:
         caller = Caller(http, platform.url, {})
         assert (await caller.login(app_id, secret)).status == 200
@@ -82,7 +82,7 @@ async def calling(platform: Simulator, app_id: str = "demo-app", secret: str = "
 
 
 @pytest.mark.parametrize(("quoted", "expires_in"), [(False, 3600), (True, "3600")])
-async def test_a_login_hands_out_the_documented_five_fields(*, quoted: bool, expires_in: object) -> None:
+async def test_a_login_returns_the_five_documented_fields(*, quoted: bool, expires_in: object) -> None:
     async with Simulator(quoted_expires_in=quoted) as platform, calling(platform) as call:
         tokens = dict(call.tokens)
         assert tokens.pop("accessToken") != tokens.pop("refreshToken")
@@ -139,18 +139,18 @@ async def test_a_refresh_rotates_both_tokens() -> None:
         assert (await call("GET", PACKAGES)).status == 200
 
 
-async def test_a_new_login_evicts_the_old_token() -> None:
+async def test_a_new_login_invalidates_the_old_token() -> None:
     async with Simulator() as platform, calling(platform) as first, calling(platform) as second:
         assert (await first("GET", PACKAGES)).verdict == (403, "1010005")
         assert (await second("GET", PACKAGES)).status == 200
 
 
-async def test_a_new_login_leaves_older_refresh_tokens_good() -> None:
+async def test_a_new_login_leaves_older_refresh_tokens_valid() -> None:
     async with Simulator() as platform, calling(platform) as first, calling(platform):
         assert (await first.refresh(first.tokens["refreshToken"])).status == 200
 
 
-async def test_tokens_die_of_age() -> None:
+async def test_tokens_expire() -> None:
     async with Simulator(token_lifetime=3600) as platform, calling(platform) as call:
         await asyncio.sleep(3590)
         assert (await call("GET", PACKAGES)).status == 200
@@ -160,14 +160,14 @@ async def test_tokens_die_of_age() -> None:
         assert (await call.refresh(call.tokens["refreshToken"])).verdict == (401, "100208")
 
 
-async def test_an_eviction_spares_the_refresh_token() -> None:
+async def test_an_eviction_leaves_the_refresh_token_valid() -> None:
     async with Simulator() as platform, calling(platform) as call:
         platform.evict()
         assert (await call("GET", PACKAGES)).verdict == (403, "1010005")
         assert (await call.refresh(call.tokens["refreshToken"])).status == 200
 
 
-async def test_forgotten_tokens_are_all_invalid() -> None:
+async def test_expired_tokens_are_all_invalid() -> None:
     async with Simulator() as platform, calling(platform) as call:
         platform.expire_tokens()
         assert (await call("GET", PACKAGES)).verdict == (403, "1010005")
@@ -186,7 +186,7 @@ async def test_forgotten_tokens_are_all_invalid() -> None:
     ],
 )
 @pytest.mark.parametrize(("method", "path"), [("GET", PACKAGES), ("DELETE", f"{SUBSCRIPTIONS}/s1")])
-async def test_a_call_without_proof_of_its_caller_is_refused(
+async def test_a_call_without_valid_credentials_is_refused(
     method: str, path: str, changed: dict[str, str | None], verdict: tuple[int, str]
 ) -> None:
     async with Simulator() as platform, calling(platform) as call:
@@ -459,7 +459,7 @@ async def test_bad_queries_for_packages_are_refused(query: str) -> None:
     ("wire", "identifier"),
     [("a%2Fb", "a/b"), ("a%3Fb%23c", "a?b#c"), ("100%25", "100%"), ("a+b", "a+b"), ("a%20b", "a b"), ("%C3%A9", "é")],
 )
-async def test_an_id_is_one_segment_whatever_it_is_made_of(path: str, wire: str, identifier: str) -> None:
+async def test_an_id_is_one_segment_whatever_characters_it_has(path: str, wire: str, identifier: str) -> None:
     async with Simulator() as platform, calling(platform) as call:
         platform.add_subscriptions([identifier, "a"])
         platform.add_packages([identifier, "a"])
@@ -485,7 +485,7 @@ async def test_an_id_is_one_segment_whatever_it_is_made_of(path: str, wire: str,
         ("%2E%2E/" * 9, {"a", "a b"}),
     ],
 )
-async def test_a_proxy_that_tidies_paths_takes_each_step(wire: str, left: set[str]) -> None:
+async def test_a_proxy_that_tidies_paths_resolves_dots(wire: str, left: set[str]) -> None:
     async with Simulator(tidy_paths=True) as platform, calling(platform) as call:
         platform.add_subscriptions(["a", "a b"])
         await call("DELETE", f"{SUBSCRIPTIONS}/{wire}")
@@ -504,7 +504,7 @@ async def test_a_proxy_that_tidies_paths_takes_each_step(wire: str, left: set[st
         ("GET", LOGIN),
     ],
 )
-async def test_what_is_not_played_is_a_plain_404_page(method: str, path: str) -> None:
+async def test_a_call_that_is_not_simulated_gets_a_plain_404_page(method: str, path: str) -> None:
     async with Simulator() as platform, calling(platform) as call:
         platform.add_subscriptions(["a"])
         answer = await call(method, path)
@@ -514,7 +514,7 @@ async def test_what_is_not_played_is_a_plain_404_page(method: str, path: str) ->
         assert platform.subscription_ids() == {"a"}
 
 
-def test_ids_that_no_platform_would_give_are_refused() -> None:
+def test_ids_that_cannot_be_are_refused() -> None:
     platform = Simulator()
     for identifier in ["", "x" * 257, "a\nb"]:
         with pytest.raises(ValueError, match="not an id"):
@@ -542,7 +542,7 @@ def test_the_same_seed_makes_the_same_ids() -> None:
         {"chances": {Delay(1): -0.1}},
     ],
 )
-def test_a_platform_that_cannot_be_is_refused(options: dict[str, Any]) -> None:
+def test_impossible_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"must|needs"):
         Simulator(**options)
 
@@ -564,14 +564,14 @@ async def test_a_call_above_the_threshold_is_refused_and_has_no_effect(model: st
         assert [arrival.refused for arrival in platform.arrivals] == [False, False, False, True]
 
 
-async def test_calls_are_counted_before_their_token_is_looked_at() -> None:
+async def test_calls_are_counted_before_their_token_is_checked() -> None:
     async with Simulator(calls=2) as platform, calling(platform) as call:
         wrong = {"app_key": "demo-app", "Authorization": "Bearer wrong"}
         assert (await call("GET", PACKAGES, headers=wrong)).verdict == (403, "1010005")
         assert (await call("GET", PACKAGES, headers=wrong)).verdict == (403, "1010009")
 
 
-async def test_what_belongs_to_no_app_is_not_counted() -> None:
+async def test_a_call_of_an_unknown_app_is_not_counted() -> None:
     async with Simulator(calls=2) as platform, calling(platform) as call:
         for _ in range(5):
             assert (await call("GET", PACKAGES, headers={"app_key": "nobody"})).verdict == (403, "1010005")
@@ -597,7 +597,7 @@ async def test_login_and_refresh_may_or_may_not_count(*, counted: bool, status: 
         assert (await call.login()).status == status
 
 
-async def test_the_caller_is_let_in_again_after_the_period() -> None:
+async def test_calls_are_accepted_again_after_the_period() -> None:
     async with Simulator(calls=2, period=60, retry_after=True) as platform, calling(platform) as call:
         await asyncio.sleep(20.5)
         assert (await call("GET", PACKAGES)).status == 200
@@ -640,7 +640,7 @@ async def test_latency_passes_before_the_count_and_after_the_effect() -> None:
         assert arrival.counted - arrival.received == pytest.approx(2, abs=0.01)
 
 
-async def test_latency_is_drawn_from_the_seeded_chance() -> None:
+async def test_latency_is_drawn_from_seeded_chance() -> None:
     async def times(seed: int) -> list[float]:
         def latency(chance: random.Random) -> tuple[float, float]:
             return chance.uniform(0, 10), 0.0
@@ -654,7 +654,7 @@ async def test_latency_is_drawn_from_the_seeded_chance() -> None:
     assert await times(1) != await times(2)
 
 
-async def test_the_log_tells_all_about_an_arrival() -> None:
+async def test_the_log_has_all_about_an_arrival() -> None:
     async with Simulator() as platform, calling(platform) as call:
         fault = Delay(1)
         platform.script(fault, method="DELETE", path="a b")
@@ -690,7 +690,7 @@ async def test_the_log_forgets_the_oldest_arrivals_beyond_its_limit() -> None:
         assert [arrival.resource for arrival in platform.arrivals] == ["f2", "f3"]
 
 
-async def test_a_forgotten_arrival_is_not_brought_back_by_its_reply() -> None:
+async def test_a_forgotten_arrival_stays_forgotten_when_its_reply_is_sent() -> None:
     async with Simulator(log_limit=1) as platform, calling(platform) as call:
         platform.script(Delay(10), path="slow")
         slow = asyncio.create_task(call("GET", f"{PACKAGES}/slow"))
@@ -700,7 +700,7 @@ async def test_a_forgotten_arrival_is_not_brought_back_by_its_reply() -> None:
         assert [arrival.resource for arrival in platform.arrivals] == ["quick"]
 
 
-async def test_a_call_takes_effect_though_its_caller_has_gone() -> None:
+async def test_a_call_takes_effect_after_its_caller_has_gone() -> None:
     async with Simulator() as platform, calling(platform) as call:
         platform.add_packages(["f1"])
         platform.script(Delay(10))
@@ -712,7 +712,7 @@ async def test_a_call_takes_effect_though_its_caller_has_gone() -> None:
         assert platform.arrivals[-1].status is None
 
 
-async def test_closing_is_quick_though_calls_are_asleep_and_connections_open() -> None:
+async def test_closing_waits_neither_for_delayed_calls_nor_for_open_connections() -> None:
     loop = asyncio.get_running_loop()
     platform = Simulator(latency=lambda _: (0.0, 0.0), calls=None)
     await platform.start()
@@ -769,9 +769,9 @@ async def test_a_simulator_keeps_its_state_when_started_again() -> None:
 
 async def test_secrets_and_tokens_are_in_no_repr() -> None:
     async with Simulator() as platform, calling(platform) as call:
-        told = repr(platform.arrivals) + repr(platform._platform.apps)
+        shown = repr(platform.arrivals) + repr(platform._platform.apps)
         for secret in ["demo-secret", call.tokens["accessToken"], call.tokens["refreshToken"]]:
-            assert secret not in told
+            assert secret not in shown
 
 
 async def test_virtual_time_stands_still_while_the_threads_of_the_executor_end() -> None:

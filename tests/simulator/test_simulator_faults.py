@@ -1,4 +1,4 @@
-"""Faults as they are on the wire, seen through a bare socket: no client mends anything on the way."""
+"""Faults as they are on the wire, through a bare socket, so that no client library repairs anything."""
 
 import asyncio
 import json
@@ -50,7 +50,7 @@ async def exchange(
     body: str = "",
     tls: ssl.SSLContext | None = None,
 ) -> Exchange:
-    """One request on a connection of its own, and whatever comes back until the server closes it."""
+    """Send one request on a connection of its own, and return all that comes back until the server closes it."""
     reader, writer = await asyncio.open_connection("127.0.0.1", URL(platform.url).port, ssl=tls)
     try:
         sent = {"Host": "x", "Connection": "close", "Content-Length": str(len(body)), **(headers or {})}
@@ -66,15 +66,15 @@ async def exchange(
 
 
 async def login(platform: Simulator, tls: ssl.SSLContext | None = None) -> dict[str, str]:
-    """The headers of a caller that is logged in."""
+    """Return the headers of a caller that is logged in."""
     form = "appId=demo-app&secret=demo-secret"
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     answer = await exchange(platform, "POST", LOGIN, headers, body=form, tls=tls)
     return {"app_key": "demo-app", "Authorization": f"Bearer {json.loads(answer.body)['accessToken']}"}
 
 
-async def befallen(fault: Fault) -> tuple[Exchange, bool]:
-    """What the deletion of a package brings under a fault, and whether the package has gone."""
+async def delete_with(fault: Fault) -> tuple[Exchange, bool]:
+    """Delete a package with a fault; return the exchange, and whether the package is gone."""
     async with Simulator(package_status=204) as platform:
         platform.add_packages(["f1"])
         headers = await login(platform)
@@ -89,7 +89,7 @@ both = pytest.mark.parametrize("after_effect", [False, True])
 
 
 @both
-async def test_a_reset_leaves_no_reply(*, after_effect: bool) -> None:
+async def test_a_reset_sends_no_reply(*, after_effect: bool) -> None:
     async with Simulator() as platform:
         platform.add_packages(["f1"])
         headers = await login(platform)
@@ -119,7 +119,7 @@ async def test_a_delay_delays_the_effect_or_only_the_reply(*, after_effect: bool
 
 @both
 async def test_a_cut_body_is_shorter_than_promised(*, after_effect: bool) -> None:
-    answer, gone = await befallen(CutBody(after_effect=after_effect))
+    answer, gone = await delete_with(CutBody(after_effect=after_effect))
     assert answer.status == 200
     assert 0 < len(answer.body) < int(answer.headers["Content-Length"])
     assert answer.headers["Connection"] == "keep-alive"
@@ -139,8 +139,8 @@ async def test_a_cut_body_is_half_of_what_would_have_been_sent() -> None:
 
 
 @both
-async def test_an_html_page_says_nothing_of_the_call(*, after_effect: bool) -> None:
-    answer, gone = await befallen(HtmlPage(504, after_effect=after_effect))
+async def test_an_html_page_says_nothing_about_the_call(*, after_effect: bool) -> None:
+    answer, gone = await delete_with(HtmlPage(504, after_effect=after_effect))
     assert (answer.status, answer.headers["Content-Type"]) == (504, "text/html")
     assert b"<h1>504 Gateway Timeout</h1>" in answer.body
     assert gone is after_effect
@@ -148,12 +148,12 @@ async def test_an_html_page_says_nothing_of_the_call(*, after_effect: bool) -> N
 
 @both
 async def test_a_server_error_carries_a_code(*, after_effect: bool) -> None:
-    answer, gone = await befallen(ServerError(after_effect=after_effect))
+    answer, gone = await delete_with(ServerError(after_effect=after_effect))
     assert (answer.status, answer.error_code) == (503, "100501")
     assert gone is after_effect
 
 
-async def test_a_wrong_content_type_changes_nothing_but_the_label() -> None:
+async def test_a_wrong_content_type_changes_nothing_else() -> None:
     async with Simulator() as platform:
         headers = await login(platform)
         platform.script(WrongContentType("text/plain"))
@@ -163,7 +163,7 @@ async def test_a_wrong_content_type_changes_nothing_but_the_label() -> None:
 
 
 async def test_an_error_in_a_200_means_that_nothing_was_done() -> None:
-    answer, gone = await befallen(ErrorIn200())
+    answer, gone = await delete_with(ErrorIn200())
     assert (answer.status, answer.error_code) == (200, "50252")
     assert not gone
 
@@ -171,7 +171,7 @@ async def test_an_error_in_a_200_means_that_nothing_was_done() -> None:
 @both
 async def test_a_canned_reply_is_sent_as_it_is(*, after_effect: bool) -> None:
     headers = (("Content-Type", "application/json"), ("Retry-After", "7"))
-    answer, gone = await befallen(CannedReply(429, b'{"half', headers, after_effect=after_effect))
+    answer, gone = await delete_with(CannedReply(429, b'{"half', headers, after_effect=after_effect))
     assert (answer.status, answer.body, answer.headers["Retry-After"]) == (429, b'{"half', "7")
     assert gone is after_effect
 
@@ -189,7 +189,7 @@ async def test_a_fault_is_logged_with_the_code_of_the_reply() -> None:
         ]
 
 
-async def test_a_scripted_fault_befalls_only_the_calls_it_waits_for() -> None:
+async def test_a_scripted_fault_concerns_only_the_calls_that_match() -> None:
     async with Simulator() as platform:
         headers = await login(platform)
         platform.script(HtmlPage(502), method="DELETE", path="/a b", times=2)
@@ -208,14 +208,14 @@ async def test_of_several_scripted_faults_the_first_comes_first() -> None:
         assert statuses == [502, 504, 404]
 
 
-async def test_a_login_can_be_befallen_by_script() -> None:
+async def test_a_fault_can_be_scripted_for_a_login() -> None:
     async with Simulator() as platform:
         platform.script(ServerError(500, "50252"), path="/login")
         answer = await exchange(platform, "POST", LOGIN)
         assert (answer.status, answer.error_code) == (500, "50252")
 
 
-async def test_a_fault_spares_refused_calls_and_waits_for_the_next() -> None:
+async def test_a_refused_call_has_no_fault_but_the_next_accepted_one_has() -> None:
     async with Simulator(calls=2, period=60) as platform:
         headers = await login(platform)
         await exchange(platform, "GET", PACKAGE, headers)
@@ -225,7 +225,7 @@ async def test_a_fault_spares_refused_calls_and_waits_for_the_next() -> None:
         assert (await exchange(platform, "GET", PACKAGE, headers)).status == 502
 
 
-async def test_chance_sends_faults_by_their_probability_and_spares_logins() -> None:
+async def test_chance_draws_faults_by_their_probability_except_for_logins() -> None:
     async with Simulator(calls=None, chances={HtmlPage(502): 0.3, HtmlPage(504): 0.2}, seed=3) as platform:
         for _ in range(20):
             headers = await login(platform)
@@ -235,7 +235,7 @@ async def test_chance_sends_faults_by_their_probability_and_spares_logins() -> N
         assert statuses.count(404) == 400 - statuses.count(502) - statuses.count(504)
 
 
-async def test_the_same_seed_sends_the_same_faults() -> None:
+async def test_the_same_seed_draws_the_same_faults() -> None:
     async def statuses(seed: int) -> list[int]:
         async with Simulator(chances={HtmlPage(502): 0.5}, seed=seed) as platform:
             headers = await login(platform)
@@ -245,7 +245,7 @@ async def test_the_same_seed_sends_the_same_faults() -> None:
     assert await statuses(1) != await statuses(2)
 
 
-async def test_a_scripted_fault_goes_before_chance() -> None:
+async def test_a_scripted_fault_comes_before_a_drawn_one() -> None:
     async with Simulator(chances={HtmlPage(502): 1.0}) as platform:
         headers = await login(platform)
         platform.script(HtmlPage(504))
@@ -253,7 +253,7 @@ async def test_a_scripted_fault_goes_before_chance() -> None:
         assert (await exchange(platform, "GET", PACKAGE, headers)).status == 502
 
 
-def test_a_fault_that_befalls_nothing_is_refused() -> None:
+def test_a_fault_for_no_call_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one"):
         Simulator().script(Reset(), times=0)
 
@@ -291,14 +291,14 @@ async def test_https_serves_a_client_with_a_certificate(contexts: Contexts) -> N
             assert response.status == 200
 
 
-async def test_https_turns_a_client_without_a_certificate_away(contexts: Contexts) -> None:
+async def test_https_refuses_a_client_without_a_certificate(contexts: Contexts) -> None:
     async with Simulator(tls=contexts.server) as platform, aiohttp.ClientSession() as http:
         with pytest.raises(aiohttp.ClientError):
             await http.get(platform.url, ssl=contexts.stranger)
         assert not platform.arrivals
 
 
-async def test_a_reset_under_tls_sends_no_farewell(contexts: Contexts) -> None:
+async def test_a_reset_under_tls_sends_no_close_notify(contexts: Contexts) -> None:
     async with Simulator(tls=contexts.server) as platform:
         headers = await login(platform, contexts.client)
         platform.script(Reset())
@@ -306,7 +306,7 @@ async def test_a_reset_under_tls_sends_no_farewell(contexts: Contexts) -> None:
             await exchange(platform, "GET", PACKAGE, headers, tls=contexts.client)
 
 
-async def test_closing_does_not_wait_for_tls_farewells(contexts: Contexts) -> None:
+async def test_closing_does_not_wait_for_close_notify(contexts: Contexts) -> None:
     loop = asyncio.get_running_loop()
     platform = Simulator(tls=contexts.server)
     await platform.start()

@@ -1,4 +1,4 @@
-"""Each way of counting, against the plainest reading of its definition."""
+"""Each way of counting, compared with a literal reading of its definition."""
 
 import math
 from collections.abc import Callable
@@ -80,7 +80,7 @@ def test_a_model_decides_as_its_definition_says(model: str, times: list[float], 
 
 @pytest.mark.parametrize("model", MODELS)
 @given(times=moments, calls=thresholds)
-def test_a_refused_caller_is_told_when_to_come_back(model: str, times: list[float], calls: int) -> None:
+def test_after_the_wait_of_a_refusal_a_call_is_accepted(model: str, times: list[float], calls: int) -> None:
     throttle = MODELS[model](calls, PERIOD)
     for now in times:
         wait = throttle.admit(now)
@@ -94,7 +94,7 @@ def test_a_refused_caller_is_told_when_to_come_back(model: str, times: list[floa
 
 @pytest.mark.parametrize("model", ["fixed", "sliding", "bucket", "counter"])
 @given(times=moments, calls=thresholds)
-def test_a_refused_caller_is_not_sent_away_for_longer_than_needed(model: str, times: list[float], calls: int) -> None:
+def test_the_wait_of_a_refusal_is_no_longer_than_needed(model: str, times: list[float], calls: int) -> None:
     throttle = MODELS[model](calls, PERIOD)
     for now in times:
         wait = throttle.admit(now)
@@ -114,12 +114,12 @@ def test_a_sliding_window_still_counts_a_call_exactly_one_period_ago() -> None:
     assert throttle.admit(math.nextafter(2 * PERIOD, math.inf)) is None
 
 
-def test_hammering_keeps_the_caller_locked_out_where_refusals_count() -> None:
+def test_a_caller_that_keeps_calling_stays_locked_out_where_refusals_count() -> None:
     throttle = filled("sliding-refusals")
     assert all(throttle.admit(PERIOD + second) is not None for second in range(100))
 
 
-def test_hammering_costs_nothing_where_refusals_do_not_count() -> None:
+def test_a_caller_that_keeps_calling_loses_nothing_where_refusals_do_not_count() -> None:
     throttle = filled("sliding")
     verdicts = [throttle.admit(PERIOD + second) is None for second in range(1, 10)]
     assert verdicts == [False] * 8 + [True]
@@ -131,7 +131,7 @@ def test_a_fixed_window_lets_two_thresholds_through_around_its_boundary() -> Non
     assert [throttle.admit(PERIOD) for _ in range(4)] == [None] * 4
 
 
-def test_a_bucket_is_not_fooled_by_rounding() -> None:
+def test_rounding_does_not_make_a_bucket_refuse() -> None:
     throttle = MODELS["bucket"](100, 60)
     now = 0.0
     for _ in range(100):
@@ -147,7 +147,7 @@ def test_a_window_counter_forgets_a_window_before_the_last() -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_lower_threshold_holds_for_what_has_been_counted_already(model: str) -> None:
+def test_a_lower_threshold_applies_to_calls_already_counted(model: str) -> None:
     throttle = MODELS[model](4, PERIOD)
     for _ in range(3):
         throttle.admit(PERIOD)
@@ -161,7 +161,7 @@ def test_a_lower_threshold_holds_for_what_has_been_counted_already(model: str) -
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_higher_threshold_holds_at_once(model: str) -> None:
+def test_a_higher_threshold_applies_at_once(model: str) -> None:
     throttle = filled(model)
     throttle.calls = 8
     if model != "bucket":  # which has to refill first
