@@ -58,7 +58,7 @@ def _as_kept(record: Record) -> Record:
 
 
 @attrs.frozen(kw_only=True)
-class Resource:
+class Resource:  # more than 12 attributes: it is a row of a table
     """One kind of resource."""
 
     name: str
