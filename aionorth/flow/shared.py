@@ -16,6 +16,7 @@ from contextlib import suppress
 
 import attrs
 
+from aionorth.common.waits import growing_waits
 from aionorth.errors import StoreError
 from aionorth.flow.settings import Limits
 from aionorth.flow.window import Acquire, Ending, Permit, Release, View, Window, forgotten_after
@@ -24,6 +25,14 @@ from aionorth.stores.base import Store, StoreRetry
 LAST_CHANCE = 2.0
 """Seconds that a closed window gets for handing over what became of its calls. What is not handed over by then comes
 free as the slots of a dead process do."""
+
+REPORT_DELAY = 1 / 200
+"""The part of a period for which calls that have ended are collected before they are reported. Their slots come free a
+period after their replies anyway. What others wait for is reported at once: a slot unused, a refusal, a probe's end."""
+
+FIRST_RETRY = 0.002
+LONGEST_RETRY = 0.05
+"""Seconds. A step that another process came in between is made again after waits that grow from one to the other."""
 
 CLOCK_ERROR = 1 / 500
 """The part of a period by which a store's clock may be set without anybody noticing. It may be as much to the one side
@@ -65,6 +74,7 @@ async def exchange(
     """
     clock_error = 0.0 if store.steady else min(limits.period * CLOCK_ERROR, LONGEST_CLOCK_ERROR)
     limits = attrs.evolve(limits, clock_error=clock_error)
+    waits = growing_waits(FIRST_RETRY, LONGEST_RETRY)
     while True:
         snapshot = await store.read(clock_error=clock_error)
         try:
@@ -80,12 +90,13 @@ async def exchange(
             adaptive = window.adaptive
             view = window.view(snapshot.now, limits)
             return Response(view=view, episode=adaptive.episode, pauses=adaptive.pauses, wait=wait)
+        await asyncio.sleep(next(waits))
 
 
 class SharedWindow:
     """The window in a store.
 
-    Its state: what has not been reported (`_released`), the task that reports it, and what the store said last
+    Its state: what has not been reported (`_released`), the tasks that report it, and what the store said last
     (`_response`, at `_seen_at`), with what this process knows to have happened since.
     """
 
@@ -98,7 +109,7 @@ class SharedWindow:
         self._closed = False
         self._released: dict[str, Release] = {}  # what the store does not know yet, by the permits' keys
         self._exchanging = asyncio.Lock()
-        self._reporting: asyncio.Task[None] | None = None
+        self._reports = set[asyncio.Task[None]]()
         self._retry = StoreRetry()
         self._response = Response()
         self._seen_at = self._now()
@@ -138,13 +149,17 @@ class SharedWindow:
         self._released[permit.key] = Release(
             permit=permit, ending=ending, counted=counted_at, pause=pause, retry_after=retry_after
         )
-        if not self._closed and (self._reporting is None or self._reporting.done()):
-            self._reporting = asyncio.ensure_future(self._report())
+        urgent = known.pauses > 0 or ending in {Ending.UNSENT, Ending.REFUSED}
+        if not self._closed and (urgent or not self._reports):
+            report = asyncio.ensure_future(self._report(0.0 if urgent else self._limits.period * REPORT_DELAY))
+            self._reports.add(report)
+            report.add_done_callback(self._reports.discard)
         return begins
 
     # --- To the store and back
 
-    async def _report(self) -> None:
+    async def _report(self, delay: float) -> None:
+        await asyncio.sleep(delay)
         try:
             await self._report_all()
         except StoreError:
@@ -215,6 +230,6 @@ class SharedWindow:
         finally:
             self._closed = True
             self.changed()  # the calls that wait for a slot wait in vain
-            if self._reporting is not None:
-                self._reporting.cancel()
+            for report in self._reports:
+                report.cancel()
             await self._store.close()

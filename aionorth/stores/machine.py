@@ -196,7 +196,7 @@ class OpenMachineStore:
         return [_identity(f"{self._file}{suffix}") for suffix in ("", "-wal", "-shm")]
 
     @contextmanager
-    def _step(self) -> Generator[sqlite3.Connection]:
+    def _step(self, *, writes: bool = True) -> Generator[sqlite3.Connection]:
         """Make one step, on the files that other processes find: somebody may have removed the open ones."""
         if self._db is not None and self._files_there() != self._files:
             self._lost = True
@@ -206,24 +206,25 @@ class OpenMachineStore:
         db = self._db
         assert db is not None
         try:
-            with _transaction(db):
+            with _transaction(db, writes=writes):
                 yield db
         finally:
             if db.in_transaction:  # it could not even be rolled back
                 self._close()
 
     def _read(self) -> Snapshot:
-        with self._step() as db:
+        with self._step(writes=False) as db:
             now = self._clock()
             version, document, at = db.execute("SELECT version, document, at FROM flow").fetchone() or ("", None, now)
-            if not isinstance(version, str) or not isinstance(at, (int, float)):
-                raise sqlite3.DatabaseError("what it says of the document is damaged")
-            if document is not None and not isinstance(document, str):
-                raise sqlite3.DatabaseError("the document is not text")
-            if now < at:  # the machine was started anew, and its clock with it
+        if not isinstance(version, str) or not isinstance(at, (int, float)):
+            raise sqlite3.DatabaseError("what it says of the document is damaged")
+        if document is not None and not isinstance(document, str):
+            raise sqlite3.DatabaseError("the document is not text")
+        if now < at:  # the machine was started anew, and its clock with it
+            with self._step() as db:
                 db.execute("DELETE FROM tokens")
                 db.execute("DELETE FROM leases")
-            return Snapshot(document=document, version=version, now=now, lost=self._lost)
+        return Snapshot(document=document, version=version, now=now, lost=self._lost)
 
     def _replace(self, snapshot: Snapshot, document: str) -> bool:
         with self._step() as db:
@@ -321,8 +322,8 @@ def _make_schema(db: sqlite3.Connection) -> bool:
 
 
 @contextmanager
-def _transaction(db: sqlite3.Connection) -> Generator[None]:
-    db.execute("BEGIN IMMEDIATE")
+def _transaction(db: sqlite3.Connection, *, writes: bool = True) -> Generator[None]:
+    db.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
     try:
         yield
         db.execute("COMMIT")

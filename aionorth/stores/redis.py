@@ -46,17 +46,19 @@ PASSING = re.compile(
 come with more before the code."""
 
 # KEYS: the entry.
-READ = """
+LOOK = """
 local info = redis.call('INFO', 'server')
 return {redis.call('HGETALL', KEYS[1]), redis.call('TIME'), string.match(info, 'run_id:(%w+)') or ''}
 """
-# ARGV: the version to be replaced, seconds to keep the new entry, its fields and values.
-REPLACE = """
-if (redis.call('HGET', KEYS[1], 'version') or '') ~= ARGV[1] then return 0 end
-redis.call('HSET', KEYS[1], unpack(ARGV, 3))
-redis.call('EXPIRE', KEYS[1], ARGV[2])
-return 1
-"""
+# ARGV: the version to be replaced, seconds to keep the new entry, its fields and values. Where somebody else was faster
+# it is a look, too.
+REPLACE = f"""
+if (redis.call('HGET', KEYS[1], 'version') or '') == ARGV[1] then
+  redis.call('HSET', KEYS[1], unpack(ARGV, 3))
+  redis.call('EXPIRE', KEYS[1], ARGV[2])
+  return false
+end
+{LOOK}"""
 # KEYS of each: the token, its lease.
 READ_STORED = """
 local kept, now = redis.call('HMGET', KEYS[1], 'text', 'obtained_at'), redis.call('TIME')
@@ -151,15 +153,19 @@ class _Snapshot(Snapshot):
 
 
 class OpenRedisStore:
-    """An app's keys on a server. Its state: the client and whether it is closed, and the app's clock."""
+    """An app's keys on a server.
+
+    Its state: the client and whether it is closed, the app's clock, and the look that a vain `replace` has brought.
+    """
 
     def __init__(self, client: Redis, root: str, clock: Callable[[], float]) -> None:
         self._client = client
         self._root = root
         self._process_clock = clock
-        self._scripts = {text: client.register_script(text) for text in (READ, REPLACE, READ_STORED, LEASE, END_LEASE)}
+        self._scripts = {text: client.register_script(text) for text in (LOOK, REPLACE, READ_STORED, LEASE, END_LEASE)}
         self._closed = False
         self._app_clock = AppClock()
+        self._look: Look | None = None
 
     @property
     def steady(self) -> bool:
@@ -195,32 +201,42 @@ class OpenRedisStore:
 
     async def read(self, *, clock_error: float) -> Snapshot:
         """See `Store.read`."""
-        delays = 0
+        delays, look = 0, self._look
+        self._look = None
         while True:
-            asked = self._process_clock()
-            fields, (seconds, micros), run = await self._run(READ, [f"{self._root}:state"])
-            answered = self._process_clock()
-            try:
-                entry = Entry.from_fields(fields)
-            except ValueError as exc:
-                raise self.damaged_because(str(exc)) from exc
-            wall = int(seconds) + int(micros) / 1e6
-            look = Look(entry=entry, run=run, wall=wall, asked=asked, answered=answered)
+            look = look or await self._looked(LOOK)
+            assert look is not None
             if (moment := self._app_clock.read(look, clock_error, delays)) is not None:
+                entry = look.entry
                 return _Snapshot(
                     document=entry.document, version=entry.version, now=moment.now, lost=moment.lost, moment=moment
                 )
-            delays += 1
+            delays, look = delays + 1, None
 
     async def replace(self, snapshot: Snapshot, document: str, *, keep: float) -> bool:
         """See `Store.replace`."""
         moment = cast("_Snapshot", snapshot).moment
         entry = attrs.evolve(moment.entry, version=uuid.uuid4().hex, document=document, writes=moment.entry.writes + 1)
         kept = int(max(STATE_KEPT, keep))
-        done = await self._run(REPLACE, [f"{self._root}:state"], snapshot.version, kept, *entry.fields())
-        if done:
+        self._look = await self._looked(REPLACE, snapshot.version, kept, *entry.fields())
+        if self._look is None:
             self._app_clock.wrote(moment, entry)
-        return bool(done)
+        return self._look is None
+
+    async def _looked(self, script: str, *arguments: str | float) -> Look | None:
+        """Return what a script shows of the entry; None where it shows nothing, because it has replaced it."""
+        asked = self._process_clock()
+        reply = await self._run(script, [f"{self._root}:state"], *arguments)
+        answered = self._process_clock()
+        if reply is None:
+            return None
+        fields, (seconds, micros), run = reply
+        try:
+            entry = Entry.from_fields(fields)
+        except ValueError as exc:
+            raise self.damaged_because(str(exc)) from exc
+        wall = int(seconds) + int(micros) / 1e6
+        return Look(entry=entry, run=run, wall=wall, asked=asked, answered=answered)
 
     # --- The token
 

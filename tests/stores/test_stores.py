@@ -29,7 +29,7 @@ from aionorth.flow.shared import CLOCK_ERROR, Response, SharedWindow, exchange
 from aionorth.flow.window import FORGOTTEN_AFTER, Acquire, Ending, Permit, Release, Window
 from aionorth.stores.base import Snapshot, Store, StoredToken, token_name
 from aionorth.stores.machine import OpenMachineStore
-from aionorth.stores.redis import READ, STATE_KEPT, OpenRedisStore
+from aionorth.stores.redis import LOOK, STATE_KEPT, OpenRedisStore
 from aionorth.stores.redis_clock import DELAYS
 
 T = TypeVar("T")
@@ -1281,7 +1281,7 @@ def test_a_network_that_has_become_slow_is_no_clock_that_was_set(redis_place: Re
     async def story(a: User, b: User) -> None:
         store = cast("OpenRedisStore", a.store)
         await a.take()
-        read, asked = store._scripts[READ], 0
+        read, asked = store._scripts[LOOK], 0
 
         async def slow(*arguments: Any) -> Any:
             nonlocal asked
@@ -1291,7 +1291,7 @@ def test_a_network_that_has_become_slow_is_no_clock_that_was_set(redis_place: Re
             await place.advance(1.0)
             return answer
 
-        store._scripts[READ] = cast("Any", slow)
+        store._scripts[LOOK] = cast("Any", slow)
         for _ in range(5):
             await a.tell()
         assert asked <= 5 + DELAYS + 1
