@@ -70,7 +70,7 @@ __all__ = [
 
 TYPE_CHECKING = False  # not from typing, which takes longer to import than all that is here
 if TYPE_CHECKING:
-    from aionorth.auth.tokens import GivenToken
+    from aionorth.auth.keeper import GivenToken
     from aionorth.bulk.retry import RetryPolicy
     from aionorth.bulk.run import BulkDelete, Ids
     from aionorth.errors import (
@@ -128,7 +128,7 @@ else:
     # Each name is imported when it is asked for: the command line must be able to say what Ctrl-C does before aiohttp
     # is imported, and a program that only deletes does not need them all.
     _IN = {
-        "aionorth.auth.tokens": ("GivenToken",),
+        "aionorth.auth.keeper": ("GivenToken",),
         "aionorth.bulk.run": ("BulkDelete", "Ids"),
         "aionorth.session.checkup": ("Checkup", "Finding", "Verdict"),
         "aionorth.errors": tuple(name for name in __all__ if name.endswith(("Error", "Warning"))),

@@ -17,7 +17,7 @@ import aiohttp
 from yarl import URL
 
 from aionorth import FlowControl, NorthSession
-from aionorth.wire.api import SUBSCRIPTIONS
+from aionorth.wire.replies import SUBSCRIPTIONS
 from benchmarks.harness import PremiseError
 from benchmarks.memory import SLICE, peak
 from benchmarks.unthrottled import APP, HEADERS, TOKEN, subscription_ids

@@ -10,11 +10,11 @@ import pytest
 from support import APP, session, shown
 
 import aionorth
-from aionorth.auth import tokens as auth
+from aionorth.auth import keeper as auth
 from aionorth.bulk import caller, run
 from aionorth.session import app
 from aionorth.simulator import CannedReply, CutBody, ErrorIn200, HtmlPage, Reset, Simulator
-from aionorth.wire import transport
+from aionorth.wire.transport import client as transport
 
 PACKAGE = Path(aionorth.__file__).parent
 SECRET = "s3cret-of-the-app"

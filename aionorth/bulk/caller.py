@@ -10,8 +10,8 @@ from typing import Protocol
 
 import attrs
 
-from aionorth.auth.shelf import Obtain
-from aionorth.auth.tokens import LiveToken, Secret, TokenKeeper
+from aionorth.auth.cache import Obtain
+from aionorth.auth.keeper import LiveToken, Secret, TokenKeeper
 from aionorth.bulk.retry import RetryPolicy
 from aionorth.errors import (
     ArgumentError,
@@ -25,9 +25,9 @@ from aionorth.errors import (
 from aionorth.flow.ledger import Ending, Permit
 from aionorth.flow.limiter import FlowRuntime
 from aionorth.models import DeleteResult, Outcome
-from aionorth.wire import api
-from aionorth.wire.api import NO_CONTENT, Reply, Request
-from aionorth.wire.transport import Transport
+from aionorth.wire import replies as api
+from aionorth.wire.replies import NO_CONTENT, Reply, Request
+from aionorth.wire.transport.client import Transport
 
 _log = logging.getLogger("aionorth")
 

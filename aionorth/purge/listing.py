@@ -10,7 +10,7 @@ import attrs
 
 from aionorth.errors import PageOutOfRangeError, TooManyResultsError
 from aionorth.models import Subscription
-from aionorth.wire.api import NOTIFY_TYPES, Page
+from aionorth.wire.replies import NOTIFY_TYPES, Page
 
 MOST_PASSES = 4
 """How often a list is read that keeps changing."""

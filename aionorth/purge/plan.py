@@ -15,8 +15,8 @@ import attrs
 from aionorth.common.text import visible, without_userinfo
 from aionorth.errors import ArgumentError
 from aionorth.models import Kind, Subscription, Target, UpgradePackage, duration
-from aionorth.wire.api import FILE_TYPES, LONGEST_STRING, check_id, check_string, id_fault
 from aionorth.wire.checks import whole
+from aionorth.wire.replies import FILE_TYPES, LONGEST_STRING, check_id, check_string, id_fault
 
 Item = Subscription | UpgradePackage
 T = TypeVar("T", bound=Subscription | UpgradePackage)

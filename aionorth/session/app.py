@@ -15,8 +15,8 @@ from functools import partial
 
 import attrs
 
-from aionorth.auth.shelf import Shelf, derived_key
-from aionorth.auth.tokens import Secret, TokenKeeper
+from aionorth.auth.cache import Shelf, derived_key
+from aionorth.auth.keeper import Secret, TokenKeeper
 from aionorth.common.waits import growing_waits
 from aionorth.errors import ArgumentError, NorthWarning
 from aionorth.flow.limiter import FlowControl, FlowRuntime, in_memory

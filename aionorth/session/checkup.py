@@ -14,7 +14,7 @@ from typing import Any
 
 import attrs
 
-from aionorth.auth.tokens import TokenKeeper
+from aionorth.auth.keeper import TokenKeeper
 from aionorth.bulk.caller import Attempts, Caller
 from aionorth.errors import (
     FlowControlError,
@@ -29,9 +29,9 @@ from aionorth.errors import (
     detached,
 )
 from aionorth.models import duration
-from aionorth.wire import api
-from aionorth.wire.api import Reply, Request, Token, read_token
-from aionorth.wire.transport import Transport
+from aionorth.wire import replies as api
+from aionorth.wire.replies import Reply, Request, Token, read_token
+from aionorth.wire.transport.client import Transport
 
 LARGEST_DIFFERENCE = 60.0
 """Seconds that two clocks may differ before it is worth a warning."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, overload
 
 import attrs
 
-from aionorth.auth.tokens import GivenToken, Secret, TokenKeeper, by_login, given
+from aionorth.auth.keeper import GivenToken, Secret, TokenKeeper, by_login, given
 from aionorth.bulk.caller import Attempts, Caller, Deletion
 from aionorth.bulk.retry import RetryPolicy
 from aionorth.bulk.run import GRACE, WORKERS, BulkDelete, Ids
@@ -25,11 +25,11 @@ from aionorth.flow.shared import Stores
 from aionorth.models import Collect, DeleteResult, Kind, Subscription, Target, UpgradePackage
 from aionorth.purge.listing import Reading, read_pages, read_subscriptions, read_subscriptions_of
 from aionorth.session import app
-from aionorth.wire import api
-from aionorth.wire.api import Page, Reply, Request, check_string
+from aionorth.wire import replies as api
 from aionorth.wire.checks import seconds, whole
+from aionorth.wire.replies import Page, Reply, Request, check_string
 from aionorth.wire.tls import Tls
-from aionorth.wire.transport import Transport, check_url
+from aionorth.wire.transport.client import Transport, check_url
 
 if TYPE_CHECKING:
     import aiohttp

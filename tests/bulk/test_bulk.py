@@ -14,7 +14,7 @@ import aionorth
 from aionorth.bulk.caller import Deletion
 from aionorth.bulk.run import BulkDelete
 from aionorth.simulator import CannedReply, CutBody, Delay, ErrorIn200, HtmlPage, Reset, ServerError, Simulator
-from aionorth.wire.api import Request, delete_subscription
+from aionorth.wire.replies import Request, delete_subscription
 
 QUICK = aionorth.RetryPolicy(attempts=3, base=1.0, longest=4.0)
 

@@ -13,8 +13,8 @@ from permits import permit
 from support import SECRET, session, shown
 
 from aionorth import ArgumentError, BulkAbortedError, FlowControl, MachineStore, NorthSession, StoreError
-from aionorth.auth.shelf import LEASE, Shelf
-from aionorth.auth.tokens import RENEW_AT, TokenKeeper
+from aionorth.auth.cache import LEASE, Shelf
+from aionorth.auth.keeper import RENEW_AT, TokenKeeper
 from aionorth.common.waits import growing_waits
 from aionorth.errors import CredentialsError, InvalidTokenError, NorthConnectionError, StoreUnavailableError
 from aionorth.flow.ledger import Ending, Terms
@@ -22,7 +22,7 @@ from aionorth.flow.limiter import FlowRuntime
 from aionorth.flow.shared import LAST_CHANCE, Answer, Ask, End, SharedLedger, Shelved
 from aionorth.simulator import Simulator
 from aionorth.stores.machine import OpenMachineStore
-from aionorth.wire.api import Token
+from aionorth.wire.replies import Token
 
 KEY = bytes(32)
 

@@ -790,7 +790,7 @@ async def test_the_time_of_all_runs_is_told(path: Path) -> None:
 
 
 def test_no_batch_delete_can_be_built_without_a_filter() -> None:
-    from aionorth.wire import api  # noqa: PLC0415 - an inner part
+    from aionorth.wire import replies as api  # noqa: PLC0415 - an inner part
 
     for filters in ((None, None), ("", None), (None, ""), ("x", ""), (" ", None)):
         with pytest.raises(ArgumentError, match="deletes every subscription"):

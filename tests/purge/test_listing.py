@@ -14,7 +14,7 @@ from aionorth import Subscription, TooManyResultsError
 from aionorth.errors import PageOutOfRangeError
 from aionorth.purge.listing import MOST_PASSES, Reading, read_pages
 from aionorth.simulator import CannedReply, Simulator
-from aionorth.wire.api import NOTIFY_TYPES, PAGE_SIZE, Page
+from aionorth.wire.replies import NOTIFY_TYPES, PAGE_SIZE, Page
 
 
 def lists(platform: Simulator) -> list[str]:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import aionorth
 from aionorth.errors import CODES, NorthApiError
-from aionorth.wire import api
-from aionorth.wire.api import Reply
+from aionorth.wire import replies as api
+from aionorth.wire.replies import Reply
 
 SUBSCRIPTIONS = "/iocm/app/sub/v1.2.0/subscriptions/"
 PACKAGES = "/iodm/northbound/v1.5.0/category/"

@@ -41,7 +41,7 @@ from aionorth.errors import (
     detached,
 )
 from aionorth.wire import tls
-from aionorth.wire.api import NO_CONTENT, Reply, Request, Token
+from aionorth.wire.replies import NO_CONTENT, Reply, Request, Token
 from aionorth.wire.tls import Tls
 from aionorth.wire.watchdog import Watchdog
 

@@ -20,7 +20,7 @@ import attrs
 from aionorth.common.waits import growing_waits
 from aionorth.errors import SessionStateError, StoreError
 from aionorth.flow.shared import Reach, Shelved, Store
-from aionorth.wire.api import Token, fits_header
+from aionorth.wire.replies import Token, fits_header
 
 _log = logging.getLogger("aionorth")
 

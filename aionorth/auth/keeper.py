@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 
 import attrs
 
-from aionorth.auth.shelf import Found, Obtain, Shelf, obtained
+from aionorth.auth.cache import Found, Obtain, Shelf, obtained
 from aionorth.errors import (
     ArgumentError,
     InvalidTokenError,
@@ -23,8 +23,8 @@ from aionorth.errors import (
     NotFoundError,
     TokenEvictedError,
 )
-from aionorth.wire import api
-from aionorth.wire.api import Reply, Request, Token, fits_header, read_token
+from aionorth.wire import replies as api
+from aionorth.wire.replies import Reply, Request, Token, fits_header, read_token
 
 RENEW_AT = 0.8
 """The part of its lifetime after which a token is renewed: 48 minutes of the platform's 60."""

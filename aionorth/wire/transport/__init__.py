@@ -1,0 +1,1 @@
+"""The way to the platform: the only user of aiohttp's client."""
