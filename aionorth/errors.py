@@ -14,12 +14,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
+from typing import Any, ClassVar, ParamSpec, TypeVar
 
 from aionorth.common.text import shown, without_userinfo
-
-if TYPE_CHECKING:
-    from aionorth.models import DeleteSummary
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -279,8 +276,6 @@ CODES: dict[str, type[NorthApiError]] = {
     "1010005": InvalidTokenError,
     "100217": AppNotAuthorizedError,
     "100224": TooManyResultsError,
-    "100225": SubscriptionNotFoundError,
-    "123002": PackageNotFoundError,
     "123029": PageOutOfRangeError,
     "100208": CredentialsError,
     "100203": AppNotFoundError,
@@ -291,16 +286,16 @@ CODES: dict[str, type[NorthApiError]] = {
     "100023": ServerError,
     "100220": ServerError,
 }
-"""The platform's error codes that have a class of their own."""
+"""The platform's error codes that have a class of their own; those for "not there" are in the table of resources."""
 
 
 # --- What a bulk run says
 
 
 class BulkError(NorthError):
-    """A bulk run did not delete everything. `summary` accounts for every id that was drawn."""
+    """A bulk run did not delete everything. `summary`, a `DeleteSummary`, accounts for every id that was drawn."""
 
-    def __init__(self, message: str, summary: DeleteSummary) -> None:
+    def __init__(self, message: str, summary: Any) -> None:  # noqa: ANN401 - a summary holds errors, so they cannot name it
         super().__init__(message, summary)
         self.summary = summary
 

@@ -6,11 +6,12 @@ import enum
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import attrs
 
 from aionorth.common.text import visible, without_userinfo
+from aionorth.common.times import duration
 from aionorth.errors import BulkFailedError, NorthApiError, NorthError
 
 Collect = Literal["all", "failures", "none"]
@@ -45,15 +46,20 @@ _NOT_THERE = frozenset({Outcome.DELETED, Outcome.NOT_FOUND, Outcome.GONE})
 
 
 class Kind(enum.StrEnum):
-    """What is deleted."""
+    """What is deleted. All else that differs between kinds stands in the table of resources."""
 
-    SUBSCRIPTIONS = "subscriptions"
-    PACKAGES = "packages"
+    id_name: str
+    """What the platform calls the id."""
 
-    @property
-    def id_name(self) -> str:
-        """What the platform calls its id."""
-        return "subscription_id" if self is Kind.SUBSCRIPTIONS else "file_id"
+    SUBSCRIPTIONS = "subscriptions", "subscription_id"
+    PACKAGES = "packages", "file_id"
+
+    def __new__(cls, value: str, id_name: str = "id") -> Self:
+        """Make a member of its value and the name of its id."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.id_name = id_name
+        return member
 
 
 @attrs.frozen(kw_only=True)
@@ -300,11 +306,3 @@ def failure_groups(results: Iterable[DeleteResult]) -> list[FailureGroup]:
         )
         for alike, count in counts.most_common()
     ]
-
-
-def duration(seconds: float) -> str:
-    """Return `seconds` as a person says it: ``4.2 s``, ``12 min 3 s``, ``1 h 40 min``."""
-    if seconds < 60:  # noqa: PLR2004 - seconds in a minute
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"  # noqa: PLR2004 - minutes in an hour

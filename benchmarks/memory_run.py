@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from collections.abc import AsyncIterator
+from typing import ClassVar
 from unittest import mock
 from urllib.parse import quote
 
@@ -17,7 +18,7 @@ import aiohttp
 from yarl import URL
 
 from aionorth import FlowControl, NorthSession
-from aionorth.wire.replies import SUBSCRIPTIONS
+from aionorth.wire.resources import SUBSCRIPTIONS
 from benchmarks.harness import PremiseError
 from benchmarks.memory import SLICE, peak
 from benchmarks.unthrottled import APP, HEADERS, TOKEN, subscription_ids
@@ -36,6 +37,11 @@ class _NoBody:
 class _NoContent:
     status = 204
     content = _NoBody()
+    headers: ClassVar[dict[str, str]] = {}
+
+    async def __aenter__(self) -> None: ...
+
+    async def __aexit__(self, *_: object) -> None: ...
 
 
 async def _answered_at_once(*_: object, **__: object) -> _NoContent:
@@ -102,7 +108,7 @@ async def with_aionorth(url: str, ids: AsyncIterator[str], workers: int) -> int:
 
 
 async def _request(http: aiohttp.ClientSession, base: URL, id_: str) -> bool:
-    url = base.with_path(f"{SUBSCRIPTIONS}/{quote(id_, safe='')}", encoded=True)
+    url = base.with_path(f"{SUBSCRIPTIONS.path}/{quote(id_, safe='')}", encoded=True)
     return (await http.request("DELETE", url, headers=dict(HEADERS))).status == _NoContent.status
 
 

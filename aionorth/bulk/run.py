@@ -25,7 +25,7 @@ from aionorth.errors import (
 )
 from aionorth.models import Collect, DeleteResult, DeleteSummary, Outcome
 from aionorth.wire.checks import seconds
-from aionorth.wire.replies import Request
+from aionorth.wire.requests import Request
 
 if TYPE_CHECKING:
     from aionorth.purge.journal import Entry, History, Journal

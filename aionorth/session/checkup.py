@@ -16,6 +16,7 @@ import attrs
 
 from aionorth.auth.keeper import TokenKeeper
 from aionorth.bulk.caller import Attempts, Caller
+from aionorth.common.times import duration
 from aionorth.errors import (
     FlowControlError,
     InvalidTokenError,
@@ -28,10 +29,10 @@ from aionorth.errors import (
     TlsError,
     detached,
 )
-from aionorth.models import duration
-from aionorth.wire import replies as api
-from aionorth.wire.replies import Reply, Request, Token, read_token
-from aionorth.wire.transport.client import Transport
+from aionorth.wire.replies import Reply, Token, read_token
+from aionorth.wire.requests import Request, list_page
+from aionorth.wire.resources import PACKAGES
+from aionorth.wire.transport import Transport
 
 LARGEST_DIFFERENCE = 60.0
 """Seconds that two clocks may differ before it is worth a warning."""
@@ -149,7 +150,7 @@ async def examine(
                 if stage is Stage.LOGIN:  # it failed in a way that may pass, and the token before it is still good
                     stage = Stage.OLD_TOKEN
             try:
-                date = (await _sent_once(caller, api.list_upgrade_packages(0, {}, page_size=1))).date or date
+                date = (await _sent_once(caller, list_page(PACKAGES, 0, page_size=1))).date or date
                 break
             except InvalidTokenError:
                 if evicted or stage is not Stage.OLD_TOKEN:

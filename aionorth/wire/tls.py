@@ -18,6 +18,11 @@ class Tls:
     client_cert: tuple[StrPath, StrPath] | None = None
     any_host_name: bool = False
 
+    @property
+    def given(self) -> bool:
+        """Whether anything differs from the defaults."""
+        return self != Tls()
+
     def context(self) -> ssl.SSLContext:
         """Build the context; raises `ArgumentError` where a file cannot be used."""
         try:

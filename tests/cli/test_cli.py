@@ -49,7 +49,7 @@ from aionorth.cli.progress import Meter, Moment
 from aionorth.cli.report import as_json, as_text
 from aionorth.cli.terminal import OutputError, noted, put, resume_command, say
 from aionorth.simulator import CannedReply, Simulator
-from aionorth.wire.replies import id_fault
+from aionorth.wire.checks import id_fault
 
 
 def python(code: str) -> subprocess.CompletedProcess[str]:

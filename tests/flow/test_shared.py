@@ -13,7 +13,7 @@ from permits import permit
 from support import SECRET, session, shown
 
 from aionorth import ArgumentError, BulkAbortedError, FlowControl, MachineStore, NorthSession, StoreError
-from aionorth.auth.cache import LEASE, Shelf
+from aionorth.auth.cache import LEASE, TokenCache
 from aionorth.auth.keeper import RENEW_AT, TokenKeeper
 from aionorth.common.waits import growing_waits
 from aionorth.errors import CredentialsError, InvalidTokenError, NorthConnectionError, StoreUnavailableError
@@ -319,7 +319,7 @@ class Login:
 
 
 def keeper_of(store: Flaky) -> TokenKeeper:
-    return TokenKeeper(Shelf(store, lambda: KEY))
+    return TokenKeeper(TokenCache(store, lambda: KEY))
 
 
 def token_of(keeper: TokenKeeper) -> str:
