@@ -91,14 +91,7 @@ def test_importing_the_package_needs_no_extra_and_takes_no_time() -> None:
     assert run.returncode == 0
 
 
-LATER = {
-    "aionorth.session.checkup",
-    "aionorth.purge.journal",
-    "aionorth.purge.plan",
-    "aionorth.stores.machine",
-    "aiolimiter",
-    "backoff",
-}
+LATER = {"aionorth.stores.machine", "aionorth.stores.redis", "sqlite3", "redis", "typer", "rich", "jinja2"}
 
 
 @pytest.mark.parametrize(
