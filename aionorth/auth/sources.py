@@ -36,7 +36,7 @@ def by_login(app_id: str, secret: Secret, send: Send) -> Obtain:
         if before is not None and before.refresh is not None:
             try:
                 return read_token(await send(refresh_token(app_id, secret.value, before.refresh)))
-            except NorthError as exc:  # the reply to a bad refresh token is that to a wrong secret: login tells
+            except NorthError as exc:  # maybe a wrong secret, which has the same reply: logging in will show
                 _log.info("refreshing the access token failed (%s); logging in", type(exc).__name__)
         return read_token(await send(login(app_id, secret.value)))
 

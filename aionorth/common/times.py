@@ -16,7 +16,7 @@ def duration(seconds: float) -> str:
 
 
 def in_whole_units(time: timedelta) -> str:
-    """Return a time that somebody gave, in the largest unit of which it is a multiple: ``90 days``, ``12 hours``."""
+    """Return a given time in the largest unit that it is a multiple of: ``90 days``, ``12 hours``."""
     seconds = time.total_seconds()
     for unit, size in (("day", DAY), ("hour", HOUR), ("minute", MINUTE)):
         if seconds >= size and not seconds % size:

@@ -47,7 +47,7 @@ class NorthSession(Session):
         Args:
             subscription_id: String(256), allocated by the platform when the subscription was made.
             authorized_app_id: The app whose subscription it is, where that is another app which has authorized this
-                one. It goes into the query as ``appId``; leave it out for subscriptions of one's own.
+                one. It goes into the query as ``appId``; leave it out for this app's own subscriptions.
             missing_ok: Return NOT_FOUND where there is no such subscription, instead of raising.
 
         Returns:
@@ -55,9 +55,9 @@ class NorthSession(Session):
 
         Raises:
             SubscriptionNotFoundError: There is no such subscription.
-            NorthApiError: The platform said no; the class tells the code.
+            NorthApiError: The platform refused; the class depends on the code.
             NorthConnectionError: The platform could not be reached.
-            ReplyLostError: A call was sent, its reply was lost, and no attempt was left: the outcome is unknown.
+            ReplyLostError: The reply to the last attempt was lost: the outcome is unknown.
         """
         other = optional_string(authorized_app_id, "authorized_app_id")
         request = requests.delete(SUBSCRIPTIONS, subscription_id, authorized_app_id=other)
@@ -151,7 +151,7 @@ class NorthSession(Session):
         """List subscriptions: ``GET /iocm/app/sub/v1.2.0/subscriptions``, page by page, as they are iterated.
 
         The platform does not list more than 1,000 at once; where there are more they are listed by each of its
-        documented notify types in turn. A type that the documents do not have must then be asked for by name.
+        documented notify types in turn. A type that is not in the documents must then be given as `notify_type`.
 
         Args:
             notify_type: Only those of this notify type.
@@ -177,8 +177,8 @@ class NorthSession(Session):
     ) -> AsyncIterator[UpgradePackage]:
         """List version packages: ``GET /iodm/northbound/v1.5.0/category``, page by page, as they are iterated.
 
-        The platform filters by what is given, String(256) each; `file_type` is ``firmwarePackage`` or
-        ``softwarePackage``. Raises as `get_upgrade_package`.
+        The platform filters by the arguments given, String(256) each; `file_type` is ``firmwarePackage`` or
+        ``softwarePackage``. Raises the errors of `get_upgrade_package`.
         """
         self._opened()
         selection = PackageSelection(
@@ -216,12 +216,12 @@ class NorthSession(Session):
         now: datetime | None = None,
         on_listed: Callable[[int], object] = lambda _: None,
     ) -> Plan[T]:
-        """List what there is and return what `selection` takes of it; nothing is deleted. `purge` carries a plan out.
+        """List what there is and choose what `selection` selects; nothing is deleted. `purge` carries the plan out.
 
         A selection of mere ids is planned without a call.
 
         Args:
-            selection: What is to go.
+            selection: What is to be deleted.
             now: The time from which `older_than` counts back; the present one unless given, with a time zone.
             on_listed: Called with the number of items listed so far, after each.
 
