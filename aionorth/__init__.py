@@ -119,8 +119,8 @@ if TYPE_CHECKING:
         Target,
         UpgradePackage,
     )
-    from aionorth.purge.plan import BatchDelete, Kept, Plan
-    from aionorth.purge.selections import PackageSelection, SubscriptionSelection
+    from aionorth.purge.plan import Kept, Plan
+    from aionorth.purge.selections import BatchDelete, PackageSelection, SubscriptionSelection
     from aionorth.session.checkup import Checkup, Finding, Verdict
     from aionorth.session.north import NorthSession
     from aionorth.stores.machine import MachineStore
@@ -144,8 +144,8 @@ else:
             "Target",
             "UpgradePackage",
         ),
-        "aionorth.purge.plan": ("BatchDelete", "Kept", "Plan"),
-        "aionorth.purge.selections": ("PackageSelection", "SubscriptionSelection"),
+        "aionorth.purge.plan": ("Kept", "Plan"),
+        "aionorth.purge.selections": ("BatchDelete", "PackageSelection", "SubscriptionSelection"),
         "aionorth.bulk.retry": ("RetryPolicy",),
         "aionorth.session.north": ("NorthSession",),
         "aionorth.stores.machine": ("MachineStore",),

@@ -10,7 +10,6 @@ import json
 import sys
 import time
 from collections.abc import AsyncIterator
-from typing import ClassVar
 from unittest import mock
 from urllib.parse import quote
 
@@ -37,11 +36,8 @@ class _NoBody:
 class _NoContent:
     status = 204
     content = _NoBody()
-    headers: ClassVar[dict[str, str]] = {}
 
-    async def __aenter__(self) -> None: ...
-
-    async def __aexit__(self, *_: object) -> None: ...
+    def release(self) -> None: ...
 
 
 async def _answered_at_once(*_: object, **__: object) -> _NoContent:

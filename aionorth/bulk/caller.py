@@ -6,7 +6,6 @@ import asyncio
 import logging
 import math
 from collections.abc import Iterator
-from http import HTTPStatus
 from typing import Protocol
 
 import attrs
@@ -26,7 +25,7 @@ from aionorth.errors import (
 from aionorth.flow.ledger import Ending, Permit
 from aionorth.flow.limiter import FlowRuntime
 from aionorth.models import DeleteResult, Outcome
-from aionorth.wire.replies import Reply, read_error
+from aionorth.wire.replies import NO_CONTENT, Reply, read_error
 from aionorth.wire.requests import Request
 from aionorth.wire.transport import Transport
 
@@ -210,7 +209,7 @@ class Caller:
     ) -> tuple[Reply, NorthError | None]:
         """Make one call; return its reply, and the error that it says or that came of it. Releases `permit`."""
         ending, counted_at = Ending.UNSENT, None
-        reply, error = Reply(HTTPStatus.NO_CONTENT), None
+        reply, error = NO_CONTENT, None
         try:
             self._transport.check_open()
             if not record.begun:
@@ -285,7 +284,7 @@ class Caller:
 
     def _heard(self, reply: Reply, request: Request, live: LiveToken | None) -> tuple[NorthError | None, Ending]:
         """Read a reply; tell the token's keeper what it means for it. Returns its error and the call's ending."""
-        error = read_error(reply, success=request.success, secrets=self._secrets(request, live))
+        error = read_error(reply, success=request.success, secrets=self._secrets(request, live) if reply.body else ())
         if isinstance(error, FlowControlError):
             return error, Ending.REFUSED
         if error is not None and not _is_platforms_word(error):

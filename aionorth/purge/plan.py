@@ -1,31 +1,23 @@
-"""A plan: what will be deleted, what is kept, and why. A value; nothing here sends."""
+"""A plan: what will be deleted, what is kept and why. It is made by listing what there is, and choosing."""
 
 from __future__ import annotations
 
 from collections import Counter
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 import attrs
 
-from aionorth.common.text import without_userinfo
 from aionorth.common.times import duration
+from aionorth.errors import ArgumentError
 from aionorth.models import Target
-from aionorth.wire.resources import Item
+from aionorth.purge.listing import Reading, list_items
+from aionorth.purge.selections import BatchDelete, Selection
+from aionorth.wire.replies import Send
+from aionorth.wire.resources import RESOURCES, Item
 
 T = TypeVar("T", bound=Item)
-
-
-@attrs.frozen(kw_only=True)
-class BatchDelete:
-    """The platform's one call, with these filters, that would delete exactly what a plan deletes."""
-
-    notify_type: str | None = None
-    callback_url: str | None = None
-
-    def __str__(self) -> str:
-        filters = (("notify type", self.notify_type), ("callback URL", self.callback_url))
-        return " and ".join(f"{name} {without_userinfo(value)}" for name, value in filters if value is not None)
 
 
 @attrs.frozen(kw_only=True)
@@ -105,3 +97,61 @@ class Plan(Generic[T]):
 def _to_dict(item: Any) -> dict[str, Any]:  # noqa: ANN401 - an item of any kind
     known = attrs.asdict(item, filter=lambda field, value: field.name != "fields" and value is not None)
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in known.items()}
+
+
+async def make_plan(
+    selection: Selection[T],
+    send: Send,
+    *,
+    url: str,
+    app_id: str,
+    now: datetime | None = None,
+    on_listed: Callable[[int], object],
+) -> Plan[T]:
+    """List what there is, and return the plan that `selection` makes of it; see `NorthSession.plan`."""
+    if not isinstance(selection, Selection):
+        raise ArgumentError(f"selection={selection!r}: give a SubscriptionSelection or a PackageSelection")
+    if now is not None and now.tzinfo is None:
+        raise ArgumentError(f"now={now!r} has no time zone: give it one, as in datetime.now(UTC)")
+    resource, other = RESOURCES[selection.kind], selection.authorized_app_id
+    reading = Reading()
+    listed: list[Any] = []
+    if selection.only_ids:
+        listed += map(resource.bare, dict.fromkeys(selection.ids or ()))
+    else:
+        async for item in list_items(resource, send, selection.filters(), reading, authorized_app_id=other):
+            listed.append(item)
+            on_listed(len(listed))
+    target = Target(kind=selection.kind, url=url, app_id=app_id, authorized_app_id=other)
+    now = now or datetime.now(UTC)
+    return planned(selection, target, listed, now, complete=reading.complete, divided=reading.divided)
+
+
+def planned(
+    selection: Selection[T],
+    target: Target,
+    listed: Sequence[T],
+    now: datetime,
+    *,
+    complete: bool = True,
+    divided: bool = False,
+) -> Plan[T]:
+    """Return the plan that `selection` makes of all that was `listed`, without how long it takes.
+
+    `complete` and `divided` are as in a `Reading`.
+    """
+    kept = selection.choose(listed, now)
+    ids = {one.id for one in listed}
+    named = selection.ids or ()
+    delete = tuple(one for one in listed if one.id not in kept)
+    return Plan(
+        target=target,
+        selection=selection.in_words(),
+        delete=delete,
+        keep=tuple(Kept(item=one, reason=kept[one.id]) for one in listed if one.id in kept),
+        absent=tuple(dict.fromkeys(id_ for id_ in named if id_ not in ids and id_ not in selection.exclude)),
+        excluded_absent=tuple(sorted(selection.exclude - ids)),
+        duplicates=len(named) - len(set(named)),
+        complete=complete,
+        batch=selection.batch_delete(listed, delete, divided=divided) if complete else None,
+    )

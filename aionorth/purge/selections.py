@@ -1,4 +1,4 @@
-"""Which of what the platform lists is to be deleted. Nothing here sends."""
+"""Which of what the platform lists is to be deleted, and why the rest is kept. Nothing here sends."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from aionorth.common.text import visible, without_userinfo
 from aionorth.common.times import in_whole_units
 from aionorth.errors import ArgumentError
 from aionorth.models import Kind, Subscription, UpgradePackage
-from aionorth.purge.plan import BatchDelete
 from aionorth.wire.checks import LONGEST_STRING, check_id, check_string, id_fault, whole
 from aionorth.wire.resources import FILE_TYPES, RESOURCES, Item
 
@@ -67,6 +66,18 @@ def _positive(_: object, __: object, value: timedelta | None) -> None:
 def _count(_: object, field: attrs.Attribute[Any], value: int | None) -> None:
     if value is not None:
         whole(field.name, value)
+
+
+@attrs.frozen(kw_only=True)
+class BatchDelete:
+    """The platform's one call, with these filters, that would delete exactly what a plan deletes."""
+
+    notify_type: str | None = None
+    callback_url: str | None = None
+
+    def __str__(self) -> str:
+        filters = (("notify type", self.notify_type), ("callback URL", self.callback_url))
+        return " and ".join(f"{name} {without_userinfo(value)}" for name, value in filters if value is not None)
 
 
 @attrs.frozen(kw_only=True)

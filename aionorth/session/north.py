@@ -17,8 +17,7 @@ from aionorth.errors import ArgumentError, JournalError, NotFoundError
 from aionorth.models import Collect, DeleteResult, Subscription, Target, UpgradePackage
 from aionorth.purge.journal import Journal, read
 from aionorth.purge.listing import Reading, list_items
-from aionorth.purge.plan import Plan
-from aionorth.purge.planning import make_plan
+from aionorth.purge.plan import Plan, make_plan
 from aionorth.purge.selections import PackageSelection, Selection
 from aionorth.session.lifecycle import Session
 from aionorth.wire import requests

@@ -6,7 +6,7 @@ import math
 import re
 import unicodedata
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import attrs
 
@@ -16,7 +16,7 @@ LONGEST_STRING = 256
 """The documents' String(256): the maximum length of an id, an appId or a secret."""
 
 _is_plain = re.compile(r"[0-9A-Za-z_-]{1,256}").fullmatch
-"""Matches ids as the platform makes them. Nothing in them can be misread."""
+"""Matches ids as the platform makes them. There is nothing to check in them, and nothing to encode."""
 
 _SEPARATORS = re.compile(r"[/\\]")
 _AFTER_SEGMENT = re.compile(r"[;?#\x00].*", re.DOTALL)
@@ -119,6 +119,12 @@ def _check_characters(value: str, name: str) -> None:
         raise InvalidIdError(f"{name} {value!r} has a ';' in it, at which some servers end an id: it cannot be one")
     if value[0] in _WRAPPERS or value[-1] in _WRAPPERS:
         raise InvalidIdError(f"{name} {value!r} is in quotes or braces: give the id without them")
+
+
+def path_segment(value: object, name: str, longest: int = LONGEST_STRING) -> str:
+    """Check an id, and percent-encode it so that it stays one segment of a path, dots included."""
+    id_ = check_id(value, name, longest)
+    return id_ if _is_plain(id_) else quote(id_, safe="").replace("..", "%2E%2E")
 
 
 def id_fault(value: object, name: str = "id") -> str | None:

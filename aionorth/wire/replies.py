@@ -56,6 +56,9 @@ class Reply:
     """Whether the body is whole: None where only the end of the connection says so, False where it is cut."""
 
 
+NO_CONTENT = Reply(204)
+"""The usual reply to a deletion. There is nothing in it to be read."""
+
 Send = Callable[[Request], Awaitable[Reply]]
 """Makes a call: returns its reply, or raises the error that it is."""
 

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 import attrs
 
 from aionorth.errors import ArgumentError
-from aionorth.wire.checks import check_id, check_string
+from aionorth.wire.checks import check_string, path_segment
 from aionorth.wire.resources import SUBSCRIPTIONS, SUCCESS, Resource
 
 JSON = "application/json"
@@ -32,21 +32,15 @@ class Request:
 
 
 def delete(resource: Resource[Any], id_: str, *, authorized_app_id: str | None = None) -> Request:
-    """Build the call that deletes one resource.
+    """Build the call that deletes one resource, of another app if `authorized_app_id` is given.
 
-    Args:
-        resource: Its kind.
-        id_: Its id.
-        authorized_app_id: Another app, whose resource it is.
-
-    Raises:
-        InvalidIdError: It cannot be an id.
+    Raises `InvalidIdError` for what cannot be an id.
     """
     return _of_one("DELETE", resource, id_, authorized_app_id)
 
 
 def get(resource: Resource[Any], id_: str, *, authorized_app_id: str | None = None) -> Request:
-    """Build the call that returns one resource; arguments and errors are those of `delete`."""
+    """Build the call that returns one resource; see `delete`."""
     return _of_one("GET", resource, id_, authorized_app_id)
 
 
@@ -97,10 +91,9 @@ def refresh_token(app_id: str, secret: str, token: str) -> Request:
 
 
 def _of_one(method: str, resource: Resource[Any], id_: str, authorized_app_id: str | None) -> Request:
-    check_id(id_, resource.kind.id_name, resource.id_length)
-    segment = quote(id_, safe="").replace("..", "%2E%2E")  # it stays one segment of the path, dots included
-    target = f"{resource.path}/{segment}{_query(_app(resource, authorized_app_id))}"
-    return Request(method, target, success=resource.success)
+    segment = path_segment(id_, resource.kind.id_name, resource.id_length)
+    query = _query(_app(resource, authorized_app_id))
+    return Request(method, f"{resource.path}/{segment}{query}", success=resource.success)
 
 
 def _app(resource: Resource[Any], authorized_app_id: str | None) -> dict[str, str]:

@@ -23,7 +23,7 @@ from aionorth import (
     UpgradePackage,
 )
 from aionorth.common.times import in_whole_units
-from aionorth.purge.planning import planned
+from aionorth.purge.plan import planned
 from aionorth.simulator import Simulator
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -7,41 +7,21 @@ import sys
 from http import HTTPStatus
 
 import aiohttp
-import attrs
 from yarl import URL
 
 from aionorth import __version__
 from aionorth.errors import NorthError, SessionStateError, detached
-from aionorth.wire.checks import seconds
-from aionorth.wire.replies import Reply, Token
+from aionorth.wire.replies import NO_CONTENT, Reply, Token
 from aionorth.wire.requests import Request
-from aionorth.wire.tls import Tls
 from aionorth.wire.transport.addresses import check_lent, environment_proxy
 from aionorth.wire.transport.connector import Connector
-from aionorth.wire.transport.faults import Circumstances, translated
+from aionorth.wire.transport.faults import translated
+from aionorth.wire.transport.options import ConnectionOptions
 
 LONGEST_BODY = 8 * 1024 * 1024
 """Bytes of a reply that are read; a longer one is not the platform's."""
 
 _USER_AGENT = f"aionorth/{__version__} aiohttp/{aiohttp.__version__} Python/{sys.version_info[0]}.{sys.version_info[1]}"
-
-
-def _seconds(_: object, field: attrs.Attribute[float], value: object) -> None:
-    seconds(field.name, value)
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class ConnectionOptions:
-    """How the platform is reached. Times are in seconds."""
-
-    tls: Tls
-    http: aiohttp.ClientSession | None
-    """A session to send through, which is the caller's to close."""
-    connect_timeout: float = attrs.field(validator=_seconds)
-    timeout: float = attrs.field(validator=_seconds)
-    """For one exchange in all, the connection included."""
-    trust_env: bool
-    """Whether to use the proxy that the environment names."""
 
 
 class Transport:
@@ -53,13 +33,15 @@ class Transport:
     def __init__(self, url: URL, options: ConnectionOptions) -> None:
         if options.http is not None:
             check_lent(options.http, url)
-        self._base = str(url).rstrip("/")
+        self._base = url
         self._https = url.scheme == "https"
         self._own = options.http is None
         self._ssl = options.tls.context() if self._https and self._own else None
         self._proxy = environment_proxy(url) if options.trust_env else None
         self.timeout = options.timeout
-        self._connect_timeout = options.connect_timeout
+        """Seconds that one exchange may take."""
+        self._options = options
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=options.connect_timeout)
         self._http = options.http
         self._reached = False
 
@@ -99,11 +81,7 @@ class Transport:
     async def exchange(self, request: Request, app_id: str, token: Token | None, until: float) -> Reply:
         """Send `request` once and return its reply, whatever its status; no redirect is followed.
 
-        Args:
-            request: What to send.
-            app_id: Identifies the app, in a header beside the token's.
-            token: The access token; None for a call that needs none, which then names no app either.
-            until: When to give up, on the loop's clock.
+        It is cut off at the time `until`, on the loop's clock. With a `token` go the two headers that identify the app.
 
         Raises:
             NorthConnectionError: The request was not sent.
@@ -111,19 +89,23 @@ class Transport:
         """
         assert self._http is not None, "the session opens its transport"
         try:
+            # Not aiohttp's own time-out in all: it swallows a cancellation that comes at the same moment.
             async with asyncio.timeout_at(until):
                 response = await self._http.request(
                     request.method,
-                    URL(f"{self._base}{request.target}", encoded=True),
+                    self._url(request.target),
                     data=request.body,
                     headers=_headers(request, app_id, token),
                     allow_redirects=False,
                     raise_for_status=False,
                     proxy=self._proxy.url if self._proxy is not None else None,
-                    timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout),
+                    timeout=self._timeout,
                     middlewares=(_one_attempt,),
                 )
                 self._reached = True
+                if response.status == NO_CONTENT.status:  # it has no body, whatever its head says
+                    response.release()
+                    return NO_CONTENT
                 body, whole = await _read(response, breaks_show=self._own)
             headers = response.headers
             return Reply(
@@ -139,19 +121,16 @@ class Transport:
         # about a URL may hold a proxy's password.
         except (NorthError, asyncio.CancelledError) as exc:
             raise detached(exc) from exc.__cause__
-        except (aiohttp.ClientResponseError, ValueError) as exc:
-            error, cause = translated(exc, self._circumstances()), None
-        except (aiohttp.ClientError, OSError) as exc:  # asyncio's TimeoutError is an OSError
-            error, cause = translated(exc, self._circumstances()), detached(exc)
+        except (aiohttp.ClientError, OSError, ValueError) as exc:  # asyncio's TimeoutError is an OSError
+            error = translated(exc, self._options, https=self._https, reached=self._reached)
+            cause = None if isinstance(exc, (aiohttp.ClientResponseError, ValueError)) else detached(exc)
         raise error from cause  # here, where what aiohttp raised is not its context
 
-    def _circumstances(self) -> Circumstances:
-        return Circumstances(
-            https=self._https,
-            reached=self._reached,
-            timeout=self.timeout,
-            connect_timeout=self._connect_timeout,
-        )
+    def _url(self, target: str) -> URL:
+        path, _, query = target.partition("?")
+        base = self._base
+        path = base.raw_path.rstrip("/") + path
+        return URL.build(scheme=base.scheme, authority=base.raw_authority, path=path, query_string=query, encoded=True)
 
 
 def _headers(request: Request, app_id: str, token: Token | None) -> dict[str, str]:
@@ -171,8 +150,6 @@ async def _read(response: aiohttp.ClientResponse, *, breaks_show: bool) -> tuple
     size = 0
     try:
         async with response:
-            if response.status == HTTPStatus.NO_CONTENT:
-                return b"", True  # it has no body, whatever its head says
             async for chunk in response.content.iter_any():
                 chunks.append(chunk)
                 size += len(chunk)

@@ -11,7 +11,6 @@ import ssl
 import sys
 
 import aiohttp
-import attrs
 
 from aionorth.common.text import without_userinfo
 from aionorth.errors import (
@@ -24,44 +23,37 @@ from aionorth.errors import (
     TlsError,
 )
 from aionorth.wire import tls
+from aionorth.wire.transport.options import ConnectionOptions
 
 _NO_SUCH_HOST = {socket.EAI_NONAME} | ({socket.EAI_NODATA} if sys.platform == "linux" else set())
 _NO_SUCH_HOST_BY_ARES = {1, 4, 8}  # no data, not found, no name
 
 
-@attrs.frozen(kw_only=True)
-class Circumstances:
-    """What an error's meaning depends on."""
+def translated(exc: Exception, options: ConnectionOptions, *, https: bool, reached: bool) -> NorthError:
+    """Return the error that stands for one of aiohttp's, or of the system's.
 
-    https: bool
-    reached: bool
-    """Whether a reply ever came, so that name, port and certificates are right."""
-    timeout: float
-    connect_timeout: float
-
-
-def translated(exc: Exception, about: Circumstances) -> NorthError:
-    """Return the error that stands for one of aiohttp's, or of the system's."""
+    `reached` says whether a reply ever came, so that name, port and certificates are right.
+    """
     match exc:
         case aiohttp.ClientConnectorError():
-            return _unconnected(exc, about)
+            return _unconnected(exc, https=https, reached=reached)
         case aiohttp.ConnectionTimeoutError():
-            return NorthConnectionError(f"no connection within {about.connect_timeout:g} s")
+            return NorthConnectionError(f"no connection within {options.connect_timeout:g} s")
         case aiohttp.ClientHttpProxyError():
             return NorthConnectionError(f"the proxy refused the connection: HTTP {exc.status}")
         case TimeoutError():
-            return ReplyTimeoutError(f"no reply within {about.timeout:g} s")
+            return ReplyTimeoutError(f"no reply within {options.timeout:g} s")
         case ValueError():  # for example because `http` names a proxy that cannot be used
             error = ArgumentError(f"aiohttp cannot send this request: {without_userinfo(str(exc))}")
             error.ends_run = True  # it cannot send any other either
             return error
         case _:
-            return _lost(exc, about)
+            return _lost(exc, https=https, reached=reached)
 
 
-def _unconnected(exc: aiohttp.ClientConnectorError, about: Circumstances) -> NorthError:
+def _unconnected(exc: aiohttp.ClientConnectorError, *, https: bool, reached: bool) -> NorthError:
     match exc:
-        case aiohttp.ClientConnectorDNSError(os_error=cause) if _is_no_such_host(cause) and not about.reached:
+        case aiohttp.ClientConnectorDNSError(os_error=cause) if _is_no_such_host(cause) and not reached:
             return HostNotFoundError(f"no such host: {exc.host}; check the base URL")
         case aiohttp.ClientConnectorDNSError(os_error=cause):
             return NorthConnectionError(f"the host name {exc.host} cannot be looked up now: {cause.strerror}")
@@ -69,7 +61,7 @@ def _unconnected(exc: aiohttp.ClientConnectorError, about: Circumstances) -> Nor
             return TlsError(tls.refused_certificate(cause))
         case aiohttp.ClientSSLError(os_error=ssl.SSLError() as cause):
             return TlsError(f"TLS with {exc.host}:{exc.port} failed: {tls.failed(cause)}")
-        case aiohttp.ClientConnectorError(os_error=ConnectionResetError()) if about.https:
+        case aiohttp.ClientConnectorError(os_error=ConnectionResetError()) if https:
             return NorthConnectionError(
                 f"{exc.host}:{exc.port} closed the connection during the TLS handshake: is it the platform's port, "
                 "does it accept connections from here, does it ask for a client_cert?"
@@ -79,14 +71,14 @@ def _unconnected(exc: aiohttp.ClientConnectorError, about: Circumstances) -> Nor
             return NorthConnectionError(f"cannot connect to {exc.host}:{exc.port}: {why}")
 
 
-def _lost(exc: Exception, about: Circumstances) -> NorthError:
+def _lost(exc: Exception, *, https: bool, reached: bool) -> NorthError:
     cause = type(exc.__cause__ or exc).__name__
-    if about.reached:
+    if reached:
         return ReplyLostError(f"the reply was lost: {cause}")
     if (alert := tls.alert(exc)) is not None:
         return TlsError(f"the platform refused TLS: {tls.failed(alert)}")
     # In TLS 1.3 a refused client certificate shows only after the handshake, and often as a mere disconnection.
-    hint = "does it ask for another client_cert, or for one?" if about.https else "is it https?"
+    hint = "does it ask for another client_cert, or for one?" if https else "is it https?"
     return ReplyLostError(f"the platform broke the connection off: {cause}; {hint}")
 
 
