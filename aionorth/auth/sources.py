@@ -44,11 +44,7 @@ def by_login(app_id: str, secret: Secret, send: Send) -> Obtain:
 
 
 def given(token: GivenToken) -> Obtain:
-    """Return how to obtain a token that the user brings.
-
-    Raises:
-        ArgumentError: It is neither a token nor a function.
-    """
+    """Return how to obtain a token that the user brings; raises `ArgumentError` for what is none, nor a function."""
     if isinstance(token, str):
         ready = Token(_usable(token))
         used = False

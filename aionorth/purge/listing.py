@@ -45,8 +45,7 @@ async def list_items(
 ) -> AsyncIterator[T]:
     """Yield all that match `filters`; where there are more than the platform lists at once, part by part.
 
-    Raises:
-        TooManyResultsError: One part alone is too long to be listed.
+    Raises `TooManyResultsError` where one part alone is too long to be listed.
     """
     matching = partial(_fetching, resource, send, authorized_app_id)
     seen = set[str]()

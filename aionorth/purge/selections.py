@@ -16,7 +16,7 @@ from aionorth.common.text import visible, without_userinfo
 from aionorth.common.times import in_whole_units
 from aionorth.errors import ArgumentError
 from aionorth.models import Kind, Subscription, UpgradePackage
-from aionorth.wire.checks import LONGEST_STRING, check_id, check_string, id_fault, whole
+from aionorth.wire.checks import LONGEST_STRING, check_id, check_string, id_fault, whole_field
 from aionorth.wire.resources import FILE_TYPES, RESOURCES, Item
 
 T_co = TypeVar("T_co", bound=Item, covariant=True)
@@ -61,11 +61,6 @@ def _file_type(owner: object, field: attrs.Attribute[Any], value: object) -> Non
 def _positive(_: object, __: object, value: timedelta | None) -> None:
     if value is not None and not (isinstance(value, timedelta) and timedelta() < value < LONGEST_AGE):
         raise ArgumentError(f"older_than={value!r}: give a timedelta above 0, and less than 100 years")
-
-
-def _count(_: object, field: attrs.Attribute[Any], value: int | None) -> None:
-    if value is not None:
-        whole(field.name, value)
 
 
 @attrs.frozen(kw_only=True)
@@ -208,7 +203,7 @@ class PackageSelection(Selection[UpgradePackage]):
     """Only names like this glob: ``*`` stands for anything, ``?`` for one character."""
     older_than: timedelta | None = attrs.field(default=None, validator=_positive)
     """Only what was uploaded longer ago than this. What has no readable upload time is kept."""
-    keep_latest: int | None = attrs.field(default=None, validator=_count)
+    keep_latest: int | None = attrs.field(default=None, validator=whole_field)
     """Keep the newest so many, by upload time, for each file type, device type, model and manufacturer.
 
     They are taken from all that the other conditions but `ids`, `exclude` and `older_than` select. Those as new as the

@@ -59,8 +59,7 @@ class App:
     def reconcile(self, options: SessionOptions) -> None:
         """Adapt to the options of a further session: where flow control differs, the stricter holds, with a warning.
 
-        Raises:
-            ArgumentError: The session has another store.
+        Raises `ArgumentError` if the session has another store.
         """
         if options.store != self._stores:
             raise ArgumentError("sessions of the same app must have the same store=: elsewhere they could not agree")
@@ -92,9 +91,7 @@ _lock = threading.Lock()  # event loops may be in several threads
 async def join(options: SessionOptions) -> App:
     """Return the `App` that this loop's sessions of this app share; a session that joins leaves it with `leave`.
 
-    Raises:
-        ArgumentError: Other sessions of the app have another store.
-        StoreError: The store cannot be used.
+    Raises `StoreError` where its store cannot be used, and `ArgumentError` where other sessions have another one.
     """
     key = _key(options)
     with _lock:

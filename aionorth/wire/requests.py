@@ -60,7 +60,7 @@ def list_page(
     given = {listing.filters[name]: value for name, value in (filters or {}).items() if value is not None}
     page = {"pageNo": str(page_no), "pageSize": str(page_size or listing.page_size)}
     query = _query(_app(resource, authorized_app_id) | given | page)
-    return Request("GET", f"{listing.path}{query}", success=resource.success)
+    return Request("GET", f"{resource.path}{query}", success=resource.success)
 
 
 def delete_matching_subscriptions(

@@ -62,9 +62,8 @@ T = TypeVar("T", bound=Item)
 
 @attrs.frozen(kw_only=True)
 class Listing:
-    """How the platform lists a kind of resource, page by page. Pages count from 0."""
+    """How the platform lists a kind of resource, page by page, at its path. Pages count from 0."""
 
-    path: str
     rows: str
     """The name of the list in a reply."""
     filters: Mapping[str, str]
@@ -130,7 +129,6 @@ SUBSCRIPTIONS = Resource(
     not_found={"100225": SubscriptionNotFoundError},
     other_app="appId",
     listing=Listing(
-        path="/iocm/app/sub/v1.2.0/subscriptions",
         rows="subscriptions",
         filters={"notify_type": "notifyType"},
         divided_by=("notify_type", NOTIFY_TYPES),
@@ -145,7 +143,6 @@ PACKAGES = Resource(
     path="/iodm/northbound/v1.5.0/category",
     not_found={"123002": PackageNotFoundError},
     listing=Listing(
-        path="/iodm/northbound/v1.5.0/category",
         rows="data",
         filters={
             "file_type": "fileType",
