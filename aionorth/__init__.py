@@ -70,7 +70,7 @@ __all__ = [
 
 TYPE_CHECKING = False  # not from typing, which takes longer to import than all that is here
 if TYPE_CHECKING:
-    from aionorth.auth.tokens import GivenToken
+    from aionorth.auth.sources import GivenToken
     from aionorth.bulk.retry import RetryPolicy
     from aionorth.bulk.run import BulkDelete, Ids
     from aionorth.errors import (
@@ -119,7 +119,8 @@ if TYPE_CHECKING:
         Target,
         UpgradePackage,
     )
-    from aionorth.purge.plan import BatchDelete, Kept, PackageSelection, Plan, SubscriptionSelection
+    from aionorth.purge.plan import Kept, Plan
+    from aionorth.purge.selections import BatchDelete, PackageSelection, SubscriptionSelection
     from aionorth.session.checkup import Checkup, Finding, Verdict
     from aionorth.session.north import NorthSession
     from aionorth.stores.machine import MachineStore
@@ -128,7 +129,7 @@ else:
     # Each name is imported when it is asked for: the command line must be able to say what Ctrl-C does before aiohttp
     # is imported, and a program that only deletes does not need them all.
     _IN = {
-        "aionorth.auth.tokens": ("GivenToken",),
+        "aionorth.auth.sources": ("GivenToken",),
         "aionorth.bulk.run": ("BulkDelete", "Ids"),
         "aionorth.session.checkup": ("Checkup", "Finding", "Verdict"),
         "aionorth.errors": tuple(name for name in __all__ if name.endswith(("Error", "Warning"))),
@@ -143,7 +144,8 @@ else:
             "Target",
             "UpgradePackage",
         ),
-        "aionorth.purge.plan": ("BatchDelete", "Kept", "PackageSelection", "Plan", "SubscriptionSelection"),
+        "aionorth.purge.plan": ("Kept", "Plan"),
+        "aionorth.purge.selections": ("BatchDelete", "PackageSelection", "SubscriptionSelection"),
         "aionorth.bulk.retry": ("RetryPolicy",),
         "aionorth.session.north": ("NorthSession",),
         "aionorth.stores.machine": ("MachineStore",),

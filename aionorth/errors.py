@@ -1,12 +1,11 @@
 """Every exception of this package, and the table from the platform's error codes to them.
 
-`NorthError` is the root. Whatever aiohttp, ssl or asyncio raise is translated where it enters, so catching `NorthError`
-catches everything that is not a bug or a cancellation. Four facts about an error decide what happens after it, and
-each class states its own:
+`NorthError` is the root. What aiohttp, ssl or asyncio raise is translated where it enters, so catching `NorthError`
+catches everything but bugs and cancellations. Each class states four facts, which decide what happens next:
 
 * ``retryable``: another attempt may succeed.
-* ``reply_lost``: the call may have been sent and carried out; nobody told us.
-* ``not_done``: it is certain that the call was not carried out.
+* ``reply_lost``: the call may have been sent and carried out, but its reply is missing.
+* ``not_done``: the call was certainly not carried out.
 * ``ends_run``: nothing that follows in the same bulk run can succeed either.
 """
 
@@ -14,19 +13,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
+from typing import Any, ClassVar, ParamSpec, TypeVar
 
 from aionorth.common.text import shown, without_userinfo
-
-if TYPE_CHECKING:
-    from aionorth.models import DeleteSummary
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 class NorthWarning(UserWarning):
-    """Something works, but probably not as intended: settings that differ, a secret sent without TLS."""
+    """Something works, but probably not as intended: settings differ, or a secret is sent without TLS."""
 
 
 class NorthError(Exception):
@@ -55,21 +51,21 @@ class InvalidIdError(ArgumentError):
 
 
 class JournalError(NorthError):
-    """A journal cannot be used, or not be written to. Ends a bulk run: what is not recorded is not done."""
+    """A journal cannot be used or written to. Ends a bulk run, because what is not recorded must not be done."""
 
     not_done = True
     ends_run = True
 
 
 class StoreError(NorthError):
-    """The store in which an app's callers share their flow control cannot be reached or used; nothing was sent."""
+    """The store in which an app's clients share flow control and token cannot be reached or used; nothing was sent."""
 
     not_done = True
     ends_run = True
 
 
 class StoreUnavailableError(StoreError):
-    """The store is out of reach, busy or full for now. A run holds its calls until it is not; other errors end it."""
+    """The store is out of reach, busy or full for now. A run waits until it is back; other store errors end the run."""
 
     retryable = True
 
@@ -81,7 +77,7 @@ class SessionStateError(NorthError, RuntimeError):
     ends_run = True
 
 
-# --- The way there and back
+# --- Between here and the platform
 
 
 class NorthConnectionError(NorthError):
@@ -99,7 +95,7 @@ class HostNotFoundError(NorthConnectionError):
 
 
 class TlsError(NorthConnectionError):
-    """TLS was refused, by our check of the platform's certificate or by its check of ours. Ends a bulk run."""
+    """TLS failed: one side refused the other's certificate, or they have no version in common. Ends a bulk run."""
 
     retryable = False
     ends_run = True
@@ -116,17 +112,20 @@ class ReplyTimeoutError(ReplyLostError):
     """No reply within the session's `timeout`."""
 
 
-# --- What the platform says
+# --- The platform's errors
 
 
 class NorthApiError(NorthError):
     """The platform answered with an error. Codes without a class of their own raise this one.
 
-    `status` is the HTTP status, `code` the platform's ``error_code`` (None where the reply carried none) and
-    `description` its ``error_desc``; the texts differ between editions, so decide by `code`. Both are printable, in one
-    line, and of 1,000 characters at most: what a terminal would obey is written out, and the rest of a longer text is
-    not kept. `remedy` is what the platform's documents recommend. `retry_after` is the Retry-After of the reply in
-    seconds, and `date` its Date as it stands there; None without one.
+    Attributes:
+        status: The HTTP status.
+        code: The platform's ``error_code``; None where the reply had none.
+        description: Its ``error_desc``. The texts differ between editions, so decide by `code`. Both are one printable
+            line of at most 1,000 characters: control characters are written out, and the rest of a longer text is cut.
+        remedy: What the platform's documents recommend.
+        retry_after: The Retry-After of the reply in seconds; None without one.
+        date: The Date of the reply, as it stands there; None without one.
     """
 
     remedy: ClassVar[str] = ""
@@ -207,7 +206,7 @@ class NotFoundError(NorthApiError):
 
 
 class TooManyResultsError(NorthApiError):
-    """400 / 100224: more than 1,000 results, which the platform lists in no part either."""
+    """400 / 100224: more than 1,000 results, of which the platform does not list even a part."""
 
     remedy = (
         "List by notify_type; where one notify_type alone has more than 1,000 subscriptions, delete some of them by "
@@ -279,8 +278,6 @@ CODES: dict[str, type[NorthApiError]] = {
     "1010005": InvalidTokenError,
     "100217": AppNotAuthorizedError,
     "100224": TooManyResultsError,
-    "100225": SubscriptionNotFoundError,
-    "123002": PackageNotFoundError,
     "123029": PageOutOfRangeError,
     "100208": CredentialsError,
     "100203": AppNotFoundError,
@@ -291,16 +288,16 @@ CODES: dict[str, type[NorthApiError]] = {
     "100023": ServerError,
     "100220": ServerError,
 }
-"""The platform's error codes that have a class of their own."""
+"""The platform's error codes that have a class of their own; those for "not there" are in the table of resources."""
 
 
-# --- What a bulk run says
+# --- Bulk runs
 
 
 class BulkError(NorthError):
-    """A bulk run did not delete everything. `summary` accounts for every id that was drawn."""
+    """A bulk run did not delete everything. `summary`, a `DeleteSummary`, accounts for every id that was drawn."""
 
-    def __init__(self, message: str, summary: DeleteSummary) -> None:
+    def __init__(self, message: str, summary: Any) -> None:  # noqa: ANN401 - a summary holds errors, so they cannot name it
         super().__init__(message, summary)
         self.summary = summary
 
@@ -313,13 +310,13 @@ class BulkFailedError(BulkError):
 
 
 class BulkAbortedError(BulkError):
-    """The run ended early: its cause (``__cause__``) would have met every other id as well, or was the input's own."""
+    """The run ended early: its cause (``__cause__``) would have hit every other id as well, or came from the input."""
 
 
 def detached(error: BaseException) -> BaseException:
-    """Return `error` without the frames it passed through, nor those of its causes, for keeping as a value.
+    """Return `error` without its traceback, and without those of its causes, so that it can be kept as a value.
 
-    A traceback holds every local variable on its way: memory, in a run of a million ids, and perhaps a token.
+    A traceback holds all local variables of its frames: much memory in a run of a million ids, and perhaps a token.
     """
     link: BaseException | None = error
     while link is not None and link.__traceback__ is not None:
@@ -329,7 +326,7 @@ def detached(error: BaseException) -> BaseException:
 
 
 def detaching(function: Callable[P, R]) -> Callable[P, R]:
-    """Let what `function` raises show none of its variables, nor its arguments: they may be secrets."""
+    """Remove the variables and arguments of `function` from what it raises: they may be secrets."""
 
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:

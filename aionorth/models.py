@@ -1,4 +1,4 @@
-"""The values that come back: what became of one id, and of a whole run."""
+"""The values that come back: items, the result for one id, and the summary of a run."""
 
 from __future__ import annotations
 
@@ -6,34 +6,33 @@ import enum
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import attrs
 
 from aionorth.common.text import visible, without_userinfo
+from aionorth.common.times import duration
 from aionorth.errors import BulkFailedError, NorthApiError, NorthError
 
 Collect = Literal["all", "failures", "none"]
-"""Which results a summary keeps; its counts are whole whatever it keeps."""
+"""Which results a summary keeps. Its counts include those that it does not keep."""
 
 
 class Outcome(enum.StrEnum):
-    """What became of one id. Each distinct id that a run draws ends in exactly one of these."""
+    """What became of one id. Each distinct id that a run takes from its input ends in exactly one of these."""
 
     DELETED = "deleted"
-    """The platform deleted it and said so."""
+    """The platform confirmed that it deleted it."""
     NOT_FOUND = "not_found"
-    """The platform knows no such id, and no earlier attempt of ours can be the reason."""
+    """The platform has no such id, and no earlier attempt of this client can be the reason."""
     GONE = "gone"
-    """It is not there now. An attempt before had no clear reply, so whether it was ours that removed it is unknown."""
+    """It is not there now. An earlier attempt had no clear reply, so whether this client deleted it is unknown."""
     FAILED = "failed"
-    """Not deleted, as far as is known: the platform said no, with the code in `error`, or could not be reached."""
+    """Not deleted, as far as is known: the platform refused, with the code in `error`, or could not be reached."""
     UNKNOWN = "unknown"
     """A call was sent whose reply was lost, and no attempt was left to find out."""
     SKIPPED = "skipped"
-    """Never attempted: the run ended before, or the id itself cannot be one."""
-
-    __hash__ = str.__hash__  # an enum's own is that of the member's name, in Python, and looked up for every id
+    """Never attempted: the run ended before, or it cannot be an id."""
 
     @property
     def ok(self) -> bool:
@@ -45,26 +44,31 @@ _NOT_THERE = frozenset({Outcome.DELETED, Outcome.NOT_FOUND, Outcome.GONE})
 
 
 class Kind(enum.StrEnum):
-    """What is deleted."""
+    """What is deleted. All else that differs between kinds stands in the table of resources."""
 
-    SUBSCRIPTIONS = "subscriptions"
-    PACKAGES = "packages"
+    id_name: str
+    """What the platform calls the id."""
 
-    @property
-    def id_name(self) -> str:
-        """What the platform calls its id."""
-        return "subscription_id" if self is Kind.SUBSCRIPTIONS else "file_id"
+    SUBSCRIPTIONS = "subscriptions", "subscription_id"
+    PACKAGES = "packages", "file_id"
+
+    def __new__(cls, value: str, id_name: str = "id") -> Self:
+        """Make a member of its value and the name of its id."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.id_name = id_name
+        return member
 
 
 @attrs.frozen(kw_only=True)
 class Subscription:
-    """A subscription, as the platform lists it. What a reply does not say is None."""
+    """A subscription, as the platform lists it. What a reply does not contain is None."""
 
     subscription_id: str
     notify_type: str | None = None
     callback_url: str | None = None
     fields: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False, eq=False)
-    """Every field of the reply, under the platform's names: those that are not known here too."""
+    """All fields of the reply, under the platform's names, including those that are unknown here."""
 
     @property
     def id(self) -> str:
@@ -79,7 +83,7 @@ class Subscription:
 
 @attrs.frozen(kw_only=True)
 class UpgradePackage:
-    """A version package, as the platform lists it. What a reply does not say, or not readably, is None."""
+    """A version package, as the platform lists it. What a reply does not contain, or not readably, is None."""
 
     file_id: str
     name: str | None = None
@@ -94,7 +98,7 @@ class UpgradePackage:
     upload_time: datetime | None = None
     """When it was uploaded, with a time zone: UTC where the platform names none."""
     fields: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False, eq=False)
-    """Every field of the reply, under the platform's names: those that are not known here too."""
+    """All fields of the reply, under the platform's names, including those that are unknown here."""
 
     @property
     def id(self) -> str:
@@ -139,13 +143,13 @@ class DeleteResult:
     id: str
     outcome: Outcome
     error: NorthError | None = None
-    """What the last call ended in, where it was not deleted by it. Without a traceback."""
+    """The error of the last call, where that did not delete it. Without a traceback."""
     attempts: int = 0
     """Calls sent for this id that count against `RetryPolicy.attempts`."""
     refusals: int = 0
     """Calls sent for this id that flow control refused (1010009)."""
     elapsed: float = 0.0
-    """Seconds from when the id was taken up to its outcome, waiting included."""
+    """Seconds from the start of work on this id to its outcome, waiting included."""
 
     @property
     def ok(self) -> bool:
@@ -166,10 +170,10 @@ class DeleteResult:
 
 @attrs.frozen(kw_only=True)
 class DeleteSummary:
-    """An account of a bulk run: `total` is the sum of the six outcomes and of `pending`, at any moment."""
+    """What became of the ids of a bulk run. At any moment `total` is the sum of the six outcomes and of `pending`."""
 
     total: int = 0
-    """Distinct ids drawn from the input."""
+    """Distinct ids taken from the input."""
     deleted: int = 0
     not_found: int = 0
     gone: int = 0
@@ -177,26 +181,26 @@ class DeleteSummary:
     unknown: int = 0
     skipped: int = 0
     duplicates: int = 0
-    """Ids dropped because the input had named them before."""
+    """Ids dropped because they had already been in the input."""
     refusals: int = 0
     """Delete calls refused by flow control (1010009)."""
     retries: int = 0
-    """Attempts after the first, refusals and renewed tokens not counted."""
+    """Attempts after the first, not counting those after refusals and renewed tokens."""
     calls: int = 0
-    """Delete calls made, whatever came of them: one that found no connection counts, a login does not."""
+    """Delete calls made, successful or not: one that found no connection counts, a login does not."""
     elapsed: float = 0.0
     """Seconds since the run began, or that it took."""
     results: tuple[DeleteResult, ...] = attrs.field(default=(), repr=False)
-    """The results kept (`collect`), in the order in which they came about."""
+    """The results kept (`collect`), in the order in which they became known."""
 
     @property
     def pending(self) -> int:
-        """Ids drawn whose outcome is still open; 0 once the run has ended."""
+        """Ids taken whose outcome is still open; 0 once the run has ended."""
         return self.total - sum(self.count(outcome) for outcome in Outcome)
 
     @property
     def ok(self) -> bool:
-        """Whether every id drawn is known not to be on the platform any more."""
+        """Whether every id taken is known not to be on the platform any more."""
         return self.total == self.deleted + self.not_found + self.gone
 
     @property
@@ -237,14 +241,14 @@ class DeleteSummary:
         return f"of {self.total:,} ids, " + ", ".join(f"{number:,} {name.value}" for name, number in bad.items())
 
     def _reasons(self) -> str:
-        """The failures kept that have an error, a line for those that are alike, the commonest first."""
+        """The failures kept that have an error: one line for those that are alike, the commonest first."""
         groups = [group for group in failure_groups(self.failures) if group.example.error is not None]
-        more = [f"and {len(groups) - MOST_REASONS:,} more reasons"] if len(groups) > MOST_REASONS else []
-        return "\n".join([*map(str, groups[:MOST_REASONS]), *more])
+        more = [f"and {len(groups) - MAX_REASONS:,} more reasons"] if len(groups) > MAX_REASONS else []
+        return "\n".join([*map(str, groups[:MAX_REASONS]), *more])
 
 
-MOST_REASONS = 10
-"""How many different reasons for failure a summary's text names."""
+MAX_REASONS = 10
+"""How many different reasons for failure the text of a summary lists."""
 
 SAMPLES = 3
 """How many of its results a group of failures keeps."""
@@ -259,7 +263,7 @@ class FailureGroup:
     samples: tuple[DeleteResult, ...]
     """The first of them."""
     same_words: bool
-    """Whether the errors of all say the same."""
+    """Whether all their errors have the same text."""
 
     @property
     def example(self) -> DeleteResult:
@@ -267,7 +271,7 @@ class FailureGroup:
         return self.samples[0]
 
     def __str__(self) -> str:
-        """One line: how many, their outcome, what was said of the first of them, and what to do about it."""
+        """One line: how many, their outcome, the error of the first of them, and what to do about it."""
         lead = f"{self.count:,} {self.outcome.value}"
         if self.example.error is None:
             return lead
@@ -275,7 +279,7 @@ class FailureGroup:
 
 
 def failure_groups(results: Iterable[DeleteResult]) -> list[FailureGroup]:
-    """Group those of `results` that are FAILED, UNKNOWN or SKIPPED by likeness, the largest group first."""
+    """Group the results that are FAILED, UNKNOWN or SKIPPED and alike, the largest group first."""
     counts: Counter[tuple[object, ...]] = Counter()
     samples: dict[tuple[object, ...], list[DeleteResult]] = {}
     differing: set[tuple[object, ...]] = set()
@@ -300,11 +304,3 @@ def failure_groups(results: Iterable[DeleteResult]) -> list[FailureGroup]:
         )
         for alike, count in counts.most_common()
     ]
-
-
-def duration(seconds: float) -> str:
-    """Return `seconds` as a person says it: ``4.2 s``, ``12 min 3 s``, ``1 h 40 min``."""
-    if seconds < 60:  # noqa: PLR2004 - seconds in a minute
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"  # noqa: PLR2004 - minutes in an hour

@@ -17,7 +17,7 @@ import aiohttp
 from yarl import URL
 
 from aionorth import FlowControl, NorthSession
-from aionorth.wire.api import SUBSCRIPTIONS
+from aionorth.wire.resources import SUBSCRIPTIONS
 from benchmarks.harness import PremiseError
 from benchmarks.memory import SLICE, peak
 from benchmarks.unthrottled import APP, HEADERS, TOKEN, subscription_ids
@@ -29,6 +29,8 @@ its memory is not what is measured."""
 
 class _NoContent:
     status = 204
+
+    def release(self) -> None: ...
 
 
 async def _answered_at_once(*_: object, **__: object) -> _NoContent:
@@ -96,7 +98,7 @@ async def with_aionorth(url: str, ids: AsyncIterator[str], workers: int) -> int:
 
 
 async def _request(http: aiohttp.ClientSession, base: URL, id_: str) -> bool:
-    url = base.with_path(f"{SUBSCRIPTIONS}/{quote(id_, safe='')}", encoded=True)
+    url = base.with_path(f"{SUBSCRIPTIONS.path}/{quote(id_, safe='')}", encoded=True)
     return (await http.request("DELETE", url, headers=dict(HEADERS))).status == _NoContent.status
 
 

@@ -10,7 +10,7 @@ import pytest
 from support import APP, session, shown
 
 import aionorth
-from aionorth.auth import tokens as auth
+from aionorth.auth import keeper, sources
 from aionorth.bulk import caller, run
 from aionorth.session import app
 from aionorth.simulator import CannedReply, CutBody, ErrorIn200, HtmlPage, Reset, Simulator
@@ -80,7 +80,7 @@ async def test_no_secret_is_shown_in_logs_or_errors(fault: Any, where: str, log:
 
 def access_tokens(north: aionorth.NorthSession) -> list[str]:
     assert north._app is not None
-    return [keeper._live.token.access for keeper in north._app._tokens.values() if keeper._live is not None]
+    return [one._live.token.access for one in north._app._tokens.values() if one._live is not None]
 
 
 def instances(kind: type) -> list[Any]:
@@ -96,9 +96,9 @@ async def test_no_secret_is_shown_by_any_repr() -> None:
             kinds = (
                 aionorth.NorthSession,
                 app.App,
-                auth.TokenKeeper,
-                auth.LiveToken,
-                auth.Secret,
+                keeper.TokenKeeper,
+                keeper.LiveToken,
+                sources.Secret,
                 run.BulkDelete,
                 caller.Caller,
                 transport.Transport,

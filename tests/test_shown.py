@@ -72,7 +72,8 @@ def test_what_an_error_says_is_fit_to_be_shown_wherever_it_goes(
                 return await north.purge(plan, journal=directory / "purge.jsonl")
             except aionorth.BulkAbortedError as exc:
                 assert_fit_to_be_shown(str(exc))
-                return exc.summary
+                summary: aionorth.DeleteSummary = exc.summary
+        return summary
 
     summary = run(main())
     assert_fit_to_be_shown(str(summary))

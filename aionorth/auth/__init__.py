@@ -1,1 +1,1 @@
-"""The app's access token: obtained once, renewed in time, shared through a store."""
+"""The app's access token: obtained once, renewed in time, cached in a store."""

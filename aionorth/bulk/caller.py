@@ -10,8 +10,8 @@ from typing import Protocol
 
 import attrs
 
-from aionorth.auth.shelf import Obtain
-from aionorth.auth.tokens import LiveToken, Secret, TokenKeeper
+from aionorth.auth.keeper import LiveToken, TokenKeeper
+from aionorth.auth.sources import Obtain, Secret
 from aionorth.bulk.retry import RetryPolicy
 from aionorth.errors import (
     ArgumentError,
@@ -25,8 +25,8 @@ from aionorth.errors import (
 from aionorth.flow.limiter import FlowRuntime
 from aionorth.flow.window import Ending, Permit
 from aionorth.models import DeleteResult, Outcome
-from aionorth.wire import api
-from aionorth.wire.api import NO_CONTENT, Reply, Request
+from aionorth.wire.replies import NO_CONTENT, Reply, read_error
+from aionorth.wire.requests import Request
 from aionorth.wire.transport import Transport
 
 _log = logging.getLogger("aionorth")
@@ -279,9 +279,7 @@ class Caller:
 
     def _heard(self, reply: Reply, request: Request, live: LiveToken | None) -> tuple[NorthError | None, Ending]:
         """Read a reply; tell the token's keeper what it means for it. Returns its error and the call's ending."""
-        error = None
-        if reply is not NO_CONTENT:
-            error = api.read_error(reply, secrets=self._secrets(request, live) if reply.body else ())
+        error = read_error(reply, success=request.success, secrets=self._secrets(request, live) if reply.body else ())
         if isinstance(error, FlowControlError):
             return error, Ending.REFUSED
         if error is not None and not _is_platforms_word(error):

@@ -24,8 +24,8 @@ from aionorth.errors import (
     detached,
 )
 from aionorth.models import Collect, DeleteResult, DeleteSummary, Outcome
-from aionorth.wire.api import Request
 from aionorth.wire.checks import seconds
+from aionorth.wire.requests import Request
 
 if TYPE_CHECKING:
     from aionorth.purge.journal import Entry, History, Journal

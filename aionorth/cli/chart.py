@@ -10,7 +10,8 @@ from itertools import pairwise
 import attrs
 
 from aionorth.cli.timeline import DAY, HOUR, MINUTE, STEPS, Bar, Stretch, Timeline
-from aionorth.models import Outcome, duration
+from aionorth.common.times import duration
+from aionorth.models import Outcome
 
 GRID = 4
 """How many steps an axis of counts has at most."""

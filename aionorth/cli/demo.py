@@ -17,8 +17,9 @@ from aionorth.cli.display import view_of
 from aionorth.cli.exits import ExitCode
 from aionorth.cli.report import as_text
 from aionorth.cli.terminal import Notes, command, put
+from aionorth.common.times import duration
 from aionorth.flow.settings import FlowControl
-from aionorth.models import Kind, duration
+from aionorth.models import Kind
 from aionorth.session.north import NorthSession
 from aionorth.simulator import Reset, Simulator
 

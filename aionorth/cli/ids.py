@@ -12,7 +12,7 @@ from pathlib import Path
 from aionorth.cli.exits import ProblemError
 from aionorth.cli.terminal import on_terminal, say
 from aionorth.common.text import shown
-from aionorth.wire.api import id_fault
+from aionorth.wire.checks import id_fault
 
 STDIN = "-"
 

@@ -7,8 +7,9 @@ from collections import deque
 
 import attrs
 
+from aionorth.common.times import duration
 from aionorth.flow.settings import FlowState
-from aionorth.models import DeleteSummary, Outcome, duration
+from aionorth.models import DeleteSummary, Outcome
 
 MINUTE = 60.0
 

@@ -29,9 +29,10 @@ from aionorth.common.text import visible
 from aionorth.errors import JournalError
 from aionorth.models import DeleteSummary, Target
 from aionorth.purge.journal import History, check_new, read
-from aionorth.purge.plan import PackageSelection, Plan, SubscriptionSelection
+from aionorth.purge.plan import Plan
+from aionorth.purge.selections import PackageSelection, SubscriptionSelection
 from aionorth.session.north import NorthSession
-from aionorth.wire.api import NOTIFY_TYPES
+from aionorth.wire.resources import NOTIFY_TYPES
 
 BREATH = 0.05
 """Seconds in which the loop hears of connections that were closed while a person thought."""

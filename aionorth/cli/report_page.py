@@ -20,8 +20,9 @@ from aionorth.cli.chart import LAYOUTS, chart
 from aionorth.cli.exits import in_words
 from aionorth.cli.timeline import interval_in_words, outcome_at, timeline, works
 from aionorth.common.text import shortened, visible
+from aionorth.common.times import duration
 from aionorth.errors import NorthApiError, NorthError
-from aionorth.models import FailureGroup, Kind, Outcome, duration, failure_groups
+from aionorth.models import FailureGroup, Kind, Outcome, failure_groups
 from aionorth.purge.journal import Entry, History
 
 MOST_IDS = 1000

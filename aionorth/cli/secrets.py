@@ -9,12 +9,12 @@ import stat
 import sys
 import warnings
 
-from aionorth.auth.tokens import Secret
+from aionorth.auth.sources import Secret
 from aionorth.cli.exits import ProblemError
 from aionorth.cli.terminal import on_terminal, say
 from aionorth.common.files import check_owner
 from aionorth.common.text import visible
-from aionorth.wire.api import check_string
+from aionorth.wire.checks import check_string
 
 SECRET = "AIONORTH_SECRET"  # noqa: S105 - the name of the variable
 

@@ -12,7 +12,7 @@ import typer
 from aionorth.cli.exits import ProblemError
 from aionorth.cli.ids import STDIN, read_ids
 from aionorth.models import Kind
-from aionorth.purge.plan import PackageSelection, SubscriptionSelection
+from aionorth.purge.selections import PackageSelection, SubscriptionSelection
 
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 

@@ -7,7 +7,7 @@ import re
 
 import attrs
 
-from aionorth.auth.tokens import Secret
+from aionorth.auth.sources import Secret
 from aionorth.bulk.run import WORKERS
 from aionorth.cli import profiles, secrets
 from aionorth.cli.exits import ProblemError
@@ -21,7 +21,7 @@ from aionorth.session.north import NorthSession
 from aionorth.stores.base import Stores
 from aionorth.stores.machine import MachineStore
 from aionorth.stores.redis import RedisStore
-from aionorth.wire.api import check_string
+from aionorth.wire.checks import check_string
 
 URL = "AIONORTH_URL"
 APP_ID = "AIONORTH_APP_ID"

@@ -1,1 +1,1 @@
-"""What every wing uses: text of others made fit to be shown, files that can be trusted, growing waits."""
+"""What every wing uses: foreign text made safe to show, files that can be trusted, spans of time, growing waits."""

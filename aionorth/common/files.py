@@ -1,9 +1,10 @@
-"""Files that hold secrets, or that are believed: what another user of the machine could have put there is refused.
+"""Files that must be trusted, and files that appear whole or not at all.
 
-All checks but those of links need a POSIX system; on others they find nothing.
+A file that holds secrets, or that is believed, is refused if another user could have put it there. All checks but those
+of links need a POSIX system; on others they find nothing.
 
-And files that are there whole or not at all: they get their name once all is in them, and a process that is killed
-before leaves nothing, or, where a file cannot be without a name, one that whoever writes beside it next takes away.
+A file that must be whole gets its name only when its content is complete. A process that is killed before leaves
+nothing, or, where a file cannot be without a name, a temporary one that the next writer in the directory removes.
 """
 
 from __future__ import annotations
@@ -23,23 +24,23 @@ except ImportError:  # pragma: no cover - not a POSIX system
 
 StrPath = str | os.PathLike[str]
 
-MOST_LINKS = 40
-"""Links on the way to a file that are followed, as Linux has it."""
+MAX_LINKS = 40
+"""Links on the way to a file that are followed, as in Linux."""
 
 _WRITERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 class UntrustedFileError(OSError):
-    """A file or directory that another user owns, can write to, or has put a link to; `strerror` says which."""
+    """A file or directory that another user owns, can write to, or may have linked to; `strerror` says which."""
 
     def __init__(self, reason: str, path: StrPath) -> None:
         super().__init__(errno.EPERM, reason, os.fspath(path))
 
 
 def check_own(state: os.stat_result, path: StrPath, *, private: bool = False) -> None:
-    """Raise `UntrustedFileError` unless what `state` tells of is the user's own and only the user can write to it.
+    """Raise `UntrustedFileError` unless the file with this `state` is the user's own, and writable by no other user.
 
-    With `private` nobody else may be able to read it either.
+    With `private` it must not be readable by others either.
     """
     if os.name != "posix":
         return
@@ -52,13 +53,13 @@ def check_own(state: os.stat_result, path: StrPath, *, private: bool = False) ->
 
 
 def check_owner(state: os.stat_result, path: StrPath) -> None:
-    """Raise `UntrustedFileError` unless what `state` tells of is the user's own."""
+    """Raise `UntrustedFileError` unless the file with this `state` is the user's own."""
     if os.name == "posix" and state.st_uid != os.geteuid():
         raise UntrustedFileError(f"it belongs to another user (uid {state.st_uid})", path)
 
 
 def check_own_directory(path: StrPath) -> None:
-    """Raise `UntrustedFileError` unless `path` is a directory of the user's own that only the user can write to."""
+    """Raise `UntrustedFileError` unless `path` is the user's own directory, and writable by no other user."""
     check_way(path)
     state = Path(path).stat()
     if not stat.S_ISDIR(state.st_mode):
@@ -67,7 +68,7 @@ def check_own_directory(path: StrPath) -> None:
 
 
 def check_own_file(path: StrPath) -> None:
-    """Raise `UntrustedFileError` if there is something at `path` that is not a plain file of the user's own."""
+    """Raise `UntrustedFileError` if `path` exists and is not a regular file of the user's own."""
     try:
         state = Path(path).lstat()
     except FileNotFoundError:
@@ -80,10 +81,11 @@ def check_own_file(path: StrPath) -> None:
 
 
 def check_way(path: StrPath) -> str:
-    """Return `path` without links, to be opened with ``O_NOFOLLOW``: one that is put there later is not followed.
+    """Return `path` with its links resolved, to be opened with ``O_NOFOLLOW``: then no later link is followed.
 
-    Raises `UntrustedFileError` if a link on the way to it, or at its end, may be somebody else's. So is a link that
-    another user owns (other than root), and any in a directory that all can write to, or others than its owner.
+    Raises:
+        UntrustedFileError: A link on the way to it, or at its end, may be another user's: one that neither the user nor
+            root owns, or one in a directory in which other users can write.
     """
     at, *rest = map(Path, Path(path).absolute().parts)
     links = 0
@@ -93,14 +95,14 @@ def check_way(path: StrPath) -> str:
         try:
             state = at.lstat()
         except OSError:
-            return os.fspath(at.joinpath(*rest))  # for whoever opens it to tell of
+            return os.fspath(at.joinpath(*rest))  # opening it will say what is wrong
         if not stat.S_ISLNK(state.st_mode):
             continue
         writers = stat.S_IWOTH if os.name != "posix" or state.st_uid == os.geteuid() else _WRITERS
         if os.name == "posix" and (state.st_uid not in {os.geteuid(), 0} or directory.stat().st_mode & writers):
             raise UntrustedFileError(f"{at} is a link that another user may have put there", path)
         links += 1
-        if links > MOST_LINKS:
+        if links > MAX_LINKS:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.fspath(path))
         at, *steps = map(Path, (directory / at.readlink()).parts)
         rest = steps + rest
@@ -111,16 +113,18 @@ def check_way(path: StrPath) -> str:
 
 
 def create_unseen(path: StrPath, mode: int = 0o600) -> tuple[int, str]:
-    """Create a file in the directory of `path`, which is not there by that name until `give_name` or `put_in_place`.
+    """Create a file in the directory of `path`, which gets that name by `give_name` or `put_in_place`.
 
-    It is open to be read and appended to, and locked, where the system has locks. Returns its descriptor, and its
-    temporary name, which is empty where the system can have a file without one.
+    It is open for reading and appending, and locked where the system has locks.
+
+    Returns:
+        Its descriptor, and its temporary name, which is empty where the system can have a file without one.
     """
     directory = os.path.dirname(path) or os.curdir  # noqa: PTH120 - Path would lose a ".."
     _remove_leftovers(directory)
     flags = os.O_RDWR | os.O_APPEND
     if hasattr(os, "O_TMPFILE") and os.access(_DESCRIPTORS, os.X_OK):
-        with suppress(OSError):  # the file system has no such thing, or the attempt below tells what is wrong
+        with suppress(OSError):  # the file system cannot do that, or the attempt below says what is wrong
             descriptor = os.open(directory, flags | os.O_TMPFILE, mode)
             _lock(descriptor)
             return descriptor, ""
@@ -130,11 +134,11 @@ def create_unseen(path: StrPath, mode: int = 0o600) -> tuple[int, str]:
         _lock(descriptor)
         if os.fstat(descriptor).st_nlink:
             return descriptor, name
-        os.close(descriptor)  # taken for a leftover, before it was locked
+        os.close(descriptor)  # another process removed it as a leftover before it was locked
 
 
 def give_name(descriptor: int, name: str, path: StrPath) -> None:
-    """Let what `create_unseen` returned be the file `path`; raises `FileExistsError` where there is one."""
+    """Name the file that `create_unseen` returned `path`; raises `FileExistsError` where that exists."""
     if not name:
         os.link(f"{_DESCRIPTORS}/{descriptor}", path, src_dir_fd=descriptor)  # or it would be a link to a link
         return
@@ -142,7 +146,9 @@ def give_name(descriptor: int, name: str, path: StrPath) -> None:
         os.link(name, path)
     except FileExistsError:
         raise
-    except OSError:  # the file system has no hard links: nobody else may take the name, but a kill can leave it empty
+    except (
+        OSError
+    ):  # the file system has no hard links: the name is reserved first, and a kill in between leaves an empty file
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         Path(name).replace(path)
     else:
@@ -150,7 +156,7 @@ def give_name(descriptor: int, name: str, path: StrPath) -> None:
 
 
 def put_in_place(descriptor: int, name: str, path: StrPath) -> None:
-    """Let what `create_unseen` returned be the file `path`, in place of one that may be there."""
+    """Name the file that `create_unseen` returned `path`; one that exists is replaced."""
     if not name:
         try:
             give_name(descriptor, name, path)
@@ -181,7 +187,7 @@ def _temporary_name(path: StrPath) -> str:
 
 
 def _remove_leftovers(directory: str) -> None:
-    """Remove the files that processes which were killed have left in `directory`: nobody holds a lock on them."""
+    """Remove the files that killed processes have left in `directory`: those that no process has locked."""
     with suppress(OSError):
         for entry in Path(directory).glob(".aionorth-*.tmp"):
             with suppress(OSError):

@@ -1,4 +1,4 @@
-"""Text of others, made fit to be shown: it gives a terminal no orders, forges no line, and holds no credentials."""
+"""Foreign text made safe to show: no control characters, no forged lines, no credentials."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from collections.abc import Callable, Iterable, Iterator
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 LONGEST_SHOWN = 1_000
-"""Characters that are kept of a text from the platform, or from whatever answers in its place."""
+"""Characters that are kept of a text from the platform, or from a server before it."""
 
 HIDDEN = "(hidden)"
-"""What stands for a secret that is echoed."""
+"""What replaces a secret that a reply echoes."""
 
 LONGEST_SEARCHED = 4 * LONGEST_SHOWN
-"""Characters of a text that are searched for secrets; what is behind them is not shown."""
+"""Characters of a text that are searched for secrets; the rest is not shown."""
 
-LARGEST_GUISE = 12
-"""Characters that an encoding makes of one of a secret's, at the most: four bytes in percent encoding."""
+LONGEST_ENCODED = 12
+"""Characters into which an encoding turns one of a secret's at most: four bytes in percent encoding."""
 
 _BREAKS = re.compile(r"[\t\r\n]+")
 
@@ -30,7 +30,7 @@ _userinfo = re.compile(r"(?<=://)[^/\s?#]*@|[^\s/:@]*:(?!//)[^\s@]*@")
 def visible(text: str) -> str:
     r"""Return `text` with all that is not printable written out as in a string literal, ``\n`` for a line end.
 
-    Not printable are control characters, bidirectional overrides, invisible characters and halves of characters.
+    Not printable are control characters, bidirectional overrides, invisible characters and lone surrogates.
     """
     if text.isprintable():
         return text
@@ -38,7 +38,7 @@ def visible(text: str) -> str:
 
 
 def visible_lines(text: str) -> str:
-    """Return `text` as `visible` does, but keep its line ends: for text of ours."""
+    """Return `text` as `visible` does, but keep its line ends: for our own text."""
     return "\n".join(map(visible, text.split("\n")))
 
 
@@ -48,7 +48,7 @@ def shortened(text: str, longest: int = LONGEST_SHOWN) -> str:
 
 
 def shown(text: str) -> str:
-    """Return prose of others as it may be shown and kept: in one line, visible, and bounded."""
+    """Return foreign prose as it may be shown and kept: in one line, visible, and of limited length."""
     return shortened(visible(_BREAKS.sub(" ", shortened(text))))
 
 
@@ -58,17 +58,17 @@ def without_userinfo(text: str) -> str:
 
 
 def hidden(text: str, secrets: Iterable[str]) -> str:
-    """Return the beginning of `text` without the `secrets`, in whatever guise an echo may have given them.
+    """Return the beginning of `text` without the `secrets`, also where an echo has encoded them.
 
-    Where one is there in a guise that cannot be told from what is around it, as in base64, nothing of the text is left.
+    Where the encoding also covers what is around a secret, as base64 does, nothing of the text is left.
     """
     secrets = [secret for secret in secrets if secret]
     if not text or not secrets:
         return text[:LONGEST_SEARCHED]
-    # A secret that begins in what is kept is seen whole.
-    text = text[: LONGEST_SEARCHED + LARGEST_GUISE * max(map(len, secrets))]
-    guises = {guise for secret in secrets for guise in (secret, *(dress(secret) for dress in _GUISES))}
-    by_length = sorted(guises, key=len, reverse=True)
+    # so that a secret that begins in what is kept is searched whole
+    text = text[: LONGEST_SEARCHED + LONGEST_ENCODED * max(map(len, secrets))]
+    forms = {form for secret in secrets for form in (secret, *(encode(secret) for encode in _ENCODINGS))}
+    by_length = sorted(forms, key=len, reverse=True)
     kept, rest, at = list[str](), list[str](), 0
     for found in re.finditer("|".join(map(re.escape, by_length)), text, re.IGNORECASE):
         rest.append(text[at : found.start()])
@@ -83,25 +83,25 @@ def hidden(text: str, secrets: Iterable[str]) -> str:
     return HIDDEN if any(one in reading for reading in readings for one in sought) else "".join(kept)
 
 
-_GUISES: tuple[Callable[[str], str], ...] = (
+_ENCODINGS: tuple[Callable[[str], str], ...] = (
     lambda secret: quote(secret, safe=""),
     quote_plus,
     html.escape,
     lambda secret: json.dumps(secret)[1:-1],
     lambda secret: json.dumps(secret, ensure_ascii=False)[1:-1],
 )
-"""How programs write a text into others; upper and lower case are not told apart."""
+"""How programs encode a text that they put into another. Case is ignored."""
 
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))", re.DOTALL)
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 _BASE64 = re.compile(r"[0-9A-Za-z+/]{4,}")
 _HEX = re.compile(r"[0-9a-fA-F]{8,}")
-_MOST_LAYERS = 4
-"""How often a text may have been wrapped, as JSON in JSON is twice."""
+_MAX_LAYERS = 4
+"""How many encodings are undone one after the other; JSON in JSON has two."""
 
 
 def _readings(text: str) -> Iterator[str]:
-    """Yield what programs may have meant by `text`, whichever way it was encoded."""
+    """Yield what `text` may say, in each way in which it may have been encoded."""
     for reading in _unwrapped(text):
         yield reading
         for decoded in _from_binary(reading):
@@ -109,9 +109,9 @@ def _readings(text: str) -> Iterator[str]:
 
 
 def _unwrapped(text: str) -> set[str]:
-    """Return `text` with its escapes undone, in each way and several times over."""
+    """Return `text` with its escapes undone, in each way and repeatedly."""
     readings, new = {text}, {text}
-    for _ in range(_MOST_LAYERS):
+    for _ in range(_MAX_LAYERS):
         new = {decode(one) for one in new for decode in (unquote, unquote_plus, html.unescape, _unescaped)} - readings
         readings |= new
     return readings
@@ -128,7 +128,7 @@ def _unescaped(text: str) -> str:
 
 
 def _from_binary(text: str) -> Iterator[str]:
-    """Yield what runs of base64 and of hexadecimal digits in `text` say, wherever in them it begins."""
+    """Yield what runs of base64 and of hexadecimal digits in `text` say, from each possible start."""
     dense = "".join(text.split()).replace("-", "+").replace("_", "/")
     runs = _BASE64.findall(dense)
     for start in range(4):

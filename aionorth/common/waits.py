@@ -9,21 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import backoff
+
 Jitter = Callable[[float], float]
 """From the longest wait to the wait, in seconds."""
 
 
 def full_jitter(longest: float) -> float:
     """Draw a wait evenly from between 0 and `longest`."""
-    import backoff  # noqa: PLC0415 - most runs need none of it, and its import takes its time
-
     return backoff.full_jitter(longest)
 
 
 def growing_waits(first: float, longest: float, jitter: Jitter = full_jitter) -> Iterator[float]:
     """Waits in seconds that double from `first` up to `longest`, each passed through `jitter`; they never end."""
-    import backoff  # noqa: PLC0415 - as above
-
     waits = backoff.expo(base=2, factor=first, max_value=longest)
     next(waits)  # both majors yield once before the first wait: None in the one, 0 in the other
     return (max(0.0, jitter(wait)) for wait in waits)

@@ -37,8 +37,9 @@ from aionorth.bulk.caller import Deletion
 from aionorth.common import files
 from aionorth.common.files import StrPath, UntrustedFileError
 from aionorth.common.text import shown
-from aionorth.errors import CODES, BulkError, JournalError, NorthApiError, NorthError
+from aionorth.errors import BulkError, JournalError, NorthApiError, NorthError
 from aionorth.models import DeleteResult, Kind, Outcome, Target
+from aionorth.wire.resources import CODES
 
 try:
     import fcntl

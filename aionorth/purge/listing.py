@@ -3,55 +3,96 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Protocol, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import partial
+from typing import TypeVar
 
 import attrs
 
 from aionorth.errors import PageOutOfRangeError, TooManyResultsError
-from aionorth.models import Subscription
-from aionorth.wire.api import NOTIFY_TYPES, Page
+from aionorth.wire.replies import Page, Send, read_page
+from aionorth.wire.requests import list_page
+from aionorth.wire.resources import Item, Resource
 
-MOST_PASSES = 4
+MAX_PASSES = 4
 """How often a list is read that keeps changing."""
 
 _log = logging.getLogger("aionorth")
 
+T = TypeVar("T", bound=Item)
 
-class Listed(Protocol):
-    """What has an id."""
-
-    @property
-    def id(self) -> str:
-        """Its id."""
-        ...
-
-
-L = TypeVar("L", bound=Listed)
-
-Fetch = Callable[[int], Awaitable[Page[L]]]
+Fetch = Callable[[int], Awaitable[Page[T]]]
 """Gets the page of that number; pages count from 0."""
 
 
 @attrs.define(eq=False)
 class Reading:
-    """What a list was like when it was read."""
+    """What a list was like when it was read. The reader sets both fields."""
 
     complete: bool = True
     """Whether it showed all that it says it has, without changing meanwhile."""
-    by_type: bool = False
-    """Whether it was read by the documented notify types: there may be others."""
+    divided: bool = False
+    """Whether it was read in parts, by the documented values of a filter: there may be others."""
 
 
-async def read_pages(fetch: Fetch[L], reading: Reading, seen: set[str] | None = None) -> AsyncIterator[L]:
-    """Yield each item of a list once, but for those whose id is in `seen`, to which it is added.
+async def list_items(
+    resource: Resource[T],
+    send: Send,
+    filters: Mapping[str, str | None],
+    reading: Reading,
+    *,
+    authorized_app_id: str | None = None,
+) -> AsyncIterator[T]:
+    """Yield all that match `filters`; where there are more than the platform lists at once, part by part.
+
+    Raises `TooManyResultsError` where one part alone is too long to be listed.
+    """
+    matching = partial(_fetching, resource, send, authorized_app_id)
+    seen = set[str]()
+    name, values = resource.listing.divided_by or ("", ())
+    if (wanted := filters.get(name)) is None:
+        try:
+            async for item in read_pages(matching(filters), reading, seen):
+                yield item
+        except TooManyResultsError:
+            if not values:
+                raise
+            _log.info("more %s than the platform lists at once: listing by %s", resource.kind, _in_words(name))
+        else:
+            return
+        reading.divided = True
+    for value in values if wanted is None else [wanted]:
+        try:
+            async for item in read_pages(matching({**filters, name: value}), reading, seen):
+                yield item
+        except TooManyResultsError as exc:
+            said = f"more than 1,000 {resource.kind} of the {_in_words(name)} {value!r}."
+            raise TooManyResultsError(exc.status, exc.code, said) from exc
+
+
+def _fetching(
+    resource: Resource[T], send: Send, authorized_app_id: str | None, filters: Mapping[str, str | None]
+) -> Fetch[T]:
+    async def fetch(page_no: int) -> Page[T]:
+        request = list_page(resource, page_no, filters, authorized_app_id=authorized_app_id)
+        return read_page(resource, await send(request))
+
+    return fetch
+
+
+def _in_words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+async def read_pages(fetch: Fetch[T], reading: Reading, seen: set[str] | None = None) -> AsyncIterator[T]:
+    """Yield each item of a list once, except those whose id is in `seen`, to which the ids of new ones are added.
 
     Pages are cut anew for each call: what is deleted meanwhile moves what follows it to a page already read, unseen. So
-    a list that shrank or grew, or showed less than it says it holds, is read again, and only what is new is yielded.
-    Neither a total nor a short page is believed where the other contradicts it; a page with nothing new ends the list.
+    a list that shrank or grew, or showed less than it says it holds, is read again, and only what is new is yielded. A
+    total and a short page are believed only where they agree; a page with nothing new ends the list.
     """
     seen = set() if seen is None else seen
-    for _ in range(MOST_PASSES):
+    for _ in range(MAX_PASSES):
         shown, totals = set[str](), set[int | None]()
         rows, page_no = 0, 0
         while True:
@@ -74,40 +115,7 @@ async def read_pages(fetch: Fetch[L], reading: Reading, seen: set[str] | None = 
             page_no += 1
         if len(totals) > 1 or rows < (max(totals, key=lambda total: total or 0) or 0):
             continue  # it changed meanwhile
-        reading.complete &= rows == len(shown)  # else there are some that have no id, or the same twice
+        reading.complete &= rows == len(shown)  # else some have no id, or are there twice
         return
     reading.complete = False
-    _log.warning("the list changed each of the %d times that it was read; it may lack what has moved", MOST_PASSES)
-
-
-FetchOf = Callable[[int, str | None], Awaitable[Page[Subscription]]]
-"""Gets the page of that number, of all subscriptions or those of a notify type."""
-
-
-async def read_subscriptions(fetch: FetchOf, reading: Reading) -> AsyncIterator[Subscription]:
-    """Yield all subscriptions; where there are more than the platform lists at once, notify type by notify type."""
-    seen = set[str]()
-    try:
-        async for item in read_pages(lambda page_no: fetch(page_no, None), reading, seen):
-            yield item
-    except TooManyResultsError:
-        _log.info("more subscriptions than the platform lists at once: listing by notify type")
-    else:
-        return
-    reading.by_type = True
-    for notify_type in NOTIFY_TYPES:
-        async for item in read_subscriptions_of(notify_type, fetch, reading, seen):
-            yield item
-
-
-async def read_subscriptions_of(
-    notify_type: str, fetch: FetchOf, reading: Reading, seen: set[str] | None = None
-) -> AsyncIterator[Subscription]:
-    """Yield the subscriptions of one notify type; raises `TooManyResultsError` where they are too many to be listed."""
-    try:
-        async for item in read_pages(lambda page_no: fetch(page_no, notify_type), reading, seen):
-            yield item
-    except TooManyResultsError as exc:
-        raise TooManyResultsError(
-            exc.status, exc.code, f"more than 1,000 subscriptions of the notify type {notify_type!r}."
-        ) from exc
+    _log.warning("the list changed each of the %d times that it was read; it may lack what has moved", MAX_PASSES)

@@ -1,8 +1,8 @@
-"""What the callers of one app must agree on: its flow control and its token.
+"""What the callers of one app share: its flow control and its token.
 
-Sessions of one event loop that name the same base URL and app find the same `App` here. Where it is kept in memory it
-outlives the last of them until its calls no longer count on the platform: a session opened in the meantime goes on
-where that one stopped. In a store it is there for other processes too.
+Sessions of one event loop that name the same base URL and app find the same `App` here. Where its state is in memory,
+it outlives the last of them until its calls no longer count on the platform: a session opened in the meantime
+continues from there. Where it is in a store, other processes share it too.
 """
 
 from __future__ import annotations
@@ -15,37 +15,28 @@ from functools import partial
 
 import attrs
 
-from aionorth.auth.shelf import Shelf, derived_key
-from aionorth.auth.tokens import Secret, TokenKeeper
+from aionorth.auth.cache import TokenCache, derived_key
+from aionorth.auth.keeper import TokenKeeper
+from aionorth.auth.sources import Secret
 from aionorth.common.waits import growing_waits
 from aionorth.errors import ArgumentError, NorthWarning
 from aionorth.flow.limiter import FlowRuntime
 from aionorth.flow.local import LocalWindow
-from aionorth.flow.settings import FlowControl
 from aionorth.flow.shared import SharedWindow
-from aionorth.stores.base import Store, Stores
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class Wishes:
-    """What a session wants of its app."""
-
-    flow_control: FlowControl
-    timeout: float
-    """Seconds that one of its calls may take."""
-    store: Stores | None
-    """Where the app's callers agree; None means in memory."""
+from aionorth.session.options import SessionOptions
+from aionorth.stores.base import Store
 
 
 class App:
-    """One app's shared state in one event loop."""
+    """One app's shared state in one event loop: its flow control, and a token keeper for each secret."""
 
-    def __init__(self, name: str, wishes: Wishes, store: Store | None) -> None:
+    def __init__(self, name: str, options: SessionOptions, store: Store | None) -> None:
         self._name = name
-        self._wishes = wishes
+        self._flow_control = options.flow_control
+        self._stores = options.store
         self._store = store
         window = LocalWindow if store is None else partial(SharedWindow, store)
-        self.flow = FlowRuntime(wishes.flow_control, growing_waits, window, timeout=wishes.timeout)
+        self.flow = FlowRuntime(options.flow_control, growing_waits, window, timeout=options.connection.timeout)
         self._tokens: dict[tuple[Secret, bool], TokenKeeper] = {}
         self.forgetting: asyncio.TimerHandle | None = None
 
@@ -57,30 +48,30 @@ class App:
     def keeper(self, secret: Secret, *, share: bool) -> TokenKeeper:
         """Return the keeper of the token that `secret` obtains; a wrong secret must not find the right one's.
 
-        To `share` it is to keep it in the store, if there is one.
+        With `share` the token is cached in the store, if there is one.
         """
         store = self._store if share else None
         key = secret, store is not None
         if (keeper := self._tokens.get(key)) is None:
-            # No partial: what that shows of itself is the secret.
-            shelf = None if store is None else Shelf(store, lambda: derived_key(secret.value, self._name))
-            keeper = self._tokens[key] = TokenKeeper(shelf)
+            # A lambda, because a partial shows its arguments, and with them the secret, in its repr.
+            cache = None if store is None else TokenCache(store, lambda: derived_key(secret.value, self._name))
+            keeper = self._tokens[key] = TokenKeeper(cache)
         return keeper
 
-    def keep_within(self, wishes: Wishes) -> None:
-        """Take a further session's wishes into account: where flow control differs, the stricter holds, with a warning.
+    def reconcile(self, options: SessionOptions) -> None:
+        """Adapt to the options of a further session: where flow control differs, the stricter holds, with a warning.
 
-        Raises `ArgumentError` if it wants to agree with others elsewhere.
+        Raises `ArgumentError` if the session has another store.
         """
-        if wishes.store != self._wishes.store:
+        if options.store != self._stores:
             raise ArgumentError("sessions of the same app must have the same store=: elsewhere they could not agree")
-        self.flow.outlast(wishes.timeout)
-        if wishes.flow_control != self._wishes.flow_control:
-            self.flow.tighten(wishes.flow_control)
+        self.flow.outlast(options.connection.timeout)
+        if options.flow_control != self._flow_control:
+            self.flow.tighten(options.flow_control)
             holds = self.flow.settings
             warnings.warn(
-                f"sessions of the same app have different flow control ({self._wishes.flow_control} and "
-                f"{wishes.flow_control}); {holds.limit} calls in {holds.period:g} s hold for all of them",
+                f"sessions of the same app have different flow control ({self._flow_control} and "
+                f"{options.flow_control}); {holds.limit} calls in {holds.period:g} s hold for all of them",
                 NorthWarning,
                 stacklevel=4,
             )
@@ -88,33 +79,32 @@ class App:
 
 @attrs.define(eq=False)
 class _Place:
-    """Where the sessions of an app meet, from when the first of them asks for it."""
+    """Where the sessions of an app meet. `sessions` counts those that have the app, and those that wait for it."""
 
     opening: asyncio.Task[App]
     sessions: int = 0
-    """Those that have it, and those that wait for it to open."""
 
 
 _Key = tuple[asyncio.AbstractEventLoop, str, str]
 _apps: dict[_Key, _Place] = {}
-_lock = threading.Lock()  # event loops may live in several threads
+_lock = threading.Lock()  # event loops may be in several threads
 
 
-async def join(url: str, app_id: str, wishes: Wishes) -> App:
-    """Return the `App` that this loop's sessions of this app share; a session that joins leaves again with `leave`.
+async def join(options: SessionOptions) -> App:
+    """Return the `App` that this loop's sessions of this app share; a session that joins leaves it with `leave`.
 
-    Raises `StoreError` where its store cannot be used.
+    Raises `StoreError` where its store cannot be used, and `ArgumentError` where other sessions have another one.
     """
-    key = asyncio.get_running_loop(), url, app_id
+    key = _key(options)
     with _lock:
         for closed in [other for other in _apps if other[0].is_closed()]:
             del _apps[closed]
         if (place := _apps.get(key)) is None:
-            place = _apps[key] = _Place(asyncio.ensure_future(_opened(url, app_id, wishes)))
+            place = _apps[key] = _Place(asyncio.ensure_future(_opened(options)))
     place.sessions += 1
     try:
         app = await asyncio.shield(place.opening)  # others may wait for it too
-        app.keep_within(wishes)
+        app.reconcile(options)
     except BaseException:
         await _left(key, place)
         raise
@@ -123,16 +113,20 @@ async def join(url: str, app_id: str, wishes: Wishes) -> App:
     return app
 
 
-async def _opened(url: str, app_id: str, wishes: Wishes) -> App:
-    name = hashlib.sha256(f"{url}\n{app_id}".encode()).hexdigest()[:32]
-    return App(name, wishes, None if wishes.store is None else await wishes.store.open(name))
-
-
-async def leave(url: str, app_id: str) -> None:
+async def leave(options: SessionOptions) -> None:
     """Give up a session's share; the app is forgotten once it has no session and none of its calls counts any more."""
-    key = asyncio.get_running_loop(), url, app_id
+    key = _key(options)
     if (place := _apps.get(key)) is not None:
         await _left(key, place)
+
+
+def _key(options: SessionOptions) -> _Key:
+    return asyncio.get_running_loop(), options.base_url, options.app_id
+
+
+async def _opened(options: SessionOptions) -> App:
+    name = hashlib.sha256(f"{options.base_url}\n{options.app_id}".encode()).hexdigest()[:32]
+    return App(name, options, None if options.store is None else await options.store.open(name))
 
 
 async def _left(key: _Key, place: _Place) -> None:
@@ -142,7 +136,7 @@ async def _left(key: _Key, place: _Place) -> None:
         _forget(key, place)
     elif place.sessions:
         return
-    elif not opening.done():  # whoever asked for it was cancelled
+    elif not opening.done():  # the session that asked for it was cancelled
         _forget(key, place)
         opening.cancel()
         await asyncio.wait([opening])

@@ -1,8 +1,8 @@
-"""What there is to say of a session's way to the platform: URL, TLS, credentials and clock, after a call or two.
+"""A check of what a session needs: URL, TLS, credentials and clock, by a call or two.
 
-The one call logs in, the other lists a single version package, which proves that the token and the app_key are
-accepted. Where a token of before is refused, both follow. The list of subscriptions would not do: the platform refuses
-it where there are too many.
+One call logs in, the other lists a single version package, which proves that the token and the app_key are accepted.
+Where an earlier token is refused, both follow. A list of subscriptions would not do: the platform refuses it if there
+are too many.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import Any
 
 import attrs
 
-from aionorth.auth.tokens import TokenKeeper
+from aionorth.auth.keeper import TokenKeeper
 from aionorth.bulk.caller import Attempts, Caller
+from aionorth.common.times import duration
 from aionorth.errors import (
     FlowControlError,
     InvalidTokenError,
@@ -28,9 +29,9 @@ from aionorth.errors import (
     TlsError,
     detached,
 )
-from aionorth.models import duration
-from aionorth.wire import api
-from aionorth.wire.api import Reply, Request, Token, read_token
+from aionorth.wire.replies import Reply, Token, read_token
+from aionorth.wire.requests import Request, list_page
+from aionorth.wire.resources import PACKAGES
 from aionorth.wire.transport import Transport
 
 LARGEST_DIFFERENCE = 60.0
@@ -38,7 +39,7 @@ LARGEST_DIFFERENCE = 60.0
 
 
 class Verdict(enum.StrEnum):
-    """What a test came to."""
+    """The result of a test."""
 
     OK = "ok"
     WARNING = "warning"
@@ -49,7 +50,7 @@ class Verdict(enum.StrEnum):
 
 @attrs.frozen
 class Finding:
-    """What is known of one thing."""
+    """What was found about one thing."""
 
     verdict: Verdict
     words: str
@@ -67,11 +68,11 @@ class Checkup:
     difference: float | None = None
     """Seconds that this machine's clock is ahead of the platform's, negative where behind; None if it did not say."""
     error: NorthError | None = None
-    """What a call ended in, where one failed. Without a traceback."""
+    """The error of a call that failed, if one did. Without a traceback."""
 
     @property
     def ok(self) -> bool:
-        """Whether calls succeed; a clock that differs is worth a warning only."""
+        """Whether calls succeed. A clock that differs is only a warning."""
         return self.error is None
 
     @property
@@ -103,16 +104,16 @@ class Stage(enum.Enum):
     LOGIN = enum.auto()
     """The login."""
     FRESH_TOKEN = enum.auto()
-    """A call with the token that the login before it had brought."""
+    """A call with a token that was obtained just before."""
     OLD_TOKEN = enum.auto()
     """A call with the token of an earlier login."""
     GIVEN_TOKEN = enum.auto()
-    """A call with a token that was not obtained by a login of ours."""
+    """A call with a token that the user brought."""
 
 
 @attrs.define
 class _Login:
-    """Logs in once it is asked to, and remembers what came of it."""
+    """Obtains a token by logging in. Its state is how far it came, and the Date of the reply."""
 
     caller: Caller
     request: Request
@@ -131,10 +132,14 @@ class _Login:
 async def examine(
     caller: Caller, transport: Transport, *, https: bool, login: tuple[TokenKeeper, Request] | None
 ) -> Checkup:
-    """Make the calls, each once, and say what they came to.
+    """Make the calls, each once, and say what they mean.
 
-    `login` is who keeps the token, and how to log in; None where the session was given a token. A token that the keeper
-    has already is used as it is, because a login would make it invalid.
+    Args:
+        caller: Makes the calls.
+        transport: Knows whether any reply came.
+        https: Whether the platform is reached through TLS.
+        login: The token's keeper, and the request that logs in; None where the session was given a token. A token that
+            the keeper already has is used as it is, because a login would make it invalid.
     """
     stage, error, date, evicted = Stage.GIVEN_TOKEN, None, None, False
     try:
@@ -146,15 +151,15 @@ async def examine(
                     await keeper.renewed(log_in)
                 finally:
                     stage, date = log_in.stage, log_in.date or date
-                if stage is Stage.LOGIN:  # it failed in a way that may pass, and the token before it is still good
+                if stage is Stage.LOGIN:  # it failed for now, and the earlier token is still valid
                     stage = Stage.OLD_TOKEN
             try:
-                date = (await _sent_once(caller, api.list_upgrade_packages(0, {}, page_size=1))).date or date
+                date = (await _sent_once(caller, list_page(PACKAGES, 0, page_size=1))).date or date
                 break
             except InvalidTokenError:
                 if evicted or stage is not Stage.OLD_TOKEN:
                     raise
-                evicted = True  # a store may have kept it for long; every other call would log in again too
+                evicted = True  # it may be an old one of a store; any other call would log in again too
     except (NorthConnectionError, ReplyLostError, NorthApiError) as exc:
         detached(exc)
         error = exc
@@ -172,13 +177,13 @@ async def _sent_once(caller: Caller, request: Request, *, authenticated: bool = 
 def _difference(now: datetime, date: str | None) -> float | None:
     """Return by how many seconds `now` is later than a Date header; None where that cannot be read."""
     try:
-        told = parsedate_to_datetime(date) if date else None
+        theirs = parsedate_to_datetime(date) if date else None
     except (ValueError, OverflowError):
         return None
-    return None if told is None else round((now - told.replace(tzinfo=told.tzinfo or UTC)).total_seconds(), 1)
+    return None if theirs is None else round((now - theirs.replace(tzinfo=theirs.tzinfo or UTC)).total_seconds(), 1)
 
 
-# --- What it means
+# --- What the calls mean
 
 
 def judged(
@@ -190,10 +195,15 @@ def judged(
     difference: float | None,
     evicted: bool = False,
 ) -> Checkup:
-    """Say what the last call means: the one that ended in `error`, or succeeded where that is None.
+    """Say what the last call means.
 
-    `reached` tells whether any reply came, `difference` how many seconds this machine's clock is ahead, and `evicted`
-    whether an earlier token was refused.
+    Args:
+        error: What it ended in; None where it succeeded.
+        stage: Which call it was.
+        https: Whether the platform is reached through TLS.
+        reached: Whether any reply came.
+        difference: How many seconds this machine's clock is ahead of the platform's.
+        evicted: Whether an earlier token was refused.
     """
     url = Finding(Verdict.OK, "the platform answers") if reached else _NOT_REACHED
     if not https:
@@ -215,7 +225,7 @@ def judged(
         case NorthConnectionError():
             url = Finding(Verdict.FAILED, f"{error}; check the URL and the network")
         case NorthApiError(code=None, status=status) if not isinstance(error, (FlowControlError, InvalidTokenError)):
-            url = Finding(Verdict.FAILED, _stranger_in_words(error, status))
+            url = Finding(Verdict.FAILED, _not_the_platform(error, status))
         case NorthApiError():
             credentials = _refused(error, stage)
         case _:
@@ -235,16 +245,16 @@ _LOGGED_IN = "logged in, but no call could be made with the token"
 
 
 def _accepted(stage: Stage, *, evicted: bool) -> Finding:
-    word = "the access token is accepted"
+    accepted = "the access token is accepted"
     if stage is not Stage.FRESH_TOKEN:
-        return Finding(Verdict.OK, word)
+        return Finding(Verdict.OK, accepted)
     if evicted:
-        return Finding(Verdict.WARNING, f"logged in again, and {word}; {_EVICTED}")
-    return Finding(Verdict.OK, f"logged in, and {word}")
+        return Finding(Verdict.WARNING, f"logged in again, and {accepted}; {_EVICTED}")
+    return Finding(Verdict.OK, f"logged in, and {accepted}")
 
 
 def _refused(error: NorthApiError, stage: Stage) -> Finding:
-    """Say what an error of the platform's own means for the credentials."""
+    """Say what one of the platform's own errors means for the credentials."""
     match error:
         case FlowControlError():
             tested = "logged in, but " if stage is Stage.FRESH_TOKEN else ""
@@ -273,8 +283,8 @@ def _refused(error: NorthApiError, stage: Stage) -> Finding:
             return Finding(Verdict.FAILED, str(error))
 
 
-def _stranger_in_words(error: NorthApiError, status: int) -> str:
-    """Say what a reply means that the platform did not write."""
+def _not_the_platform(error: NorthApiError, status: int) -> str:
+    """Say what a reply means that is not the platform's."""
     remedy = "try again later, or check the URL" if isinstance(error, ServerError) else "check host, port and path"
     said = error.description.removesuffix(": check the base URL")
     return f"HTTP {status}: {said}; {remedy}"

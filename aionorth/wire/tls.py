@@ -1,4 +1,4 @@
-"""TLS with the platform: how the two prove to each other who they are, and what it means where one of them refuses."""
+"""TLS with the platform: how the two authenticate each other, and what a refusal by either means."""
 
 from __future__ import annotations
 
@@ -12,11 +12,16 @@ from aionorth.errors import ArgumentError
 
 @attrs.frozen(kw_only=True)
 class Tls:
-    """How the platform is verified, and how it verifies us."""
+    """How the platform is verified, and how it can verify this client."""
 
     ca_file: StrPath | None = None
     client_cert: tuple[StrPath, StrPath] | None = None
     any_host_name: bool = False
+
+    @property
+    def given(self) -> bool:
+        """Whether anything differs from the defaults."""
+        return self != Tls()
 
     def context(self) -> ssl.SSLContext:
         """Build the context; raises `ArgumentError` where a file cannot be used."""
@@ -39,7 +44,7 @@ class Tls:
         return context
 
 
-# --- What a refusal means. OpenSSL's numbers and names for it hardly change; its texts do.
+# --- What a refusal means. OpenSSL's numbers and names hardly change; its texts do.
 
 _CLOCK = "have the platform's certificate renewed, or set this machine's clock, by which certificates are judged"
 _GIVE_CA = "give its CA as ca_file"
@@ -100,7 +105,7 @@ def failed(cause: ssl.SSLError) -> str:
 
 
 def alert(exc: BaseException) -> ssl.SSLError | None:
-    """Return the alert by which the platform has refused TLS, if that is what is behind `exc`."""
+    """Return the alert with which the platform refused TLS, if that is what caused `exc`."""
     link: BaseException | None = exc
     while link is not None:
         if isinstance(link, ssl.SSLError) and "ALERT" in (link.reason or ""):

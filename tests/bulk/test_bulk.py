@@ -3,6 +3,7 @@ import itertools
 import random
 import sys
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Any, Self
 
 import pytest
@@ -14,7 +15,8 @@ import aionorth
 from aionorth.bulk.caller import Deletion
 from aionorth.bulk.run import BulkDelete
 from aionorth.simulator import CannedReply, CutBody, Delay, ErrorIn200, HtmlPage, Reset, ServerError, Simulator
-from aionorth.wire.api import Request, delete_subscription
+from aionorth.wire.requests import Request, delete
+from aionorth.wire.resources import SUBSCRIPTIONS
 
 QUICK = aionorth.RetryPolicy(attempts=3, base=1.0, longest=4.0)
 
@@ -436,7 +438,7 @@ async def test_an_input_that_has_halted_once_is_drawn_from_as_fast_as_before() -
         deletion.calls, deletion.succeeded = 1, True
 
     async with Passes() as passes:
-        summary = await BulkDelete(ids(), prepare=delete_subscription, send=send, workers=40)
+        summary = await BulkDelete(ids(), prepare=partial(delete, SUBSCRIPTIONS), send=send, workers=40)
     assert summary.deleted == 800
     assert passes.count < 200  # a draw a pass would take 800
 

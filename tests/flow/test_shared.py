@@ -13,8 +13,8 @@ from permits import permit
 from support import SECRET, session, shown
 
 from aionorth import ArgumentError, BulkAbortedError, FlowControl, MachineStore, NorthSession, StoreError
-from aionorth.auth.shelf import LEASE, Shelf
-from aionorth.auth.tokens import RENEW_AT, TokenKeeper
+from aionorth.auth.cache import LEASE, TokenCache
+from aionorth.auth.keeper import RENEW_AT, TokenKeeper
 from aionorth.common.waits import growing_waits
 from aionorth.errors import CredentialsError, InvalidTokenError, NorthConnectionError, StoreUnavailableError
 from aionorth.flow.limiter import FlowRuntime
@@ -23,7 +23,7 @@ from aionorth.flow.window import Ending
 from aionorth.simulator import Simulator
 from aionorth.stores.base import Snapshot, StoredToken
 from aionorth.stores.machine import OpenMachineStore
-from aionorth.wire.api import Token
+from aionorth.wire.replies import Token
 
 KEY = bytes(32)
 
@@ -330,7 +330,7 @@ class Login:
 
 
 def keeper_of(store: Flaky) -> TokenKeeper:
-    return TokenKeeper(Shelf(store, lambda: KEY))
+    return TokenKeeper(TokenCache(store, lambda: KEY))
 
 
 def token_of(keeper: TokenKeeper) -> str:

@@ -41,6 +41,7 @@ from aionorth.errors import PackageNotFoundError, ReplyLostError
 from aionorth.models import Kind, Target
 from aionorth.purge.journal import Journal, check_new, read
 from aionorth.simulator import CannedReply, Delay, Reset, ServerError, Simulator
+from aionorth.wire.requests import delete_matching_subscriptions
 
 NEVER = FlowControl(1_000_000, 1.0)
 QUICK = RetryPolicy(base=0.1, longest=1.0)
@@ -790,8 +791,6 @@ async def test_the_time_of_all_runs_is_told(path: Path) -> None:
 
 
 def test_no_batch_delete_can_be_built_without_a_filter() -> None:
-    from aionorth.wire import api  # noqa: PLC0415 - an inner part
-
     for filters in ((None, None), ("", None), (None, ""), ("x", ""), (" ", None)):
         with pytest.raises(ArgumentError, match="deletes every subscription"):
-            api.delete_matching_subscriptions(*filters)
+            delete_matching_subscriptions(*filters)

@@ -12,9 +12,10 @@ from support import run, session
 import aionorth
 from aionorth import Subscription, TooManyResultsError
 from aionorth.errors import PageOutOfRangeError
-from aionorth.purge.listing import MOST_PASSES, Reading, read_pages
+from aionorth.purge.listing import MAX_PASSES, Reading, read_pages
 from aionorth.simulator import CannedReply, Simulator
-from aionorth.wire.api import NOTIFY_TYPES, PAGE_SIZE, Page
+from aionorth.wire.replies import Page
+from aionorth.wire.resources import NOTIFY_TYPES, PAGE_SIZE
 
 
 def lists(platform: Simulator) -> list[str]:
@@ -108,7 +109,7 @@ async def test_another_apps_subscriptions_are_asked_for_by_its_id() -> None:
 async def test_unknown_fields_are_kept_and_missing_ones_tolerated() -> None:
     page = b'{"totalCount":"3","data":[{"fileId":"f1","new":[1]},{"name":"no id"},{"fileId":"f2","uploadTime":"soon"}]}'
     async with Simulator() as platform, session(platform) as north:
-        platform.script(CannedReply(200, page), method="GET", times=MOST_PASSES)
+        platform.script(CannedReply(200, page), method="GET", times=MAX_PASSES)
         listed = [one async for one in north.list_upgrade_packages()]
         assert [one.file_id for one in listed] == ["f1", "f2"]
         assert listed[0].fields["new"] == [1]
@@ -181,7 +182,7 @@ async def listed_of(platform: Shifting) -> list[str]:
 @given(
     size=st.integers(0, 450),
     # As many changes as fit into all passes but the last.
-    changes=st.lists(st.tuples(st.just("delete"), st.integers(0, 500)), max_size=MOST_PASSES - 1),
+    changes=st.lists(st.tuples(st.just("delete"), st.integers(0, 500)), max_size=MAX_PASSES - 1),
     strict=st.booleans(),
 )
 def test_what_stays_is_listed_once_whatever_is_deleted_meanwhile(

@@ -22,7 +22,8 @@ from aionorth import (
     Target,
     UpgradePackage,
 )
-from aionorth.purge.plan import in_days, planned
+from aionorth.common.times import in_whole_units
+from aionorth.purge.plan import planned
 from aionorth.simulator import Simulator
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -102,14 +103,14 @@ def test_a_list_that_may_lack_some_is_told_and_takes_no_batch() -> None:
     partial = planned(everything, SUBSCRIPTIONS, listed, NOW, complete=False)
     assert partial.batch is None
     assert "There may be more" in str(partial)
-    by_type = planned(SubscriptionSelection(callback_url="u"), SUBSCRIPTIONS, listed, NOW, by_type=True)
+    by_type = planned(SubscriptionSelection(callback_url="u"), SUBSCRIPTIONS, listed, NOW, divided=True)
     assert by_type.batch == BatchDelete(notify_type="t1", callback_url="u")
     mixed = planned(
         SubscriptionSelection(callback_url="u"),
         SUBSCRIPTIONS,
         [*listed, subscription("c", "t2", "u")],
         NOW,
-        by_type=True,
+        divided=True,
     )
     assert mixed.batch is None  # of a type that nobody knows there may be others with this URL
 
@@ -331,7 +332,7 @@ def test_a_selection_without_any_id_selects_nothing() -> None:
     ],
 )
 def test_times_are_said_in_whole_units(time: timedelta, words: str) -> None:
-    assert in_days(time) == words
+    assert in_whole_units(time) == words
 
 
 def test_all_names_are_public() -> None:

@@ -1,0 +1,143 @@
+"""An app's token, cached in the store for its other processes: with one login for all, none evicts another's token.
+
+A process that needs a token reads the cache first. If that has none that is fresh enough, it takes the lease, which one
+process at a time can hold. Then it reads again, obtains a token and caches it. Its holder keeps renewing the lease, so
+that of a process that has died soon ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import uuid
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
+
+import attrs
+
+from aionorth.auth.sources import Obtain
+from aionorth.common.waits import growing_waits
+from aionorth.errors import SessionStateError, StoreError
+from aionorth.stores.base import Store, StoredToken, StoreRetry
+from aionorth.wire.checks import fits_header
+from aionorth.wire.replies import Token
+
+_log = logging.getLogger("aionorth")
+
+LEASE = 15.0
+"""Seconds for which a lease is taken at a time."""
+
+FIRST_WAIT = 0.1
+LONGEST_WAIT = 2.0
+"""Seconds. While another process logs in, the cache is read after waits that grow from the one to the other."""
+
+
+def derived_key(secret: str, app: str) -> bytes:
+    """Return what only those can compute who know the secret: it names and seals the cached token. Takes some 50 ms."""
+    return hashlib.scrypt(secret.encode(), salt=f"aionorth {app}".encode(), n=2**14, r=8, p=1, dklen=32)
+
+
+@attrs.frozen(eq=False)
+class ObtainedToken:
+    """A token, and how old it is in seconds."""
+
+    token: Token
+    age: float = 0.0
+
+    @property
+    def spent(self) -> float:
+        """The part of its lifetime that is over; 1 or more where it has expired."""
+        return self.age / self.token.lifetime
+
+    def entry(self) -> StoredToken:
+        """The token as a store keeps it."""
+        return StoredToken(json.dumps([self.token.access, self.token.refresh, self.token.lifetime]), self.age)
+
+    @classmethod
+    def from_entry(cls, entry: StoredToken) -> ObtainedToken | None:
+        """Return the token of a cache entry; None where it holds none that could be sent."""
+        try:
+            access, refresh, lifetime = json.loads(entry.text)
+            usable = fits_header(access) and (refresh is None or isinstance(refresh, str)) and lifetime > 0
+            return cls(Token(access, refresh, float(lifetime)), entry.age) if usable else None
+        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+            return None
+
+
+async def obtained(obtain: Obtain, before: Token | None) -> ObtainedToken:
+    """Obtain a token. Its age counts from before the call, because the platform's clock may have started then."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    token = await obtain(before)
+    _log.info("obtained an access token")
+    return ObtainedToken(token, loop.time() - began)
+
+
+class TokenCache:
+    """The cache of one app's token, for processes that know its secret."""
+
+    def __init__(self, store: Store, key: Callable[[], bytes]) -> None:
+        """`key` is slow; it is called once, in a thread."""
+        self._store = store
+        self._reach = StoreRetry()
+        self._derive = key
+        self._key: bytes | None = None
+        self._holder = uuid.uuid4().hex
+
+    async def renewed(self, obtain: Obtain, *, refused: str | None, max_spent: float) -> ObtainedToken:
+        """Return a token that is fresh enough, from the cache or newly obtained.
+
+        While the store cannot be reached this waits.
+
+        Args:
+            obtain: How to obtain a token.
+            refused: The access token that the platform has refused, which will not do.
+            max_spent: The part of its lifetime from which on a token will not do.
+
+        Raises:
+            NorthError: What `obtain` raises.
+            StoreError: The store cannot be used.
+        """
+        if self._key is None:
+            self._key = await asyncio.to_thread(self._derive)
+        key = self._key
+
+        async def cached() -> ObtainedToken | None:
+            entry = await self._reach.until(lambda: self._store.read_token(key))
+            found = None if entry is None else ObtainedToken.from_entry(entry)
+            return None if found is None or found.token.access == refused else found
+
+        waits = growing_waits(FIRST_WAIT, LONGEST_WAIT)
+        while (found := await cached()) is None or found.spent >= max_spent:
+            if await self._reach.until(lambda: self._store.lease_token(key, self._holder, LEASE)):
+                async with self._leased(key) as keep:
+                    found = await cached()  # another process may have cached one before the lease was ours
+                    if found is None or found.spent >= max_spent:
+                        found = await obtained(obtain, found.token if found is not None and found.spent < 1 else None)
+                        keep(found)
+                        return found
+                break
+            await asyncio.sleep(next(waits))
+        _log.info("took the access token from the store")
+        return found
+
+    @asynccontextmanager
+    async def _leased(self, key: bytes) -> AsyncGenerator[Callable[[ObtainedToken], None]]:
+        """Hold the lease meanwhile. Then end it, and cache the token that was passed to what this yields, if any."""
+        new: list[ObtainedToken] = []
+        holding = asyncio.ensure_future(self._hold(key))
+        try:
+            yield new.append
+        finally:
+            holding.cancel()
+            # If this fails the lease ends by itself, and the other processes log in again.
+            with suppress(StoreError, SessionStateError):
+                await self._store.end_lease(key, self._holder, new[0].entry() if new else None)
+
+    async def _hold(self, key: bytes) -> None:
+        while True:
+            await asyncio.sleep(LEASE / 3)
+            with suppress(StoreError, SessionStateError):
+                await self._store.lease_token(key, self._holder, LEASE)

@@ -1,0 +1,25 @@
+"""Spans of time in words."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+MINUTE, HOUR, DAY = 60, 3600, 86400
+
+
+def duration(seconds: float) -> str:
+    """Return a measured time: ``4.2 s``, ``12 min 3 s``, ``1 h 40 min``."""
+    if seconds < MINUTE:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), MINUTE)
+    return f"{minutes} min {rest} s" if minutes < HOUR // MINUTE else f"{minutes // 60} h {minutes % 60} min"
+
+
+def in_whole_units(time: timedelta) -> str:
+    """Return a given time in the largest unit that it is a multiple of: ``90 days``, ``12 hours``."""
+    seconds = time.total_seconds()
+    for unit, size in (("day", DAY), ("hour", HOUR), ("minute", MINUTE)):
+        if seconds >= size and not seconds % size:
+            number = int(seconds // size)
+            return f"{number:,} {unit}{'' if number == 1 else 's'}"
+    return f"{seconds:g} seconds"

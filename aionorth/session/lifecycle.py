@@ -1,0 +1,174 @@
+"""The life cycle of a session, its wiring, and the way of one call."""
+
+from __future__ import annotations
+
+import warnings
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from aionorth.auth.keeper import TokenKeeper
+from aionorth.auth.sources import GivenToken, by_login
+from aionorth.bulk.caller import Attempts, Caller
+from aionorth.bulk.retry import RetryPolicy
+from aionorth.common.files import StrPath
+from aionorth.errors import NorthWarning, SessionStateError, detaching
+from aionorth.flow.settings import FlowControl, FlowState
+from aionorth.session import app
+from aionorth.session.checkup import Checkup, examine
+from aionorth.session.options import SessionOptions
+from aionorth.stores.base import Stores
+from aionorth.wire import requests
+from aionorth.wire.replies import Reply
+from aionorth.wire.requests import Request
+from aionorth.wire.tls import Tls
+from aionorth.wire.transport import ConnectionOptions, Transport
+
+if TYPE_CHECKING:
+    import aiohttp
+
+
+class Session:
+    """A session that can be opened and closed.
+
+    Its state is the app that it shares with other sessions, and what makes its calls; both are None while it is closed.
+    """
+
+    @detaching
+    def __init__(
+        self,
+        url: str,
+        *,
+        app_id: str,
+        secret: str | None = None,
+        token: GivenToken | None = None,
+        flow_control: FlowControl = FlowControl(),  # noqa: B008 - frozen
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+        store: Stores | None = None,
+        share_token: bool = True,
+        ca_file: StrPath | None = None,
+        client_cert: tuple[StrPath, StrPath] | None = None,
+        unsafe_accept_any_host_name: bool = False,
+        http: aiohttp.ClientSession | None = None,
+        connect_timeout: float = 10.0,
+        timeout: float = 30.0,
+        trust_env: bool = False,
+    ) -> None:
+        """Check the arguments; nothing is sent before the session is entered.
+
+        Args:
+            url: The platform's base URL, as in ``https://server:8743``.
+            app_id: The app's id, String(256): the ``app_key`` of every call.
+            secret: The app's secret, String(256): the session logs in on first use and keeps its token valid.
+            token: Instead of a secret, an access token, or an async function that returns one; it is called on
+                first use and again when the platform refuses what it returned.
+            flow_control: The app's flow control; the platform's default is 100 calls in 60 s.
+            retry: What is done about lost connections, time-outs and the platform's own faults.
+            store: Where all of the app's callers share its flow control and token: a `MachineStore`, or a `RedisStore`.
+                None means in memory: then only sessions of this event loop share it, and it ends with the process.
+            share_token: Whether the token is cached in the store. Without it each login of this process makes the
+                tokens of the others invalid, and the other way round.
+            ca_file: A PEM file with the CA that signed the platform's certificate; None means the system's CAs.
+            client_cert: PEM files of a client certificate and its key, where the platform asks for one.
+            unsafe_accept_any_host_name: Accept a valid certificate although it was issued for another host name.
+                For commissioning: then anybody with any certificate of that CA can pretend to be the platform.
+            http: An `aiohttp.ClientSession` of your own to send through. It stays yours to close; its TLS and proxy
+                settings hold, its middlewares are not run, because one that retries would bypass flow control.
+            connect_timeout: Seconds that making a connection may take.
+            timeout: Seconds that one exchange may take in all, the connection included.
+            trust_env: Whether to use the proxies named in the environment (``HTTPS_PROXY`` and the like).
+
+        Raises:
+            ArgumentError: An argument cannot be used; the message says which, and what to do.
+        """
+        self._options = options = SessionOptions(
+            url=url,
+            app_id=app_id,
+            secret=secret,
+            token=token,
+            flow_control=flow_control,
+            retry=retry,
+            store=store,
+            share_token=share_token,
+            connection=ConnectionOptions(
+                tls=Tls(ca_file=ca_file, client_cert=client_cert, any_host_name=unsafe_accept_any_host_name),
+                http=http,
+                connect_timeout=connect_timeout,
+                timeout=timeout,
+                trust_env=trust_env,
+            ),
+        )
+        if not options.https and not options.local:
+            text = f"{options.url} is not https: secret and tokens travel in the clear"
+            warnings.warn(text, NorthWarning, stacklevel=3)
+        self._url, self._app_id = options.base_url, options.app_id
+        self._transport = Transport(options.url, options.connection)
+        self._app: app.App | None = None
+        self._caller: Caller | None = None
+
+    def __repr__(self) -> str:
+        # A traceback of the constructor shows it too.
+        return f"<{type(self).__name__} {getattr(self, '_url', '…')} app_id={getattr(self, '_app_id', '…')!r}>"
+
+    # --- Life cycle
+
+    async def __aenter__(self) -> Self:
+        if self._app is not None:
+            raise SessionStateError("the session is open already")
+        self._app = joined = await app.join(self._options)
+        try:
+            await self._transport.open()
+        except BaseException:
+            await self.close()
+            raise
+        options = self._options
+        self._caller = caller = Caller(self._app_id, self._transport, joined.flow, options.retry)
+        if (secret := options.secret) is not None:
+            log_in = by_login(self._app_id, secret, partial(self._send, authenticated=False))
+            caller.authenticate(joined.keeper(secret, share=options.share_token), log_in, secret)
+        elif options.token is not None:
+            caller.authenticate(TokenKeeper(), options.token)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the session and, unless it was passed in, its connection pool."""
+        if self._app is not None:
+            self._app = self._caller = None
+            try:
+                await self._transport.close()
+            finally:  # after calls in flight have been broken off, and counted
+                await app.leave(self._options)
+
+    async def _send(self, request: Request, *, authenticated: bool = True) -> Reply:
+        return await self._opened().send(request, Attempts(), authenticated=authenticated)
+
+    def _opened(self) -> Caller:
+        if self._caller is None:
+            raise SessionStateError("the session is not open: use it inside 'async with NorthSession(…) as north:'")
+        return self._caller
+
+    @property
+    def flow(self) -> FlowState:
+        """The app's flow control at this moment."""
+        self._opened()
+        assert self._app is not None
+        return self._app.flow.state()
+
+    async def check(self) -> Checkup:
+        """Test URL, TLS, credentials and clock by two calls, each made once, and say in words what is wrong.
+
+        The first logs in, unless the session or its store has a token; if that is refused, both follow. A login makes
+        the tokens of clients that do not share this one's invalid. All calls pass flow control. Errors of the calls are
+        findings; they are not raised.
+        """
+        caller, login, secret = self._opened(), None, self._options.secret
+        assert self._app is not None
+        if secret is not None:
+            keeper = self._app.keeper(secret, share=self._options.share_token)
+            login = keeper, requests.login(self._app_id, secret.value)
+        return await examine(caller, self._transport, https=self._options.https, login=login)

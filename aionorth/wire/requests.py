@@ -1,0 +1,108 @@
+"""The platform's calls as requests that are ready to be sent. Nothing here sends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import attrs
+
+from aionorth.errors import ArgumentError
+from aionorth.wire.checks import check_string, path_segment
+from aionorth.wire.resources import SUBSCRIPTIONS, SUCCESS, Resource
+
+JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
+
+
+@attrs.frozen(eq=False)
+class Request:
+    """One call, ready to be sent but for the app's headers. `target` is percent-encoded: path and query."""
+
+    method: str
+    target: str
+    body: bytes | None = attrs.field(default=None, repr=False)
+    content_type: str = JSON
+    secrets: tuple[str, ...] = attrs.field(default=(), repr=False)
+    """What is secret in the body. A reply may echo it."""
+    success: frozenset[int] = attrs.field(default=SUCCESS, repr=False)
+    """The statuses of a reply that mean success."""
+
+
+def delete(resource: Resource[Any], id_: str, *, authorized_app_id: str | None = None) -> Request:
+    """Build the call that deletes one resource, of another app if `authorized_app_id` is given.
+
+    Raises `InvalidIdError` for what cannot be an id.
+    """
+    return _of_one("DELETE", resource, id_, authorized_app_id)
+
+
+def get(resource: Resource[Any], id_: str, *, authorized_app_id: str | None = None) -> Request:
+    """Build the call that returns one resource; see `delete`."""
+    return _of_one("GET", resource, id_, authorized_app_id)
+
+
+def list_page(
+    resource: Resource[Any],
+    page_no: int,
+    filters: Mapping[str, str | None] | None = None,
+    *,
+    authorized_app_id: str | None = None,
+    page_size: int | None = None,
+) -> Request:
+    """Build the call that returns one page of a list. Pages count from 0.
+
+    `filters` has our names, as `Listing.filters` does; those that are None are left out.
+    """
+    listing = resource.listing
+    given = {listing.filters[name]: value for name, value in (filters or {}).items() if value is not None}
+    page = {"pageNo": str(page_no), "pageSize": str(page_size or listing.page_size)}
+    query = _query(_app(resource, authorized_app_id) | given | page)
+    return Request("GET", f"{resource.path}{query}", success=resource.success)
+
+
+def delete_matching_subscriptions(
+    notify_type: str | None, callback_url: str | None, authorized_app_id: str | None = None
+) -> Request:
+    """``DELETE /iocm/app/sub/v1.2.0/subscriptions`` with at least one filter: 204.
+
+    The platform takes a call without one for all subscriptions, so none is built.
+    """
+    filters = {"notifyType": notify_type, "callbackUrl": callback_url}
+    if not any(filters.values()) or any(value is not None and not value.strip() for value in filters.values()):
+        raise ArgumentError("a batch delete without a filter deletes every subscription: give a notify_type")
+    given = {name: check_string(value, name) for name, value in filters.items() if value is not None}
+    query = _query(_app(SUBSCRIPTIONS, authorized_app_id) | given)
+    return Request("DELETE", f"{SUBSCRIPTIONS.path}{query}", success=SUBSCRIPTIONS.success)
+
+
+def login(app_id: str, secret: str) -> Request:
+    """``POST /iocm/app/sec/v1.1.0/login``: 200 and a token. It makes the app's previous access token invalid."""
+    body = urlencode({"appId": app_id, "secret": secret}).encode()
+    return Request("POST", "/iocm/app/sec/v1.1.0/login", body, FORM, (secret,))
+
+
+def refresh_token(app_id: str, secret: str, token: str) -> Request:
+    """``POST /iocm/app/sec/v1.1.0/refreshToken``: 200 and a new token."""
+    body = json.dumps({"appId": app_id, "secret": secret, "refreshToken": token}).encode()
+    return Request("POST", "/iocm/app/sec/v1.1.0/refreshToken", body, JSON, (secret, token))
+
+
+def _of_one(method: str, resource: Resource[Any], id_: str, authorized_app_id: str | None) -> Request:
+    segment = path_segment(id_, resource.kind.id_name, resource.id_length)
+    query = _query(_app(resource, authorized_app_id))
+    return Request(method, f"{resource.path}/{segment}{query}", success=resource.success)
+
+
+def _app(resource: Resource[Any], authorized_app_id: str | None) -> dict[str, str]:
+    if authorized_app_id is None:
+        return {}
+    if resource.other_app is None:
+        raise ArgumentError(f"authorized_app_id={authorized_app_id!r}: leave it out, {resource.kind} are one's own")
+    return {resource.other_app: authorized_app_id}
+
+
+def _query(parameters: Mapping[str, str]) -> str:
+    return f"?{urlencode(parameters, quote_via=quote, safe='')}" if parameters else ""

@@ -1,0 +1,91 @@
+"""Where requests go: the base URL, the proxy, and what a session of the user's own must not add."""
+
+from __future__ import annotations
+
+import netrc
+import os
+import unicodedata
+from pathlib import Path
+from urllib.parse import unquote
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+import attrs
+from yarl import URL
+
+from aionorth.errors import ArgumentError
+
+
+def check_url(url: object) -> URL:
+    """Return the base URL, or raise `ArgumentError`, which does not show a password in it."""
+    example = "give it as in 'https://server:8743'"
+    if not isinstance(url, str):
+        raise ArgumentError(f"the base URL is not a str but {type(url).__name__}: {example}")
+    if "@" in unicodedata.normalize("NFKC", unquote(url)):
+        raise ArgumentError(f"the base URL has a user or password in it, which the platform does not use: {example}")
+    if not url.isprintable() or " " in url or "\\" in url:
+        # Parsers drop some of these, and find another host than a reader does.
+        raise ArgumentError(f"the base URL {url!r} has blanks, line ends or the like in it: {example}")
+    try:
+        parsed = URL(url)
+        host = parsed.host
+    except ValueError as exc:
+        raise ArgumentError(f"the base URL {url!r} cannot be read ({exc}): {example}") from exc
+    if parsed.scheme not in {"http", "https"} or not host:
+        raise ArgumentError(f"the base URL {url!r} is not an http or https URL: {example}")
+    if parsed.query_string or parsed.fragment:
+        raise ArgumentError(f"the base URL {url!r} has a query or fragment: {example}")
+    return parsed
+
+
+def check_lent(http: object, url: URL) -> None:
+    """Raise `ArgumentError` if `http` cannot be used: it must not bring credentials of its own to the platform."""
+    if not isinstance(http, aiohttp.ClientSession):
+        raise ArgumentError(f"http={http!r}: give an aiohttp.ClientSession")
+    if http.auth is not None or "Authorization" in http.headers:
+        raise ArgumentError("http= has credentials of its own, which are not the platform's: make it without")
+    if http.trust_env and _is_in_netrc(url.host or ""):
+        raise ArgumentError(
+            f"http= has trust_env=True, by which aiohttp would send the platform the password that a netrc file has "
+            f"for {url.host}: make it without, and give it the proxy as proxy="
+        )
+
+
+def _is_in_netrc(host: str) -> bool:
+    try:
+        file = os.environ.get("NETRC") or str(Path.home() / ("_netrc" if os.name == "nt" else ".netrc"))
+        return netrc.netrc(file).authenticators(host) is not None
+    except (OSError, RuntimeError, UnicodeError, netrc.NetrcParseError):
+        return False
+
+
+@attrs.frozen
+class Proxy:
+    """The proxy that the environment names."""
+
+    url: URL = attrs.field(repr=False)
+    """With the user and password that the proxy wants, if any."""
+
+
+def environment_proxy(url: URL) -> Proxy | None:
+    """Return the proxy that the environment names for `url`; raises `ArgumentError` where it cannot be used.
+
+    Nothing else is taken from the environment: a password in a netrc file is not for the platform.
+    """
+    named = getproxies().get(url.scheme)
+    if not named or proxy_bypass(f"{url.host}:{url.port}"):
+        return None
+    try:
+        proxy = URL(named if "://" in named else f"http://{named}")
+        # An unescaped / in a password makes what is before it look like a host, and what is behind it like a path.
+        usable = proxy.scheme in {"http", "https"} and proxy.host and "@" not in f"{proxy.path_qs}{proxy.fragment}"
+    except ValueError:
+        proxy, usable = URL(), False
+    if usable:
+        return Proxy(proxy)
+    del named, proxy  # a traceback must not show them
+    raise ArgumentError(
+        f"the proxy in the environment variable {url.scheme.upper()}_PROXY (or {url.scheme}_proxy) cannot be used: "
+        "name it as in http://host:3128 or http://user:password@host:3128, with : / ? # and @ in user and password as "
+        "%3A, %2F, %3F, %23 and %40; or leave trust_env out"
+    )

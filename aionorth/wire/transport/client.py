@@ -1,0 +1,188 @@
+"""One exchange, whole: send a request, read its reply to the end."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from http import HTTPStatus
+
+import aiohttp
+from yarl import URL
+
+from aionorth import __version__
+from aionorth.errors import NorthError, SessionStateError, detached
+from aionorth.wire.replies import NO_CONTENT, Reply, Token
+from aionorth.wire.requests import Request
+from aionorth.wire.transport.addresses import check_lent, environment_proxy
+from aionorth.wire.transport.connector import Connector
+from aionorth.wire.transport.faults import translated
+from aionorth.wire.transport.options import ConnectionOptions
+
+LONGEST_BODY = 8 * 1024 * 1024
+"""Bytes of a reply that are read; a longer one is not the platform's."""
+
+_USER_AGENT = f"aionorth/{__version__} aiohttp/{aiohttp.__version__} Python/{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+class Transport:
+    """The way to one platform: a connection pool and what is needed to fill it.
+
+    Its state is the pool, `_http`, and whether a reply ever came, `_reached`.
+    """
+
+    def __init__(self, url: URL, options: ConnectionOptions) -> None:
+        if options.http is not None:
+            check_lent(options.http, url)
+        self._base = url
+        self._https = url.scheme == "https"
+        self._own = options.http is None
+        self._ssl = options.tls.context() if self._https and self._own else None
+        self._proxy = environment_proxy(url) if options.trust_env else None
+        self.timeout = options.timeout
+        """Seconds that one exchange may take."""
+        self._options = options
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=options.connect_timeout)
+        self._http = options.http
+        self._reached = False
+
+    async def open(self) -> None:
+        """Open the pool. It has no limit of its own: the workers are one, and a call that has a slot must not queue."""
+        if self._own:
+            self._http = aiohttp.ClientSession(
+                connector=Connector(ssl=self._ssl if self._ssl is not None else True),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": _USER_AGENT},
+            )
+
+    @property
+    def reached(self) -> bool:
+        """Whether a reply ever came, so that name, port and certificates are right."""
+        return self._reached
+
+    @property
+    def connections(self) -> int | None:
+        """How many connections the pool allows; None where it has no limit."""
+        connector = None if self._http is None else self._http.connector
+        if connector is None:
+            return None
+        return min((limit for limit in (connector.limit, connector.limit_per_host) if limit), default=None)
+
+    async def close(self) -> None:
+        """Close the pool, unless it was lent."""
+        if self._own and (http := self._http) is not None:
+            self._http = None
+            await http.close()
+
+    def check_open(self) -> None:
+        """Raise `SessionStateError` where the pool has been closed."""
+        if self._http is None or (not self._own and self._http.closed):
+            raise SessionStateError("the session, or the aiohttp session it was given, is closed")
+
+    async def exchange(self, request: Request, app_id: str, token: Token | None, until: float) -> Reply:
+        """Send `request` once and return its reply, whatever its status; no redirect is followed.
+
+        It is cut off at the time `until`, on the loop's clock. With a `token` go the two headers that identify the app.
+
+        Raises:
+            NorthConnectionError: The request was not sent.
+            ReplyLostError: It may have been sent, and no whole reply came.
+        """
+        assert self._http is not None, "the session opens its transport"
+        try:
+            # Not aiohttp's own time-out in all: it swallows a cancellation that comes at the same moment.
+            async with asyncio.timeout_at(until):
+                response = await self._http.request(
+                    request.method,
+                    self._url(request.target),
+                    data=request.body,
+                    headers=_headers(request, app_id, token),
+                    allow_redirects=False,
+                    raise_for_status=False,
+                    proxy=self._proxy.url if self._proxy is not None else None,
+                    timeout=self._timeout,
+                    middlewares=(_one_attempt,),
+                )
+                self._reached = True
+                if response.status == NO_CONTENT.status:  # it has no body, whatever its head says
+                    response.release()
+                    return NO_CONTENT
+                body, whole = await _read(response, breaks_show=self._own)
+            headers = response.headers
+            return Reply(
+                response.status,
+                body,
+                response.content_type if body else "",
+                headers.get("Retry-After"),
+                headers.get("Date"),
+                response.charset if body else None,
+                whole,
+            )
+        # Frames of aiohttp hold the request's headers, and with them the token; so do its errors about a reply. Those
+        # about a URL may hold a proxy's password.
+        except (NorthError, asyncio.CancelledError) as exc:
+            raise detached(exc) from exc.__cause__
+        except (aiohttp.ClientError, OSError, ValueError) as exc:  # asyncio's TimeoutError is an OSError
+            error = translated(exc, self._options, https=self._https, reached=self._reached)
+            cause = None if isinstance(exc, (aiohttp.ClientResponseError, ValueError)) else detached(exc)
+        raise error from cause  # here, where what aiohttp raised is not its context
+
+    def _url(self, target: str) -> URL:
+        path, _, query = target.partition("?")
+        base = self._base
+        path = base.raw_path.rstrip("/") + path
+        return URL.build(scheme=base.scheme, authority=base.raw_authority, path=path, query_string=query, encoded=True)
+
+
+def _headers(request: Request, app_id: str, token: Token | None) -> dict[str, str]:
+    headers = {"Content-Type": request.content_type, "Accept-Encoding": "identity"}
+    if token is not None:
+        headers |= {"app_key": app_id, "Authorization": f"Bearer {token.access}"}
+    return headers
+
+
+async def _read(response: aiohttp.ClientResponse, *, breaks_show: bool) -> tuple[bytes, bool | None]:
+    """Read the body to its end, up to a maximum: a page without end must not fill the memory.
+
+    Returns what came of it, and whether that is all; None where that is not known. `breaks_show` says whether a broken
+    connection shows in a body that ends with the connection, as it does with the connector of this package.
+    """
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with response:
+            async for chunk in response.content.iter_any():
+                chunks.append(chunk)
+                size += len(chunk)
+                if size > LONGEST_BODY:
+                    return b"".join(chunks), False
+    except (aiohttp.ClientError, ConnectionError):
+        return b"".join(chunks), False
+    return b"".join(chunks), _has_known_end(response, breaks_show=breaks_show) or None
+
+
+def _has_known_end(response: aiohttp.ClientResponse, *, breaks_show: bool) -> bool:
+    """Whether a body that has ended is known to be whole; a server that breaks down ends the connection too.
+
+    A compressed one is not: aiohttp does not check that the compressed data has ended.
+    """
+    headers = response.headers
+    if headers.get("Content-Encoding", "identity").lower() != "identity":
+        return False
+    if "Content-Length" in headers or "chunked" in headers.get("Transfer-Encoding", "").lower():
+        return True
+    closes = response.version == aiohttp.HttpVersion10 or "close" in headers.get("Connection", "").lower()
+    return (closes and breaks_show) or response.status == HTTPStatus.NOT_MODIFIED
+
+
+async def _one_attempt(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Keep aiohttp from sending a request a second time on its own.
+
+    It repeats a DELETE whose kept-alive connection broke. That would bypass flow control, and turn a deletion whose
+    reply was lost into a 404. It repeats after two kinds of error only, and this hides them in a third.
+    """
+    try:
+        return await handler(request)
+    except (aiohttp.ClientConnectorError, aiohttp.ServerTimeoutError):
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as exc:
+        raise aiohttp.ClientConnectionError from exc

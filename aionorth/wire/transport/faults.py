@@ -1,0 +1,90 @@
+"""What aiohttp raises, translated.
+
+The line that matters most runs between an error after which the call was certainly not sent (`NorthConnectionError`)
+and one after which it may have been carried out (`ReplyLostError`).
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import sys
+
+import aiohttp
+
+from aionorth.common.text import without_userinfo
+from aionorth.errors import (
+    ArgumentError,
+    HostNotFoundError,
+    NorthConnectionError,
+    NorthError,
+    ReplyLostError,
+    ReplyTimeoutError,
+    TlsError,
+)
+from aionorth.wire import tls
+from aionorth.wire.transport.options import ConnectionOptions
+
+_NO_SUCH_HOST = {socket.EAI_NONAME} | ({socket.EAI_NODATA} if sys.platform == "linux" else set())
+_NO_SUCH_HOST_BY_ARES = {1, 4, 8}  # no data, not found, no name
+
+
+def translated(exc: Exception, options: ConnectionOptions, *, https: bool, reached: bool) -> NorthError:
+    """Return the error that stands for one of aiohttp's, or of the system's.
+
+    `reached` says whether a reply ever came, so that name, port and certificates are right.
+    """
+    match exc:
+        case aiohttp.ClientConnectorError():
+            return _unconnected(exc, https=https, reached=reached)
+        case aiohttp.ConnectionTimeoutError():
+            return NorthConnectionError(f"no connection within {options.connect_timeout:g} s")
+        case aiohttp.ClientHttpProxyError():
+            return NorthConnectionError(f"the proxy refused the connection: HTTP {exc.status}")
+        case TimeoutError():
+            return ReplyTimeoutError(f"no reply within {options.timeout:g} s")
+        case ValueError():  # for example because `http` names a proxy that cannot be used
+            error = ArgumentError(f"aiohttp cannot send this request: {without_userinfo(str(exc))}")
+            error.ends_run = True  # it cannot send any other either
+            return error
+        case _:
+            return _lost(exc, https=https, reached=reached)
+
+
+def _unconnected(exc: aiohttp.ClientConnectorError, *, https: bool, reached: bool) -> NorthError:
+    match exc:
+        case aiohttp.ClientConnectorDNSError(os_error=cause) if _is_no_such_host(cause) and not reached:
+            return HostNotFoundError(f"no such host: {exc.host}; check the base URL")
+        case aiohttp.ClientConnectorDNSError(os_error=cause):
+            return NorthConnectionError(f"the host name {exc.host} cannot be looked up now: {cause.strerror}")
+        case aiohttp.ClientConnectorCertificateError(certificate_error=ssl.CertificateError() as cause):
+            return TlsError(tls.refused_certificate(cause))
+        case aiohttp.ClientSSLError(os_error=ssl.SSLError() as cause):
+            return TlsError(f"TLS with {exc.host}:{exc.port} failed: {tls.failed(cause)}")
+        case aiohttp.ClientConnectorError(os_error=ConnectionResetError()) if https:
+            return NorthConnectionError(
+                f"{exc.host}:{exc.port} closed the connection during the TLS handshake: is it the platform's port, "
+                "does it accept connections from here, does it ask for a client_cert?"
+            )
+        case _:
+            why = exc.os_error.strerror or str(exc.os_error) or type(exc.os_error).__name__
+            return NorthConnectionError(f"cannot connect to {exc.host}:{exc.port}: {why}")
+
+
+def _lost(exc: Exception, *, https: bool, reached: bool) -> NorthError:
+    cause = type(exc.__cause__ or exc).__name__
+    if reached:
+        return ReplyLostError(f"the reply was lost: {cause}")
+    if (alert := tls.alert(exc)) is not None:
+        return TlsError(f"the platform refused TLS: {tls.failed(alert)}")
+    # In TLS 1.3 a refused client certificate shows only after the handshake, and often as a mere disconnection.
+    hint = "does it ask for another client_cert, or for one?" if https else "is it https?"
+    return ReplyLostError(f"the platform broke the connection off: {cause}; {hint}")
+
+
+def _is_no_such_host(cause: OSError) -> bool:
+    """Whether a look-up found that there is no such host. Only the system's resolver says so by an errno."""
+    if cause.errno is not None:
+        return cause.errno in _NO_SUCH_HOST
+    ares = cause.__cause__  # what aiodns raised, where that is installed
+    return ares is not None and not _NO_SUCH_HOST_BY_ARES.isdisjoint(ares.args[:1])
