@@ -37,7 +37,8 @@ from aionorth.cli.report_page import MOST_IDS, render, verdict
 from aionorth.cli.timeline import MOST_BARS, interval_in_words, timeline
 from aionorth.errors import JournalError, NorthError
 from aionorth.models import Kind, Target
-from aionorth.purge.journal import Entry, History, Journal, _sealed, read
+from aionorth.purge.journal import Entry, History, Journal, read
+from aionorth.purge.journal.journal import _sealed
 
 START = datetime(2026, 11, 4, 23, 0, tzinfo=UTC).timestamp()
 NOW = datetime(2026, 11, 5, 12, 0, tzinfo=timezone(timedelta(hours=1)))
