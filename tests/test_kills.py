@@ -129,7 +129,7 @@ def test_every_id_has_one_outcome_however_often_the_process_is_killed(tmp_path: 
         assert outcomes[id_] in {"deleted", "gone"}, f"{id_}: {outcomes[id_]}"
     for id_ in strangers:
         # In flight at a kill, one that never was cannot be told from one that is gone.
-        assert outcomes[id_] == ("gone" if history.entries[id_].in_doubt else "not_found")
+        assert outcomes[id_] == ("gone" if history.entries[id_].ambiguous else "not_found")
     called = Counter(id_ for id_, _ in seen["calls"])
     for entry in history.entries.values():
         assert called[entry.id] >= 1

@@ -1,1 +1,1 @@
-"""One call and what to do after each reply; and the bulk run, which does it for a stream of ids."""
+"""What has been tried for one call, and what follows; and the bulk run, which makes calls for many ids."""

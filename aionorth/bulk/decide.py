@@ -84,5 +84,5 @@ def ending_of(error: NorthError | None) -> Ending:
             return Ending.ACCEPTED
         case ArgumentError():
             return Ending.UNSENT
-        case _:  # a code is the platform's word, which it gives only to calls that flow control has let through
+        case _:  # a code means that the platform has answered, so that flow control has accepted the call
             return Ending.UNCONFIRMED if error.code is None else Ending.ACCEPTED

@@ -15,9 +15,13 @@ from typing import TYPE_CHECKING, Any, Self, overload
 import attrs
 
 from aionorth.auth.tokens import GivenToken, Secret, TokenKeeper, by_login, given
-from aionorth.bulk.caller import Attempts, Caller, Deletion
+from aionorth.bulk.batch import Batch
+from aionorth.bulk.caller import Caller
+from aionorth.bulk.intake import CheckId, Ids, checked
+from aionorth.bulk.pool import Pool
+from aionorth.bulk.record import Progress
 from aionorth.bulk.retry import RetryPolicy
-from aionorth.bulk.run import GRACE, WORKERS, BulkDelete, Ids
+from aionorth.bulk.run import DRAIN_TIMEOUT, WORKERS, BulkDelete, RunOptions, Work
 from aionorth.common.files import StrPath
 from aionorth.errors import ArgumentError, JournalError, NorthWarning, NotFoundError, SessionStateError, detaching
 from aionorth.flow.limiter import FlowControl, FlowState
@@ -26,8 +30,8 @@ from aionorth.models import Collect, DeleteResult, Kind, Subscription, Target, U
 from aionorth.purge.listing import Reading, read_pages, read_subscriptions, read_subscriptions_of
 from aionorth.session import app
 from aionorth.wire import api
-from aionorth.wire.api import Page, Reply, Request, check_string
-from aionorth.wire.checks import seconds, whole
+from aionorth.wire.api import Page, Reply, Request, check_id, check_string
+from aionorth.wire.checks import seconds
 from aionorth.wire.tls import Tls
 from aionorth.wire.transport import Transport, check_url
 
@@ -174,7 +178,7 @@ class NorthSession:
         return joined.keeper(secret, share=self._share_token)
 
     async def _send_login(self, request: Request) -> Reply:
-        return await self._opened().send(request, Attempts(), authenticated=False)
+        return await self._opened().send(request, authenticated=False)
 
     def _opened(self) -> Caller:
         if self._caller is None:
@@ -240,13 +244,13 @@ class NorthSession:
 
     async def _delete(self, id_: str, request: Request, *, missing_ok: bool) -> DeleteResult:
         caller = self._opened()
-        deletion = Deletion(id_, request)
+        progress, started = Progress(), caller.now()
         try:
-            await caller.send(request, deletion)
+            await caller.send(request, progress)
         except NotFoundError:
-            if not (missing_ok or deletion.doubt):
+            if not (missing_ok or progress.record.ambiguous):
                 raise
-        return deletion.result(caller.now())
+        return progress.record.result(id_, caller.now() - started)
 
     # --- Deleting many
 
@@ -257,7 +261,7 @@ class NorthSession:
         authorized_app_id: str | None = None,
         workers: int = WORKERS,
         collect: Collect = "all",
-        grace: float = GRACE,
+        grace: float = DRAIN_TIMEOUT,
     ) -> BulkDelete:
         """Delete subscriptions in bulk, one call each, as fast as flow control allows; await or stream what it returns.
 
@@ -274,42 +278,37 @@ class NorthSession:
             ArgumentError: An argument cannot be used; nothing was sent.
         """
         other = _string_or_none(authorized_app_id, "authorized_app_id")
-
-        return self._bulk(ids, _preparing(Kind.SUBSCRIPTIONS, other), workers, collect, grace)
+        options = RunOptions(workers=workers, collect=collect, grace=grace)
+        return self._bulk(ids, Kind.SUBSCRIPTIONS, other, options)
 
     def delete_upgrade_packages(
-        self, ids: Ids, *, workers: int = WORKERS, collect: Collect = "all", grace: float = GRACE
+        self, ids: Ids, *, workers: int = WORKERS, collect: Collect = "all", grace: float = DRAIN_TIMEOUT
     ) -> BulkDelete:
         """Delete version packages in bulk; everything is as for `delete_subscriptions`."""
-        return self._bulk(ids, _preparing(Kind.PACKAGES, None), workers, collect, grace)
+        return self._bulk(ids, Kind.PACKAGES, None, RunOptions(workers=workers, collect=collect, grace=grace))
 
-    def _bulk(
-        self,
-        ids: Ids,
-        prepare: Callable[[str], Request],
-        workers: int,
-        collect: Collect,
-        grace: float,
-        *,
-        duplicates: int = 0,
-        journal: Callable[[], Journal] | None = None,
-        one_call: bool = False,
-    ) -> BulkDelete:
-        caller = self._opened()
-        # A call that waited for a connection would wait with a slot in its hand, so a smaller pool bounds the workers.
-        workers = min(whole("workers", workers), self._transport.connections or workers)
-        return BulkDelete(
+    def _bulk(self, ids: Ids, kind: Kind, authorized_app_id: str | None, options: RunOptions) -> BulkDelete:
+        return self._run(self._pool(checked(ids, _id_check(kind)), kind, authorized_app_id, options), options)
+
+    def _pool(
+        self, ids: Ids, kind: Kind, authorized_app_id: str | None, options: RunOptions, *, duplicates: int = 0
+    ) -> Pool:
+        """Return the work of a run that makes one call for each of `ids`, which are as `checked` returns them."""
+        return Pool(
             ids,
-            prepare=prepare,
-            send=partial(caller.send, ahead=False),
-            workers=workers,
-            collect=collect,
-            grace=grace,
+            check=_id_check(kind),
+            build=_building(kind, authorized_app_id),
+            send=partial(self._opened().send, priority=False),
+            # A call that waited for a connection would hold its slot meanwhile, so a smaller pool bounds the workers.
+            workers=min(options.workers, self._transport.connections or options.workers),
             duplicates=duplicates,
-            journal=journal,
-            one_call=one_call,
-            check=caller.check_loop,
         )
+
+    def _run(self, work: Work, options: RunOptions, journal: Journal | None = None) -> BulkDelete:
+        caller = self._opened()
+        if journal is not None:
+            journal.release()  # until the run begins
+        return BulkDelete(work, options, now=caller.now, check=caller.check_loop, recorder=journal)
 
     # --- Finding what to delete
 
@@ -338,7 +337,7 @@ class NorthSession:
 
         async def fetch(page_no: int, notify_type: str | None) -> Page[Subscription]:
             request = api.list_subscriptions(page_no, notify_type, other)
-            return api.read_subscription_page(await caller.send(request, Attempts()))
+            return api.read_subscription_page(await caller.send(request))
 
         if notify_type is not None:
             return read_subscriptions_of(check_string(notify_type, "notify_type"), fetch, reading)
@@ -375,7 +374,7 @@ class NorthSession:
 
         async def fetch(page_no: int) -> Page[UpgradePackage]:
             request = api.list_upgrade_packages(page_no, filters)
-            return api.read_upgrade_package_page(await caller.send(request, Attempts()))
+            return api.read_upgrade_package_page(await caller.send(request))
 
         return read_pages(fetch, reading)
 
@@ -385,7 +384,7 @@ class NorthSession:
         Raises `SubscriptionNotFoundError` where there is none, and otherwise as `delete_subscription`.
         """
         other = _string_or_none(authorized_app_id, "authorized_app_id")
-        reply = await self._opened().send(api.get_subscription(subscription_id, other), Attempts())
+        reply = await self._opened().send(api.get_subscription(subscription_id, other))
         return api.read_subscription(reply)
 
     async def get_upgrade_package(self, file_id: str) -> UpgradePackage:
@@ -393,7 +392,7 @@ class NorthSession:
 
         Raises `PackageNotFoundError` where there is none, and otherwise as `delete_upgrade_package`.
         """
-        return api.read_upgrade_package(await self._opened().send(api.get_upgrade_package(file_id), Attempts()))
+        return api.read_upgrade_package(await self._opened().send(api.get_upgrade_package(file_id)))
 
     # --- A purge: plan, delete, resume
 
@@ -478,7 +477,7 @@ class NorthSession:
         batch: bool = False,
         workers: int = WORKERS,
         collect: Collect = "all",
-        grace: float = GRACE,
+        grace: float = DRAIN_TIMEOUT,
     ) -> BulkDelete:
         """Delete what `plan` says; await or stream what it returns, as with `delete_subscriptions`.
 
@@ -502,35 +501,26 @@ class NorthSession:
         if not isinstance(plan, Plan):
             raise ArgumentError(f"plan={plan!r}: give what the session's plan() returned")
         self._check_target(plan.target, "the plan")
+        options = RunOptions(workers=workers, collect=collect, grace=grace)
         ids = [one.id for one in plan.delete]
-        prepare = _preparing(plan.target.kind, plan.target.authorized_app_id)
-        if batch:
-            if plan.batch is None:
-                raise ArgumentError("batch=True: no single call takes exactly this plan; leave it out")
-            one = api.delete_matching_subscriptions(
-                plan.batch.notify_type, plan.batch.callback_url, plan.target.authorized_app_id
-            )
-
-            def prepare(_: str, /) -> Request:
-                return one
-
-        def create() -> Journal:
-            assert journal is not None
-            return Journal.create(journal, plan.target, ids, selection=plan.selection, duplicates=plan.duplicates)
-
-        return self._bulk(
-            ids,
-            prepare,
-            workers,
-            collect,
-            grace,
-            duplicates=plan.duplicates,
-            journal=None if journal is None else create,
-            one_call=batch,
-        )
+        kind, other = plan.target.kind, plan.target.authorized_app_id
+        work: Work
+        if not batch:
+            work = self._pool(checked(ids, _id_check(kind)), kind, other, options, duplicates=plan.duplicates)
+        elif plan.batch is None:
+            raise ArgumentError("batch=True: no single call takes exactly this plan; leave it out")
+        else:
+            request = api.delete_matching_subscriptions(plan.batch.notify_type, plan.batch.callback_url, other)
+            send = partial(self._opened().send, priority=False)
+            work = Batch(ids, request, send=send, duplicates=plan.duplicates)
+        if journal is None:
+            return self._run(work, options)
+        # Last, so that there is no file where something else is wrong.
+        created = Journal.create(journal, plan.target, ids, selection=plan.selection, duplicates=plan.duplicates)
+        return self._run(work, options, created)
 
     def resume(
-        self, journal: StrPath, *, workers: int = WORKERS, collect: Collect = "all", grace: float = GRACE
+        self, journal: StrPath, *, workers: int = WORKERS, collect: Collect = "all", grace: float = DRAIN_TIMEOUT
     ) -> BulkDelete:
         """Go on with a purge from its journal; await or stream what it returns, as with `delete_subscriptions`.
 
@@ -545,25 +535,22 @@ class NorthSession:
         """
         from aionorth.purge.journal import Journal, read  # noqa: PLC0415 - as above
 
-        history = read(journal)
-        self._check_target(history.target, os.fspath(journal))
-
-        def reopen() -> Journal:
-            reopened = Journal.reopen(journal)
-            if reopened.history.target != history.target:
-                reopened.close()
-                raise JournalError(f"{os.fspath(journal)} has been replaced by another one just now")
-            return reopened
-
-        return self._bulk(
-            (),
-            _preparing(history.target.kind, history.target.authorized_app_id),
-            workers,
-            collect,
-            grace,
-            duplicates=history.duplicates,
-            journal=reopen,
+        options = RunOptions(workers=workers, collect=collect, grace=grace)
+        target = read(journal).target
+        self._check_target(target, os.fspath(journal))
+        self._opened()
+        reopened = Journal.reopen(journal)
+        if reopened.history.target != target:
+            reopened.close()
+            raise JournalError(f"{os.fspath(journal)} has been replaced by another one just now")
+        work = self._pool(
+            reopened.unfinished(),
+            target.kind,
+            target.authorized_app_id,
+            options,
+            duplicates=reopened.history.duplicates,
         )
+        return self._run(work, options, reopened)
 
     def _check_target(self, target: Target, what: str) -> None:
         for name, there, here in (("url", target.url, self._url), ("app_id", target.app_id, self._app_id)):
@@ -574,7 +561,11 @@ class NorthSession:
                 )
 
 
-def _preparing(kind: Kind, authorized_app_id: str | None) -> Callable[[str], Request]:
+def _id_check(kind: Kind) -> CheckId:
+    return partial(check_id, name=kind.id_name)
+
+
+def _building(kind: Kind, authorized_app_id: str | None) -> Callable[[str], Request]:
     if kind is Kind.PACKAGES:
         return api.delete_upgrade_package
     if authorized_app_id is None:

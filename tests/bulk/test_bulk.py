@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from support import assert_reconciled, deletes, run, session, slow_at_times
 
 import aionorth
-from aionorth.bulk.caller import Deletion
-from aionorth.bulk.run import BulkDelete
+from aionorth.bulk.pool import Pool
+from aionorth.bulk.record import Progress
+from aionorth.bulk.run import BulkDelete, RunOptions
 from aionorth.simulator import CannedReply, CutBody, Delay, ErrorIn200, HtmlPage, Reset, ServerError, Simulator
 from aionorth.wire.api import Request, delete_subscription
 
@@ -431,12 +432,14 @@ async def test_an_input_that_has_halted_once_is_drawn_from_as_fast_as_before() -
         for number in range(800):
             yield f"id-{number}"
 
-    async def send(_: Request, deletion: Deletion) -> None:
+    async def send(_: Request, progress: Progress) -> None:
+        progress.send()
         await asyncio.sleep(0)
-        deletion.calls, deletion.succeeded = 1, True
+        progress.end(None)
 
+    pool = Pool(ids(), check=str, build=delete_subscription, send=send, workers=40)
     async with Passes() as passes:
-        summary = await BulkDelete(ids(), prepare=delete_subscription, send=send, workers=40)
+        summary = await BulkDelete(pool, RunOptions(workers=40), now=asyncio.get_running_loop().time)
     assert summary.deleted == 800
     assert passes.count < 200  # a draw a pass would take 800
 
