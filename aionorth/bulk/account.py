@@ -11,15 +11,19 @@ import attrs
 
 from aionorth.bulk.record import Progress, Record
 from aionorth.bulk.results import ResultStream
+from aionorth.bulk.seen import SeenIds
 from aionorth.errors import JournalError, detached
 from aionorth.models import Collect, DeleteResult, DeleteSummary, Outcome
 
 Settled = tuple[str, Record, Outcome]
 """An id, what was tried for it, and what came of it."""
 
+Share = Callable[[Record], Iterable[Settled]]
+"""Says what a call has come to for each of its ids."""
+
 
 class Recorder(Protocol):
-    """Keeps a record of a run outside of the process, and knows what the runs before did."""
+    """Records a run outside of the process, and knows what the runs before did. Raises `JournalError`."""
 
     @property
     def elapsed(self) -> float:
@@ -31,48 +35,20 @@ class Recorder(Protocol):
         ...
 
     def recall(self, id_: str) -> Record:
-        """Return what the runs before tried for an id."""
+        """Return what the runs before tried for another id."""
         ...
 
     def take(self) -> None:
-        """Begin to record this run, and keep others from it; raises `JournalError` where that cannot be."""
-        ...
+        """Begin to record this run, and keep others from it."""
 
     def begin(self, *ids: str) -> None:
-        """Record that the first attempt at each of `ids` is about to be sent; raises `JournalError`."""
-        ...
+        """Record that the first attempt at each of `ids` is about to be sent."""
 
     def end(self, record: Record, result: DeleteResult) -> None:
-        """Record what became of an id; raises `JournalError`."""
-        ...
+        """Record what became of an id."""
 
     def close(self) -> None:
         """Record nothing more."""
-        ...
-
-
-@attrs.define(eq=False, kw_only=True)
-class Deletion(Progress):
-    """The deletion of one id, under way."""
-
-    id: str
-
-    def settled(self) -> Iterable[Settled]:
-        """Return what became of it if nothing more is done."""
-        return ((self.id, self.record, self.record.outcome),)
-
-
-class OpenDeletion(Protocol):
-    """A deletion under way, of one id or of many."""
-
-    @property
-    def record(self) -> Record:
-        """What has been tried."""
-        ...
-
-    def settled(self) -> Iterable[Settled]:
-        """Return what became of each of its ids if nothing more is done."""
-        ...
 
 
 @attrs.define(eq=False)
@@ -80,6 +56,7 @@ class Tally:
     """The fold of results into a summary. Its state is what the fields say."""
 
     collect: Collect
+    duplicates: int
     total: int = 0
     calls: int = 0
     refusals: int = 0
@@ -88,7 +65,7 @@ class Tally:
     results: list[DeleteResult] = attrs.Factory(list[DeleteResult])
 
     def add_calls(self, record: Record) -> None:
-        """Add the calls of a record, finished or not."""
+        """Add the calls of a record, settled or not."""
         self.calls += record.calls
         self.refusals += record.refusals
         self.retries += max(0, record.attempts - 1)
@@ -102,88 +79,84 @@ class Tally:
         """Whether results of this outcome are kept."""
         return self.collect == "all" or (self.collect == "failures" and not outcome.ok)
 
-    def summary(self, *, duplicates: int, elapsed: float) -> DeleteSummary:
-        """Return it as a summary."""
+    def keep(self, result: DeleteResult) -> None:
+        """Keep a result, if it is one to be kept."""
+        if self.keeps(result.outcome):
+            self.results.append(result)
+
+    def summary(self, unsettled: Iterable[Record], elapsed: float) -> DeleteSummary:
+        """Return the summary at this moment, with the calls made so far for what is not settled."""
+        so_far = copy(self)
+        for record in unsettled:
+            so_far.add_calls(record)
         return DeleteSummary(
             total=self.total,
             **{outcome.value: self.outcomes[outcome] for outcome in Outcome},
-            duplicates=duplicates,
-            refusals=self.refusals,
-            retries=self.retries,
-            calls=self.calls,
+            duplicates=self.duplicates,
+            refusals=so_far.refusals,
+            retries=so_far.retries,
+            calls=so_far.calls,
             elapsed=elapsed,
             results=tuple(self.results),
         )
 
 
 class Account:
-    """Opens and settles the deletions of a run.
+    """Opens and settles the calls of a run.
 
-    Its state: the tally, and the deletions that are open.
+    Its state: the tally, the ids that were named, and the calls that are open, with the time since when.
     """
 
     def __init__(
         self,
-        collect: Collect,
-        stream: ResultStream,
+        tally: Tally,
         recorder: Recorder | None,
         *,
+        places: int,
         now: Callable[[], float],
-        on_failure: Callable[[BaseException], object],
+        on_failure: Callable[[JournalError], object],
     ) -> None:
         """Begin with what the runs before have finished.
 
-        Args:
-            collect: Which results the summary keeps.
-            stream: Where results are handed over.
-            recorder: What records them, if anything does.
-            now: Returns the time on the loop's clock.
-            on_failure: Called with what keeps `recorder` from recording an outcome.
+        `places` are those of the stream of results; `on_failure` is called with what keeps `recorder` from recording.
         """
+        self.stream = ResultStream(places)
         self.recorder = recorder
         self._now = now
-        self.stream = stream
         self._on_failure = on_failure
-        self._tally = Tally(collect)
-        self._open: dict[OpenDeletion, float] = {}  # and when they were opened
+        self._tally = tally
+        self._seen = SeenIds()
+        self._open: dict[Progress, tuple[float, Share]] = {}
         for record, result in recorder.finished() if recorder is not None else ():
-            self._tally.total += 1
-            self._tally.add(record, result.outcome)
-            if self._tally.keeps(result.outcome):
-                self._tally.results.append(result)
-        self.finished = self._tally.total
-        """How many ids the runs before have finished."""
+            tally.total += 1
+            tally.add(record, result.outcome)
+            tally.keep(result)
+        self.finished = tally.total
 
-    def begin(self) -> None:
-        """Begin to record; raises `JournalError`."""
-        if self.recorder is not None:
-            self.recorder.take()
-
-    def close(self) -> None:
-        """Record nothing more."""
-        if self.recorder is not None:
-            self.recorder.close()
-
-    def open(self, deletion: OpenDeletion, ids: int = 1) -> None:
-        """Count `ids` more ids, which are open until `deletion` is settled."""
-        self._tally.total += ids
-        self._open[deletion] = self._now()
-
-    def open_one(self, id_: str) -> Deletion:
-        """Open the deletion of an id, which goes on from what the runs before tried."""
+    def open_one(self, id_: str) -> Progress | None:
+        """Open the call for an id, which goes on from what the runs before tried; None for a duplicate."""
+        if not self._seen.add(id_):
+            self._tally.duplicates += 1
+            return None
         if (recorder := self.recorder) is None:
-            deletion = Deletion(id=id_)
+            progress = Progress()
         else:
-            deletion = Deletion(id=id_, record=recorder.recall(id_), on_begin=lambda: recorder.begin(id_))
-        self.open(deletion)
-        return deletion
+            progress = Progress(record=recorder.recall(id_), on_begin=lambda: recorder.begin(id_))
+        self.open(progress, lambda record: ((id_, record, record.outcome),))
+        return progress
 
-    def settle(self, deletion: OpenDeletion) -> None:
-        """Account for a deletion as far as it has come. Only the first time counts."""
-        if (opened := self._open.pop(deletion, None)) is None:
+    def open(self, progress: Progress, share: Share, ids: int = 1) -> None:
+        """Count so many ids more, which are open until their call is settled."""
+        self._tally.total += ids
+        self._open[progress] = self._now(), share
+
+    def settle(self, progress: Progress) -> None:
+        """Account for a call as far as it has come. Only the first time counts."""
+        if progress not in self._open:
             return
-        elapsed = self._now() - opened
-        for id_, record, outcome in deletion.settled():
+        since, share = self._open.pop(progress)
+        elapsed = self._now() - since
+        for id_, record, outcome in share(progress.record):
             self._tally.add(record, outcome)
             if self._tally.keeps(outcome) or self.stream.fetched or self.recorder is not None:
                 self._hand_over(record, record.result(id_, elapsed, outcome))
@@ -191,8 +164,7 @@ class Account:
     def _hand_over(self, record: Record, result: DeleteResult) -> None:
         if result.error is not None:
             detached(result.error)
-        if self._tally.keeps(result.outcome):
-            self._tally.results.append(result)
+        self._tally.keep(result)
         self.stream.put(result)
         if self.recorder is not None and record.begun:
             try:
@@ -202,18 +174,10 @@ class Account:
 
     def settle_all(self) -> None:
         """Account for all that is open."""
-        for deletion in list(self._open):
-            self.settle(deletion)
+        for progress in list(self._open):
+            self.settle(progress)
 
-    def summary(self, *, duplicates: int, elapsed: float) -> DeleteSummary:
-        """Return the summary at this moment, with the calls made so far for what is open.
-
-        Args:
-            duplicates: How many ids were dropped because they had been named before.
-            elapsed: Seconds that this run took.
-        """
-        tally = copy(self._tally)
-        for deletion in self._open:
-            tally.add_calls(deletion.record)
+    def summary(self, elapsed: float) -> DeleteSummary:
+        """Return the summary at this moment; `elapsed` are the seconds of this run."""
         before = 0.0 if self.recorder is None else self.recorder.elapsed
-        return tally.summary(duplicates=duplicates, elapsed=before + elapsed)
+        return self._tally.summary((progress.record for progress in self._open), before + elapsed)

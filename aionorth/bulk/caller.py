@@ -33,13 +33,7 @@ class Caller:
         self._secret: Secret | None = None
 
     def authenticate(self, tokens: TokenKeeper, obtain: Obtain, secret: Secret | None = None) -> None:
-        """Send the token of `tokens` with the calls that need one.
-
-        Args:
-            tokens: Where the token is kept.
-            obtain: Obtains a new one.
-            secret: What it is obtained with, if anything. No error shows it.
-        """
+        """Send the token of `tokens`, which `obtain` renews, with calls that need one. No error shows `secret`."""
         self._auth = tokens, obtain
         self._secret = secret
 
@@ -79,10 +73,10 @@ class Caller:
             permit, live = await self._acquire(auth, priority=priority)
             deadline = None if self._policy.deadline is None else self._loop.time() + self._policy.deadline
             while True:
-                outcome = await self._attempt(request, progress, permit, live)
-                if isinstance(outcome, Reply):
-                    return outcome
-                error = outcome
+                reply = await self._attempt(request, progress, permit, live)
+                if isinstance(reply, Reply):
+                    return reply
+                error = reply
                 time_left = math.inf if deadline is None else deadline - self._loop.time()
                 step = next_step(
                     error,
@@ -156,19 +150,14 @@ class Caller:
         if pauses and isinstance(error, FlowControlError):
             self._warn_of_pause()
         if live is not None and self._auth is not None:
-            self._report(self._auth[0], live, error, ending)
+            if isinstance(error, InvalidTokenError):
+                self._auth[0].refused(live, error)  # it raises where a new one would not help
+            elif ending is Ending.ACCEPTED and not live.proven:
+                self._auth[0].accepted(live)
         if error is not None:
             return error
         assert reply is not None
         return reply
-
-    @staticmethod
-    def _report(tokens: TokenKeeper, live: LiveToken, error: NorthError | None, ending: Ending) -> None:
-        """Let the token's keeper know what the platform thinks of it; raises where a new one would not help."""
-        if isinstance(error, InvalidTokenError):
-            tokens.refused(live, error)
-        elif ending is Ending.ACCEPTED and not live.proven:
-            tokens.accepted(live)
 
     def _secrets(self, request: Request, live: LiveToken | None) -> list[str]:
         """Return what a reply may echo and no error may show."""

@@ -9,8 +9,7 @@ from typing import Protocol, Self
 
 import attrs
 
-from aionorth.bulk.account import Account, Recorder
-from aionorth.bulk.results import ResultStream
+from aionorth.bulk.account import Account, Recorder, Tally
 from aionorth.bulk.workers import Workers
 from aionorth.errors import ArgumentError, BulkAbortedError, SessionStateError
 from aionorth.models import Collect, DeleteResult, DeleteSummary
@@ -44,20 +43,12 @@ class Work(Protocol):
     @property
     def size(self) -> int | None:
         """How many ids it has, duplicates included; None where that is not known."""
-        ...
-
-    @property
-    def duplicates(self) -> int:
-        """How many ids it has dropped so far because they had been drawn before."""
-        ...
 
     def start(self, workers: Workers, account: Account) -> None:
-        """Start workers that open and settle deletions in `account`."""
-        ...
+        """Start workers that open and settle calls in `account`."""
 
     def finish(self, account: Account) -> None:
-        """Open and settle the deletions that no worker came to."""
-        ...
+        """Open and settle the calls for the ids that no worker came to."""
 
 
 class BulkDelete:
@@ -81,23 +72,26 @@ class BulkDelete:
         now: Callable[[], float],
         check: Callable[[], object] = lambda: None,
         recorder: Recorder | None = None,
+        duplicates: int = 0,
     ) -> None:
         """Prepare a run; nothing is sent before it is awaited or entered.
 
-        Args:
-            work: What it does.
-            options: How it is carried out.
-            now: Returns the time on the loop's clock.
-            check: Raises where the run cannot begin, when it is about to.
-            recorder: What records it, and has recorded the runs before it. It is closed with the run.
+        `check` raises where it cannot begin, when it is about to. `recorder` records it, has recorded the runs before
+        it, and is closed with it. `duplicates` ids were dropped already because they had been named before.
         """
         self._work = work
         self._drain_timeout = options.grace
         self._now = now
+        self._recorder = recorder
         self._check = check
         self._workers = Workers()
-        self._stream = ResultStream(2 * options.workers)
-        self._account = Account(options.collect, self._stream, recorder, now=now, on_failure=self._workers.fail)
+        self._account = Account(
+            Tally(options.collect, duplicates),
+            recorder,
+            places=2 * options.workers,
+            now=now,
+            on_failure=self._workers.fail,
+        )
         self._began: float | None = None
         self._ended: float | None = None
 
@@ -109,7 +103,7 @@ class BulkDelete:
         elapsed = 0.0
         if self._began is not None:
             elapsed = (self._now() if self._ended is None else self._ended) - self._began
-        return self._account.summary(duplicates=self._work.duplicates, elapsed=elapsed)
+        return self._account.summary(elapsed)
 
     @property
     def expected(self) -> int | None:
@@ -132,10 +126,10 @@ class BulkDelete:
         self._began = self._now()
         try:
             self._check()
-            self._account.begin()
+            if self._recorder is not None:
+                self._recorder.take()
         except BaseException:
-            self._account.close()
-            self._ended = self._began
+            self._close()
             raise
         self._workers.begin(self._end)  # not before: a run that is dropped unbegun is not to wait for the collector
         self._work.start(self._workers, self._account)
@@ -153,7 +147,7 @@ class BulkDelete:
     async def __anext__(self) -> DeleteResult:
         if self._began is None:
             raise SessionStateError("enter the run before iterating it: async with north.delete_…(ids) as run:")
-        if (result := await self._stream.fetch()) is not None:
+        if (result := await self._account.stream.fetch()) is not None:
             return result
         self._raise_cause()
         raise StopAsyncIteration
@@ -165,15 +159,16 @@ class BulkDelete:
 
     def __del__(self) -> None:
         if self._began is None:
-            self._account.close()
+            if self._recorder is not None:
+                self._recorder.close()
             warnings.warn("a bulk run was never awaited: nothing was deleted", RuntimeWarning, stacklevel=2)
 
     # --- Its end
 
     async def _whole(self) -> DeleteSummary:
-        self._stream.discard()
+        self._account.stream.discard()
         async with self:
-            await self._stream.fetch()
+            await self._account.stream.fetch()
             self._raise_cause()
         return self.summary
 
@@ -182,12 +177,16 @@ class BulkDelete:
             reason = str(cause) or type(cause).__name__
             raise BulkAbortedError(f"the run ended early: {reason}", self.summary) from cause
 
+    def _close(self) -> None:
+        self._ended = self._now()
+        self._account.stream.end()
+        if self._recorder is not None:
+            self._recorder.close()
+
     def _end(self) -> None:
         """Account for every id that is not accounted for, once; called when the workers have ended, or are given up."""
         if self._ended is None:
             self._workers.wind_down()
             self._account.settle_all()
             self._work.finish(self._account)
-            self._account.close()
-            self._ended = self._now()
-            self._stream.end()
+            self._close()

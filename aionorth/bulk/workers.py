@@ -67,6 +67,13 @@ class Workers:
         self.wind_down(cause)
         self.halt()
 
+    def check(self, error: Exception, progress: Progress) -> None:
+        """Note what a call ended in; `fail` where the run cannot go on after it."""
+        if isinstance(error, NorthError):
+            progress.give_up(error)
+        if not isinstance(error, NorthError) or error.ends_run:
+            self.fail(error)
+
     async def close(self, drain_timeout: float) -> None:
         """Begin no further call, wait so many seconds for those in flight, then cancel them."""
         self.halt()

@@ -290,9 +290,7 @@ class NorthSession:
     def _bulk(self, ids: Ids, kind: Kind, authorized_app_id: str | None, options: RunOptions) -> BulkDelete:
         return self._run(self._pool(checked(ids, _id_check(kind)), kind, authorized_app_id, options), options)
 
-    def _pool(
-        self, ids: Ids, kind: Kind, authorized_app_id: str | None, options: RunOptions, *, duplicates: int = 0
-    ) -> Pool:
+    def _pool(self, ids: Ids, kind: Kind, authorized_app_id: str | None, options: RunOptions) -> Pool:
         """Return the work of a run that makes one call for each of `ids`, which are as `checked` returns them."""
         return Pool(
             ids,
@@ -301,14 +299,17 @@ class NorthSession:
             send=partial(self._opened().send, priority=False),
             # A call that waited for a connection would hold its slot meanwhile, so a smaller pool bounds the workers.
             workers=min(options.workers, self._transport.connections or options.workers),
-            duplicates=duplicates,
         )
 
-    def _run(self, work: Work, options: RunOptions, journal: Journal | None = None) -> BulkDelete:
+    def _run(
+        self, work: Work, options: RunOptions, *, duplicates: int = 0, journal: Journal | None = None
+    ) -> BulkDelete:
         caller = self._opened()
         if journal is not None:
             journal.release()  # until the run begins
-        return BulkDelete(work, options, now=caller.now, check=caller.check_loop, recorder=journal)
+        return BulkDelete(
+            work, options, now=caller.now, check=caller.check_loop, recorder=journal, duplicates=duplicates
+        )
 
     # --- Finding what to delete
 
@@ -502,22 +503,21 @@ class NorthSession:
             raise ArgumentError(f"plan={plan!r}: give what the session's plan() returned")
         self._check_target(plan.target, "the plan")
         options = RunOptions(workers=workers, collect=collect, grace=grace)
-        ids = [one.id for one in plan.delete]
+        ids = list(dict.fromkeys(one.id for one in plan.delete))
+        duplicates = plan.duplicates + len(plan.delete) - len(ids)
         kind, other = plan.target.kind, plan.target.authorized_app_id
         work: Work
         if not batch:
-            work = self._pool(checked(ids, _id_check(kind)), kind, other, options, duplicates=plan.duplicates)
+            work = self._pool(checked(ids, _id_check(kind)), kind, other, options)
         elif plan.batch is None:
             raise ArgumentError("batch=True: no single call takes exactly this plan; leave it out")
         else:
             request = api.delete_matching_subscriptions(plan.batch.notify_type, plan.batch.callback_url, other)
-            send = partial(self._opened().send, priority=False)
-            work = Batch(ids, request, send=send, duplicates=plan.duplicates)
-        if journal is None:
-            return self._run(work, options)
-        # Last, so that there is no file where something else is wrong.
-        created = Journal.create(journal, plan.target, ids, selection=plan.selection, duplicates=plan.duplicates)
-        return self._run(work, options, created)
+            work = Batch(ids, request, send=partial(self._opened().send, priority=False))
+        created = None
+        if journal is not None:  # last, so that there is no file where something else is wrong
+            created = Journal.create(journal, plan.target, ids, selection=plan.selection, duplicates=duplicates)
+        return self._run(work, options, duplicates=duplicates, journal=created)
 
     def resume(
         self, journal: StrPath, *, workers: int = WORKERS, collect: Collect = "all", grace: float = DRAIN_TIMEOUT
@@ -543,14 +543,8 @@ class NorthSession:
         if reopened.history.target != target:
             reopened.close()
             raise JournalError(f"{os.fspath(journal)} has been replaced by another one just now")
-        work = self._pool(
-            reopened.unfinished(),
-            target.kind,
-            target.authorized_app_id,
-            options,
-            duplicates=reopened.history.duplicates,
-        )
-        return self._run(work, options, reopened)
+        work = self._pool(reopened.unfinished(), target.kind, target.authorized_app_id, options)
+        return self._run(work, options, duplicates=reopened.history.duplicates, journal=reopened)
 
     def _check_target(self, target: Target, what: str) -> None:
         for name, there, here in (("url", target.url, self._url), ("app_id", target.app_id, self._app_id)):

@@ -6,7 +6,7 @@ import pytest
 from support import session
 
 from aionorth import BulkAbortedError, BulkDelete, Outcome, RetryPolicy, SubscriptionSelection
-from aionorth.bulk.batch import Batch, outcome_of
+from aionorth.bulk.batch import Batch
 from aionorth.bulk.record import Progress, Record
 from aionorth.bulk.run import RunOptions
 from aionorth.errors import AppNotAuthorizedError, FlowControlError, NorthError, NotFoundError, ReplyLostError
@@ -111,4 +111,6 @@ async def test_it_is_retried_as_any_call() -> None:
     ],
 )
 def test_a_404_says_nothing_of_any_id(record: Record, outcome: Outcome) -> None:
-    assert outcome_of(record) is outcome
+    async def send(*_: object) -> None: ...
+
+    assert [share[2] for share in Batch(IDS, REQUEST, send=send).shares(record)] == [outcome] * 3

@@ -237,6 +237,21 @@ async def test_a_run_is_used_once_and_as_meant() -> None:
             await bulk
 
 
+async def test_a_run_that_cannot_begin_has_ended() -> None:
+    async with Simulator() as platform, session(platform) as north:
+        bulk = north.delete_subscriptions(["one"])
+        with pytest.raises(aionorth.SessionStateError, match="another event loop's"):
+            await asyncio.to_thread(asyncio.run, _entered(bulk))
+        assert [result async for result in bulk] == []
+        assert repr(bulk) == "<a bulk run, ended>"
+        assert not platform.arrivals
+
+
+async def _entered(bulk: BulkDelete) -> None:
+    async with bulk:
+        pass
+
+
 async def test_a_run_that_is_never_awaited_warns() -> None:
     async with Simulator() as platform, session(platform) as north:
         with pytest.warns(RuntimeWarning, match="never awaited"):

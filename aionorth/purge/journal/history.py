@@ -127,14 +127,6 @@ class History:
         """Yield what became of every id, as far as the journal knows."""
         return (entry.result() for entry in self.entries.values())
 
-    def begin(self, id_: str, at: float) -> None:
-        """Note that a run's first attempt at an id is about to be sent; raises `KeyError` for an unknown id."""
-        self.entries[id_] = self.entries[id_].begun(at)
-
-    def end(self, id_: str, line: Mapping[str, Any]) -> None:
-        """Note the outcome of an id, as a line has it; raises one of `MALFORMED`."""
-        self.entries[id_] = self.entries[id_].ended(line)
-
 
 @attrs.frozen
 class Parsed:
@@ -179,10 +171,10 @@ def _take(line: dict[str, Any], history: History) -> None:
             history.runs.append(seconds(moment))
             history.ends.append(moment)
         case {"begin": id_, "at": moment}:
-            history.begin(id_, seconds(moment))
+            history.entries[id_] = history.entries[id_].begun(seconds(moment))
             history.ends[-1] = moment
         case {"end": id_, "at": moment}:
-            history.end(id_, line)
+            history.entries[id_] = history.entries[id_].ended(line)
             history.ends[-1] = moment
         case _:
             raise ValueError("not a line of a journal")

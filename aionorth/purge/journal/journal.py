@@ -151,11 +151,11 @@ class Journal:
 
     def begin(self, *ids: str) -> None:
         """Record that the first attempt at each of `ids` is about to be sent."""
-        now = self._clock()
+        now, entries = self._clock(), self.history.entries
         self._check_file()
         self._write(*({"begin": id_, "at": round(now, 3)} for id_ in ids))
         for id_ in ids:
-            self.history.begin(id_, now)
+            entries[id_] = entries[id_].begun(now)
 
     def end(self, record: Record, result: DeleteResult) -> None:
         """Record what became of an id."""
@@ -173,7 +173,7 @@ class Journal:
         if result.error is not None:
             line["error"] = lines.error_to_dict(result.error)
         self._write(line)
-        self.history.end(result.id, line)
+        self.history.entries[result.id] = self.history.entries[result.id].ended(line)
 
     def _begin_run(self) -> dict[str, Any]:
         """Note that a run begins; returns the line that says so."""
