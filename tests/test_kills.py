@@ -70,8 +70,8 @@ class Purge:
                 time.sleep(0.001)  # real processes: there is no virtual time to wait in
             code = process.wait(PATIENCE)
             assert process.stderr is not None
-            told = process.stderr.read().decode()
-        assert code in {0, 1, -signal.SIGKILL}, told
+            errors = process.stderr.read().decode()
+        assert code in {0, 1, -signal.SIGKILL}, errors
         self.begun = self.journal.exists()  # then it is whole
         self.kills += self.begun and code == -signal.SIGKILL
         return code
@@ -91,15 +91,15 @@ def test_every_id_has_one_outcome_however_often_the_process_is_killed(tmp_path: 
     ) as server:
         assert server.stdin is not None
         assert server.stdout is not None
-        told = json.loads(server.stdout.readline())
+        there = json.loads(server.stdout.readline())
         strangers = [f"never-was-{number}" for number in range(STRANGERS)]
-        ids = [*told["ids"], *strangers]
+        ids = [*there["ids"], *strangers]
         chance.shuffle(ids)
         file = tmp_path / "ids.txt"
         file.write_text("\n".join(ids))
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIONORTH_")}
         env = inherited | {
-            "AIONORTH_URL": told["url"],
+            "AIONORTH_URL": there["url"],
             "AIONORTH_APP_ID": "demo-app",
             "AIONORTH_SECRET": "demo-secret",
         }
@@ -125,10 +125,10 @@ def test_every_id_has_one_outcome_however_often_the_process_is_killed(tmp_path: 
     assert sum(counts.values()) == len(ids)
     assert seen["left"] == []
     assert counts["deleted"] + counts["gone"] + counts["not_found"] == len(ids)
-    for id_ in told["ids"]:
+    for id_ in there["ids"]:
         assert outcomes[id_] in {"deleted", "gone"}, f"{id_}: {outcomes[id_]}"
     for id_ in strangers:
-        # In flight at a kill, one that never was cannot be told from one that is gone.
+        # In flight at a kill, one that never was cannot be distinguished from one that is gone.
         assert outcomes[id_] == ("gone" if history.entries[id_].ambiguous else "not_found")
     called = Counter(id_ for id_, _ in seen["calls"])
     for entry in history.entries.values():

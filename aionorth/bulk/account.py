@@ -134,7 +134,7 @@ class Account:
         self.finished = tally.total
 
     def open_one(self, id_: str) -> Progress | None:
-        """Open the call for an id, which goes on from what the runs before tried; None for a duplicate."""
+        """Open the call for an id, with the record of the runs before; return None for a duplicate."""
         if not self._seen.add(id_):
             self._tally.duplicates += 1
             return None

@@ -11,7 +11,7 @@ from aionorth.auth.tokens import LiveToken, Secret, TokenKeeper
 from aionorth.bulk.decide import GiveUp, RenewToken, Requeue, Retry, ending_of, next_step
 from aionorth.bulk.record import Progress
 from aionorth.bulk.retry import RetryPolicy
-from aionorth.errors import FlowControlError, InvalidTokenError, NorthConnectionError, NorthError, SessionStateError
+from aionorth.errors import InvalidTokenError, NorthConnectionError, NorthError, SessionStateError
 from aionorth.flow.ledger import Ending, Permit
 from aionorth.flow.limiter import FlowRuntime
 from aionorth.wire.api import Reply, Request, read_error
@@ -129,7 +129,7 @@ class Caller:
         reply, error = None, None
         try:
             self._transport.check_open()
-            progress.send()
+            progress.begin()
             # Without a reply the call may still be on its way: its sender was cancelled, or the connection was lost.
             ending, counted_at = Ending.UNCONFIRMED, self._loop.time() + self._transport.timeout
             reply = await self._transport.exchange(request, self._app_id, live.token if live else None, counted_at)
@@ -147,7 +147,7 @@ class Caller:
                 permit, ending, counted_at=counted_at, retry_after=None if error is None else error.retry_after
             )
         progress.end(error)
-        if pauses and isinstance(error, FlowControlError):
+        if pauses:
             self._warn_of_pause()
         if live is not None and self._auth is not None:
             if isinstance(error, InvalidTokenError):

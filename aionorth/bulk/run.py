@@ -59,7 +59,7 @@ class BulkDelete:
       about. Leaving the block early ends the run: no new calls begin, calls in flight get the seconds of `grace`, what
       is still open then is UNKNOWN, and `summary` is exact.
 
-    Both raise `BulkAbortedError`, which carries the summary, where the run could not go on; its cause says why.
+    Both raise `BulkAbortedError`, which carries the summary, where the run could not continue; its cause says why.
 
     Its state: its beginning and end on the loop's clock; the rest is that of its account and workers.
     """

@@ -68,7 +68,7 @@ class Workers:
         self.halt()
 
     def check(self, error: Exception, progress: Progress) -> None:
-        """Note what a call ended in; `fail` where the run cannot go on after it."""
+        """Note what a call ended in; `fail` where the run cannot continue after it."""
         if isinstance(error, NorthError):
             progress.give_up(error)
         if not isinstance(error, NorthError) or error.ends_run:

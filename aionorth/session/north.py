@@ -522,7 +522,7 @@ class NorthSession:
     def resume(
         self, journal: StrPath, *, workers: int = WORKERS, collect: Collect = "all", grace: float = DRAIN_TIMEOUT
     ) -> BulkDelete:
-        """Go on with a purge from its journal; await or stream what it returns, as with `delete_subscriptions`.
+        """Resume a purge from its journal; await or stream what it returns, as with `delete_subscriptions`.
 
         What the journal knows to be gone is not called again; all else is. An id that was in flight when the run before
         was killed may have been deleted by it, so a 404 on it is GONE, not NOT_FOUND. The summary is that of all runs

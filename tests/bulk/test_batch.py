@@ -23,7 +23,7 @@ def batch(*ends: NorthError | None) -> BulkDelete:
     async def send(request: Request, progress: Progress) -> None:
         assert request is REQUEST
         for end in ends:
-            progress.send()
+            progress.begin()
             await asyncio.sleep(1)
             progress.end(end)
         if ends[-1] is not None:

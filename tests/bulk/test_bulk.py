@@ -448,7 +448,7 @@ async def test_an_input_that_has_halted_once_is_drawn_from_as_fast_as_before() -
             yield f"id-{number}"
 
     async def send(_: Request, progress: Progress) -> None:
-        progress.send()
+        progress.begin()
         await asyncio.sleep(0)
         progress.end(None)
 

@@ -94,7 +94,7 @@ def before(attempt: int, *, ambiguous: bool) -> Progress:
     if ambiguous and attempt == FIRST:  # in a run before
         progress = Progress(record=Record(calls=1, ambiguous=True, error=error, earlier=Outcome.FAILED))
     for _ in range(attempt - 1):
-        progress.send()
+        progress.begin()
         progress.end(error)
     return progress
 
@@ -110,7 +110,7 @@ def test_an_error_is_followed_by_the_step_of_its_row(kind: type[NorthError], att
     row, error, progress = TABLE[kind], made(kind), before(attempt, ambiguous=ambiguous)
     known = progress.record
     if not row.not_sent:
-        progress.send()
+        progress.begin()
     progress.end(error)
     record = progress.record
 
@@ -137,7 +137,7 @@ def test_an_error_is_followed_by_the_step_of_its_row(kind: type[NorthError], att
 def test_a_success_is_a_deletion_whatever_came_before() -> None:
     for ambiguous in (False, True):
         progress = before(MIDDLE, ambiguous=ambiguous)
-        progress.send()
+        progress.begin()
         progress.end(None)
         assert progress.record.outcome is Outcome.DELETED
         assert progress.record.result("a", 0.0).error is None
@@ -147,7 +147,7 @@ def test_a_success_is_a_deletion_whatever_came_before() -> None:
 def test_refusals_and_refused_tokens_cost_no_attempt() -> None:
     progress = Progress()
     for error in (errors.FlowControlError(429), errors.InvalidTokenError(403, "1010005")) * 5:
-        progress.send()
+        progress.begin()
         progress.end(error)
     record = progress.record
     assert (record.calls, record.refusals, record.token_refusals, record.attempts) == (10, 5, 5, 0)
@@ -202,7 +202,7 @@ def test_what_is_to_be_done_before_the_first_attempt_is_done_once() -> None:
     done: list[str] = []
     progress = Progress(on_begin=lambda: done.append("begun"))
     for _ in range(3):
-        progress.send()
+        progress.begin()
         progress.end(errors.NorthConnectionError("no"))
     assert done == ["begun"]
 
@@ -213,5 +213,5 @@ def test_where_an_attempt_cannot_be_recorded_none_is_made() -> None:
 
     progress = Progress(on_begin=fail)
     with pytest.raises(errors.JournalError):
-        progress.send()
+        progress.begin()
     assert progress.record == Record()

@@ -1,4 +1,4 @@
-"""The journal: what it holds after kills, torn lines and full disks, and how a purge goes on from it."""
+"""The journal: what it holds after kills, torn lines and full disks, and how a purge is resumed from it."""
 
 import asyncio
 import errno

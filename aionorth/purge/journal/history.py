@@ -85,7 +85,7 @@ class Entry:
         return DeleteResult(self.id, self.final_outcome(), error, attempts, self.refusals, self.elapsed)
 
     def record(self) -> Record:
-        """Return the record that a further run goes on from."""
+        """Return the record that a further run continues."""
         return Record(
             calls=self.all_calls,
             refusals=self.refusals,
