@@ -78,10 +78,10 @@ def next_step(
 def ending_of(error: NorthError | None) -> Ending:
     """Return what flow control learns from a reply that was read as `error`, or as a success where that is None."""
     match error:
-        case FlowControlError():
-            return Ending.REFUSED
         case None | NotFoundError():
             return Ending.ACCEPTED
+        case FlowControlError():
+            return Ending.REFUSED
         case ArgumentError():
             return Ending.UNSENT
         case _:  # a code means that the platform has answered, so that flow control has accepted the call

@@ -35,7 +35,7 @@ class Pool:
         async def work(number: int) -> None:
             duplicates = 0  # in a row
             while not workers.stopping:
-                if not duplicates:
+                if not duplicates:  # else the place is still reserved
                     await account.stream.reserve()
                 try:
                     id_ = await self._intake.draw()
