@@ -71,8 +71,9 @@ __all__ = [
 TYPE_CHECKING = False  # not from typing, which takes longer to import than all that is here
 if TYPE_CHECKING:
     from aionorth.auth.sources import GivenToken
+    from aionorth.bulk.intake import Ids
     from aionorth.bulk.retry import RetryPolicy
-    from aionorth.bulk.run import BulkDelete, Ids
+    from aionorth.bulk.run import BulkDelete
     from aionorth.errors import (
         AppFrozenError,
         AppNotAuthorizedError,
@@ -130,7 +131,8 @@ else:
     # is imported, and a program that only deletes does not need them all.
     _IN = {
         "aionorth.auth.sources": ("GivenToken",),
-        "aionorth.bulk.run": ("BulkDelete", "Ids"),
+        "aionorth.bulk.intake": ("Ids",),
+        "aionorth.bulk.run": ("BulkDelete",),
         "aionorth.session.checkup": ("Checkup", "Finding", "Verdict"),
         "aionorth.errors": tuple(name for name in __all__ if name.endswith(("Error", "Warning"))),
         "aionorth.flow.settings": ("FlowControl", "FlowState"),

@@ -91,15 +91,15 @@ def test_every_id_has_one_outcome_however_often_the_process_is_killed(tmp_path: 
     ) as server:
         assert server.stdin is not None
         assert server.stdout is not None
-        platform = json.loads(server.stdout.readline())
+        there = json.loads(server.stdout.readline())
         strangers = [f"never-was-{number}" for number in range(STRANGERS)]
-        ids = [*platform["ids"], *strangers]
+        ids = [*there["ids"], *strangers]
         chance.shuffle(ids)
         file = tmp_path / "ids.txt"
         file.write_text("\n".join(ids))
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIONORTH_")}
         env = inherited | {
-            "AIONORTH_URL": platform["url"],
+            "AIONORTH_URL": there["url"],
             "AIONORTH_APP_ID": "demo-app",
             "AIONORTH_SECRET": "demo-secret",
         }
@@ -125,11 +125,11 @@ def test_every_id_has_one_outcome_however_often_the_process_is_killed(tmp_path: 
     assert sum(counts.values()) == len(ids)
     assert seen["left"] == []
     assert counts["deleted"] + counts["gone"] + counts["not_found"] == len(ids)
-    for id_ in platform["ids"]:
+    for id_ in there["ids"]:
         assert outcomes[id_] in {"deleted", "gone"}, f"{id_}: {outcomes[id_]}"
     for id_ in strangers:
-        # If a call was in flight at a kill, an id that never existed looks like one that is gone.
-        assert outcomes[id_] == ("gone" if history.entries[id_].in_doubt else "not_found")
+        # In flight at a kill, one that never was cannot be distinguished from one that is gone.
+        assert outcomes[id_] == ("gone" if history.entries[id_].ambiguous else "not_found")
     called = Counter(id_ for id_, _ in seen["calls"])
     for entry in history.entries.values():
         assert called[entry.id] >= 1

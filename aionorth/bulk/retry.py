@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 import attrs
 
@@ -31,5 +32,8 @@ class RetryPolicy:
 
     def waits(self) -> Iterator[float]:
         """The waits between the attempts at one call, in seconds; it ends when no attempt is left."""
-        growing = growing_waits(self.base, self.longest, self.jitter)
-        return (wait for _, wait in zip(range(self.attempts - 1), growing, strict=False))
+        return islice(growing_waits(self.base, self.longest, self.jitter), self.attempts - 1)
+
+    def wait_after(self, attempt: int) -> float | None:
+        """Return the seconds to wait after an attempt, counted from 1, that failed; None after the last."""
+        return next(islice(self.waits(), attempt - 1, None), None)

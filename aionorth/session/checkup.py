@@ -15,7 +15,8 @@ from typing import Any
 import attrs
 
 from aionorth.auth.keeper import TokenKeeper
-from aionorth.bulk.caller import Attempts, Caller
+from aionorth.bulk.caller import Caller
+from aionorth.bulk.record import Progress
 from aionorth.common.times import duration
 from aionorth.errors import (
     FlowControlError,
@@ -169,9 +170,8 @@ async def examine(
 
 
 async def _sent_once(caller: Caller, request: Request, *, authenticated: bool = True) -> Reply:
-    record = Attempts()
-    record.halted = True  # whatever comes back, a refusal by flow control included, no second attempt follows
-    return await caller.send(request, record, authenticated=authenticated)
+    # Whatever comes back, a refusal by flow control included, no second attempt follows.
+    return await caller.send(request, Progress(halted=True), authenticated=authenticated)
 
 
 def _difference(now: datetime, date: str | None) -> float | None:

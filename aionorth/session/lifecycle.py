@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from aionorth.auth.keeper import TokenKeeper
 from aionorth.auth.sources import GivenToken, by_login
-from aionorth.bulk.caller import Attempts, Caller
+from aionorth.bulk.caller import Caller
 from aionorth.bulk.retry import RetryPolicy
 from aionorth.common.files import StrPath
 from aionorth.errors import NorthWarning, SessionStateError, detaching
@@ -145,7 +145,7 @@ class Session:
                 await app.leave(self._options)
 
     async def _send(self, request: Request, *, authenticated: bool = True) -> Reply:
-        return await self._opened().send(request, Attempts(), authenticated=authenticated)
+        return await self._opened().send(request, authenticated=authenticated)
 
     def _opened(self) -> Caller:
         if self._caller is None:

@@ -10,8 +10,11 @@ from typing import Any, TypeVar
 
 import attrs
 
-from aionorth.bulk.caller import Deletion
-from aionorth.bulk.run import GRACE, WORKERS, BulkDelete, Ids
+from aionorth.bulk.batch import Batch
+from aionorth.bulk.intake import Ids, checked
+from aionorth.bulk.pool import Pool
+from aionorth.bulk.record import Progress
+from aionorth.bulk.run import DRAIN_TIMEOUT, WORKERS, BulkDelete, RunOptions, Work
 from aionorth.common.files import StrPath
 from aionorth.errors import ArgumentError, JournalError, NotFoundError
 from aionorth.models import Collect, DeleteResult, Subscription, Target, UpgradePackage
@@ -21,7 +24,7 @@ from aionorth.purge.plan import Plan, make_plan
 from aionorth.purge.selections import PackageSelection, Selection
 from aionorth.session.lifecycle import Session
 from aionorth.wire import requests
-from aionorth.wire.checks import optional_string, whole
+from aionorth.wire.checks import check_id, optional_string
 from aionorth.wire.replies import read_one
 from aionorth.wire.requests import Request
 from aionorth.wire.resources import PACKAGES, RESOURCES, SUBSCRIPTIONS, Item, Resource
@@ -72,13 +75,13 @@ class NorthSession(Session):
 
     async def _delete(self, id_: str, request: Request, *, missing_ok: bool) -> DeleteResult:
         caller = self._opened()
-        deletion = Deletion(id_, request)
+        progress, started = Progress(), caller.now()
         try:
-            await caller.send(request, deletion)
+            await caller.send(request, progress)
         except NotFoundError:
-            if not (missing_ok or deletion.doubt):
+            if not (missing_ok or progress.record.ambiguous):
                 raise
-        return deletion.result(caller.now())
+        return progress.record.result(id_, caller.now() - started)
 
     # --- Deleting many
 
@@ -89,7 +92,7 @@ class NorthSession(Session):
         authorized_app_id: str | None = None,
         workers: int = WORKERS,
         collect: Collect = "all",
-        grace: float = GRACE,
+        grace: float = DRAIN_TIMEOUT,
     ) -> BulkDelete:
         """Delete subscriptions in bulk, one call each, as fast as flow control allows; await or stream what it returns.
 
@@ -106,40 +109,39 @@ class NorthSession(Session):
             ArgumentError: An argument cannot be used; nothing was sent.
         """
         other = optional_string(authorized_app_id, "authorized_app_id")
-        return self._bulk(ids, _preparing(SUBSCRIPTIONS, other), workers, collect, grace)
+        options = RunOptions(workers=workers, collect=collect, grace=grace)
+        return self._bulk(ids, SUBSCRIPTIONS, other, options)
 
     def delete_upgrade_packages(
-        self, ids: Ids, *, workers: int = WORKERS, collect: Collect = "all", grace: float = GRACE
+        self, ids: Ids, *, workers: int = WORKERS, collect: Collect = "all", grace: float = DRAIN_TIMEOUT
     ) -> BulkDelete:
         """Delete version packages in bulk; everything is as for `delete_subscriptions`."""
-        return self._bulk(ids, _preparing(PACKAGES), workers, collect, grace)
+        return self._bulk(ids, PACKAGES, None, RunOptions(workers=workers, collect=collect, grace=grace))
 
     def _bulk(
-        self,
-        ids: Ids,
-        prepare: Callable[[str], Request],
-        workers: int,
-        collect: Collect,
-        grace: float,
-        *,
-        duplicates: int = 0,
-        journal: Callable[[], Journal] | None = None,
-        one_call: bool = False,
+        self, ids: Ids, resource: Resource[Any], authorized_app_id: str | None, options: RunOptions
+    ) -> BulkDelete:
+        return self._run(self._pool(checked(ids, _id_check(resource)), resource, authorized_app_id, options), options)
+
+    def _pool(self, ids: Ids, resource: Resource[Any], authorized_app_id: str | None, options: RunOptions) -> Pool:
+        """Return the work of a run that makes one call for each of `ids`, which are as `checked` returns them."""
+        return Pool(
+            ids,
+            check=_id_check(resource),
+            build=partial(requests.delete, resource, authorized_app_id=authorized_app_id),
+            send=partial(self._opened().send, priority=False),
+            # A call that waited for a connection would hold its slot meanwhile, so a smaller pool bounds the workers.
+            workers=min(options.workers, self._transport.connections or options.workers),
+        )
+
+    def _run(
+        self, work: Work, options: RunOptions, *, duplicates: int = 0, journal: Journal | None = None
     ) -> BulkDelete:
         caller = self._opened()
-        # A call that waited for a connection would wait with a slot in its hand, so a smaller pool bounds the workers.
-        workers = min(whole("workers", workers), self._transport.connections or workers)
+        if journal is not None:
+            journal.release()  # until the run begins
         return BulkDelete(
-            ids,
-            prepare=prepare,
-            send=partial(caller.send, ahead=False),
-            workers=workers,
-            collect=collect,
-            grace=grace,
-            duplicates=duplicates,
-            journal=journal,
-            one_call=one_call,
-            check=caller.check_loop,
+            work, options, now=caller.now, check=caller.check_loop, recorder=journal, duplicates=duplicates
         )
 
     # --- Finding what to delete
@@ -239,7 +241,7 @@ class NorthSession(Session):
         batch: bool = False,
         workers: int = WORKERS,
         collect: Collect = "all",
-        grace: float = GRACE,
+        grace: float = DRAIN_TIMEOUT,
     ) -> BulkDelete:
         """Delete what `plan` says; await or stream what it returns, as with `delete_subscriptions`.
 
@@ -260,37 +262,27 @@ class NorthSession(Session):
         if not isinstance(plan, Plan):
             raise ArgumentError(f"plan={plan!r}: give what the session's plan() returned")
         self._check_target(plan.target, "the plan")
-        ids = [one.id for one in plan.delete]
-        prepare = _preparing(RESOURCES[plan.target.kind], plan.target.authorized_app_id)
-        if batch:
-            if plan.batch is None:
-                raise ArgumentError("batch=True: no single call takes exactly this plan; leave it out")
-            one = requests.delete_matching_subscriptions(
-                plan.batch.notify_type, plan.batch.callback_url, plan.target.authorized_app_id
-            )
-
-            def prepare(_: str, /) -> Request:
-                return one
-
-        def create() -> Journal:
-            assert journal is not None
-            return Journal.create(journal, plan.target, ids, selection=plan.selection, duplicates=plan.duplicates)
-
-        return self._bulk(
-            ids,
-            prepare,
-            workers,
-            collect,
-            grace,
-            duplicates=plan.duplicates,
-            journal=None if journal is None else create,
-            one_call=batch,
-        )
+        options = RunOptions(workers=workers, collect=collect, grace=grace)
+        ids = list(dict.fromkeys(one.id for one in plan.delete))
+        duplicates = plan.duplicates + len(plan.delete) - len(ids)
+        resource, other = RESOURCES[plan.target.kind], plan.target.authorized_app_id
+        work: Work
+        if not batch:
+            work = self._pool(checked(ids, _id_check(resource)), resource, other, options)
+        elif plan.batch is None:
+            raise ArgumentError("batch=True: no single call takes exactly this plan; leave it out")
+        else:
+            request = requests.delete_matching_subscriptions(plan.batch.notify_type, plan.batch.callback_url, other)
+            work = Batch(ids, request, send=partial(self._opened().send, priority=False))
+        created = None
+        if journal is not None:  # last, so that there is no file where something else is wrong
+            created = Journal.create(journal, plan.target, ids, selection=plan.selection, duplicates=duplicates)
+        return self._run(work, options, duplicates=duplicates, journal=created)
 
     def resume(
-        self, journal: StrPath, *, workers: int = WORKERS, collect: Collect = "all", grace: float = GRACE
+        self, journal: StrPath, *, workers: int = WORKERS, collect: Collect = "all", grace: float = DRAIN_TIMEOUT
     ) -> BulkDelete:
-        """Go on with a purge from its journal; await or stream what it returns, as with `delete_subscriptions`.
+        """Resume a purge from its journal; await or stream what it returns, as with `delete_subscriptions`.
 
         What the journal knows to be gone is not called again; all else is. An id that was in flight when the run before
         was killed may have been deleted by it, so a 404 on it is GONE, not NOT_FOUND. The summary is that of all runs
@@ -301,25 +293,17 @@ class NorthSession(Session):
             JournalError: It is no journal, it is damaged, it is not to be trusted (another user owns it, can write to
                 it or has put a link to it), or another process is at work on it.
         """
-        history = read(journal)
-        self._check_target(history.target, os.fspath(journal))
-
-        def reopen() -> Journal:
-            reopened = Journal.reopen(journal)
-            if reopened.history.target != history.target:
-                reopened.close()
-                raise JournalError(f"{os.fspath(journal)} has been replaced by another one just now")
-            return reopened
-
-        return self._bulk(
-            (),
-            _preparing(RESOURCES[history.target.kind], history.target.authorized_app_id),
-            workers,
-            collect,
-            grace,
-            duplicates=history.duplicates,
-            journal=reopen,
-        )
+        options = RunOptions(workers=workers, collect=collect, grace=grace)
+        target = read(journal).target
+        self._check_target(target, os.fspath(journal))
+        self._opened()
+        reopened = Journal.reopen(journal)
+        if reopened.history.target != target:
+            reopened.close()
+            raise JournalError(f"{os.fspath(journal)} has been replaced by another one just now")
+        resource = RESOURCES[target.kind]
+        work = self._pool(reopened.unfinished(), resource, target.authorized_app_id, options)
+        return self._run(work, options, duplicates=reopened.history.duplicates, journal=reopened)
 
     def _check_target(self, target: Target, what: str) -> None:
         for name, there, here in (("url", target.url, self._url), ("app_id", target.app_id, self._app_id)):
@@ -330,5 +314,5 @@ class NorthSession(Session):
                 )
 
 
-def _preparing(resource: Resource[Any], authorized_app_id: str | None = None) -> Callable[[str], Request]:
-    return partial(requests.delete, resource, authorized_app_id=authorized_app_id)
+def _id_check(resource: Resource[Any]) -> Callable[[object], str]:
+    return partial(check_id, name=resource.kind.id_name)

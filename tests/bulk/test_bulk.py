@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from support import assert_reconciled, deletes, run, session, slow_at_times
 
 import aionorth
-from aionorth.bulk.caller import Deletion
-from aionorth.bulk.run import BulkDelete
+from aionorth.bulk.pool import Pool
+from aionorth.bulk.record import Progress
+from aionorth.bulk.run import BulkDelete, RunOptions
 from aionorth.simulator import CannedReply, CutBody, Delay, ErrorIn200, HtmlPage, Reset, ServerError, Simulator
 from aionorth.wire.requests import Request, delete
 from aionorth.wire.resources import SUBSCRIPTIONS
@@ -238,6 +239,21 @@ async def test_a_run_is_used_once_and_as_meant() -> None:
             await bulk
 
 
+async def test_a_run_that_cannot_begin_has_ended() -> None:
+    async with Simulator() as platform, session(platform) as north:
+        bulk = north.delete_subscriptions(["one"])
+        with pytest.raises(aionorth.SessionStateError, match="another event loop's"):
+            await asyncio.to_thread(asyncio.run, _entered(bulk))
+        assert [result async for result in bulk] == []
+        assert repr(bulk) == "<a bulk run, ended>"
+        assert not platform.arrivals
+
+
+async def _entered(bulk: BulkDelete) -> None:
+    async with bulk:
+        pass
+
+
 async def test_a_run_that_is_never_awaited_warns() -> None:
     async with Simulator() as platform, session(platform) as north:
         with pytest.warns(RuntimeWarning, match="never awaited"):
@@ -433,12 +449,14 @@ async def test_an_input_that_has_halted_once_is_drawn_from_as_fast_as_before() -
         for number in range(800):
             yield f"id-{number}"
 
-    async def send(_: Request, deletion: Deletion) -> None:
+    async def send(_: Request, progress: Progress) -> None:
+        progress.begin()
         await asyncio.sleep(0)
-        deletion.calls, deletion.succeeded = 1, True
+        progress.end(None)
 
+    pool = Pool(ids(), check=str, build=partial(delete, SUBSCRIPTIONS), send=send, workers=40)
     async with Passes() as passes:
-        summary = await BulkDelete(ids(), prepare=partial(delete, SUBSCRIPTIONS), send=send, workers=40)
+        summary = await BulkDelete(pool, RunOptions(workers=40), now=asyncio.get_running_loop().time)
     assert summary.deleted == 800
     assert passes.count < 200  # a draw a pass would take 800
 

@@ -29,7 +29,7 @@ from aionorth import (
     ReplyTimeoutError,
     SubscriptionNotFoundError,
 )
-from aionorth.bulk.caller import Deletion
+from aionorth.bulk.record import Record
 from aionorth.cli.chart import LAYOUTS, chart
 from aionorth.cli.exits import ProblemError
 from aionorth.cli.report_file import COLUMNS, ReportError, check_report, write_report
@@ -37,7 +37,8 @@ from aionorth.cli.report_page import MOST_IDS, render, verdict
 from aionorth.cli.timeline import MOST_BARS, interval_in_words, timeline
 from aionorth.errors import JournalError, NorthError
 from aionorth.models import Kind, Target
-from aionorth.purge.journal import Entry, History, Journal, _sealed, read
+from aionorth.purge.journal import Entry, History, Journal, read
+from aionorth.purge.journal.lines import encode
 
 START = datetime(2026, 11, 4, 23, 0, tzinfo=UTC).timestamp()
 NOW = datetime(2026, 11, 5, 12, 0, tzinfo=timezone(timedelta(hours=1)))
@@ -56,12 +57,11 @@ def entry(
     id_: str, outcome: Outcome | None, at: float = START + 1, error: NorthError | None = None, **facts: Any
 ) -> Entry:
     """An entry that ended in `outcome` at `at`; with None it was begun then, and is under way still."""
-    made = Entry(id_)
-    made.begin(at - 0.1 if outcome else at)
-    if outcome is not None:
-        made.end({"at": at, "outcome": outcome.value, "calls": 1, "attempts": 1, "refusals": 0, "elapsed": 0.1} | facts)
-        made.error = error
-    return made
+    begun = Entry(id_).begun(at - 0.1 if outcome else at)
+    if outcome is None:
+        return begun
+    line = {"at": at, "outcome": outcome.value, "calls": 1, "attempts": 1, "refusals": 0, "elapsed": 0.1} | facts
+    return attrs.evolve(begun.ended(line), error=error)
 
 
 def every_outcome() -> History:
@@ -267,8 +267,7 @@ def test_what_a_kill_leaves_of_a_report_holds_no_ids_for_ever(
 def test_what_cannot_be_written_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "a.html"
     path.write_text("old")
-    broken = entry("a", Outcome.DELETED)
-    broken.ended_at = 1e13  # no calendar has such a year
+    broken = attrs.evolve(entry("a", Outcome.DELETED), ended_at=1e13)  # no calendar has such a year
     with pytest.raises(ReportError, match="year"):
         write_report(str(path), history(broken), now=NOW)
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("a.html", "old")]
@@ -517,11 +516,11 @@ def journal_lines(directory: Path) -> list[dict[str, Any]]:
     )
     errors = {"a": None, "b": CongestionError(503, "100501", "Busy."), "c": ReplyTimeoutError("no reply")}
     for id_, error in errors.items():
-        made.begun(id_)
-        done = Deletion(id_, None)
-        done.begun, done.calls, done.succeeded, done.error = True, 1, error is None, error
+        made.begin(id_)
+        sent = Record().sent()
+        done = sent.answered() if error is None else sent.failed(error)
         now += 1
-        made.ended(done, done.result(now))
+        made.end(done, done.result(id_, now))
     made.close()
     whole = [json.loads(line) for line in path.read_bytes().splitlines()]
     return [{name: value for name, value in line.items() if name != "crc"} for line in whole]
@@ -542,9 +541,8 @@ def test_whatever_a_journal_holds_is_refused_by_name_or_reported(data: st.DataOb
                     del container[key]
                 case _:
                     container[key] = data.draw(JSON)
-        texts = [json.dumps(line, separators=(",", ":")).encode() for line in whole]
         path = directory / "changed"
-        path.write_bytes(b"".join((_sealed(text) if version == 2 else text) + b"\n" for text in texts))
+        path.write_bytes(b"".join(encode(line, version) for line in whole))
         path.chmod(0o600)
         try:
             made = read(path)
@@ -605,10 +603,9 @@ def test_a_journal_of_a_killed_and_a_resumed_run_is_reported(tmp_path: Path) -> 
     target = Target(kind=Kind.PACKAGES, url=URL, app_id="my-app")
     path = tmp_path / "journal"
     first = Journal.create(path, target, ["a", "b"], clock=lambda: now)
-    first.begun("a", "b")
-    done = Deletion("a", None)
-    done.succeeded, done.calls = True, 1
-    first.ended(done, done.result(1.0))
+    first.begin("a", "b")
+    done = Record().sent().answered()
+    first.end(done, done.result("a", 1.0))
     first.close()
     now += 5 * HOUR
     Journal.reopen(path, clock=lambda: now).close()

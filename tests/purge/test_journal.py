@@ -1,4 +1,4 @@
-"""The journal: what it holds after kills, torn lines and full disks, and how a purge goes on from it."""
+"""The journal: what it holds after kills, torn lines and full disks, and how a purge is resumed from it."""
 
 import asyncio
 import errno
@@ -36,7 +36,7 @@ from aionorth import (
     RetryPolicy,
     SubscriptionSelection,
 )
-from aionorth.bulk.caller import Deletion
+from aionorth.bulk.record import Record
 from aionorth.errors import PackageNotFoundError, ReplyLostError
 from aionorth.models import Kind, Target
 from aionorth.purge.journal import Journal, check_new, read
@@ -151,7 +151,7 @@ async def test_finished_ids_are_not_called_again_and_the_others_are(path: Path) 
 async def killed_in_flight(north: aionorth.NorthSession, path: Path, *others: str) -> None:
     """Leave the journal of a run that was killed while a call for "in-flight" was under way."""
     journal = Journal.create(path, (await plan_of(north, "x")).target, ["in-flight", *others])
-    journal.begun("in-flight")
+    journal.begin("in-flight")
     journal.close()
 
 
@@ -165,7 +165,7 @@ async def test_a_404_on_an_id_that_was_in_flight_at_the_kill_is_gone(path: Path)
         assert gone.attempts == 2
 
 
-async def test_doubt_outlives_any_number_of_runs(path: Path) -> None:
+async def test_ambiguity_outlives_any_number_of_runs(path: Path) -> None:
     async with Simulator() as platform, session(platform, retry=RetryPolicy(attempts=1)) as north:
         (id_,) = platform.add_packages(1)
         platform.script(Reset(after_effect=True), method="DELETE")
@@ -179,7 +179,7 @@ async def test_doubt_outlives_any_number_of_runs(path: Path) -> None:
         assert third.results[0].attempts == 3
 
 
-async def test_what_was_in_doubt_and_is_not_attempted_again_stays_unknown(path: Path) -> None:
+async def test_what_was_ambiguous_and_is_not_attempted_again_stays_unknown(path: Path) -> None:
     async with Simulator() as platform, session(platform) as north:
         await killed_in_flight(north, path, "never")
         async with session(platform, secret="wrong") as refused:
@@ -366,11 +366,10 @@ def small(path: Path) -> bytes:
     target = Target(kind=Kind.SUBSCRIPTIONS, url="http://127.0.0.1:1", app_id="demo-app", authorized_app_id="other")
     journal = Journal.create(path, target, ["J-1", "a*2", "3"], selection="3 ids", clock=lambda: 1_000.25)
     for id_, error in (("J-1", PackageNotFoundError(404, "123002", "No.")), ("a*2", ReplyLostError("cut"))):
-        journal.begun(id_)
-        deletion = Deletion(id_, None)
-        deletion.begun, deletion.calls, deletion.error, deletion.reply_lost = True, 1, error, error.reply_lost
-        journal.ended(deletion, deletion.result(1.0))
-    journal.begun("3")
+        journal.begin(id_)
+        record = Record().sent().failed(error)
+        journal.end(record, record.result(id_, 1.0))
+    journal.begin("3")
     journal.close()
     return path.read_bytes()
 
@@ -746,7 +745,7 @@ async def test_a_batch_that_matches_nothing_is_no_word_about_any_id(path: Path) 
         CannedReply(400, b'{"error_code":"999999","error_desc":"new"}'),
     ],
 )
-async def test_an_error_that_does_not_rule_out_the_deletion_leaves_a_doubt(path: Path, reply: CannedReply) -> None:
+async def test_an_error_that_does_not_rule_out_the_deletion_leaves_it_ambiguous(path: Path, reply: CannedReply) -> None:
     async with Simulator() as platform, session(platform, retry=RetryPolicy(attempts=1)) as north:
         (id_,) = platform.add_packages(1)
         platform.script(reply, method="DELETE")
@@ -771,7 +770,7 @@ async def test_a_journal_that_somebody_removes_or_cuts_ends_the_run(path: Path) 
             assert len(deletes(platform)) == before
 
 
-async def test_the_time_of_all_runs_is_told(path: Path) -> None:
+async def test_the_time_of_all_runs_is_reported(path: Path) -> None:
     now = [1_000.0]
     async with Simulator() as platform, session(platform) as north:
         target = (await plan_of(north, "x")).target
@@ -782,7 +781,7 @@ async def test_the_time_of_all_runs_is_told(path: Path) -> None:
             else:
                 journal = Journal.create(path, target, ["a", "b"], clock=lambda: now[0])
             now[0] = begin + 7
-            journal.begun("a")
+            journal.begin("a")
             journal.close()
         assert read(path).elapsed == 14
         run_ = north.resume(path)

@@ -1,0 +1,183 @@
+"""The account of a run: what has become of each id, counted, recorded and handed over once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from copy import copy
+from typing import Protocol
+
+import attrs
+
+from aionorth.bulk.record import Progress, Record
+from aionorth.bulk.results import ResultStream
+from aionorth.bulk.seen import SeenIds
+from aionorth.errors import JournalError, detached
+from aionorth.models import Collect, DeleteResult, DeleteSummary, Outcome
+
+Settled = tuple[str, Record, Outcome]
+"""An id, what was tried for it, and what came of it."""
+
+Share = Callable[[Record], Iterable[Settled]]
+"""Says what a call has come to for each of its ids."""
+
+
+class Recorder(Protocol):
+    """Records a run outside of the process, and knows what the runs before did. Raises `JournalError`."""
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds that the runs before took."""
+        ...
+
+    def finished(self) -> Iterator[tuple[Record, DeleteResult]]:
+        """Yield what became of the ids that need no further call."""
+        ...
+
+    def recall(self, id_: str) -> Record:
+        """Return what the runs before tried for another id."""
+        ...
+
+    def take(self) -> None:
+        """Begin to record this run, and keep others from it."""
+
+    def begin(self, *ids: str) -> None:
+        """Record that the first attempt at each of `ids` is about to be sent."""
+
+    def end(self, record: Record, result: DeleteResult) -> None:
+        """Record what became of an id."""
+
+    def close(self) -> None:
+        """Record nothing more."""
+
+
+@attrs.define(eq=False)
+class Tally:
+    """The fold of results into a summary. Its state is what the fields say."""
+
+    collect: Collect
+    duplicates: int
+    total: int = 0
+    calls: int = 0
+    refusals: int = 0
+    retries: int = 0
+    outcomes: Counter[Outcome] = attrs.Factory(Counter[Outcome])
+    results: list[DeleteResult] = attrs.Factory(list[DeleteResult])
+
+    def add_calls(self, record: Record) -> None:
+        """Add the calls of a record, settled or not."""
+        self.calls += record.calls
+        self.refusals += record.refusals
+        self.retries += max(0, record.attempts - 1)
+
+    def add(self, record: Record, outcome: Outcome) -> None:
+        """Add an id that is settled."""
+        self.add_calls(record)
+        self.outcomes[outcome] += 1
+
+    def keeps(self, outcome: Outcome) -> bool:
+        """Whether results of this outcome are kept."""
+        return self.collect == "all" or (self.collect == "failures" and not outcome.ok)
+
+    def keep(self, result: DeleteResult) -> None:
+        """Keep a result, if it is one to be kept."""
+        if self.keeps(result.outcome):
+            self.results.append(result)
+
+    def summary(self, unsettled: Iterable[Record], elapsed: float) -> DeleteSummary:
+        """Return the summary at this moment, with the calls made so far for what is not settled."""
+        so_far = copy(self)
+        for record in unsettled:
+            so_far.add_calls(record)
+        return DeleteSummary(
+            total=self.total,
+            **{outcome.value: self.outcomes[outcome] for outcome in Outcome},
+            duplicates=self.duplicates,
+            refusals=so_far.refusals,
+            retries=so_far.retries,
+            calls=so_far.calls,
+            elapsed=elapsed,
+            results=tuple(self.results),
+        )
+
+
+class Account:
+    """Opens and settles the calls of a run.
+
+    Its state: the tally, the ids that were named, and the calls that are open, with the time since when.
+    """
+
+    def __init__(
+        self,
+        tally: Tally,
+        recorder: Recorder | None,
+        *,
+        places: int,
+        now: Callable[[], float],
+        on_failure: Callable[[JournalError], object],
+    ) -> None:
+        """Begin with what the runs before have finished.
+
+        `places` are those of the stream of results; `on_failure` is called with what keeps `recorder` from recording.
+        """
+        self.stream = ResultStream(places)
+        self.recorder = recorder
+        self._now = now
+        self._on_failure = on_failure
+        self._tally = tally
+        self._seen = SeenIds()
+        self._open: dict[Progress, tuple[float, Share]] = {}
+        for record, result in recorder.finished() if recorder is not None else ():
+            tally.total += 1
+            tally.add(record, result.outcome)
+            tally.keep(result)
+        self.finished = tally.total
+
+    def open_one(self, id_: str) -> Progress | None:
+        """Open the call for an id, with the record of the runs before; return None for a duplicate."""
+        if not self._seen.add(id_):
+            self._tally.duplicates += 1
+            return None
+        if (recorder := self.recorder) is None:
+            progress = Progress()
+        else:
+            progress = Progress(record=recorder.recall(id_), on_begin=lambda: recorder.begin(id_))
+        self.open(progress, lambda record: ((id_, record, record.outcome),))
+        return progress
+
+    def open(self, progress: Progress, share: Share, ids: int = 1) -> None:
+        """Count so many ids more, which are open until their call is settled."""
+        self._tally.total += ids
+        self._open[progress] = self._now(), share
+
+    def settle(self, progress: Progress) -> None:
+        """Account for a call as far as it has come. Only the first time counts."""
+        if progress not in self._open:
+            return
+        since, share = self._open.pop(progress)
+        elapsed = self._now() - since
+        for id_, record, outcome in share(progress.record):
+            self._tally.add(record, outcome)
+            if self._tally.keeps(outcome) or self.stream.fetched or self.recorder is not None:
+                self._hand_over(record, record.result(id_, elapsed, outcome))
+
+    def _hand_over(self, record: Record, result: DeleteResult) -> None:
+        if result.error is not None:
+            detached(result.error)
+        self._tally.keep(result)
+        self.stream.put(result)
+        if self.recorder is not None and record.begun:
+            try:
+                self.recorder.end(record, result)
+            except JournalError as exc:
+                self._on_failure(exc)
+
+    def settle_all(self) -> None:
+        """Account for all that is open."""
+        for progress in list(self._open):
+            self.settle(progress)
+
+    def summary(self, elapsed: float) -> DeleteSummary:
+        """Return the summary at this moment; `elapsed` are the seconds of this run."""
+        before = 0.0 if self.recorder is None else self.recorder.elapsed
+        return self._tally.summary((progress.record for progress in self._open), before + elapsed)

@@ -1,0 +1,137 @@
+"""What has been tried for one call, as a value; and the call under way, which replaces that value step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from aionorth.errors import ArgumentError, FlowControlError, InvalidTokenError, NorthError, NotFoundError
+from aionorth.models import DeleteResult, Outcome
+
+
+@attrs.frozen(kw_only=True, slots=False)  # see `_with`
+class Record:
+    """What has been tried so far: enough, at any moment, to say truthfully what became of the call.
+
+    Each step returns a new record.
+    """
+
+    calls: int = 0
+    """Calls sent, over all runs."""
+    refusals: int = 0
+    """Calls that flow control refused."""
+    token_refusals: int = 0
+    """Calls that were refused because of their token."""
+    faults: int = 0
+    """Attempts of this run that ended in any other error."""
+    begun: bool = False
+    """Whether an attempt was made in this run."""
+    in_flight: bool = False
+    """Whether a call was sent and has not ended. It stays so where the call is cancelled."""
+    succeeded: bool = False
+    """Whether the last attempt succeeded."""
+    ambiguous: bool = False
+    """Whether an attempt may have been carried out although no reply says so."""
+    reply_lost: bool = False
+    """Whether an attempt may have been sent and left no reply."""
+    error: NorthError | None = None
+    """The error of the last attempt, where it did not succeed."""
+    earlier: Outcome = Outcome.SKIPPED
+    """The outcome of the runs before. It stands until a call is sent."""
+
+    # --- Steps
+
+    def sent(self) -> Record:
+        """Return the record of a call that is being sent."""
+        return self._with(calls=self.calls + 1, begun=True, in_flight=True)
+
+    def answered(self) -> Record:
+        """Return the record after a reply that means success."""
+        return self._with(in_flight=False, succeeded=True)
+
+    def failed(self, error: NorthError) -> Record:
+        """Return the record after an attempt that ended in `error`, by a reply, without one, or before it was sent."""
+        unsendable = self.in_flight and isinstance(error, ArgumentError)  # what cannot be sent at all is no call
+        refused = isinstance(error, FlowControlError)
+        token_refused = isinstance(error, InvalidTokenError)
+        return self._with(
+            calls=self.calls - unsendable,
+            refusals=self.refusals + refused,
+            token_refusals=self.token_refusals + token_refused,
+            faults=self.faults + (not refused and not token_refused),
+            in_flight=False,
+            ambiguous=self.ambiguous or not error.not_done,
+            reply_lost=self.reply_lost or error.reply_lost,
+            error=error,
+        )
+
+    def given_up(self, error: NorthError) -> Record:
+        """Return the record after `error` has ruled out any further attempt."""
+        return self._with(error=error)
+
+    def _with(self, **changes: Any) -> Record:  # noqa: ANN401 - each field has a type of its own
+        # As `attrs.evolve`, which takes several times as long, twice a call: a quarter of all that a call may cost.
+        record = object.__new__(Record)
+        vars(record).update(vars(self), **changes)
+        return record
+
+    # --- What it comes to
+
+    @property
+    def attempts(self) -> int:
+        """Calls that count against the policy's attempts."""
+        return self.calls - self.refusals - self.token_refusals
+
+    @property
+    def outcome(self) -> Outcome:
+        """What became of a deletion if nothing more is done about it. It never claims more than is known."""
+        if self.succeeded:
+            return Outcome.DELETED
+        if not (self.begun and self.calls):
+            return self.earlier
+        if isinstance(self.error, NotFoundError) and not self.in_flight:
+            return Outcome.GONE if self.ambiguous else Outcome.NOT_FOUND
+        return Outcome.UNKNOWN if self.in_flight or self.reply_lost else Outcome.FAILED
+
+    def result(self, id_: str, elapsed: float, outcome: Outcome | None = None) -> DeleteResult:
+        """Return the result of the deletion of `id_`, with its own outcome or the one given."""
+        outcome = outcome or self.outcome
+        error = None if outcome is Outcome.DELETED else self.error
+        return DeleteResult(id_, outcome, error, self.attempts, self.refusals, elapsed)
+
+
+UNTRIED = Record()
+
+
+def _nothing() -> None:
+    pass
+
+
+@attrs.define(eq=False, kw_only=True)
+class Progress:
+    """A call under way.
+
+    Its state: the record, which each step replaces, so that it is true at any moment, also after a cancellation; and
+    whether no further attempt may begin. A call in flight is awaited all the same.
+    """
+
+    record: Record = UNTRIED
+    halted: bool = False
+    on_begin: Callable[[], object] = _nothing
+    """Called before the first attempt is sent. Where it raises, nothing is sent."""
+
+    def begin(self) -> None:
+        """Note that an attempt is about to be sent."""
+        if not self.record.begun:
+            self.on_begin()
+        self.record = self.record.sent()
+
+    def end(self, error: NorthError | None) -> None:
+        """Note what the attempt ended in; None means success."""
+        self.record = self.record.answered() if error is None else self.record.failed(error)
+
+    def give_up(self, error: NorthError) -> None:
+        """Note that no further attempt is made, because of `error`."""
+        self.record = self.record.given_up(error)

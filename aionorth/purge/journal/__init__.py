@@ -1,0 +1,25 @@
+"""The journal of a purge: JSON Lines, append-only, so that the purge can be resumed after whatever ended it.
+
+It has the ids that are to be deleted, a line before the first attempt at each, and a line with its outcome. Each line
+is handed to the operating system whole before what it announces is done: a process that is killed loses nothing that it
+knew. The file gets its name once the ids and the first run's beginning are in it.
+
+======================================================  ========================================================
+``{"aionorth": "journal", "version": 2, "kind": …}``    the first line: what, whose, and how many ids will follow
+``{"ids": [...]}``                                      ids to delete, some hundred a line
+``{"run": time}``                                       a run begins; times are seconds since 1970
+``{"begin": id, "at": time}``                           the first attempt of this run at an id is about to be sent
+``{"end": id, "at": time, "outcome": …, "calls": …}``   its outcome, and what it took over all runs
+======================================================  ========================================================
+
+In each line the last field is ``"crc"``: the CRC-32 of all bytes of the line before it, as eight hexadecimal digits. So
+no flipped bit makes it another id. Version 1 had none; a journal keeps the version in which it was begun.
+
+`lines` has the format of a line, `history` what all lines say together, `storage` the file and its lock, and `journal`
+what a run writes to.
+"""
+
+from aionorth.purge.journal.history import Entry, History
+from aionorth.purge.journal.journal import Journal, check_new, read
+
+__all__ = ["Entry", "History", "Journal", "check_new", "read"]

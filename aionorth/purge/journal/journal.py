@@ -1,0 +1,269 @@
+"""The journal that a run writes to: created whole, resumed, and locked while the run is at work."""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import attrs
+
+from aionorth.bulk.record import Record
+from aionorth.common import files
+from aionorth.common.files import StrPath
+from aionorth.errors import JournalError
+from aionorth.models import DeleteResult, Target
+from aionorth.purge.journal import lines, storage
+from aionorth.purge.journal.history import Entry, History, parse
+
+IDS_A_LINE = 500
+
+Clock = Callable[[], float]
+"""Returns the time in seconds since 1970."""
+
+
+class Journal:
+    """A journal that this process is at work on. One process at a time: the file is locked until `close`.
+
+    Its state: the history so far, the size that the file must have, and whether writing to it has failed.
+    """
+
+    def __init__(
+        self, file: io.FileIO, path: str, history: History, *, clock: Clock, version: int = lines.VERSION, size: int = 0
+    ) -> None:
+        """For `create` and `reopen`."""
+        self.path = path
+        self.history = history
+        self._file = file
+        self._clock = clock
+        self._version = version
+        self._size = size
+        self._broken = False
+
+    @classmethod
+    def create(
+        cls,
+        path: StrPath,
+        target: Target,
+        ids: Iterable[str],
+        *,
+        selection: str = "",
+        duplicates: int = 0,
+        clock: Clock = time.time,
+    ) -> Journal:
+        """Begin a journal in a new file, readable by its owner only. A kill leaves no file, or one to resume.
+
+        Args:
+            path: Its name.
+            target: What is deleted, and where.
+            ids: The distinct ids that are to be deleted.
+            selection: How they were selected, in words.
+            duplicates: How many were named more than once.
+            clock: Returns the time in seconds since 1970.
+
+        Raises:
+            JournalError: There is such a file already, or it cannot be written.
+        """
+        path = os.fspath(path)
+        entries = {id_: Entry(id_) for id_ in ids}
+        history = History(target=target, selection=selection, duplicates=duplicates, entries=entries, runs=[])
+        about = attrs.asdict(target) | {"selection": selection, "total": len(entries), "duplicates": duplicates}
+        listed = list(entries)
+        of_ids = [{"ids": listed[at : at + IDS_A_LINE]} for at in range(0, len(listed), IDS_A_LINE)]
+        file, unseen, place = _new(path)
+        try:
+            journal = cls(file, path, history, clock=clock)
+            first = {"aionorth": "journal", "version": lines.VERSION, **about}
+            journal._write(first, *of_ids, journal._begin_run())
+            try:
+                os.fsync(file.fileno())  # a machine that loses power must not leave the name without the ids
+                files.give_name(file.fileno(), unseen, place)
+            except OSError as exc:
+                raise _not_created(path, exc) from exc
+        except BaseException:
+            file.close()
+            files.drop_unseen(unseen)
+            raise
+        return journal
+
+    @classmethod
+    def reopen(cls, path: StrPath, *, clock: Clock = time.time) -> Journal:
+        """Open a journal to resume its purge.
+
+        Raises:
+            JournalError: It is none, is damaged, is not to be trusted, or another process is at work on it.
+        """
+        path = os.fspath(path)
+        file = storage.opened(path, to_write=True)
+        try:
+            storage.lock(file, path)
+            content = storage.content(file, path)
+            parsed = parse(content, path)
+            if parsed.whole < len(content):  # a torn last line: what it would have said was not known yet
+                file.truncate(parsed.whole)
+            journal = cls(file, path, parsed.history, clock=clock, version=parsed.version, size=parsed.whole)
+            journal._write_bytes(b"" if content[: parsed.whole].endswith(b"\n") else b"\n")
+            journal._write(journal._begin_run())
+        except BaseException:
+            file.close()
+            raise
+        return journal
+
+    def release(self) -> None:
+        """End the lock until `take`: a run that has not begun, and perhaps never will, is not at work."""
+        storage.unlock(self._file)
+
+    def take(self) -> None:
+        """Lock the file again; raises `JournalError` where another process is, or has been, at work on it."""
+        storage.lock(self._file, self.path)
+        self._check_file()
+        if os.fstat(self._file.fileno()).st_size != self._size:
+            raise JournalError(f"another process has been at work on {self.path} in the meantime: resume it")
+
+    def close(self) -> None:
+        """Close the file, and end the lock."""
+        if not self._file.closed:
+            self.release()
+            self._file.close()
+
+    # --- What the runs before did
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds that the runs before took."""
+        return self.history.elapsed
+
+    def finished(self) -> Iterator[tuple[Record, DeleteResult]]:
+        """Yield what became of the ids that are known to be gone."""
+        return ((entry.record(), entry.result()) for entry in self.history.entries.values() if entry.gone)
+
+    def unfinished(self) -> tuple[str, ...]:
+        """Return the other ids."""
+        return tuple(entry.id for entry in self.history.entries.values() if not entry.gone)
+
+    def recall(self, id_: str) -> Record:
+        """Return what the runs before tried for an id."""
+        return self.history.entries[id_].record()
+
+    # --- What this run does
+
+    def begin(self, *ids: str) -> None:
+        """Record that the first attempt at each of `ids` is about to be sent."""
+        now, entries = self._clock(), self.history.entries
+        self._check_file()
+        self._write(*({"begin": id_, "at": round(now, 3)} for id_ in ids))
+        for id_ in ids:
+            entries[id_] = entries[id_].begun(now)
+
+    def end(self, record: Record, result: DeleteResult) -> None:
+        """Record what became of an id."""
+        line: dict[str, Any] = {
+            "end": result.id,
+            "at": round(self._clock(), 3),
+            "outcome": result.outcome.value,
+            "calls": record.calls,
+            "attempts": result.attempts,
+            "refusals": result.refusals,
+            "elapsed": round(result.elapsed, 3),
+        }
+        line |= {"in_doubt": True} if record.ambiguous or record.in_flight else {}
+        line |= {"reply_lost": True} if record.reply_lost or record.in_flight else {}
+        if result.error is not None:
+            line["error"] = lines.error_to_dict(result.error)
+        self._write(line)
+        self.history.entries[result.id] = self.history.entries[result.id].ended(line)
+
+    def _begin_run(self) -> dict[str, Any]:
+        """Note that a run begins; returns the line that says so."""
+        self.history.runs.append(now := self._clock())
+        return {"run": round(now, 3)}
+
+    def _check_file(self) -> None:
+        """Raise `JournalError` where somebody has removed or cut the file: what is not recorded is not done."""
+        state = os.fstat(self._file.fileno())
+        if not state.st_nlink or state.st_size < self._size:
+            self._broken = True
+            raise JournalError(f"{self.path} has been removed or cut by somebody else while it was written to")
+
+    def _write(self, *of: Mapping[str, Any]) -> None:
+        self._write_bytes(b"".join(lines.encode(line, self._version) for line in of))
+
+    def _write_bytes(self, data: bytes) -> None:
+        if self._broken:  # after half a line nothing must follow
+            raise JournalError(f"{self.path} could not be written to before: see what it said then")
+        try:
+            while data:
+                written = self._file.write(data)
+                self._size += written
+                data = data[written:]
+        except (OSError, ValueError) as exc:
+            self._broken = True
+            raise JournalError(
+                f"{self.path} cannot be written to ({storage.reason(exc)}): make room, then resume it"
+            ) from exc
+
+
+def read(path: StrPath) -> History:
+    """Read a journal, also one that a run is at work on.
+
+    Raises:
+        JournalError: It is none, is damaged, or is not to be trusted.
+    """
+    path = os.fspath(path)
+    with storage.opened(path, to_write=False) as file:
+        return parse(storage.content(file, path), path).history
+
+
+def check_new(path: StrPath) -> None:
+    """Raise `JournalError` if no journal can be created as `path`, because there is a file, or for another reason."""
+    file, unseen, _ = _new(os.fspath(path))
+    files.drop_unseen(unseen)
+    file.close()
+
+
+# --- Creation
+
+
+def _new(path: str) -> tuple[io.FileIO, str, str]:
+    """Return a file that is to be the journal `path`, locked, its temporary name, and where `path` is."""
+    try:
+        directory, name = os.path.split(path)
+        place = os.path.join(files.check_way(directory or os.curdir), name)  # noqa: PTH118 - as it was given
+        if _exists(place):
+            raise _exists_already(path)
+        descriptor, unseen = files.create_unseen(place)
+    except (OSError, ValueError) as exc:
+        raise _not_created(path, exc) from exc
+    file = io.FileIO(descriptor, "r+")
+    try:
+        storage.lock(file, path)
+    except BaseException:
+        file.close()
+        files.drop_unseen(unseen)
+        raise
+    return file, unseen, place
+
+
+def _exists(path: str) -> bool:
+    """Whether `path` is the name of something; raises `OSError` or `ValueError` where nothing can have that name."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _not_created(path: str, exc: Exception) -> JournalError:
+    if isinstance(exc, FileExistsError):
+        return _exists_already(path)
+    return JournalError(f"{path} cannot be created ({storage.reason(exc)}): name another file for the journal")
+
+
+def _exists_already(path: str) -> JournalError:
+    try:
+        read(path)
+    except JournalError as exc:
+        return JournalError(f"{path} exists already: name another file for the journal ({exc})")
+    return JournalError(f"{path} exists already: resume it, or name another file for the journal")

@@ -1,0 +1,132 @@
+"""The format of a journal's lines: JSON, checksums, and the values that may stand in them."""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from aionorth import errors
+from aionorth.common.text import shown
+from aionorth.errors import CODES, BulkError, NorthApiError, NorthError
+
+VERSION = 2
+WITHOUT_CHECKSUMS = 1
+"""The version before."""
+VERSIONS = (VERSION, WITHOUT_CHECKSUMS)
+"""Those that can be read, and resumed."""
+
+BEGINNING = b'{"aionorth":"journal",'
+"""What the first line begins with."""
+
+LATEST = datetime(9000, 1, 1, tzinfo=UTC).timestamp()
+"""Times before this, from 1970 on, and the days around them, are in the calendar."""
+
+MAX_COUNT = 10**9
+"""More than a journal counts of anything."""
+
+MALFORMED = (IndexError, KeyError, OverflowError, RecursionError, TypeError, ValueError)
+"""What is raised by a line that is none, here and by what reads its fields."""
+
+_CHECKSUM = re.compile(rb',"crc":"[0-9a-f]{8}"\}')  # nowhere else in a line: quotes within its texts are escaped
+_CHECKSUM_LENGTH = 18
+
+
+# --- Lines
+
+
+def encode(line: Mapping[str, Any], version: int = VERSION) -> bytes:
+    """Return a line, which has at least one field, with its line end and, since version 2, its checksum."""
+    text = json.dumps(line, separators=(",", ":")).encode()
+    return (text if version == WITHOUT_CHECKSUMS else _sealed(text)) + b"\n"
+
+
+def decode(line: bytes, version: int = VERSION) -> dict[str, Any]:
+    """Return the fields of a line without its line end.
+
+    Raises one of `MALFORMED` where it is not an object, or its checksum is another one.
+    """
+    if version != WITHOUT_CHECKSUMS and line != _sealed(line[:-_CHECKSUM_LENGTH] + b"}"):
+        raise ValueError("its checksum is another one")
+    content = json.loads(line)
+    if not isinstance(content, dict):
+        raise ValueError("not an object")  # noqa: TRY004 - a value like any other that is malformed
+    return cast("dict[str, Any]", content)
+
+
+def is_torn(last: bytes, version: int) -> bool:
+    """Whether what stands after the last line end is the beginning of a line, as a kill leaves it."""
+    if version != WITHOUT_CHECKSUMS:
+        # After a checksum nothing but a line end is ever written. If something follows, that is damage.
+        return _CHECKSUM.search(last) is None
+    try:
+        decode(last, version)
+    except MALFORMED:
+        return True
+    return False
+
+
+def _sealed(text: bytes) -> bytes:
+    body = text[:-1]
+    return body + b',"crc":"%08x"}' % zlib.crc32(body)
+
+
+# --- Values: whatever a file may hold, nothing else comes in
+
+
+def text(value: object) -> str:
+    """Return `value` if it is a str."""
+    if not isinstance(value, str):
+        raise ValueError("not a text")  # noqa: TRY004 - as above
+    return value
+
+
+def optional_text(value: object) -> str | None:
+    """Return `value` if it is a str or None."""
+    return None if value is None else text(value)
+
+
+def count(value: object) -> int:
+    """Return `value` if it is a count."""
+    if type(value) is not int or not 0 <= value <= MAX_COUNT:
+        raise ValueError("not a count")
+    return value
+
+
+def seconds(value: object) -> float:
+    """Return `value` if it is a time."""
+    if type(value) not in {int, float} or not 0 <= cast("float", value) < LATEST:
+        raise ValueError("not a time")
+    return cast("float", value)
+
+
+def flag(value: object) -> bool:
+    """Return `value` if it is true or false."""
+    if not isinstance(value, bool):
+        raise ValueError("neither true nor false")  # noqa: TRY004 - as above
+    return value
+
+
+def error_to_dict(error: NorthError) -> dict[str, Any]:
+    """Return the fields of an error."""
+    if isinstance(error, NorthApiError):
+        said = {"status": error.status, "code": error.code, "description": error.description}
+    else:
+        said = {"message": shown(str(error))}
+    return {"type": type(error).__name__} | said
+
+
+def error_from_dict(said: Mapping[str, Any]) -> NorthError:
+    """Return an error that was written with `error_to_dict`, by this version or another."""
+    kind = getattr(errors, text(said["type"]), None)
+    if not isinstance(kind, type) or not issubclass(kind, NorthError) or issubclass(kind, BulkError):
+        kind = NorthError
+    if "status" in said:
+        code = optional_text(said["code"])
+        api_error = kind if issubclass(kind, NorthApiError) else CODES.get(code or "", NorthApiError)
+        return api_error(count(said["status"]), code, text(said["description"]))
+    message = shown(text(said["message"]))
+    return NorthError(message) if issubclass(kind, NorthApiError) else kind(message)
