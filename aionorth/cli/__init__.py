@@ -25,8 +25,8 @@ def main() -> None:
         sys.stderr.write(f"aionorth: the command line needs {missing}: pip install 'aionorth[cli]'\n")
         sys.exit(2)
     from aionorth.cli.app import app  # noqa: PLC0415 - the extra is installed
-    from aionorth.cli.exits import in_words  # noqa: PLC0415 - as above
-    from aionorth.cli.terminal import OutputError, drop_output, say  # noqa: PLC0415 - as above
+    from aionorth.cli.output.exits import in_words  # noqa: PLC0415 - as above
+    from aionorth.cli.output.terminal import OutputError, drop_output, say  # noqa: PLC0415 - as above
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what a terminal's encoding lacks must not cost an account

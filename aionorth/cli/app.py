@@ -8,17 +8,19 @@ from typing import Annotated
 import typer
 
 from aionorth import __version__
-from aionorth.cli import checking, commands, settings
-from aionorth.cli import options as opt
-from aionorth.cli.bundles import bundled
-from aionorth.cli.demo import show_demo
-from aionorth.cli.exits import ProblemError, reported
-from aionorth.cli.given import FLOW, Given
-from aionorth.cli.grouped import GroupedCommand, GroupedCommands
-from aionorth.cli.help import ENVIRONMENT, EXIT_CODES
-from aionorth.cli.profiles import config_file
-from aionorth.cli.serve import Faults, Files, Served, Tls, serve
-from aionorth.cli.terminal import noted, put
+from aionorth.cli import settings
+from aionorth.cli.commands import check as checking
+from aionorth.cli.commands import delete as commands
+from aionorth.cli.commands import options as opt
+from aionorth.cli.commands.bundles import bundled
+from aionorth.cli.commands.demo import show_demo
+from aionorth.cli.commands.grouped import GroupedCommand, GroupedCommands
+from aionorth.cli.commands.help import ENVIRONMENT, EXIT_CODES
+from aionorth.cli.commands.simulate import Faults, Files, Served, Tls, serve
+from aionorth.cli.output.exits import ProblemError, reported
+from aionorth.cli.output.terminal import noted, put
+from aionorth.cli.settings.options import FLOW, Given
+from aionorth.cli.settings.profiles import config_file
 from aionorth.common.text import visible
 
 _HELP = f"""Delete subscriptions and version packages from a Huawei-style IoT platform in bulk.

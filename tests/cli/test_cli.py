@@ -39,15 +39,15 @@ from aionorth import (
     Target,
     UpgradePackage,
 )
-from aionorth.cli.confirm import sample
-from aionorth.cli.deletion import Ended, Job, carry_out
-from aionorth.cli.demo import Shown
-from aionorth.cli.display import LINES_EVERY, Lines, LiveView
-from aionorth.cli.exits import ExitCode, ProblemError, in_words
-from aionorth.cli.ids import parse_ids
-from aionorth.cli.progress import Meter, Moment
-from aionorth.cli.report import as_json, as_text
-from aionorth.cli.terminal import OutputError, noted, put, resume_command, say
+from aionorth.cli.commands.confirm import sample
+from aionorth.cli.commands.demo import Shown
+from aionorth.cli.commands.ids import parse_ids
+from aionorth.cli.commands.run import Ended, Job, carry_out
+from aionorth.cli.output.display import LINES_EVERY, Lines, LiveView
+from aionorth.cli.output.exits import ExitCode, ProblemError, in_words
+from aionorth.cli.output.progress import Meter, Moment
+from aionorth.cli.output.summary import as_json, as_text
+from aionorth.cli.output.terminal import OutputError, noted, put, resume_command, say
 from aionorth.simulator import CannedReply, Simulator
 from aionorth.wire.api import id_fault
 

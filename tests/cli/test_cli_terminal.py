@@ -17,9 +17,9 @@ import pexpect
 import pytest
 import trustme
 
-from aionorth.cli.demo import show_demo
-from aionorth.cli.exits import ExitCode
-from aionorth.cli.terminal import Notes
+from aionorth.cli.commands.demo import show_demo
+from aionorth.cli.output.exits import ExitCode
+from aionorth.cli.output.terminal import Notes
 
 pytestmark = pytest.mark.slow
 

@@ -30,11 +30,11 @@ from aionorth import (
     SubscriptionNotFoundError,
 )
 from aionorth.bulk.caller import Deletion
-from aionorth.cli.chart import LAYOUTS, chart
-from aionorth.cli.exits import ProblemError
-from aionorth.cli.report_file import COLUMNS, ReportError, check_report, write_report
-from aionorth.cli.report_page import MOST_IDS, render, verdict
-from aionorth.cli.timeline import MOST_BARS, interval_in_words, timeline
+from aionorth.cli.output.exits import ProblemError
+from aionorth.cli.reports.chart import LAYOUTS, chart
+from aionorth.cli.reports.files import COLUMNS, ReportError, check_report, write_report
+from aionorth.cli.reports.page import MOST_IDS, render, verdict
+from aionorth.cli.reports.timeline import MOST_BARS, interval_in_words, timeline
 from aionorth.errors import JournalError, NorthError
 from aionorth.models import Kind, Target
 from aionorth.purge.journal import Entry, History, Journal, _sealed, read
@@ -224,7 +224,7 @@ def test_a_file_of_another_user_is_not_replaced(tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 from datetime import UTC, datetime
-from aionorth.cli import report_file
+from aionorth.cli.reports import files
 from aionorth.purge.journal import read
 
 def killed(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
@@ -234,7 +234,7 @@ match when:
     case "while it is written": os.fsync = killed
     case "before it is in place" if os.path.exists(report): os.replace = killed
     case "before it is in place": os.replace = os.link = killed
-report_file.write_report(report, read(journal), now=datetime.now(UTC))
+files.write_report(report, read(journal), now=datetime.now(UTC))
 killed()
 """
 

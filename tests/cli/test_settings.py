@@ -14,10 +14,10 @@ from shell import APP, SECRET, Run, Shell
 from support import shown
 
 from aionorth import ArgumentError, FlowControl, MachineStore, RedisStore
-from aionorth.cli import profiles, secrets, settings
-from aionorth.cli.exits import ProblemError
-from aionorth.cli.given import Given
-from aionorth.cli.settings import Connection, resolve
+from aionorth.cli import settings
+from aionorth.cli.output.exits import ProblemError
+from aionorth.cli.settings import Connection, profiles, resolve, secrets
+from aionorth.cli.settings.options import Given
 from aionorth.common.text import visible
 from aionorth.simulator import Simulator
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from shell import Shell
 
-from aionorth.cli.confirm import sample
-from aionorth.cli.exits import ProblemError
-from aionorth.cli.ids import parse_ids
-from aionorth.cli.selection import older_than
-from aionorth.cli.serve import add_packages, add_subscriptions
+from aionorth.cli.commands.confirm import sample
+from aionorth.cli.commands.ids import parse_ids
+from aionorth.cli.commands.selection import older_than
+from aionorth.cli.commands.simulate import add_packages, add_subscriptions
+from aionorth.cli.output.exits import ProblemError
 from aionorth.models import Kind, Subscription, Target
 from aionorth.purge.journal import read
 from aionorth.purge.plan import Plan

@@ -8,7 +8,7 @@ import attrs
 import typer
 
 from aionorth.bulk.run import WORKERS
-from aionorth.cli import profiles
+from aionorth.cli.settings import profiles
 from aionorth.flow.limiter import FlowControl
 
 FLOW = FlowControl()

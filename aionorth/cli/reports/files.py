@@ -18,8 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-from aionorth.cli.exits import ProblemError
-from aionorth.cli.timeline import outcome_at
+from aionorth.cli.output.exits import ProblemError
+from aionorth.cli.reports.timeline import outcome_at
 from aionorth.common import files
 from aionorth.errors import NorthApiError, NorthError
 from aionorth.purge.journal import History
@@ -123,7 +123,7 @@ def _defused(value: object) -> object:
 
 
 def _write_page(file: TextIO, history: History, now: datetime) -> None:
-    from aionorth.cli.report_page import render  # noqa: PLC0415 - its templates take their time to import
+    from aionorth.cli.reports.page import render  # noqa: PLC0415 - its templates take their time to import
 
     file.write(render(history, now=now))
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import attrs
 
-from aionorth.cli.timeline import DAY, HOUR, MINUTE, STEPS, Bar, Stretch, Timeline
+from aionorth.cli.reports.timeline import DAY, HOUR, MINUTE, STEPS, Bar, Stretch, Timeline
 from aionorth.models import Outcome, duration
 
 GRID = 4

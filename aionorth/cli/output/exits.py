@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import typer
 
-from aionorth.cli.terminal import OutputError, say
+from aionorth.cli.output.terminal import OutputError, say
 from aionorth.common.text import visible
 from aionorth.errors import (
     AppFrozenError,

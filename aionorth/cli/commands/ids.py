@@ -9,8 +9,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from aionorth.cli.exits import ProblemError
-from aionorth.cli.terminal import on_terminal, say
+from aionorth.cli.output.exits import ProblemError
+from aionorth.cli.output.terminal import on_terminal, say
 from aionorth.common.text import shown
 from aionorth.wire.api import id_fault
 

@@ -9,12 +9,23 @@ import attrs
 
 from aionorth.auth.tokens import Secret
 from aionorth.bulk.run import WORKERS
-from aionorth.cli import profiles, secrets
-from aionorth.cli.exits import ProblemError
-from aionorth.cli.given import FLOW, TIMEOUT, Given
-from aionorth.cli.home import state_directory
-from aionorth.cli.secrets import SECRET
-from aionorth.cli.sources import NO_OPTIONS, PART, SECONDS, SWITCH, TEXT, WHOLE, Place, Sources, one_of, variable
+from aionorth.cli.output.exits import ProblemError
+from aionorth.cli.settings import profiles, secrets
+from aionorth.cli.settings.home import state_directory
+from aionorth.cli.settings.options import FLOW, TIMEOUT, Given
+from aionorth.cli.settings.secrets import SECRET
+from aionorth.cli.settings.sources import (
+    NO_OPTIONS,
+    PART,
+    SECONDS,
+    SWITCH,
+    TEXT,
+    WHOLE,
+    Place,
+    Sources,
+    one_of,
+    variable,
+)
 from aionorth.errors import ArgumentError
 from aionorth.flow.limiter import FlowControl
 from aionorth.flow.shared import Stores

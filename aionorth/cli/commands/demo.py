@@ -12,11 +12,11 @@ from collections.abc import Iterable
 import attrs
 
 from aionorth.bulk.retry import RetryPolicy
-from aionorth.cli.deletion import GRACE, Ended, Job, carry_out
-from aionorth.cli.display import view_of
-from aionorth.cli.exits import ExitCode
-from aionorth.cli.report import as_text
-from aionorth.cli.terminal import Notes, command, put
+from aionorth.cli.commands.run import GRACE, Ended, Job, carry_out
+from aionorth.cli.output.display import view_of
+from aionorth.cli.output.exits import ExitCode
+from aionorth.cli.output.summary import as_text
+from aionorth.cli.output.terminal import Notes, command, put
 from aionorth.flow.limiter import FlowControl
 from aionorth.models import Kind, duration
 from aionorth.session.north import NorthSession

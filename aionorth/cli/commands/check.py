@@ -7,10 +7,10 @@ import json
 
 from rich.text import Text
 
-from aionorth.cli.exits import ExitCode, code_of
-from aionorth.cli.progress import flow_in_words
-from aionorth.cli.settings import Connection
-from aionorth.cli.terminal import say
+from aionorth.cli.output.exits import ExitCode, code_of
+from aionorth.cli.output.progress import flow_in_words
+from aionorth.cli.output.terminal import say
+from aionorth.cli.settings.connection import Connection
 from aionorth.common.text import visible
 from aionorth.session.checkup import Checkup, Verdict
 from aionorth.session.north import NorthSession

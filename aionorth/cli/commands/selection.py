@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import attrs
 import typer
 
-from aionorth.cli.exits import ProblemError
-from aionorth.cli.ids import STDIN, read_ids
+from aionorth.cli.commands.ids import STDIN, read_ids
+from aionorth.cli.output.exits import ProblemError
 from aionorth.models import Kind
 from aionorth.purge.plan import PackageSelection, SubscriptionSelection
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import platformdirs
 
-from aionorth.cli.exits import ProblemError
+from aionorth.cli.output.exits import ProblemError
 
 
 def config_directory() -> Path:

@@ -7,14 +7,14 @@ import asyncio
 import typer
 
 from aionorth.cli import settings
-from aionorth.cli.bundles import bundled
-from aionorth.cli.exits import reported
-from aionorth.cli.given import Given
-from aionorth.cli.grouped import GroupedCommand, GroupedCommands
-from aionorth.cli.help import ENVIRONMENT, EXIT_CODES
-from aionorth.cli.purge import Wanted, check_files, go_on, list_journals, purge
-from aionorth.cli.selection import Batch, How, Ids, JournalFile, Output, Packages, Subscriptions
-from aionorth.cli.terminal import noted
+from aionorth.cli.commands.bundles import bundled
+from aionorth.cli.commands.grouped import GroupedCommand, GroupedCommands
+from aionorth.cli.commands.help import ENVIRONMENT, EXIT_CODES
+from aionorth.cli.commands.purge import Wanted, check_files, go_on, list_journals, purge
+from aionorth.cli.commands.selection import Batch, How, Ids, JournalFile, Output, Packages, Subscriptions
+from aionorth.cli.output.exits import reported
+from aionorth.cli.output.terminal import noted
+from aionorth.cli.settings.options import Given
 
 _HELP = f"""Find subscriptions or version packages, show them, have it confirmed, and delete them.
 

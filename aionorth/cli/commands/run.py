@@ -10,11 +10,11 @@ from collections.abc import Sequence
 import attrs
 
 from aionorth.bulk.run import BulkDelete
-from aionorth.cli.display import View
-from aionorth.cli.exits import ExitCode, code_of, in_words
-from aionorth.cli.progress import Meter, Moment
-from aionorth.cli.signals import Interrupts, on_signals
-from aionorth.cli.terminal import Notes, resume_command
+from aionorth.cli.commands.signals import Interrupts, on_signals
+from aionorth.cli.output.display import View
+from aionorth.cli.output.exits import ExitCode, code_of, in_words
+from aionorth.cli.output.progress import Meter, Moment
+from aionorth.cli.output.terminal import Notes, resume_command
 from aionorth.errors import BulkAbortedError
 from aionorth.models import DeleteSummary, Kind
 from aionorth.session.north import NorthSession

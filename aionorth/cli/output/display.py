@@ -14,8 +14,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from aionorth.cli.progress import Moment, flow_in_words
-from aionorth.cli.terminal import on_terminal, say
+from aionorth.cli.output.progress import Moment, flow_in_words
+from aionorth.cli.output.terminal import on_terminal, say
 from aionorth.common.text import visible
 from aionorth.flow.limiter import FlowState
 from aionorth.models import Outcome

@@ -14,16 +14,16 @@ from typing import Any
 
 import attrs
 
-from aionorth.cli.confirm import can_ask, confirmed, offer, sample
-from aionorth.cli.deletion import GRACE, REFRESH, Ended, Job, carry_out
-from aionorth.cli.display import finding_view, view_of
-from aionorth.cli.exits import ExitCode, ProblemError, in_words
-from aionorth.cli.home import state_directory
-from aionorth.cli.report import as_json, as_text, plan_as_json
-from aionorth.cli.report_file import check_report, write_report
-from aionorth.cli.selection import How, Output
-from aionorth.cli.signals import on_signals
-from aionorth.cli.terminal import Notes, put, resume_command, say
+from aionorth.cli.commands.confirm import can_ask, confirmed, offer, sample
+from aionorth.cli.commands.run import GRACE, REFRESH, Ended, Job, carry_out
+from aionorth.cli.commands.selection import How, Output
+from aionorth.cli.commands.signals import on_signals
+from aionorth.cli.output.display import finding_view, view_of
+from aionorth.cli.output.exits import ExitCode, ProblemError, in_words
+from aionorth.cli.output.summary import as_json, as_text, plan_as_json
+from aionorth.cli.output.terminal import Notes, put, resume_command, say
+from aionorth.cli.reports.files import check_report, write_report
+from aionorth.cli.settings.home import state_directory
 from aionorth.common.files import check_own_directory
 from aionorth.common.text import visible
 from aionorth.errors import JournalError

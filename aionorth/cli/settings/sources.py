@@ -13,10 +13,10 @@ from typing import Generic, TypeVar
 
 import attrs
 
-from aionorth.cli.exits import ProblemError
-from aionorth.cli.given import Given
-from aionorth.cli.profiles import Profile
-from aionorth.cli.terminal import say
+from aionorth.cli.output.exits import ProblemError
+from aionorth.cli.output.terminal import say
+from aionorth.cli.settings.options import Given
+from aionorth.cli.settings.profiles import Profile
 from aionorth.common.text import visible
 
 OPTIONS_ONLY = frozenset({"share_token", "trust_env", "unsafe_accept_any_host_name"})

@@ -8,7 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from aionorth.cli.terminal import cut, on_terminal
+from aionorth.cli.output.terminal import cut, on_terminal
 from aionorth.common.text import visible, visible_lines
 from aionorth.purge.plan import Plan
 

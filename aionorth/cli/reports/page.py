@@ -1,6 +1,6 @@
 """The report of a purge as one HTML page that needs nothing else: what a manager reads in a minute, then the failures.
 
-Here is what the page says; how it looks stands in its template, ``report_page.html``.
+Here is what the page says; how it looks stands in its template, ``page.html``.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from aionorth import __version__
-from aionorth.cli.chart import LAYOUTS, chart
-from aionorth.cli.exits import in_words
-from aionorth.cli.timeline import interval_in_words, outcome_at, timeline, works
+from aionorth.cli.output.exits import in_words
+from aionorth.cli.reports.chart import LAYOUTS, chart
+from aionorth.cli.reports.timeline import interval_in_words, outcome_at, timeline, works
 from aionorth.common.text import shortened, visible
 from aionorth.errors import NorthApiError, NorthError
 from aionorth.models import FailureGroup, Kind, Outcome, duration, failure_groups
@@ -107,14 +107,14 @@ class Row:
 def render(history: History, *, now: datetime) -> str:
     """Return the page. Its times are in the time zone of `now`, the moment at which it is made."""
     environment = Environment(
-        loader=PackageLoader("aionorth.cli", "."),
+        loader=PackageLoader("aionorth.cli.reports", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         finalize=_shown,
     )
-    return environment.get_template("report_page.html").render(_content(history, now))
+    return environment.get_template("page.html").render(_content(history, now))
 
 
 def _shown(value: object) -> object:

@@ -10,8 +10,8 @@ import sys
 import warnings
 
 from aionorth.auth.tokens import Secret
-from aionorth.cli.exits import ProblemError
-from aionorth.cli.terminal import on_terminal, say
+from aionorth.cli.output.exits import ProblemError
+from aionorth.cli.output.terminal import on_terminal, say
 from aionorth.common.files import check_owner
 from aionorth.common.text import visible
 from aionorth.wire.api import check_string

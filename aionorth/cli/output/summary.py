@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.text import Text
 
-from aionorth.cli.deletion import Ended
+from aionorth.cli.commands.run import Ended
 from aionorth.common.text import visible
 from aionorth.models import Outcome
 from aionorth.purge.plan import Plan

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
 
-from aionorth.cli.terminal import say
+from aionorth.cli.output.terminal import say
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

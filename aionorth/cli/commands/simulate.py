@@ -15,12 +15,12 @@ from pathlib import Path
 
 import attrs
 
-from aionorth.cli.exits import ProblemError
-from aionorth.cli.secrets import SECRET
-from aionorth.cli.settings import APP_ID, URL
-from aionorth.cli.signals import on_signals
-from aionorth.cli.sources import variable
-from aionorth.cli.terminal import command, put
+from aionorth.cli.commands.signals import on_signals
+from aionorth.cli.output.exits import ProblemError
+from aionorth.cli.output.terminal import command, put
+from aionorth.cli.settings.connection import APP_ID, URL
+from aionorth.cli.settings.secrets import SECRET
+from aionorth.cli.settings.sources import variable
 from aionorth.common.text import visible
 from aionorth.flow.limiter import FlowControl
 from aionorth.models import Kind

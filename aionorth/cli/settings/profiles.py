@@ -10,8 +10,8 @@ from typing import Any, cast
 
 import attrs
 
-from aionorth.cli.exits import ProblemError
-from aionorth.cli.home import config_directory
+from aionorth.cli.output.exits import ProblemError
+from aionorth.cli.settings.home import config_directory
 from aionorth.common.files import UntrustedFileError, check_own
 
 DEFAULT = "default"
