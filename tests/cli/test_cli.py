@@ -42,11 +42,11 @@ from aionorth import (
 from aionorth.cli.commands.confirm import sample
 from aionorth.cli.commands.demo import Shown
 from aionorth.cli.commands.ids import parse_ids
-from aionorth.cli.commands.run import Ended, Job, carry_out
-from aionorth.cli.output.display import LINES_EVERY, Lines, LiveView
+from aionorth.cli.commands.run import Job, carry_out
+from aionorth.cli.output.display import LINES_EVERY, Lines, LiveView, drawn
 from aionorth.cli.output.exits import ExitCode, ProblemError, in_words
 from aionorth.cli.output.progress import Meter, Moment
-from aionorth.cli.output.summary import as_json, as_text
+from aionorth.cli.output.summary import Ended, as_json, as_text
 from aionorth.cli.output.terminal import OutputError, noted, put, resume_command, say
 from aionorth.simulator import CannedReply, Simulator
 from aionorth.wire.api import id_fault
@@ -655,7 +655,7 @@ def test_flow_control_in_words(state: dict[str, Any], said: str) -> None:
     ],
 )
 def test_what_refusals_have_taught_in_words(state: dict[str, Any], said: str) -> None:
-    assert moment(flow=attrs.evolve(IDLE, **state)).lesson() == said
+    assert moment(flow=attrs.evolve(IDLE, **state)).advice() == said
 
 
 def test_a_learned_limit_is_the_one_that_is_told_and_reckoned_with() -> None:
@@ -805,8 +805,7 @@ def test_text_of_others_forges_no_line(text: str) -> None:
 def test_the_live_view_draws_nothing_but_text(title: str, note: str) -> None:
     screen = Screen()
     console = Console(file=screen, width=200, force_terminal=True, color_system=None, highlight=False)
-    view = LiveView(title, console, transient=False)
-    console.print(view._drawn(moment(note=note)))
+    console.print(drawn(title, moment(note=note), console.width))
     assert_lines(screen.shown(), 6 if note else 5)
 
 

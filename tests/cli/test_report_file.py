@@ -31,10 +31,11 @@ from aionorth import (
 )
 from aionorth.bulk.caller import Deletion
 from aionorth.cli.output.exits import ProblemError
-from aionorth.cli.reports.chart import LAYOUTS, chart
+from aionorth.cli.output.times import interval
+from aionorth.cli.reports.chart import CUT, WIDTHS, chart
 from aionorth.cli.reports.files import COLUMNS, ReportError, check_report, write_report
-from aionorth.cli.reports.page import MOST_IDS, render, verdict
-from aionorth.cli.reports.timeline import MOST_BARS, interval_in_words, timeline
+from aionorth.cli.reports.page import MAX_IDS, render, verdict
+from aionorth.cli.reports.timeline import MAX_BARS, timeline
 from aionorth.errors import JournalError, NorthError
 from aionorth.models import Kind, Target
 from aionorth.purge.journal import Entry, History, Journal, _sealed, read
@@ -596,7 +597,7 @@ def test_a_hundred_thousand_failures_make_a_small_page_that_says_where_the_rest_
     made = history(*(entry(f"{at:036}", Outcome.FAILED, START + at * 0.6, error) for at in range(100_000)))
     text = render(made, now=NOW)
     assert len(text) < 1_000_000
-    assert text.count("<tr><td>") == MOST_IDS
+    assert text.count("<tr><td>") == MAX_IDS
     assert "These are the first 1,000; 99,000 more are in the purge's journal" in text
 
 
@@ -640,20 +641,21 @@ def test_a_journal_of_a_killed_and_a_resumed_run_is_reported(tmp_path: Path) -> 
 def test_a_timeline_has_30_to_120_intervals_and_every_id_in_one(spans: list[tuple[float, float]]) -> None:
     made = steady(600, *spans)
     drawn = timeline(made, offset=HOUR)
-    assert 30 <= sum(stretch.length for stretch in drawn.stretches) <= MOST_BARS
+    assert 30 <= sum(stretch.length for stretch in drawn.stretches) <= MAX_BARS
     assert sum(bar.ids for bar in drawn.bars) == sum(bar.calls for bar in drawn.bars) == len(made.entries)
     numbers = {number for part in drawn.stretches for number in range(part.first, part.last + 1)}
     assert {bar.number for bar in drawn.bars} <= numbers
-    for layout in LAYOUTS:
-        inside = chart(drawn, layout)
-        for column in inside.columns:
-            assert layout.left <= column.area.x
-            assert column.area.x + column.area.width <= inside.right + 0.1
-            assert all(inside.ids.top - 0.1 <= part.box.y for part in column.parts)
-        assert len(inside.ticks) >= 2
-        places = [tick.x for tick in inside.ticks]
+    inside = chart(drawn)
+    for column in inside.columns:
+        assert column.area.x >= 0
+        assert column.area.x + column.area.width <= 100.1
+        assert all(inside.ids.top - 0.1 <= box.y for _, box in column.parts)
+    assert [labels.width for labels in inside.labels] == list(WIDTHS)
+    for labels in inside.labels:
+        assert len(labels.ticks) >= 2
+        places = [tick.x for tick in labels.ticks]
         assert places == sorted(places)
-        assert len(inside.flags) == len(spans)
+        assert len(labels.flags) == len(spans)
 
 
 def test_a_bars_words_tell_its_time_outcomes_and_calls() -> None:
@@ -662,7 +664,7 @@ def test_a_bars_words_tell_its_time_outcomes_and_calls() -> None:
         entry("b", Outcome.NOT_FOUND, START + 601),
         entry("c", Outcome.DELETED, START),
     )
-    titles = [column.title for column in chart(timeline(made, offset=HOUR), LAYOUTS[0]).columns]
+    titles = [column.title for column in chart(timeline(made, offset=HOUR)).columns]
     assert titles == [
         "5 Nov, 00:00:00 to 00:00:10: 1 deleted; 1 call",
         "5 Nov, 00:10:00 to 00:10:10: 1 deleted, 1 not found; 4 calls, 2 of them refused",
@@ -670,22 +672,22 @@ def test_a_bars_words_tell_its_time_outcomes_and_calls() -> None:
 
 
 def test_a_pause_is_drawn_to_scale_until_it_is_longer_than_the_work() -> None:
-    to_scale = chart(timeline(steady(600, (START, 2 * HOUR), (START + 3 * HOUR, HOUR))), LAYOUTS[0])
+    to_scale = chart(timeline(steady(600, (START, 2 * HOUR), (START + 3 * HOUR, HOUR))))
     (pause,) = to_scale.pauses
     assert not pause.cut
     assert pause.label == "1 h"
     assert pause.box.width == pytest.approx(to_scale.columns[-1].area.x / 4, rel=0.15)
-    cut = chart(timeline(steady(600, (START, HOUR), (START + 49 * HOUR, HOUR))), LAYOUTS[0])
+    cut = chart(timeline(steady(600, (START, HOUR), (START + 49 * HOUR, HOUR))))
     (pause,) = cut.pauses
     assert pause.cut
     assert pause.label == "2 d"
-    assert pause.box.width == LAYOUTS[0].cut
+    assert pause.box.width == CUT
     assert "drawn shorter" in pause.title
 
 
 @pytest.mark.parametrize(
-    ("interval", "words"),
+    ("length", "words"),
     [(0.02, "0.02 seconds"), (1, "second"), (60, "minute"), (300, "5 minutes"), (3600, "hour"), (86400, "day")],
 )
-def test_an_interval_is_told_as_people_do(interval: float, words: str) -> None:
-    assert interval_in_words(interval) == words
+def test_an_interval_is_written_as_people_say_it(length: float, words: str) -> None:
+    assert interval(length) == words

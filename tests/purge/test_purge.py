@@ -13,8 +13,8 @@ from shell import Shell
 
 from aionorth.cli.commands.confirm import sample
 from aionorth.cli.commands.ids import parse_ids
-from aionorth.cli.commands.selection import older_than
 from aionorth.cli.commands.simulate import add_packages, add_subscriptions
+from aionorth.cli.kinds import older_than
 from aionorth.cli.output.exits import ProblemError
 from aionorth.models import Kind, Subscription, Target
 from aionorth.purge.journal import read

@@ -1,4 +1,4 @@
-"""The demonstration: a bulk run against a simulated platform in the same process, and what it showed."""
+"""The command ``aionorth demo``: bulk runs against a simulated platform in the same process, and what they showed."""
 
 from __future__ import annotations
 
@@ -10,17 +10,25 @@ import time
 from collections.abc import Iterable
 
 import attrs
+import typer
 
 from aionorth.bulk.retry import RetryPolicy
-from aionorth.cli.commands.run import GRACE, Ended, Job, carry_out
+from aionorth.cli.commands.run import DRAIN_TIMEOUT, Job, carry_out
 from aionorth.cli.output.display import view_of
-from aionorth.cli.output.exits import ExitCode
-from aionorth.cli.output.summary import as_text
-from aionorth.cli.output.terminal import Notes, command, put
+from aionorth.cli.output.exits import ExitCode, reported
+from aionorth.cli.output.summary import Ended, as_text
+from aionorth.cli.output.terminal import Notes, command, noted, put
+from aionorth.cli.output.times import duration
 from aionorth.flow.limiter import FlowControl
-from aionorth.models import Kind, duration
+from aionorth.models import Kind
 from aionorth.session.north import NorthSession
 from aionorth.simulator import Reset, Simulator
+
+HELP = """Show a bulk run against a simulated platform on this machine, in about 20 seconds.
+
+Nothing is needed and nothing real is touched: a platform with 300 subscriptions and 200 version packages is played in
+this very process, its minutes shortened to 3 seconds, and some of its replies are lost on purpose.
+"""
 
 SEED = 7
 SUBSCRIPTIONS = 300
@@ -51,6 +59,32 @@ What to do next
     read -rs AIONORTH_SECRET && export AIONORTH_SECRET
     {command} delete subscriptions --ids-file ids.txt
 """
+
+
+def demo() -> None:
+    """Show what this is."""
+    with reported(), noted() as notes:
+        raise typer.Exit(show_demo(notes))
+
+
+def show_demo(notes: Notes, *, period: float = 3.0) -> ExitCode:
+    """Run the demonstration with the platform's threshold per `period` seconds."""
+    flow_control = FlowControl(period=period)
+    put(
+        _paragraph(
+            f"A simulated platform on this machine: {SUBSCRIPTIONS} subscriptions, {PACKAGES} version packages, and "
+            f"flow control that accepts {flow_control.calls} calls in {period:g} s (in life: {FULL_PERIOD:g} s). Each "
+            f"list of ids names {STRAYS} that do not exist and {STRAYS} twice; one reply in {1 / LOST:.0f} is lost on "
+            "its way."
+        )
+    )
+    put("")
+    shown = asyncio.run(_shown(flow_control, notes))
+    if any(run.interrupted for run in shown.runs):
+        return ExitCode.INTERRUPTED
+    put(shown.in_words())
+    put(_NEXT.format(command=command()))
+    return ExitCode.OK
 
 
 @attrs.frozen(kw_only=True)
@@ -89,26 +123,6 @@ class Shown:
         return "\n".join(map(_paragraph, (counted, timed, lost)))
 
 
-def show_demo(notes: Notes, *, period: float = 3.0) -> ExitCode:
-    """Run the demonstration with the platform's threshold per `period` seconds."""
-    flow_control = FlowControl(period=period)
-    put(
-        _paragraph(
-            f"A simulated platform on this machine: {SUBSCRIPTIONS} subscriptions, {PACKAGES} version packages, and "
-            f"flow control that accepts {flow_control.calls} calls in {period:g} s (in life: {FULL_PERIOD:g} s). Each "
-            f"list of ids names {STRAYS} that do not exist and {STRAYS} twice; one reply in {1 / LOST:.0f} is lost on "
-            "its way."
-        )
-    )
-    put("")
-    shown = asyncio.run(_shown(flow_control, notes))
-    if any(run.interrupted for run in shown.runs):
-        return ExitCode.INTERRUPTED
-    put(shown.in_words())
-    put(_NEXT.format(command=command()))
-    return ExitCode.OK
-
-
 async def _shown(flow_control: FlowControl, notes: Notes) -> Shown:
     scale = flow_control.period / FULL_PERIOD
     policy = RetryPolicy()
@@ -138,7 +152,7 @@ async def _shown(flow_control: FlowControl, notes: Notes) -> Shown:
         began = time.monotonic()
         for kind, delete, known in lists:
             ids = _as_in_life(known, chance)
-            job = Job(kind=kind, run=delete(ids, collect="failures", grace=GRACE), distinct=len(set(ids)))
+            job = Job(kind=kind, run=delete(ids, collect="failures", grace=DRAIN_TIMEOUT), distinct=len(set(ids)))
             ended = await carry_out(job, north, view_of(f"Deleting {kind.value}"), notes)
             runs.append(ended)
             put(f"{kind.value.capitalize()}:")

@@ -1,113 +1,146 @@
-"""The options of the commands: their names, checks and help texts."""
+"""The options that several commands have in common, in bundles, and the help texts that they share.
+
+A bundle is an attrs class whose fields are options: `bundled` in ``parser.py`` hands it to a command as one value.
+"""
 
 from __future__ import annotations
 
-import math
-from typing import Annotated
+from typing import Annotated, Any
 
+import attrs
 import typer
 
-from aionorth.simulator import MODELS
+from aionorth.cli.commands.ids import STDIN, read_ids
+from aionorth.cli.output.exits import ProblemError
+from aionorth.models import Kind
+
+ENVIRONMENT = """\b
+Environment (options come before it, and it comes before a profile):
+  AIONORTH_URL          the platform's base URL, as in https://server:8743
+  AIONORTH_APP_ID       the app's id
+  AIONORTH_SECRET       the app's secret; there is no option for it, because
+                        options show in the list of processes
+  AIONORTH_SECRET_FILE  instead of it, a file that holds it and that only you
+                        can read; with neither, you are asked on a terminal
+  AIONORTH_PROFILE      settings under a name of their own, in config.toml;
+                        'aionorth check --help' shows an example
+  AIONORTH_REDIS_URL    a Redis server through which hosts share flow control
+                        and token, as in rediss://user:password@host:6379/0
+  AIONORTH_CALLS, _PERIOD, _HEADROOM, _BURST, _STORE, _WORKERS, _TIMEOUT,
+  _CA_FILE, _CLIENT_CERT, _CLIENT_KEY: as the options of these names"""
+
+EXIT_CODES = """\b
+Exit codes:
+  0    all ids are gone from the platform
+  1    some are not, or the run ended early
+  2    something is missing or cannot be used; nothing was deleted
+  3    the platform refused the app or its secret
+  130  interrupted; the messages before it say how far the run came"""
 
 
-def _positive(value: float) -> float:
-    if not 0 < value < math.inf:
-        raise typer.BadParameter("give seconds, above 0")
-    return value
+def _option(says: str, metavar: str | None = None, *names: str, panel: str, **more: Any) -> Any:  # noqa: ANN401 - as typer's own
+    return typer.Option(*names, metavar=metavar, help=says, rich_help_panel=panel, show_default=False, **more)
 
 
-def _not_negative(value: float) -> float:
-    if not 0 <= value < math.inf:
-        raise typer.BadParameter("give seconds, 0 or more")
-    return value
+def condition(says: str, metavar: str | None = None, *names: str, **more: Any) -> Any:  # noqa: ANN401 - as above
+    """Return an option that selects what is deleted."""
+    return _option(says, metavar, *names, panel="Which ones", **more)
 
 
-def _chance(value: float) -> float:
-    if not 0 <= value <= 1:
-        raise typer.BadParameter("give a probability, from 0 to 1")
-    return value
+def _how(says: str, metavar: str | None = None, *names: str, **more: Any) -> Any:  # noqa: ANN401 - as above
+    return _option(says, metavar, *names, panel="How", **more)
 
 
-def _model(value: str) -> str:
-    if value not in MODELS:
-        raise typer.BadParameter(f"give one of {', '.join(MODELS)}")
-    return value
+@attrs.frozen(kw_only=True)
+class Ids:
+    """The options that select by id, for every kind."""
+
+    ids_file: Annotated[
+        str | None,
+        condition(
+            "Only these ids: a file with one per line, or with --csv-column a CSV file; - reads standard input.", "FILE"
+        ),
+    ] = None
+    csv_column: Annotated[
+        str | None,
+        condition("The ids are in this column of a CSV file, whose first line has the names.", "NAME"),
+    ] = None
+    exclude: Annotated[list[str] | None, condition("Never this one; can be repeated.", "ID")] = None
+    exclude_file: Annotated[str | None, condition("Never those that this file has, one per line.", "FILE")] = None
+    everything: Annotated[bool, condition("Select everything: where no other condition is given.", None, "--all")] = (
+        False
+    )
+
+    @property
+    def read_stdin(self) -> bool:
+        """Whether standard input has ids."""
+        return STDIN in {self.ids_file, self.exclude_file}
+
+    def check(self, *conditions: object) -> None:
+        """Check that these options and the other `conditions`, None where not given, make sense together.
+
+        Raises:
+            ProblemError: They contradict each other, or would select everything without ``--all``.
+        """
+        if self.ids_file == self.exclude_file == STDIN:
+            raise ProblemError("--ids-file - and --exclude-file - cannot both read standard input: give one a file")
+        if self.csv_column is not None and self.ids_file is None:
+            raise ProblemError("--csv-column is of no use without --ids-file: give the CSV file there")
+        given = self.ids_file is not None or any(condition is not None for condition in conditions)
+        if given and self.everything:
+            raise ProblemError("--all and other conditions contradict each other: leave --all out")
+        if not given and not self.everything:
+            raise ProblemError(
+                "no condition is given, which would select everything: give one, or --all if you mean it"
+            )
+
+    def read(self, kind: Kind) -> dict[str, Any]:
+        """Read the files and return the arguments of a selection; raises `ProblemError` for what cannot be read."""
+        ids = None if self.ids_file is None else read_ids(self.ids_file, kind.id_name, self.csv_column)
+        file = self.exclude_file
+        excluded = [] if file is None else read_ids(file, kind.id_name, option="--exclude-file")
+        return {"ids": ids, "exclude": [*(self.exclude or []), *excluded], "everything": self.everything}
 
 
-# --- delete
+@attrs.frozen(kw_only=True)
+class How:
+    """How a deletion proceeds."""
 
-IdsFile = Annotated[
-    str, typer.Option(metavar="FILE", help="The ids, one per line; - reads standard input.", show_default=False)
-]
-AuthorizedAppId = Annotated[
-    str | None,
-    typer.Option(
-        metavar="ID",
-        help="Subscriptions only: the app whose subscriptions they are, where it is another one that has authorized "
-        "yours.",
-        show_default=False,
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+    dry_run: Annotated[bool, _how("Show what would be deleted, and end.", None, "--dry-run")] = False
+    yes: Annotated[bool, _how("Do not ask: for scripts.", None, "--yes")] = False
+    max_delete: Annotated[
+        int | None, _how("Refuse to delete more than this, before the first deletion.", "N", min=0)
+    ] = None
+    journal: Annotated[
+        str | None, _how("Record the run in this new file. [default: a file in the user's state directory]", "FILE")
+    ] = None
 
-# --- simulate
 
-Host = Annotated[str, typer.Option(metavar="ADDRESS", help="The address to listen on.")]
-Port = Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="The port to listen on; 0 takes a free one.")]
-SimulatedPeriod = Annotated[
-    float, typer.Option("--period", metavar="SECONDS", help="Its period, in seconds.", callback=_positive)
-]
-Threshold = Annotated[
-    int, typer.Option(metavar="N", min=0, help="Calls that flow control allows per period; 0 switches it off.")
-]
-Model = Annotated[
-    str, typer.Option(help=f"How flow control counts: {', '.join(MODELS)}.", callback=_model, metavar="MODEL")
-]
-Subscriptions = Annotated[int, typer.Option(metavar="N", min=0, help="How many subscriptions there are to delete.")]
-Packages = Annotated[int, typer.Option(metavar="N", min=0, help="How many version packages there are to delete.")]
-SubscriptionIds = Annotated[
-    str | None,
-    typer.Option("--write-subscription-ids", metavar="FILE", help="Write their ids there.", show_default=False),
-]
-PackageIds = Annotated[
-    str | None, typer.Option("--write-package-ids", metavar="FILE", help="Write their ids there.", show_default=False)
-]
-SimulatedAppId = Annotated[str, typer.Option(metavar="ID", help="The id of the app there is.")]
-Seed = Annotated[int, typer.Option(metavar="N", help="Seeds all chance: ids, latency, faults.")]
-Cert = Annotated[
-    str | None, typer.Option(metavar="FILE", help="Serve https with this PEM certificate.", show_default=False)
-]
-Key = Annotated[
-    str | None, typer.Option(metavar="FILE", help="PEM file of its key, if it is in another file.", show_default=False)
-]
-ClientCa = Annotated[
-    str | None,
-    typer.Option(metavar="FILE", help="Ask for client certificates signed by this CA.", show_default=False),
-]
-Latency = Annotated[
-    float,
-    typer.Option(
-        metavar="SECONDS", help="The most seconds that a call takes to arrive, and its reply.", callback=_not_negative
-    ),
-]
-ResetBefore = Annotated[
-    float,
-    typer.Option(
-        metavar="CHANCE", help="Chance that a call is lost: the connection is reset, nothing done.", callback=_chance
-    ),
-]
-ResetAfter = Annotated[
-    float,
-    typer.Option(metavar="CHANCE", help="Chance that a call is carried out and its reply is lost.", callback=_chance),
-]
-Congested = Annotated[
-    float,
-    typer.Option(metavar="CHANCE", help="Chance that a call is answered 503, platform congested.", callback=_chance),
-]
-BadGateway = Annotated[
-    float,
-    typer.Option(
-        metavar="CHANCE", help="Chance that a call is answered by a proxy's 502 page, nothing done.", callback=_chance
-    ),
-]
-RetryAfter = Annotated[bool, typer.Option("--retry-after", help="Refusals carry a Retry-After header.")]
+@attrs.frozen(kw_only=True)
+class Batch:
+    """Whether one call deletes many, for the kinds that have such a call."""
+
+    batch: Annotated[
+        bool,
+        _how(
+            "Delete by the platform's batch call, where one takes exactly what is selected; it also takes what was "
+            "created since it was listed.",
+            None,
+            "--batch",
+        ),
+    ] = False
+
+
+@attrs.frozen(kw_only=True)
+class Output:
+    """What a run writes at its end."""
+
+    report: Annotated[
+        str | None,
+        _how(
+            "Write a report of the whole purge at the end: .html for people, .csv or .jsonl for programs. A file that "
+            "is there is replaced.",
+            "FILE",
+        ),
+    ] = None
+    json: Annotated[bool, _how("Print the result as one JSON object.", None, "--json")] = False

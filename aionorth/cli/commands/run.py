@@ -1,37 +1,38 @@
-"""A bulk run from the command line: started, shown, stopped by signals, and brought to an exit code."""
+"""A bulk run from the command line: started, shown, stopped by signals."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
+import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 
 import attrs
 
 from aionorth.bulk.run import BulkDelete
-from aionorth.cli.commands.signals import Interrupts, on_signals
 from aionorth.cli.output.display import View
-from aionorth.cli.output.exits import ExitCode, code_of, in_words
 from aionorth.cli.output.progress import Meter, Moment
-from aionorth.cli.output.terminal import Notes, resume_command
+from aionorth.cli.output.summary import Ended
+from aionorth.cli.output.terminal import Notes, say
 from aionorth.errors import BulkAbortedError
-from aionorth.models import DeleteSummary, Kind
+from aionorth.models import Kind
 from aionorth.session.north import NorthSession
 
-GRACE = 0.5
-"""Seconds that calls in flight are given at the second signal; the first has given them all the time they needed."""
+DRAIN_TIMEOUT = 0.5
+"""Seconds for calls in flight after the second signal; after the first they have all the time they need."""
 
 REFRESH = 0.2
 """Seconds from one look at the run to the next."""
 
-NEWS = 15.0
-"""Seconds for which the display shows what the library had to say."""
+NOTE_SHOWN = 15.0
+"""Seconds for which the display shows the library's latest message."""
 
 
 @attrs.frozen(kw_only=True)
 class Job:
-    """A run, not begun yet."""
+    """A run that has not begun yet."""
 
     kind: Kind
     run: BulkDelete
@@ -40,44 +41,7 @@ class Job:
     journal: str | None = None
     """Where it is recorded."""
     options: Sequence[str] = ()
-    """The options of the connection, to be given again where it is gone on with."""
-
-
-@attrs.frozen(kw_only=True)
-class Ended:
-    """How a run ended."""
-
-    kind: Kind
-    summary: DeleteSummary
-    interrupted: bool = False
-    cause: BaseException | None = None
-    """What ended it early, where something did."""
-    journal: str | None = None
-    """Where it is recorded."""
-    options: Sequence[str] = ()
-    """As in `Job`."""
-
-    @property
-    def exit_code(self) -> ExitCode:
-        """What to tell the shell."""
-        if self.interrupted:
-            return ExitCode.INTERRUPTED
-        if self.cause is not None:
-            return code_of(self.cause)
-        return ExitCode.OK if self.summary.ok else ExitCode.FAILED
-
-    @property
-    def reason(self) -> str | None:
-        """What to say of an end that leaves something to be done; None where there is nothing."""
-        if self.cause is not None:
-            said = f"the run ended early: {in_words(self.cause)}"
-        elif self.interrupted:
-            said = "the run was interrupted"
-        else:
-            said = "" if self.summary.ok else "some are not known to be gone"
-        if not said:
-            return None
-        return said if self.journal is None else f"{said}\nto go on: {resume_command(self.journal, self.options)}"
+    """The options of the connection, for the command that resumes it."""
 
 
 async def carry_out(job: Job, north: NorthSession, view: View, notes: Notes) -> Ended:
@@ -99,18 +63,17 @@ async def carry_out(job: Job, north: NorthSession, view: View, notes: Notes) -> 
                 pace=ids.pace(summary.elapsed, summary.total - summary.pending),
                 stopping=interrupts.count > 0,
                 ended=ended,
-                note="" if ended else _news(notes),
+                note="" if ended else _note(notes),
             )
             view.show(moment)
             if ended:
                 break
             await asyncio.wait({work}, timeout=REFRESH)
-    cause = None if work.cancelled() else work.result()
     return Ended(
         kind=job.kind,
         summary=run.summary,
         interrupted=interrupts.count > 0,
-        cause=cause,
+        cause=None if work.cancelled() else work.result(),
         journal=job.journal,
         options=job.options,
     )
@@ -125,6 +88,45 @@ async def _whole(run: BulkDelete) -> BaseException | None:
     return None
 
 
-def _news(notes: Notes) -> str:
-    record: logging.LogRecord | None = notes.latest
-    return record.getMessage() if record is not None and time.time() - record.created < NEWS else ""
+def _note(notes: Notes) -> str:
+    record = notes.latest
+    return record.getMessage() if record is not None and time.time() - record.created < NOTE_SHOWN else ""
+
+
+# --- Signals
+
+
+@contextmanager
+def on_signals(callback: Callable[[], object]) -> Generator[None, None, None]:
+    """While the block runs, call `callback` in the running loop at each SIGINT and SIGTERM; for the main thread."""
+    loop = asyncio.get_running_loop()
+
+    # Not loop.add_signal_handler(), which Windows does not have.
+    def received(_: int, __: FrameType | None) -> None:
+        loop.call_soon_threadsafe(callback)
+
+    before = {number: signal.signal(number, received) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Interrupts:
+    """What signals do to a run: the first drains it, each further one cancels it. State: how many there were."""
+
+    def __init__(self, *, drain: Callable[[], object], cancel: Callable[[], object]) -> None:
+        self._drain = drain
+        self._cancel = cancel
+        self.count = 0
+        """Signals received so far."""
+
+    def received(self) -> None:
+        """React to a signal."""
+        self.count += 1
+        if self.count == 1:
+            say("finishing what has been begun, retries included; Ctrl-C again stops at once")
+            self._drain()
+        else:
+            self._cancel()

@@ -1,9 +1,10 @@
-"""The simulator as a server, until it is told to end."""
+"""The command ``aionorth simulate``: the simulator as a server, until a signal ends it."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import math
 import os
 import random
 import shlex
@@ -12,34 +13,111 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
+from typing import Annotated, Any
 
 import attrs
+import typer
 
-from aionorth.cli.commands.signals import on_signals
-from aionorth.cli.output.exits import ProblemError
+from aionorth.cli.commands.parser import bundled
+from aionorth.cli.commands.run import on_signals
+from aionorth.cli.kinds import KINDS
+from aionorth.cli.output.exits import ProblemError, reported
 from aionorth.cli.output.terminal import command, put
-from aionorth.cli.settings.connection import APP_ID, URL
+from aionorth.cli.settings.options import FLOW
 from aionorth.cli.settings.secrets import SECRET
 from aionorth.cli.settings.sources import variable
 from aionorth.common.text import visible
-from aionorth.flow.limiter import FlowControl
 from aionorth.models import Kind
-from aionorth.simulator import Fault, HtmlPage, Reset, ServerError, Simulator
+from aionorth.simulator import MODELS, Fault, HtmlPage, Reset, ServerError, Simulator
+
+HELP = """Serve a simulated platform on this machine until Ctrl-C.
+
+It has the platform's logins, flow control and error codes, subscriptions and version packages to delete, and, if asked,
+a network's faults. Its app's secret is "demo-secret".
+
+\b
+Examples:
+  aionorth simulate --write-subscription-ids ids.txt
+  aionorth simulate --calls 100 --period 3 --reset-after 0.05
+  aionorth simulate --port 0 --cert server.pem --key server-key.pem
+"""
 
 DEMO_SECRET = "demo-secret"  # noqa: S105 - the simulated app's, no secret
 """The secret of the simulated app."""
 
 LOG_LIMIT = 1000
-"""How many arrivals the simulator remembers; nobody asks for them here."""
+"""How many arrivals the simulator remembers; nobody reads them here."""
+
+
+# --- Options
+
+
+def _positive(value: float) -> float:
+    if not 0 < value < math.inf:
+        raise typer.BadParameter("give seconds, above 0")
+    return value
+
+
+def _not_negative(value: float) -> float:
+    if not 0 <= value < math.inf:
+        raise typer.BadParameter("give seconds, 0 or more")
+    return value
+
+
+def _chance(value: float) -> float:
+    if not 0 <= value <= 1:
+        raise typer.BadParameter("give a probability, from 0 to 1")
+    return value
+
+
+def _model(value: str) -> str:
+    if value not in MODELS:
+        raise typer.BadParameter(f"give one of {', '.join(MODELS)}")
+    return value
+
+
+def _option(says: str, metavar: str, *names: str, **more: Any) -> Any:  # noqa: ANN401 - as typer's own
+    return typer.Option(*names, metavar=metavar, help=says, **more)
+
+
+def _file(says: str, *names: str) -> Any:  # noqa: ANN401 - as above
+    return _option(says, "FILE", *names, show_default=False)
+
+
+@attrs.frozen(kw_only=True)
+class Platform:
+    """Where the platform is, and how its flow control counts."""
+
+    host: Annotated[str, _option("The address to listen on.", "ADDRESS")] = "127.0.0.1"
+    port: Annotated[int, _option("The port to listen on; 0 takes a free one.", "N", min=0, max=65535)] = 8743
+    calls: Annotated[int, _option("Calls that flow control allows per period; 0 switches it off.", "N", min=0)] = (
+        FLOW.calls
+    )
+    period: Annotated[float, _option("Its period, in seconds.", "SECONDS", callback=_positive)] = FLOW.period
+    model: Annotated[str, _option(f"How flow control counts: {', '.join(MODELS)}.", "MODEL", callback=_model)] = (
+        "sliding"
+    )
+
+
+@attrs.frozen(kw_only=True)
+class Content:
+    """What the platform has."""
+
+    subscriptions: Annotated[int, _option("How many subscriptions there are to delete.", "N", min=0)] = 1000
+    packages: Annotated[int, _option("How many version packages there are to delete.", "N", min=0)] = 1000
+    app_id: Annotated[str, _option("The id of the app there is.", "ID")] = "demo-app"
+    write_subscription_ids: Annotated[str | None, _file("Write their ids there.")] = None
+    write_package_ids: Annotated[str | None, _file("Write their ids there.")] = None
+    seed: Annotated[int, _option("Seeds all chance: ids, latency, faults.", "N")] = 0
 
 
 @attrs.frozen(kw_only=True)
 class Tls:
-    """The files that https takes; without a certificate it is http."""
+    """The files for https; without a certificate it is http."""
 
-    cert: str | None = None
-    key: str | None = None
-    client_ca: str | None = None
+    cert: Annotated[str | None, _file("Serve https with this PEM certificate.")] = None
+    key: Annotated[str | None, _file("PEM file of its key, if it is in another file.")] = None
+    client_ca: Annotated[str | None, _file("Ask for client certificates signed by this CA.")] = None
 
     def context(self) -> ssl.SSLContext | None:
         """Return the server's context; raises `ProblemError` for files that it cannot use."""
@@ -65,15 +143,30 @@ class Tls:
 
 @attrs.frozen(kw_only=True)
 class Faults:
-    """What befalls calls, each by its chance."""
+    """What befalls calls."""
 
-    reset_before: float = 0.0
-    reset_after: float = 0.0
-    congested: float = 0.0
-    bad_gateway: float = 0.0
+    latency: Annotated[
+        float,
+        _option("The most seconds that a call takes to arrive, and its reply.", "SECONDS", callback=_not_negative),
+    ] = 0.0
+    reset_before: Annotated[
+        float,
+        _option("Chance that a call is lost: the connection is reset, nothing done.", "CHANCE", callback=_chance),
+    ] = 0.0
+    reset_after: Annotated[
+        float, _option("Chance that a call is carried out and its reply is lost.", "CHANCE", callback=_chance)
+    ] = 0.0
+    congested: Annotated[
+        float, _option("Chance that a call is answered 503, platform congested.", "CHANCE", callback=_chance)
+    ] = 0.0
+    bad_gateway: Annotated[
+        float,
+        _option("Chance that a call is answered by a proxy's 502 page, nothing done.", "CHANCE", callback=_chance),
+    ] = 0.0
+    retry_after: Annotated[bool, typer.Option("--retry-after", help="Refusals carry a Retry-After header.")] = False
 
     def chances(self) -> dict[Fault, float]:
-        """Return them as the simulator takes them."""
+        """Return the chances as the simulator takes them."""
         return {
             Reset(): self.reset_before,
             Reset(after_effect=True): self.reset_after,
@@ -81,144 +174,77 @@ class Faults:
             HtmlPage(): self.bad_gateway,
         }
 
-
-@attrs.frozen(kw_only=True)
-class Served:
-    """What is simulated, and where."""
-
-    host: str
-    port: int
-    calls: int
-    """The threshold; 0 means no flow control."""
-    period: float
-    model: str
-    subscriptions: int
-    packages: int
-    app_id: str
-    seed: int
-    latency: float
-    retry_after: bool
-    faults: Faults
-    tls: Tls
-
-    def simulator(self) -> Simulator:
-        """Return the simulator; raises `ProblemError` for what it cannot be."""
-
-        def latency(chance: random.Random) -> tuple[float, float]:
-            return chance.uniform(0, self.latency), chance.uniform(0, self.latency)
-
-        try:
-            return Simulator(
-                {self.app_id: DEMO_SECRET},
-                model=self.model,
-                calls=self.calls or None,
-                period=self.period,
-                retry_after=self.retry_after,
-                latency=latency if self.latency else None,
-                chances=self.faults.chances(),
-                seed=self.seed,
-                host=self.host,
-                port=self.port,
-                tls=self.tls.context(),
-                log_limit=LOG_LIMIT,
-            )
-        except ValueError as exc:
-            raise ProblemError(str(exc)) from exc
+    def delays(self, chance: random.Random) -> tuple[float, float]:
+        """Return the seconds that a call takes to arrive, and its reply."""
+        return chance.uniform(0, self.latency), chance.uniform(0, self.latency)
 
 
-@attrs.frozen(kw_only=True)
-class Files:
-    """Where the ids go."""
-
-    subscriptions: str | None = None
-    packages: str | None = None
+# --- The server
 
 
-async def serve(served: Served, files: Files) -> None:
+@bundled
+def simulate(*, platform: Platform, content: Content, tls: Tls, faults: Faults) -> None:
+    """Serve the simulator."""
+    with reported():
+        asyncio.run(_serve(platform, content, tls, faults))
+
+
+async def _serve(platform: Platform, content: Content, tls: Tls, faults: Faults) -> None:
     """Serve until SIGINT or SIGTERM."""
-    ended = asyncio.Event()
-    platform = served.simulator()
-    _write(files.subscriptions, add_subscriptions(platform, served.subscriptions))
-    _write(files.packages, add_packages(platform, served.packages, datetime.now(UTC)))
     try:
-        await platform.start()
+        simulator = Simulator(
+            {content.app_id: DEMO_SECRET},
+            model=platform.model,
+            calls=platform.calls or None,
+            period=platform.period,
+            retry_after=faults.retry_after,
+            latency=faults.delays if faults.latency else None,
+            chances=faults.chances(),
+            seed=content.seed,
+            host=platform.host,
+            port=platform.port,
+            tls=tls.context(),
+            log_limit=LOG_LIMIT,
+        )
+    except ValueError as exc:
+        raise ProblemError(str(exc)) from exc
+    ended = asyncio.Event()
+    _write(content.write_subscription_ids, add_subscriptions(simulator, content.subscriptions))
+    _write(content.write_package_ids, add_packages(simulator, content.packages, datetime.now(UTC)))
+    try:
+        await simulator.start()
     except (OSError, UnicodeError) as exc:
-        # asyncio's own text tells the address a second time.
+        # asyncio's own text has the address a second time.
         number = exc.errno if isinstance(exc, OSError) else None
         reason = os.strerror(number) if number is not None and number in errno.errorcode else exc
-        where = f"{served.host}:{served.port}"
+        where = f"{platform.host}:{platform.port}"
         raise ProblemError(f"cannot listen on {where}: {reason}; choose another --port or --host") from exc
     try:
         with on_signals(ended.set):
-            put(introduction(served, files, platform.url))
+            put(_introduction(platform, content, tls, simulator.url))
             await ended.wait()
-        subscriptions, packages = len(platform.subscription_ids()), len(platform.package_ids())
+        subscriptions, packages = len(simulator.subscription_ids()), len(simulator.package_ids())
     finally:
-        await platform.close()
+        await simulator.close()
     put(
-        f"\nEnded, with {subscriptions:,} of {served.subscriptions:,} subscriptions and {packages:,} of "
-        f"{served.packages:,} version packages left."
+        f"\nEnded, with {subscriptions:,} of {content.subscriptions:,} subscriptions and {packages:,} of "
+        f"{content.packages:,} version packages left."
     )
 
 
-def add_subscriptions(platform: Simulator, number: int) -> list[str]:
-    """Give the platform `number` subscriptions of several types, a third of which call an old host; return the ids."""
-    ids: list[str] = []
-    for part, (notify_type, host) in enumerate(product(_NOTIFY_TYPES, _HOSTS)):
-        share = _share(number, part, len(_NOTIFY_TYPES) * len(_HOSTS))
-        url = f"https://{host}.example.com:443/callback"
-        ids += platform.add_subscriptions(share, notify_type=notify_type, callback_url=url)
-    return ids
-
-
-def add_packages(platform: Simulator, number: int, now: datetime) -> list[str]:
-    """Give the platform `number` packages of several models and versions, uploaded over two years; return the ids."""
-    ids: list[str] = []
-    for at in range(number):
-        kind, release = at % len(_PACKAGES), at // len(_PACKAGES)
-        device_type, model = _PACKAGES[kind]
-        version = f"V{1 + release // 10}.{release % 10}"
-        ids += platform.add_packages(
-            1,
-            name=f"{model.lower()}-{version.lower()}.zip",
-            version=version,
-            file_type="softwarePackage" if kind == len(_PACKAGES) - 1 else "firmwarePackage",
-            device_type=device_type,
-            model=model,
-            uploaded=now - timedelta(days=730 * (1 - at / number)),
-        )
-    return ids
-
-
-_NOTIFY_TYPES = ("deviceDataChanged", "deviceAdded", "deviceDeleted", "ruleEvent")
-_HOSTS = ("new", "app", "old")
-_PACKAGES = (("WaterMeter", "WM-1"), ("WaterMeter", "WM-2"), ("GasMeter", "GM-1"), ("Gateway", "GW-3"))
-
-
-_TO_TRY = (
-    (Kind.SUBSCRIPTIONS, ["--callback-host", "old.example.com", "--dry-run"]),
-    (Kind.PACKAGES, ["--keep-latest", "2", "--older-than", "90d", "--dry-run"]),
-)
-
-
-def _share(number: int, part: int, parts: int) -> int:
-    return number * (part + 1) // parts - number * part // parts
-
-
-def introduction(served: Served, files: Files, url: str) -> str:
+def _introduction(platform: Platform, content: Content, tls: Tls, url: str) -> str:
     """Return what to know about the simulator at `url`, and what to type in another terminal."""
-    allowed = f"{served.calls:,} calls in {served.period:g} s, counted by the model {served.model!r}"
-    flow, usual = FlowControl(calls=served.calls or FlowControl().calls, period=served.period), FlowControl()
-    exports = {URL: url, APP_ID: served.app_id, SECRET: DEMO_SECRET}
-    exports |= {variable("calls"): str(flow.calls)} if flow.calls != usual.calls else {}
-    exports |= {variable("period"): f"{flow.period:g}"} if flow.period != usual.period else {}
-    written = [(Kind.SUBSCRIPTIONS, files.subscriptions), (Kind.PACKAGES, files.packages)]
-    selected = [_command(served, kind, words) for kind, words in _TO_TRY]
-    commands = [_command(served, kind, ["--ids-file", file]) for kind, file in written if file is not None]
+    allowed = f"{platform.calls:,} calls in {platform.period:g} s, counted by the model {platform.model!r}"
+    exports = {variable("url"): url, variable("app_id"): content.app_id, SECRET: DEMO_SECRET}
+    exports |= {variable("calls"): str(platform.calls)} if platform.calls not in {0, FLOW.calls} else {}
+    exports |= {variable("period"): f"{platform.period:g}"} if platform.period != FLOW.period else {}
+    files = {Kind.SUBSCRIPTIONS: content.write_subscription_ids, Kind.PACKAGES: content.write_package_ids}
+    selected = [_command(tls, kind, *row.example, "--dry-run") for kind, row in KINDS.items()]
+    commands = [_command(tls, kind, "--ids-file", file) for kind, file in files.items() if file is not None]
     lines = [
         f"A simulated platform at {url}",
-        f"  flow control: {allowed if served.calls else 'off'}",
-        f"  to delete: {served.subscriptions:,} subscriptions, {served.packages:,} version packages",
+        f"  flow control: {allowed if platform.calls else 'off'}",
+        f"  to delete: {content.subscriptions:,} subscriptions, {content.packages:,} version packages",
         "",
         "In another terminal:",
         "",
@@ -231,11 +257,11 @@ def introduction(served: Served, files: Files, url: str) -> str:
     return "\n".join(map(visible, lines))
 
 
-def _command(served: Served, kind: Kind, which: list[str]) -> str:
+def _command(tls: Tls, kind: Kind, *which: str) -> str:
     """Return the command that deletes `which`."""
     words = ["delete", kind.value, *which]
-    words += ["--ca-file", "CA.pem"] if served.tls.cert is not None else []
-    words += ["--client-cert", "CLIENT.pem"] if served.tls.client_ca is not None else []
+    words += ["--ca-file", "CA.pem"] if tls.cert is not None else []
+    words += ["--client-cert", "CLIENT.pem"] if tls.client_ca is not None else []
     return f"{command()} {shlex.join(words)}"
 
 
@@ -247,3 +273,40 @@ def _write(file: str | None, ids: Iterable[str]) -> None:
         Path(file).write_text("".join(f"{id_}\n" for id_ in ids), "utf-8")
     except OSError as exc:
         raise ProblemError(f"{file} cannot be written: {exc.strerror}; give the path of a file") from exc
+
+
+# --- What it has
+
+_NOTIFY_TYPES = ("deviceDataChanged", "deviceAdded", "deviceDeleted", "ruleEvent")
+_HOSTS = ("new", "app", "old")
+_PACKAGES = (("WaterMeter", "WM-1"), ("WaterMeter", "WM-2"), ("GasMeter", "GM-1"), ("Gateway", "GW-3"))
+
+
+def add_subscriptions(simulator: Simulator, number: int) -> list[str]:
+    """Add subscriptions of several types, a third of which call an old host; return their ids."""
+    ids: list[str] = []
+    sorts = list(product(_NOTIFY_TYPES, _HOSTS))
+    for part, (notify_type, host) in enumerate(sorts):
+        share = number * (part + 1) // len(sorts) - number * part // len(sorts)
+        url = f"https://{host}.example.com:443/callback"
+        ids += simulator.add_subscriptions(share, notify_type=notify_type, callback_url=url)
+    return ids
+
+
+def add_packages(simulator: Simulator, number: int, now: datetime) -> list[str]:
+    """Add packages of several models and versions, uploaded over two years; return their ids."""
+    ids: list[str] = []
+    for at in range(number):
+        sort, release = at % len(_PACKAGES), at // len(_PACKAGES)
+        device_type, model = _PACKAGES[sort]
+        version = f"V{1 + release // 10}.{release % 10}"
+        ids += simulator.add_packages(
+            1,
+            name=f"{model.lower()}-{version.lower()}.zip",
+            version=version,
+            file_type="softwarePackage" if sort == len(_PACKAGES) - 1 else "firmwarePackage",
+            device_type=device_type,
+            model=model,
+            uploaded=now - timedelta(days=730 * (1 - at / number)),
+        )
+    return ids

@@ -1,13 +1,13 @@
-"""The report of a purge as one HTML page that needs nothing else: what a manager reads in a minute, then the failures.
+"""The report of a purge as one HTML page that needs no other file: a summary first, then the failures.
 
-Here is what the page says; how it looks stands in its template, ``page.html``.
+This module says what is on the page. How it looks is in the template, ``page.html``.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta, timezone, tzinfo
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import datetime, timedelta, timezone
 from itertools import islice
 from typing import Literal
 
@@ -16,18 +16,20 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from aionorth import __version__
+from aionorth.cli.kinds import KINDS
 from aionorth.cli.output.exits import in_words
-from aionorth.cli.reports.chart import LAYOUTS, chart
-from aionorth.cli.reports.timeline import interval_in_words, outcome_at, timeline, works
+from aionorth.cli.output.times import duration, interval, moment
+from aionorth.cli.reports.chart import chart
+from aionorth.cli.reports.timeline import Work, outcome_at, timeline, works
 from aionorth.common.text import shortened, visible
 from aionorth.errors import NorthApiError, NorthError
-from aionorth.models import FailureGroup, Kind, Outcome, duration, failure_groups
+from aionorth.models import FailureGroup, Outcome, failure_groups
 from aionorth.purge.journal import Entry, History
 
-MOST_IDS = 1000
+MAX_IDS = 1000
 """How many of the ids that are not known to be gone the page names."""
 
-MOST_GROUPS = 20
+MAX_GROUPS = 20
 """How many groups of failures the page shows."""
 
 MEANINGS: Mapping[Outcome, str] = {
@@ -42,8 +44,6 @@ MEANINGS: Mapping[Outcome, str] = {
 
 _RESUME = "Resume the purge from its journal: "
 
-_NOUNS = {Kind.SUBSCRIPTIONS: "subscription", Kind.PACKAGES: "version package"}
-
 
 @attrs.frozen
 class Verdict:
@@ -53,7 +53,7 @@ class Verdict:
     sentence: str
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen
 class Fact:
     """A figure of the purge as a whole."""
 
@@ -63,23 +63,10 @@ class Fact:
 
 
 @attrs.frozen(kw_only=True)
-class Tile:
-    """An outcome, and how many ids have it."""
-
-    outcome: Outcome
-    name: str
-    count: int
-    share: str
-    """The part of all ids that has it, as in ``98.8 %``."""
-    meaning: str
-
-
-@attrs.frozen(kw_only=True)
 class Group:
     """Failures that are alike."""
 
     outcome: Outcome
-    name: str
     count: int
     error: str
     """The class of the error; empty where there is none."""
@@ -87,25 +74,15 @@ class Group:
     """The HTTP status and the platform's code; empty where it said none."""
     said: str
     for_example: bool
-    """Whether the others' errors say it in other words."""
+    """Whether the errors of the others have other texts."""
     remedy: str
     ids: tuple[str, ...]
 
 
-@attrs.frozen(kw_only=True)
-class Row:
-    """An id that is not known to be gone."""
-
-    id: str
-    outcome: Outcome
-    name: str
-    reason: str
-    calls: int
-    at: str
-
-
 def render(history: History, *, now: datetime) -> str:
     """Return the page. Its times are in the time zone of `now`, the moment at which it is made."""
+    offset = now.utcoffset() or timedelta()
+    zone = timezone(offset)  # the same for all times of the page, as in its chart
     environment = Environment(
         loader=PackageLoader("aionorth.cli.reports", "."),
         autoescape=True,
@@ -114,61 +91,73 @@ def render(history: History, *, now: datetime) -> str:
         lstrip_blocks=True,
         finalize=_shown,
     )
-    return environment.get_template("page.html").render(_content(history, now))
+
+    def moment_of(at: float | None) -> str:
+        return "" if at is None else moment(datetime.fromtimestamp(at, zone))
+
+    filters: dict[str, Callable[..., object]] = {
+        "moment": moment_of,
+        "name": _name,
+        "outcome_at": outcome_at,
+        "reason": _reason,
+        "thousands": "{:,}".format,
+    }
+    environment.filters |= filters
+    content = _content(history) | _drawing(history, offset)
+    return environment.get_template("page.html").render(content, made=now.timestamp(), zone=zone, version=__version__)
+
+
+def _name(outcome: Outcome) -> str:
+    return outcome.value.replace("_", " ").capitalize()
 
 
 def _shown(value: object) -> object:
-    """Return what the page is to say with nothing in it that is not seen, or turns what is around it about."""
+    """Return what the page is to say without characters that cannot be seen, or that turn text around."""
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def _content(history: History, now: datetime) -> dict[str, object]:
+def _content(history: History) -> dict[str, object]:
     entries = history.entries.values()
     counts = Counter(entry.final_outcome() for entry in entries)
-    total = len(entries)
-    left = list(islice((entry for entry in entries if not entry.final_outcome().ok), MOST_IDS))
+    total, runs = len(entries), works(history)
     not_gone = sum(count for outcome, count in counts.items() if not outcome.ok)
     groups = failure_groups(history.results())
-    placed = sum(outcome_at(entry) is not None for entry in entries)
-    offset = now.utcoffset() or timedelta()
-    zone = timezone(offset)  # the same for all times of the page, as in its chart
-    drawn = timeline(history, offset=offset.total_seconds()) if placed else None
     return {
-        "number": f"{total:,} {_noun(history.target.kind, total)}",
+        "number": f"{total:,} {KINDS[history.target.kind].noun}{'' if total == 1 else 's'}",
         "target": history.target,
         "selection": shortened(history.selection),
         "verdict": verdict(counts),
-        "facts": _facts(history, zone),
-        "tiles": [
-            Tile(
-                outcome=outcome,
-                name=_name(outcome),
-                count=counts[outcome],
-                share=_share(counts[outcome], total),
-                meaning=meaning,
-            )
-            for outcome, meaning in MEANINGS.items()
-        ],
-        "charts": [chart(drawn, layout) for layout in LAYOUTS] if drawn is not None else [],
-        "per": interval_in_words(drawn.interval) if drawn is not None else "",
-        "busiest": max(bar.ids for bar in drawn.bars) if drawn is not None else 0,
-        "shown": {outcome for bar in drawn.bars for outcome in bar.outcomes} if drawn is not None else set(),
-        "refused": drawn is not None and any(bar.refusals for bar in drawn.bars),
-        "placed": placed,
+        "began": runs[0].start,
+        "ended": max(run.end for run in runs),
+        "facts": _facts(entries, runs),
+        "tiles": [(outcome, counts[outcome], _share(counts[outcome], total), MEANINGS[outcome]) for outcome in Outcome],
         "resumed": len(history.runs) > 1,
         "unplaced": _unplaced(entries),
-        "groups": [_group(group) for group in groups[:MOST_GROUPS]],
-        "more_groups": len(groups) - MOST_GROUPS,
-        "rows": [_row(entry, zone) for entry in left],
+        "groups": [_group(group) for group in groups[:MAX_GROUPS]],
+        "more_groups": len(groups) - MAX_GROUPS,
+        "rows": list(islice((entry for entry in entries if not entry.final_outcome().ok), MAX_IDS)),
         "not_gone": not_gone,
-        "more_rows": not_gone - len(left),
-        "made": _moment(now.timestamp(), zone),
-        "zone": str(zone),
-        "version": __version__,
+        "more_rows": max(not_gone - MAX_IDS, 0),
     }
 
 
-# --- What is said of it all
+def _drawing(history: History, offset: timedelta) -> dict[str, object]:
+    """Return the chart and what is said of it; a chart of None where no id has an outcome."""
+    placed = sum(outcome_at(entry) is not None for entry in history.entries.values())
+    if not placed:
+        return {"chart": None, "placed": 0}
+    drawn = timeline(history, offset=offset.total_seconds())
+    return {
+        "chart": chart(drawn),
+        "placed": placed,
+        "per": interval(drawn.interval),
+        "busiest": max(bar.ids for bar in drawn.bars),
+        "shown": {outcome for bar in drawn.bars for outcome in bar.outcomes},
+        "refused": any(bar.refusals for bar in drawn.bars),
+    }
+
+
+# --- The purge as a whole
 
 
 def verdict(counts: Mapping[Outcome, int]) -> Verdict:
@@ -193,24 +182,23 @@ def verdict(counts: Mapping[Outcome, int]) -> Verdict:
     return Verdict("open", f"Not finished: {never}. {known}.")
 
 
-def _facts(history: History, zone: tzinfo) -> list[Fact]:
-    runs = works(history)
-    began, ended = runs[0].start, max(run.end for run in runs)
-    worked = sum(run.end - run.start for run in runs)
-    calls = sum(entry.all_calls for entry in history.entries.values())
-    refusals = sum(entry.refusals for entry in history.entries.values())
-    several = len(runs) > 1
+def _is(number: int) -> str:
+    return "is" if number == 1 else "are"
+
+
+def _facts(entries: Collection[Entry], runs: tuple[Work, ...]) -> list[Fact]:
+    """Return the figures that stand after those of when the purge began and ended."""
+    worked = duration(sum(run.end - run.start for run in runs))
+    calls, refusals = sum(entry.all_calls for entry in entries), sum(entry.refusals for entry in entries)
     return [
-        Fact(name="Began", value=_moment(began, zone)),
-        Fact(name="Ended", value=_moment(ended, zone)),
         Fact(
-            name="Time",
-            value=duration(ended - began),
-            note=f"{duration(worked)} of it at work" if several else "",
+            "Time",
+            duration(max(run.end for run in runs) - runs[0].start),
+            f"{worked} of it at work" if len(runs) > 1 else "",
         ),
-        Fact(name="Runs", value=f"{len(runs):,}"),
-        Fact(name="Calls made", value=f"{calls:,}", note="logins not counted"),
-        Fact(name="Refused by flow control", value=f"{refusals:,}", note="of these calls" if refusals else ""),
+        Fact("Runs", f"{len(runs):,}"),
+        Fact("Calls made", f"{calls:,}", "logins not counted"),
+        Fact("Refused by flow control", f"{refusals:,}", "of these calls" if refusals else ""),
     ]
 
 
@@ -221,27 +209,31 @@ def _unplaced(entries: Iterable[Entry]) -> list[str]:
     return [f"{count:,} {said.get(outcome, outcome.value)}" for outcome, count in missing.items()]
 
 
-# --- What is said of failures
+def _share(part: int, whole: int) -> str:
+    """Return a part as in ``98.8 %``; neither 0 % nor 100 % is said where it is not so."""
+    if part in {0, whole}:
+        return "100 %" if part else "0 %"
+    tenths = min(max(round(1000 * part / whole), 1), 999)
+    return f"{'< ' if 1000 * part < whole else ''}{tenths / 10:g} %"
+
+
+# --- Failures
 
 
 def _group(group: FailureGroup) -> Group:
     error = group.example.error
-    said, codes = "", ""
-    if isinstance(error, NorthApiError):
-        said = error.description
-        codes = _codes(error)
-    elif error is not None:
-        said = in_words(error)
+    said = ""
+    if error is not None:
+        said = error.description if isinstance(error, NorthApiError) else in_words(error)
     elif group.outcome is Outcome.UNKNOWN:
         said = "A run was killed while their calls were under way."
     elif group.outcome is Outcome.SKIPPED:
         said = "The purge ended before their turn."
     return Group(
         outcome=group.outcome,
-        name=_name(group.outcome),
         count=group.count,
         error="" if error is None else type(error).__name__,
-        codes=codes,
+        codes=_codes(error) if isinstance(error, NorthApiError) else "",
         said=said,
         for_example=not group.same_words,
         remedy=_remedy(group.outcome, error),
@@ -260,52 +252,11 @@ def _remedy(outcome: Outcome, error: NorthError | None) -> str:
     return f"{_RESUME}each is tried again." if error is not None and error.retryable else ""
 
 
-def _row(entry: Entry, zone: tzinfo) -> Row:
-    error, at = entry.error, outcome_at(entry)
-    return Row(
-        id=entry.id,
-        outcome=entry.final_outcome(),
-        name=_name(entry.final_outcome()),
-        reason="" if error is None else _reason(error),
-        calls=entry.all_calls,
-        at="" if at is None else _moment(at, zone),
-    )
-
-
-def _reason(error: NorthError) -> str:
+def _reason(error: NorthError | None) -> str:
     if not isinstance(error, NorthApiError):
-        return str(error)
+        return "" if error is None else str(error)
     return f"{_codes(error)}: {error.description}" if error.description else _codes(error)
 
 
 def _codes(error: NorthApiError) -> str:
     return f"HTTP {error.status}" + (f", code {error.code}" if error.code else "")
-
-
-# --- Words
-
-
-def _name(outcome: Outcome) -> str:
-    return outcome.value.replace("_", " ").capitalize()
-
-
-def _noun(kind: Kind, number: int) -> str:
-    return _NOUNS[kind] if number == 1 else f"{_NOUNS[kind]}s"
-
-
-def _is(number: int) -> str:
-    return "is" if number == 1 else "are"
-
-
-def _share(part: int, whole: int) -> str:
-    """As in ``98.8 %``; neither 0 % nor 100 % is said where it is not so."""
-    if part in {0, whole}:
-        return "100 %" if part else "0 %"
-    tenths = min(max(round(1000 * part / whole), 1), 999)
-    return f"{'< ' if 1000 * part < whole else ''}{tenths / 10:g} %"
-
-
-def _moment(at: float, zone: tzinfo) -> str:
-    """As in ``4 Nov 2026, 03:12:05``."""
-    moment = datetime.fromtimestamp(at, zone)
-    return f"{moment.day} {moment:%b %Y, %H:%M:%S}"

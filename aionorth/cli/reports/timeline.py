@@ -14,18 +14,15 @@ from itertools import pairwise
 
 import attrs
 
+from aionorth.cli.output.times import DAY, HOUR, MINUTE
 from aionorth.models import Outcome
 from aionorth.purge.journal import Entry, History
 
-MOST_BARS = 120
+MAX_BARS = 120
 """How many intervals a timeline has at most; it rarely has less than a third of that."""
 
 SHORTEST = 1.0
 """Seconds that a timeline covers at least."""
-
-MINUTE = 60
-HOUR = 60 * MINUTE
-DAY = 24 * HOUR
 
 STEPS: tuple[float, ...] = (
     *(0.01, 0.02, 0.05, 0.1, 0.2, 0.5),
@@ -126,7 +123,7 @@ def timeline(history: History, *, offset: float = 0.0) -> Timeline:
     """Return the timeline of a history with at least one run; `offset` is that of the clock that people read."""
     runs = works(history)
     spans = _spans(runs, min(_moments(history.entries.values()), default=runs[0].start))
-    fitting = (step for step in STEPS if sum(part.length for part in _stretches(spans, step, offset)) <= MOST_BARS)
+    fitting = (step for step in STEPS if sum(part.length for part in _stretches(spans, step, offset)) <= MAX_BARS)
     interval = next(fitting, STEPS[-1])
     bars: dict[int, Bar] = {}
     for entry in history.entries.values():
@@ -170,12 +167,3 @@ def _stretches(spans: Iterable[tuple[float, float]], interval: float, offset: fl
         else:
             stretches.append(Stretch(first=first, last=last))
     return tuple(stretches)
-
-
-def interval_in_words(interval: float) -> str:
-    """Return an interval as in ``second``, ``0.05 seconds``, ``5 minutes``, ``hour``: what may stand after *per*."""
-    for length, name in ((DAY, "day"), (HOUR, "hour"), (MINUTE, "minute"), (1, "second")):
-        if interval >= length:
-            number = f"{interval / length:g}"
-            return name if number == "1" else f"{number} {name}s"
-    return f"{interval:g} seconds"
