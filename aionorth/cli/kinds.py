@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated
 
 import attrs
 
@@ -37,18 +36,16 @@ def older_than(text: str | None) -> timedelta | None:
 class Subscriptions:
     """The options that select subscriptions."""
 
-    notify_type: Annotated[str | None, condition("Only this notify type, as in deviceDataChanged.", "TYPE")] = None
-    callback_host: Annotated[
-        str | None, condition("Only callback URLs of this host: old.example.com, or '*.example.com'.", "GLOB")
-    ] = None
-    callback_url: Annotated[
-        str | None,
-        condition("Only callback URLs like this; * stands for anything: 'https://old.example.com:443/*'.", "GLOB"),
-    ] = None
-    authorized_app_id: Annotated[
-        str | None,
-        condition("The app whose subscriptions they are, where it is another one that has authorized yours.", "ID"),
-    ] = None
+    notify_type: str | None = condition("TYPE", "Only this notify type, as in deviceDataChanged.")
+    callback_host: str | None = condition(
+        "GLOB", "Only callback URLs of this host: old.example.com, or '*.example.com'."
+    )
+    callback_url: str | None = condition(
+        "GLOB", "Only callback URLs like this; * stands for anything: 'https://old.example.com:443/*'."
+    )
+    authorized_app_id: str | None = condition(
+        "ID", "The app whose subscriptions they are, where it is another one that has authorized yours."
+    )
 
     def check(self, ids: Ids) -> None:
         """Raise `ProblemError` where the options make no sense together."""
@@ -63,22 +60,18 @@ class Subscriptions:
 class Packages:
     """The options that select version packages."""
 
-    file_type: Annotated[str | None, condition("Only firmwarePackage or softwarePackage.", "TYPE")] = None
-    device_type: Annotated[str | None, condition("Only this one.", "TEXT")] = None
-    model: Annotated[str | None, condition("Only this one.", "TEXT")] = None
-    manufacturer_name: Annotated[str | None, condition("Only this one.", "TEXT")] = None
-    version: Annotated[str | None, condition("Only this one.", "TEXT")] = None
-    name: Annotated[str | None, condition("Only names like this; * stands for anything: 'beta-*'.", "GLOB")] = None
-    older_than: Annotated[
-        str | None,
-        condition("Only what was uploaded longer ago: 90d, 12h, 2w. What has no readable upload time stays.", "AGE"),
-    ] = None
-    keep_latest: Annotated[
-        int | None,
-        condition(
-            "The N newest by upload time stay, of each file type, device type, model and manufacturer.", "N", min=1
-        ),
-    ] = None
+    file_type: str | None = condition("TYPE", "Only firmwarePackage or softwarePackage.")
+    device_type: str | None = condition("TEXT", "Only this one.")
+    model: str | None = condition("TEXT", "Only this one.")
+    manufacturer_name: str | None = condition("TEXT", "Only this one.")
+    version: str | None = condition("TEXT", "Only this one.")
+    name: str | None = condition("GLOB", "Only names like this; * stands for anything: 'beta-*'.")
+    older_than: str | None = condition(
+        "AGE", "Only what was uploaded longer ago: 90d, 12h, 2w. What has no readable upload time stays."
+    )
+    keep_latest: int | None = condition(
+        "N", "The N newest by upload time stay, of each file type, device type, model and manufacturer.", min=1
+    )
 
     def check(self, ids: Ids) -> None:
         """Raise `ProblemError` where an option cannot be read, or the options make no sense together."""

@@ -11,10 +11,10 @@ from rich.text import Text
 
 from aionorth.cli import settings
 from aionorth.cli.commands.options import ENVIRONMENT
-from aionorth.cli.commands.parser import bundled
 from aionorth.cli.output.exits import ExitCode, ProblemError, code_of, reported
 from aionorth.cli.output.progress import flow_in_words
 from aionorth.cli.output.terminal import noted, put, say
+from aionorth.cli.parser import bundled
 from aionorth.cli.settings import Connection
 from aionorth.cli.settings.options import Given
 from aionorth.cli.settings.profiles import config_file

@@ -5,13 +5,13 @@ A bundle is an attrs class whose fields are options: `bundled` in ``parser.py`` 
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import attrs
-import typer
 
 from aionorth.cli.commands.ids import STDIN, read_ids
 from aionorth.cli.output.exits import ProblemError
+from aionorth.cli.parser import option
 from aionorth.models import Kind
 
 ENVIRONMENT = """\b
@@ -38,38 +38,28 @@ Exit codes:
   130  interrupted; the messages before it say how far the run came"""
 
 
-def _option(says: str, metavar: str | None = None, *names: str, panel: str, **more: Any) -> Any:  # noqa: ANN401 - as typer's own
-    return typer.Option(*names, metavar=metavar, help=says, rich_help_panel=panel, show_default=False, **more)
-
-
-def condition(says: str, metavar: str | None = None, *names: str, **more: Any) -> Any:  # noqa: ANN401 - as above
+def condition(metavar: str | None, says: str, *names: str, **more: Any) -> Any:  # noqa: ANN401 - a field
     """Return an option that selects what is deleted."""
-    return _option(says, metavar, *names, panel="Which ones", **more)
+    return option(metavar, says, *names, rich_help_panel="Which ones", **more)
 
 
-def _how(says: str, metavar: str | None = None, *names: str, **more: Any) -> Any:  # noqa: ANN401 - as above
-    return _option(says, metavar, *names, panel="How", **more)
+def _how(metavar: str | None, says: str, *names: str, **more: Any) -> Any:  # noqa: ANN401 - as above
+    return option(metavar, says, *names, rich_help_panel="How", **more)
 
 
 @attrs.frozen(kw_only=True)
 class Ids:
     """The options that select by id, for every kind."""
 
-    ids_file: Annotated[
-        str | None,
-        condition(
-            "Only these ids: a file with one per line, or with --csv-column a CSV file; - reads standard input.", "FILE"
-        ),
-    ] = None
-    csv_column: Annotated[
-        str | None,
-        condition("The ids are in this column of a CSV file, whose first line has the names.", "NAME"),
-    ] = None
-    exclude: Annotated[list[str] | None, condition("Never this one; can be repeated.", "ID")] = None
-    exclude_file: Annotated[str | None, condition("Never those that this file has, one per line.", "FILE")] = None
-    everything: Annotated[bool, condition("Select everything: where no other condition is given.", None, "--all")] = (
-        False
+    ids_file: str | None = condition(
+        "FILE", "Only these ids: a file with one per line, or with --csv-column a CSV file; - reads standard input."
     )
+    csv_column: str | None = condition(
+        "NAME", "The ids are in this column of a CSV file, whose first line has the names."
+    )
+    exclude: list[str] | None = condition("ID", "Never this one; can be repeated.")  # noqa: RUF009 - a field
+    exclude_file: str | None = condition("FILE", "Never those that this file has, one per line.")
+    everything: bool = condition(None, "Select everything: where no other condition is given.", "--all", default=False)
 
     @property
     def read_stdin(self) -> bool:
@@ -106,41 +96,34 @@ class Ids:
 class How:
     """How a deletion proceeds."""
 
-    dry_run: Annotated[bool, _how("Show what would be deleted, and end.", None, "--dry-run")] = False
-    yes: Annotated[bool, _how("Do not ask: for scripts.", None, "--yes")] = False
-    max_delete: Annotated[
-        int | None, _how("Refuse to delete more than this, before the first deletion.", "N", min=0)
-    ] = None
-    journal: Annotated[
-        str | None, _how("Record the run in this new file. [default: a file in the user's state directory]", "FILE")
-    ] = None
+    dry_run: bool = _how(None, "Show what would be deleted, and end.", "--dry-run", default=False)
+    yes: bool = _how(None, "Do not ask: for scripts.", "--yes", default=False)
+    max_delete: int | None = _how("N", "Refuse to delete more than this, before the first deletion.", min=0)
+    journal: str | None = _how(
+        "FILE", "Record the run in this new file. [default: a file in the user's state directory]"
+    )
 
 
 @attrs.frozen(kw_only=True)
 class Batch:
     """Whether one call deletes many, for the kinds that have such a call."""
 
-    batch: Annotated[
-        bool,
-        _how(
-            "Delete by the platform's batch call, where one takes exactly what is selected; it also takes what was "
-            "created since it was listed.",
-            None,
-            "--batch",
-        ),
-    ] = False
+    batch: bool = _how(
+        None,
+        "Delete by the platform's batch call, where one takes exactly what is selected; it also takes what was created "
+        "since it was listed.",
+        "--batch",
+        default=False,
+    )
 
 
 @attrs.frozen(kw_only=True)
 class Output:
     """What a run writes at its end."""
 
-    report: Annotated[
-        str | None,
-        _how(
-            "Write a report of the whole purge at the end: .html for people, .csv or .jsonl for programs. A file that "
-            "is there is replaced.",
-            "FILE",
-        ),
-    ] = None
-    json: Annotated[bool, _how("Print the result as one JSON object.", None, "--json")] = False
+    report: str | None = _how(
+        "FILE",
+        "Write a report of the whole purge at the end: .html for people, .csv or .jsonl for programs. A file that is "
+        "there is replaced.",
+    )
+    json: bool = _how(None, "Print the result as one JSON object.", "--json", default=False)

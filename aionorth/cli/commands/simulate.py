@@ -13,16 +13,16 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import attrs
 import typer
 
-from aionorth.cli.commands.parser import bundled
 from aionorth.cli.commands.run import on_signals
 from aionorth.cli.kinds import KINDS
 from aionorth.cli.output.exits import ProblemError, reported
 from aionorth.cli.output.terminal import command, put
+from aionorth.cli.parser import bundled, option
 from aionorth.cli.settings.options import FLOW
 from aionorth.cli.settings.secrets import SECRET
 from aionorth.cli.settings.sources import variable
@@ -76,48 +76,40 @@ def _model(value: str) -> str:
     return value
 
 
-def _option(says: str, metavar: str, *names: str, **more: Any) -> Any:  # noqa: ANN401 - as typer's own
-    return typer.Option(*names, metavar=metavar, help=says, **more)
-
-
-def _file(says: str, *names: str) -> Any:  # noqa: ANN401 - as above
-    return _option(says, "FILE", *names, show_default=False)
+def _shown(metavar: str, says: str, default: object, **more: Any) -> Any:  # noqa: ANN401 - a field
+    return option(metavar, says, default=default, show_default=True, **more)
 
 
 @attrs.frozen(kw_only=True)
 class Platform:
     """Where the platform is, and how its flow control counts."""
 
-    host: Annotated[str, _option("The address to listen on.", "ADDRESS")] = "127.0.0.1"
-    port: Annotated[int, _option("The port to listen on; 0 takes a free one.", "N", min=0, max=65535)] = 8743
-    calls: Annotated[int, _option("Calls that flow control allows per period; 0 switches it off.", "N", min=0)] = (
-        FLOW.calls
-    )
-    period: Annotated[float, _option("Its period, in seconds.", "SECONDS", callback=_positive)] = FLOW.period
-    model: Annotated[str, _option(f"How flow control counts: {', '.join(MODELS)}.", "MODEL", callback=_model)] = (
-        "sliding"
-    )
+    host: str = _shown("ADDRESS", "The address to listen on.", "127.0.0.1")
+    port: int = _shown("N", "The port to listen on; 0 takes a free one.", 8743, min=0, max=65535)
+    calls: int = _shown("N", "Calls that flow control allows per period; 0 switches it off.", FLOW.calls, min=0)
+    period: float = _shown("SECONDS", "Its period, in seconds.", FLOW.period, callback=_positive)
+    model: str = _shown("MODEL", f"How flow control counts: {', '.join(MODELS)}.", "sliding", callback=_model)
 
 
 @attrs.frozen(kw_only=True)
 class Content:
     """What the platform has."""
 
-    subscriptions: Annotated[int, _option("How many subscriptions there are to delete.", "N", min=0)] = 1000
-    packages: Annotated[int, _option("How many version packages there are to delete.", "N", min=0)] = 1000
-    app_id: Annotated[str, _option("The id of the app there is.", "ID")] = "demo-app"
-    write_subscription_ids: Annotated[str | None, _file("Write their ids there.")] = None
-    write_package_ids: Annotated[str | None, _file("Write their ids there.")] = None
-    seed: Annotated[int, _option("Seeds all chance: ids, latency, faults.", "N")] = 0
+    subscriptions: int = _shown("N", "How many subscriptions there are to delete.", 1000, min=0)
+    packages: int = _shown("N", "How many version packages there are to delete.", 1000, min=0)
+    app_id: str = _shown("ID", "The id of the app there is.", "demo-app")
+    write_subscription_ids: str | None = option("FILE", "Write their ids there.")
+    write_package_ids: str | None = option("FILE", "Write their ids there.")
+    seed: int = _shown("N", "Seeds all chance: ids, latency, faults.", 0)
 
 
 @attrs.frozen(kw_only=True)
 class Tls:
     """The files for https; without a certificate it is http."""
 
-    cert: Annotated[str | None, _file("Serve https with this PEM certificate.")] = None
-    key: Annotated[str | None, _file("PEM file of its key, if it is in another file.")] = None
-    client_ca: Annotated[str | None, _file("Ask for client certificates signed by this CA.")] = None
+    cert: str | None = option("FILE", "Serve https with this PEM certificate.")
+    key: str | None = option("FILE", "PEM file of its key, if it is in another file.")
+    client_ca: str | None = option("FILE", "Ask for client certificates signed by this CA.")
 
     def context(self) -> ssl.SSLContext | None:
         """Return the server's context; raises `ProblemError` for files that it cannot use."""
@@ -145,25 +137,22 @@ class Tls:
 class Faults:
     """What befalls calls."""
 
-    latency: Annotated[
-        float,
-        _option("The most seconds that a call takes to arrive, and its reply.", "SECONDS", callback=_not_negative),
-    ] = 0.0
-    reset_before: Annotated[
-        float,
-        _option("Chance that a call is lost: the connection is reset, nothing done.", "CHANCE", callback=_chance),
-    ] = 0.0
-    reset_after: Annotated[
-        float, _option("Chance that a call is carried out and its reply is lost.", "CHANCE", callback=_chance)
-    ] = 0.0
-    congested: Annotated[
-        float, _option("Chance that a call is answered 503, platform congested.", "CHANCE", callback=_chance)
-    ] = 0.0
-    bad_gateway: Annotated[
-        float,
-        _option("Chance that a call is answered by a proxy's 502 page, nothing done.", "CHANCE", callback=_chance),
-    ] = 0.0
-    retry_after: Annotated[bool, typer.Option("--retry-after", help="Refusals carry a Retry-After header.")] = False
+    latency: float = _shown(
+        "SECONDS", "The most seconds that a call takes to arrive, and its reply.", 0.0, callback=_not_negative
+    )
+    reset_before: float = _shown(
+        "CHANCE", "Chance that a call is lost: the connection is reset, nothing done.", 0.0, callback=_chance
+    )
+    reset_after: float = _shown(
+        "CHANCE", "Chance that a call is carried out and its reply is lost.", 0.0, callback=_chance
+    )
+    congested: float = _shown(
+        "CHANCE", "Chance that a call is answered 503, platform congested.", 0.0, callback=_chance
+    )
+    bad_gateway: float = _shown(
+        "CHANCE", "Chance that a call is answered by a proxy's 502 page, nothing done.", 0.0, callback=_chance
+    )
+    retry_after: bool = option(None, "Refusals carry a Retry-After header.", "--retry-after", default=False)
 
     def chances(self) -> dict[Fault, float]:
         """Return the chances as the simulator takes them."""

@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any, get_type_hints
+from typing import Annotated, Any
 
 import attrs
 import typer
@@ -20,12 +20,21 @@ _Formatter = Any
 _Sections = dict[str, list[tuple[str, str]]]
 _UsageError: Any = typer.BadParameter.__base__
 
+_OPTION = "option"
+"""Under which a field of a bundle keeps what typer is to know of it."""
+
+
+def option(metavar: str | None, says: str, *names: str, default: object = None, **more: Any) -> Any:  # noqa: ANN401 - a field has the type of its annotation
+    """Return a field of a bundle: an option with this help text. Its default is in the help only if `more` says so."""
+    about: dict[str, Any] = {"metavar": metavar, "help": says, "show_default": False}
+    return attrs.field(default=default, metadata={_OPTION: typer.Option(*names, **(about | more))})
+
 
 def bundled(command: Callable[..., None], **bundles: type | None) -> Callable[..., None]:
     """Return `command` with the options that its bundles hold, as typer takes a command.
 
-    A bundle is a parameter whose annotation is an attrs class: the fields of the class become options of the command,
-    which gets them together as one value of that class. All of them have defaults.
+    A bundle is a parameter whose annotation is an attrs class: the fields of the class, made by `option`, become
+    options of the command, which gets them together as one value of that class.
 
     Args:
         command: The function to be called.
@@ -43,11 +52,9 @@ def bundled(command: Callable[..., None], **bundles: type | None) -> Callable[..
             own.append(parameter)
             continue
         classes[name] = bundle
-        hints = get_type_hints(bundle, include_extras=True)
-        options += [
-            parameter.replace(name=field.name, default=field.default, annotation=hints[field.name])
-            for field in attrs.fields(bundle)
-        ]
+        for field in attrs.fields(attrs.resolve_types(bundle)):
+            annotation = Annotated[field.type, field.metadata[_OPTION]]  # type: ignore[name-defined]  # a value here
+            options.append(parameter.replace(name=field.name, default=field.default, annotation=annotation))
 
     @functools.wraps(command)
     def wrapper(**arguments: Any) -> None:  # noqa: ANN401 - the values of whatever options it has
