@@ -120,8 +120,6 @@ class Tick:
     """A time on the axis."""
 
     x: float
-    label_x: float
-    """Where the middle of its label is: beside it, where that would not fit in."""
     time: str
     date: str
     """Empty where it is that of the tick before."""
@@ -280,13 +278,7 @@ class _Drawing:
                 here = self._moment(place * interval - self._timeline.offset)
                 precision = step if places else interval
                 time, today = "" if precision >= DAY else clock_time(here, precision), day(here)
-                rightmost = 100 + width.of("", around=14) - width.of(max(time, today, key=len)) / 2
-                yield Tick(
-                    x=round(x, 2),
-                    label_x=round(min(x, rightmost), 2),
-                    time=time,
-                    date="" if today == date else today,
-                )
+                yield Tick(x=round(x, 2), time=time, date="" if today == date else today)
                 date, taken = today, x
 
     def _tick_step(self, width: Width) -> tuple[float, float]:

@@ -53,32 +53,6 @@ class Verdict:
     sentence: str
 
 
-@attrs.frozen
-class Fact:
-    """A figure of the purge as a whole."""
-
-    name: str
-    value: str
-    note: str = ""
-
-
-@attrs.frozen(kw_only=True)
-class Group:
-    """Failures that are alike."""
-
-    outcome: Outcome
-    count: int
-    error: str
-    """The class of the error; empty where there is none."""
-    codes: str
-    """The HTTP status and the platform's code; empty where it said none."""
-    said: str
-    for_example: bool
-    """Whether the errors of the others have other texts."""
-    remedy: str
-    ids: tuple[str, ...]
-
-
 def render(history: History, *, now: datetime) -> str:
     """Return the page. Its times are in the time zone of `now`, the moment at which it is made."""
     offset = now.utcoffset() or timedelta()
@@ -96,10 +70,13 @@ def render(history: History, *, now: datetime) -> str:
         return "" if at is None else moment(datetime.fromtimestamp(at, zone))
 
     filters: dict[str, Callable[..., object]] = {
+        "codes": _codes,
         "moment": moment_of,
         "name": _name,
         "outcome_at": outcome_at,
         "reason": _reason,
+        "remedy": _remedy,
+        "said": _said,
         "thousands": "{:,}".format,
     }
     environment.filters |= filters
@@ -133,7 +110,7 @@ def _content(history: History) -> dict[str, object]:
         "tiles": [(outcome, counts[outcome], _share(counts[outcome], total), MEANINGS[outcome]) for outcome in Outcome],
         "resumed": len(history.runs) > 1,
         "unplaced": _unplaced(entries),
-        "groups": [_group(group) for group in groups[:MAX_GROUPS]],
+        "groups": groups[:MAX_GROUPS],
         "more_groups": len(groups) - MAX_GROUPS,
         "rows": list(islice((entry for entry in entries if not entry.final_outcome().ok), MAX_IDS)),
         "not_gone": not_gone,
@@ -186,19 +163,16 @@ def _is(number: int) -> str:
     return "is" if number == 1 else "are"
 
 
-def _facts(entries: Collection[Entry], runs: tuple[Work, ...]) -> list[Fact]:
-    """Return the figures that stand after those of when the purge began and ended."""
+def _facts(entries: Collection[Entry], runs: tuple[Work, ...]) -> list[tuple[str, str, str]]:
+    """Return the figures of the purge as a whole: the name, the value, and a note."""
+    lasted = duration(max(run.end for run in runs) - runs[0].start)
     worked = duration(sum(run.end - run.start for run in runs))
-    calls, refusals = sum(entry.all_calls for entry in entries), sum(entry.refusals for entry in entries)
+    refusals = sum(entry.refusals for entry in entries)
     return [
-        Fact(
-            "Time",
-            duration(max(run.end for run in runs) - runs[0].start),
-            f"{worked} of it at work" if len(runs) > 1 else "",
-        ),
-        Fact("Runs", f"{len(runs):,}"),
-        Fact("Calls made", f"{calls:,}", "logins not counted"),
-        Fact("Refused by flow control", f"{refusals:,}", "of these calls" if refusals else ""),
+        ("Time", lasted, f"{worked} of it at work" if len(runs) > 1 else ""),
+        ("Runs", f"{len(runs):,}", ""),
+        ("Calls made", f"{sum(entry.all_calls for entry in entries):,}", "logins not counted"),
+        ("Refused by flow control", f"{refusals:,}", "of these calls" if refusals else ""),
     ]
 
 
@@ -220,43 +194,38 @@ def _share(part: int, whole: int) -> str:
 # --- Failures
 
 
-def _group(group: FailureGroup) -> Group:
+def _said(group: FailureGroup) -> str:
+    """Return what the first error of a group says, or why there is none."""
     error = group.example.error
-    said = ""
     if error is not None:
-        said = error.description if isinstance(error, NorthApiError) else in_words(error)
-    elif group.outcome is Outcome.UNKNOWN:
-        said = "A run was killed while their calls were under way."
-    elif group.outcome is Outcome.SKIPPED:
-        said = "The purge ended before their turn."
-    return Group(
-        outcome=group.outcome,
-        count=group.count,
-        error="" if error is None else type(error).__name__,
-        codes=_codes(error) if isinstance(error, NorthApiError) else "",
-        said=said,
-        for_example=not group.same_words,
-        remedy=_remedy(group.outcome, error),
-        ids=tuple(sample.id for sample in group.samples),
-    )
+        return error.description if isinstance(error, NorthApiError) else in_words(error)
+    said = {
+        Outcome.UNKNOWN: "A run was killed while their calls were under way.",
+        Outcome.SKIPPED: "The purge ended before their turn.",
+    }
+    return said.get(group.outcome, "")
 
 
-def _remedy(outcome: Outcome, error: NorthError | None) -> str:
-    """Say what can be done: in the words of the platform's documents, where they have any."""
+def _remedy(group: FailureGroup) -> str:
+    """Return what can be done: in the words of the platform's documents, where they have any."""
+    error = group.example.error
     if isinstance(error, NorthApiError) and error.remedy:
         return error.remedy
-    if outcome is Outcome.UNKNOWN:
+    if group.outcome is Outcome.UNKNOWN:
         return f"{_RESUME}the platform is asked for each again."
-    if outcome is Outcome.SKIPPED:
+    if group.outcome is Outcome.SKIPPED:
         return f"{_RESUME}it takes up what is left." if error is None else ""
     return f"{_RESUME}each is tried again." if error is not None and error.retryable else ""
 
 
 def _reason(error: NorthError | None) -> str:
+    if isinstance(error, NorthApiError):
+        return f"{_codes(error)}: {error.description}" if error.description else _codes(error)
+    return "" if error is None else str(error)
+
+
+def _codes(error: NorthError) -> str:
+    """Return the HTTP status and the platform's code; empty where it did not reply with an error."""
     if not isinstance(error, NorthApiError):
-        return "" if error is None else str(error)
-    return f"{_codes(error)}: {error.description}" if error.description else _codes(error)
-
-
-def _codes(error: NorthApiError) -> str:
+        return ""
     return f"HTTP {error.status}" + (f", code {error.code}" if error.code else "")
