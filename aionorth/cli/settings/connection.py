@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from typing import Any
 
 import attrs
 
@@ -49,8 +50,9 @@ _REMEDIES = {
     "option for the secret itself: options show in the list of processes and in the shell's history)",
 }
 
-
 _WITHOUT_STORE = "do without while nothing else uses this app: --store memory"
+
+_NO_SECRET = Secret("")
 
 
 @attrs.frozen(kw_only=True)
@@ -59,7 +61,7 @@ class Connection:
 
     url: str
     app_id: str
-    secret: Secret
+    secret: Secret = _NO_SECRET
     flow_control: FlowControl
     store: Stores | None
     share_token: bool
@@ -78,59 +80,49 @@ class Connection:
 
     def session(self) -> NorthSession:
         """Return a session that is not open yet; raises `ArgumentError` for what it cannot use."""
-        return NorthSession(
-            self.url,
-            app_id=self.app_id,
-            secret=self.secret.value,
-            flow_control=self.flow_control,
-            store=self.store,
-            share_token=self.share_token,
-            ca_file=self.ca_file,
-            client_cert=self.client_cert,
-            unsafe_accept_any_host_name=self.unsafe_accept_any_host_name,
-            trust_env=self.trust_env,
-            timeout=self.timeout,
-        )
+        options: dict[str, Any] = attrs.asdict(self, recurse=False)
+        del options["url"], options["workers"]
+        options["secret"] = self.secret.value
+        return NorthSession(self.url, **options)
 
 
 def resolve(given: Given, *, stdin_is_data: bool = False) -> Connection:
-    """Return the connection that the options `given`, the environment and the profile add up to.
+    """Return the connection that options, environment and profile add up to.
 
-    Where nothing else is wrong the secret may be asked for at the terminal; `stdin_is_data` means that the command
-    reads something else from stdin. Raises `ProblemError`, which names all that is missing or cannot be used.
+    Where nothing else is wrong the secret may be asked for at the terminal.
+
+    Args:
+        given: The options.
+        stdin_is_data: Whether the command reads something else from stdin.
+
+    Raises:
+        ProblemError: It names all that is missing or cannot be used.
     """
     named = given.profile if given.profile is not None else os.environ.get(variable("profile")) or None
     sources = Sources(given, profiles.load(named, KEYS))
-    url, app_id = _required(sources, "url"), _required(sources, "app_id")
-    flow_control = FlowControl(
-        calls=sources.get("calls", WHOLE, FLOW.calls),
-        period=sources.get("period", SECONDS, FLOW.period),
-        headroom=sources.get("headroom", PART, FLOW.headroom),
-        burst=sources.get("burst", WHOLE, FLOW.burst),
+    connection = Connection(
+        url=_required(sources, "url"),
+        app_id=_required(sources, "app_id"),
+        flow_control=FlowControl(
+            calls=sources.get("calls", WHOLE, FLOW.calls),
+            period=sources.get("period", SECONDS, FLOW.period),
+            headroom=sources.get("headroom", PART, FLOW.headroom),
+            burst=sources.get("burst", WHOLE, FLOW.burst),
+        ),
+        store=_store(sources),
+        share_token=sources.get("share_token", SWITCH, default=True),
+        workers=sources.get("workers", WHOLE, WORKERS),
+        timeout=sources.get("timeout", SECONDS, TIMEOUT),
+        ca_file=sources.path("ca_file"),
+        client_cert=_client_cert(sources),
+        trust_env=sources.get("trust_env", SWITCH, default=False),
+        unsafe_accept_any_host_name=sources.get("unsafe_accept_any_host_name", SWITCH, default=False),
     )
-    store, share_token = _store(sources), sources.get("share_token", SWITCH, default=True)
-    workers = sources.get("workers", WHOLE, WORKERS)
-    timeout = sources.get("timeout", SECONDS, TIMEOUT)
-    ca_file, client_cert = sources.path("ca_file"), _client_cert(sources)
-    trust_env = sources.get("trust_env", SWITCH, default=False)
-    any_host_name = sources.get("unsafe_accept_any_host_name", SWITCH, default=False)
-    _check_tls(sources, url)
+    _check_tls(sources, connection.url)
     secret = _secret(sources, stdin_is_data=stdin_is_data)
-    sources.tell_problems()
-    return Connection(
-        url=url,
-        app_id=check_string(app_id, "the app id"),
-        secret=secret if secret is not None else secrets.typed_in(app_id),
-        flow_control=flow_control,
-        store=store,
-        share_token=share_token,
-        workers=workers,
-        timeout=timeout,
-        ca_file=ca_file,
-        client_cert=client_cert,
-        trust_env=trust_env,
-        unsafe_accept_any_host_name=any_host_name,
-    )
+    sources.raise_problems()
+    check_string(connection.app_id, "the app id")
+    return attrs.evolve(connection, secret=secret if secret is not None else secrets.typed_in(connection.app_id))
 
 
 def _required(sources: Sources, key: str) -> str:
@@ -200,7 +192,7 @@ def _secret(sources: Sources, *, stdin_is_data: bool) -> Secret | None:
     found, file = sources.find("secret_file"), sources.path("secret_file")
     try:
         if os.environ.get(SECRET) and (found is None or found.place > Place.OPTION):
-            sources.tell_override(SECRET, "secret_file")
+            sources.report_override(SECRET, "secret_file")
             return secrets.usable(os.environ[SECRET], SECRET)
         if found is not None:
             return None if file is None else secrets.from_file(file, found.where)

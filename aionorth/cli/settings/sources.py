@@ -9,7 +9,7 @@ import re
 import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import attrs
 
@@ -29,11 +29,6 @@ NO_OPTIONS = frozenset({"redis_url"})
 def variable(key: str) -> str:
     """Return the environment variable of a setting."""
     return f"AIONORTH_{key.upper()}"
-
-
-def option(key: str) -> str:
-    """Return the option of a setting."""
-    return f"--{key.replace('_', '-')}"
 
 
 class Place(enum.IntEnum):
@@ -60,82 +55,51 @@ T = TypeVar("T")
 D = TypeVar("D")
 
 
-class _UnusableError(ValueError):
-    """A value of the right kind that cannot be used; the message is the remedy."""
-
-
-@attrs.frozen
-class Kind(Generic[T]):
+@attrs.frozen(kw_only=True)
+class ValueType(Generic[T]):
     """What values a setting takes."""
 
-    wanted: str
-    """The remedy for all others."""
+    remedy: str
+    """What to do about any other value."""
     parse: Callable[[str], object]
     """From the text of an option or variable to what a profile would hold; raises `ValueError`."""
-    read: Callable[[object], T]
-    """Check a value; raises `ValueError`."""
-    quoted: bool = False
-    """Whether a profile has it in quotes."""
+    types: tuple[type, ...]
+    accepts: Callable[[Any], bool] = lambda _: True
 
-
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError
-    if value != value.strip():
-        raise _UnusableError("it has blanks or a line end around it: set it without")
-    return value
-
-
-def _whole(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError
-    return value
-
-
-def _number(value: object) -> float:
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        raise ValueError  # noqa: TRY004 - as for any other value that is none
-    return float(value)
-
-
-def _seconds(value: object) -> float:
-    if not 0 < (seconds := _number(value)) < math.inf:
-        raise ValueError
-    return seconds
-
-
-def _part(value: object) -> float:
-    if not 0 <= (part := _number(value)) < 1:
-        raise ValueError
-    return part
-
-
-def _switch(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError  # noqa: TRY004 - as above
-    return value
-
-
-TEXT = Kind("give text", str, _text, quoted=True)
-WHOLE = Kind("give a whole number from 1 on", int, _whole)
-SECONDS = Kind("give seconds, above 0", float, _seconds)
-PART = Kind("give a part, from 0 up to but not including 1", float, _part)
-SWITCH = Kind("give true or false", str, _switch)
-
-
-def one_of(words: Sequence[str]) -> Kind[str]:
-    """Return the kind that takes one of `words`."""
-
-    def read(value: object) -> str:
-        if value not in words:
+    def checked(self, value: object) -> T:
+        """Return `value`; raises `ValueError` where the setting does not take it."""
+        is_of_type = isinstance(value, self.types) and (bool in self.types or not isinstance(value, bool))
+        if not is_of_type or not self.accepts(value):
             raise ValueError
-        return str(value)
-
-    return Kind(f"give {', '.join(words[:-1])} or {words[-1]}", str, read, quoted=True)
+        return cast("T", value)
 
 
-def _shown(value: object) -> str:
-    """Return what a value is, for a message. One with an @ may be a URL with a password, whatever else it should be."""
+TEXT = ValueType[str](
+    remedy="give text", parse=str, types=(str,), accepts=lambda text: text != "" and text == text.strip()
+)
+WHOLE = ValueType[int](
+    remedy="give a whole number from 1 on", parse=int, types=(int,), accepts=lambda number: number >= 1
+)
+SECONDS = ValueType[float](
+    remedy="give seconds, above 0", parse=float, types=(int, float), accepts=lambda number: 0 < number < math.inf
+)
+PART = ValueType[float](
+    remedy="give a part, from 0 up to but not including 1",
+    parse=float,
+    types=(int, float),
+    accepts=lambda number: 0 <= number < 1,
+)
+SWITCH = ValueType[bool](remedy="give true or false", parse=str, types=(bool,))
+
+
+def one_of(words: Sequence[str]) -> ValueType[str]:
+    """Return the type that takes one of `words`."""
+    remedy = f"give {', '.join(words[:-1])} or {words[-1]}"
+    return ValueType(remedy=remedy, parse=str, types=(str,), accepts=words.__contains__)
+
+
+def _described(value: object) -> str:
+    """Return what a value is, for a message. One with an @ is not shown: it may be a URL with a password."""
     if value == "":
         return "is empty"
     return "cannot be used" if re.search("@|password=", text := repr(value)) else f"is {text}"
@@ -145,7 +109,7 @@ def _shown(value: object) -> str:
 
 
 class Sources:
-    """Options, environment and profile, and what is wrong with them."""
+    """Options, environment and profile. State: the problems found so far."""
 
     def __init__(self, given: Given, profile: Profile) -> None:
         self._given = given
@@ -155,7 +119,7 @@ class Sources:
     def find(self, key: str) -> Found | None:
         """Return the value of a setting from the first place that has one."""
         if key not in NO_OPTIONS and (value := getattr(self._given, key)) is not None:
-            return Found(value, Place.OPTION, option(key))
+            return Found(value, Place.OPTION, f"--{key.replace('_', '-')}")
         # An empty variable is none: where one cannot be taken away, it can be emptied.
         if key not in OPTIONS_ONLY and (text := os.environ.get(variable(key))):
             return Found(text, Place.ENVIRONMENT, variable(key))
@@ -168,22 +132,25 @@ class Sources:
         """Whether other users can read the profile's file."""
         return os.name == "posix" and bool(self._profile.file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
 
-    def get(self, key: str, kind: Kind[T], default: D) -> T | D:
-        """Return the value of a setting; `default` where nobody sets it, or where it cannot be used, which is noted."""
+    def get(self, key: str, kind: ValueType[T], default: D) -> T | D:
+        """Return the value of a setting; `default` where it is not set, or cannot be used, which is noted."""
         if (found := self.find(key)) is None:
             return default
+        value = found.value
         try:
-            value = found.value
             if found.place is not Place.PROFILE and isinstance(value, str):
                 value = kind.parse(value)
             if found.place is Place.ENVIRONMENT and self._profile.values.get(key, value) != value:
-                self.tell_override(variable(key), key)
-            return kind.read(value)
-        except ValueError as exc:
-            wanted = str(exc) if isinstance(exc, _UnusableError) else kind.wanted
-            if found.place is Place.PROFILE and isinstance(found.value, str) and not kind.quoted:
-                wanted += ", without quotes"
-            self.problems.append(f"{found.where} {_shown(found.value)}: {wanted}")
+                self.report_override(variable(key), key)
+            return kind.checked(value)
+        except ValueError:
+            remedy = kind.remedy
+            value = found.value
+            if kind is TEXT and isinstance(value, str) and value != value.strip():
+                remedy = "it has blanks or a line end around it: set it without"
+            if found.place is Place.PROFILE and isinstance(value, str) and str not in kind.types:
+                remedy += ", without quotes"
+            self.problems.append(f"{found.where} {_described(value)}: {remedy}")
             return default
 
     def path(self, key: str) -> str | None:
@@ -197,12 +164,12 @@ class Sources:
             return None
         return str(self._profile.file.parent / path if found.place is Place.PROFILE else path)
 
-    def tell_override(self, name: str, key: str) -> None:
-        """Say so where the variable `name`, perhaps forgotten there, takes the place of what the profile has."""
+    def report_override(self, name: str, key: str) -> None:
+        """Report it where the variable `name`, perhaps a forgotten one, takes the place of what the profile has."""
         if key in self._profile.values:
             say(f"aionorth: {visible(f'{name} is used instead of {self._profile.where(key)}')}")
 
-    def tell_problems(self) -> None:
+    def raise_problems(self) -> None:
         """Raise `ProblemError` with all that is wrong, if anything is."""
         if self.problems:
             raise ProblemError(*self.problems)
