@@ -62,7 +62,7 @@ def options_of_all(
 
 app.add_typer(delete.delete, name="delete", rich_help_panel="On the platform")
 for _panel, _command, _help, _short_help in (
-    ("On the platform", delete.resume, delete.RESUME_HELP, "Go on with a deletion from its journal."),
+    ("On the platform", delete.resume, delete.RESUME_HELP, "Resume a deletion from its journal."),
     ("On the platform", check.check, check.HELP, "Test URL, TLS, credentials and clock."),
     ("To try things", demo.demo, demo.HELP, "Watch a run against a simulated platform; 20 seconds."),
     ("To try things", simulate.simulate, simulate.HELP, "Serve a simulated platform to try things on."),

@@ -246,7 +246,7 @@ def test_a_journal_that_cannot_be_gone_on_with_hides_no_other(
     again = there(*OLD, "--yes", "--journal", str(damaged))
     assert again.code == 2
     assert f"{damaged} exists already: name another file for the journal (" in again.err
-    assert "go on with it" not in again.err
+    assert "resume it by" not in again.err
     assert len(called(platform)) == before
 
 
@@ -407,7 +407,7 @@ def test_a_run_is_taken_up_again_from_its_journal(there: Shell, platform: Simula
     assert f"to go on: aionorth resume {shlex.quote(journal)}" in first.err
     again = there(*OLD, "--yes", "--journal", journal)
     assert again.code == 2
-    assert f"go on with it by 'aionorth resume {shlex.quote(journal)}'" in again.err
+    assert f"resume it by 'aionorth resume {shlex.quote(journal)}'" in again.err
     before = len(called(platform))
     second = there("resume", journal, "--json")
     assert (second.code, second.json["deleted"], second.json["total"]) == (0, 3, 3)

@@ -36,8 +36,8 @@ def _profiles_file() -> str:
 HELP = f"""Test URL, TLS, credentials and clock, and say what is wrong and what to do.
 
 One call logs in, where the store has no token that is accepted; another lists one version package. They wait for their
-turn like any others. Nothing is changed on the platform, but a login makes the token of whoever else uses the app
-without this store invalid.
+turn like any others. Nothing is changed on the platform, but a login makes invalid the token of any other user of
+the app without this store.
 
 \b
 Examples:

@@ -1,4 +1,4 @@
-"""The question before a deletion: shown in words, answered by typing a number that cannot be typed by habit."""
+"""The question before a deletion. The answer is a number, which nobody types by habit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def sample(plan: Plan[Any]) -> str:
 
 
 def offer(plan: Plan[Any]) -> str:
-    """Return what one call would do, where one would; else nothing."""
+    """Return what `--batch` would do, where one call could delete all; else an empty text."""
     if plan.batch is None:
         return ""
     return (
@@ -35,12 +35,12 @@ def offer(plan: Plan[Any]) -> str:
 
 
 def can_ask() -> bool:
-    """Whether there is somebody to ask: one of the streams is a terminal."""
+    """Whether somebody can be asked: one of the streams is a terminal."""
     return any(map(on_terminal, (sys.stdin, sys.stdout, sys.stderr))) and _tty_exists()
 
 
 def confirmed(plan: Plan[Any], *, batch: bool) -> bool:
-    """Ask on the terminal whether `plan` is to be carried out; True only for its number, typed."""
+    """Ask on the terminal whether `plan` is to be carried out; return True only if its number is typed."""
     import termios  # noqa: PLC0415 - not on every system, and of no use where there is no /dev/tty
 
     number = len(plan.delete)

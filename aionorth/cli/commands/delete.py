@@ -21,7 +21,7 @@ _HELP = f"""Find subscriptions or version packages, show them, have it confirmed
 
 What is selected is listed, and shown with what stays and why; on a terminal you are asked to type its number. Then
 each is deleted by a call of its own, as fast as flow control allows. What becomes of each id is recorded in a journal,
-so that 'aionorth resume' can go on after a kill or a crash. Ctrl-C finishes the calls in flight and tells how to go on;
+so that 'aionorth resume' can go on after a kill or a crash. Ctrl-C finishes the calls in flight and says how to resume;
 a second one stops at once.
 
 \b
@@ -35,7 +35,7 @@ Examples:
 {EXIT_CODES}
 """
 
-RESUME_HELP = f"""Go on with a deletion from its journal, after whatever ended it.
+RESUME_HELP = f"""Resume a deletion from its journal, after whatever ended it.
 
 What the journal knows to be gone is not called again; all else is. An id that was in flight when the process was
 killed may have been deleted by that call: if the platform does not know it now, it counts as gone, not as not found.
@@ -44,7 +44,7 @@ The URL and the app are yours to say, as for the deletion: a journal of others i
 
 \b
 Examples:
-  aionorth resume                  which runs could be gone on with
+  aionorth resume                  which runs could be resumed
   aionorth resume purge.jsonl
   aionorth resume purge.jsonl --report purge.html
 
@@ -90,7 +90,7 @@ def resume(
         str | None,
         typer.Argument(
             metavar="[FILE]",
-            help="The journal of the run to go on with; without it, those that there are get listed.",
+            help="The journal of the run to resume; without it, the journals that there are get listed.",
             show_default=False,
         ),
     ] = None,
@@ -98,7 +98,7 @@ def resume(
     output: Output,
     given: Given,
 ) -> None:
-    """Go on with a deletion."""
+    """Resume a deletion."""
     with reported(), noted() as notes:
         if journal is None:
             raise typer.Exit(list_journals())

@@ -52,7 +52,7 @@ What to do next
 
     {command} simulate --write-subscription-ids ids.txt
 
-  Then, with what it tells you to export, or with your platform's own:
+  Then, with what it says to export, or with your platform's own:
 
     export AIONORTH_URL=https://server:8743
     export AIONORTH_APP_ID=your-app-id

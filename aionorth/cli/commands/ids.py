@@ -24,11 +24,18 @@ MOST_NAMED = 5
 
 
 def read_ids(source: str, name: str, column: str | None = None, *, option: str = "--ids-file") -> list[str]:
-    """Return the ids in the file `source`, or on standard input for ``-``, in their order, duplicates included.
+    """Return the ids in a file, in their order, duplicates included.
 
-    They stand one a line, or in the `column` of that name of a CSV file. Blank lines and the whitespace around an id do
-    not count, nor does a byte order mark. `name` is what the platform calls such an id. Raises `ProblemError` for what
-    cannot be read, or is no id.
+    Blank lines, whitespace around an id, and a byte order mark do not count.
+
+    Args:
+        source: The file, or ``-`` for standard input.
+        name: What an id is called, as in ``file_id``.
+        column: The column of a CSV file that has the ids; without it they stand one a line.
+        option: The option that named the file, for messages.
+
+    Raises:
+        ProblemError: The file cannot be read, or something in it is no id.
     """
     label = "standard input" if source == STDIN else source
     try:
@@ -86,7 +93,7 @@ def _entries(text: str, label: str, column: str | None) -> Iterable[tuple[int, s
 
 
 def _looks(entry: str, name: str, *, in_column: bool) -> str | None:
-    """Tell what an entry looks like that is no id; None where it may be one, or what is wrong shows by itself."""
+    """Say what an entry looks like that is no id; None where it may be one, or where the fault is plain to see."""
     if entry[0] in "{[" or re.search(r'[}\]],?$|"[,:]$', entry):
         key = KEYS.get(name, "id")
         return f"{entry[:20]!r} looks like JSON: extract the ids, as with jq -r .{key}, or jq -r '.[]' from a mere list"

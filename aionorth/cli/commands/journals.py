@@ -59,7 +59,7 @@ def list_journals() -> ExitCode:
         put(f"{began:%Y-%m-%d %H:%M}  {gone}  {visible(str(history.target))}\n  {visible(str(path))}")
     if not found:
         where = visible(str(_directory()))
-        say(f"aionorth: there is no run to go on with in {where}; name its journal, if it is elsewhere")
+        say(f"aionorth: there is no run to resume in {where}; name its journal, if it is elsewhere")
     return ExitCode.USAGE
 
 

@@ -66,7 +66,7 @@ def check_files(journal: str | None, report: str | None, *sources: str | None) -
             with suppress(JournalError):  # of what cannot be resumed, the check below says why
                 read(journal)
                 raise ProblemError(
-                    f"{journal} exists already: go on with it by '{resume_command(journal)}', or name another file for "
+                    f"{journal} exists already: resume it by '{resume_command(journal)}', or name another file for "
                     "the journal"
                 )
         check_new(journal)

@@ -138,7 +138,7 @@ class Faults:
     """What befalls calls."""
 
     latency: float = _shown(
-        "SECONDS", "The most seconds that a call takes to arrive, and its reply.", 0.0, callback=_not_negative
+        "SECONDS", "The longest time that a call takes to arrive, and its reply.", 0.0, callback=_not_negative
     )
     reset_before: float = _shown(
         "CHANCE", "Chance that a call is lost: the connection is reset, nothing done.", 0.0, callback=_chance

@@ -24,7 +24,7 @@ from aionorth.errors import (
 
 
 class ExitCode(enum.IntEnum):
-    """What a command tells the shell."""
+    """The exit code of a command."""
 
     OK = 0
     """All gone."""
@@ -54,7 +54,7 @@ def code_of(cause: BaseException) -> ExitCode:
 
 
 def in_words(error: BaseException) -> str:
-    """Return what to tell of `error`, with a remedy where the library leaves it to its user."""
+    """Return the message for `error`, with a remedy where the library leaves it to its user."""
     return str(error) if isinstance(error, ProblemError) else visible(_in_words(error))
 
 

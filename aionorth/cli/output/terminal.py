@@ -1,4 +1,4 @@
-"""The two streams: messages go to stderr, results to stdout, and no text of others reaches a terminal unfiltered."""
+"""The two streams: messages go to stderr, results to stdout. Text from others reaches a terminal only if visible."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def command() -> str:
 
 
 def resume_command(journal: str, options: Sequence[str] = ()) -> str:
-    """Return what to type to go on with a run, with the `options` that it was given."""
+    """Return what to type to resume a run, with the `options` that it was started with."""
     return f"{command()} resume {visible(shlex.join([journal, *options]))}"
 
 
@@ -42,11 +42,11 @@ def cut(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """Write a message to stderr. A live view that is on the screen lets it pass above itself.
+    """Write a message to stderr; it appears above a live view.
 
-    Its line ends are kept: what others have written must have gone through `visible` before it is part of a message.
+    Line ends are kept, so text from others must have gone through `visible` before it becomes part of a message.
     """
-    with suppress(OSError):  # with stderr closed there is nobody to tell
+    with suppress(OSError):  # with stderr closed nobody can read it
         print(visible_lines(text), file=sys.stderr, flush=True)  # noqa: T201 - a command line prints
 
 
@@ -58,10 +58,12 @@ class OutputError(OSError):
 
 
 def put(text: Text | str) -> None:
-    """Write a result to stdout, in colour on a terminal. A reader that has gone away, as in ``| head``, is no error.
+    """Write a result to stdout, in colour on a terminal.
 
-    For its line ends the same holds as for those of a message. Raises `OutputError` where the result cannot be written
-    for another reason, such as a full disk.
+    Line ends are kept, as in `say`. A reader that has gone away, as in ``| head``, is no error.
+
+    Raises:
+        OutputError: The result cannot be written for another reason, such as a full disk.
     """
     shown = visible_lines(str(text))
     try:
@@ -76,8 +78,8 @@ def put(text: Text | str) -> None:
 
 
 def drop_output() -> None:
-    """Let go of what stdout could not take: still buffered, it would raise again when Python flushes it at its end."""
-    if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison] - so it is where a parent closed it
+    """Drop what stdout could not take. Left in the buffer it would raise again when Python flushes it at exit."""
+    if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison] - None where a parent closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -87,7 +89,7 @@ def on_terminal(stream: TextIO | None) -> bool:
 
 
 class Notes(logging.Handler):
-    """The library's log, for people: warnings are said at once, of the rest the latest is kept for the display."""
+    """The library's log, for people: warnings are shown at once. State: the latest of the rest, for the display."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)

@@ -1,9 +1,9 @@
 """The report of a purge, written to a file from its journal: JSON Lines or CSV for programs, a page for people.
 
-Every id stands in the first two, in the plan's order and unchanged: a spreadsheet may take one for a formula or a
-number, but with a quote before it, it would be another id. Ids are made by the platform. What a reply says is
-anybody's, and no program matches on it, so in a CSV file an apostrophe stands before whatever of it a spreadsheet would
-calculate.
+The first two have every id, in the plan's order and unchanged. A spreadsheet may take an id for a formula or a number,
+but with a quote before it, it would be another id; and ids are made by the platform. The text of a reply may come from
+anyone, and no program matches on it. So in a CSV file an apostrophe stands before each part of it that a spreadsheet
+would calculate.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ COLUMNS = (
 """The columns of a CSV file."""
 
 _FORMULA = re.compile(r"""(^|[,;\t-\r\x1c-\x1e\x85\u2028\u2029])(?=[\s"]*[=+\-@＝＋－＠])|^(?=[\t\r])""")  # noqa: RUF001
-"""Before what a spreadsheet calculates: it may take other separators than a comma, and no heed of quotes then."""
+"""Where an apostrophe belongs. A spreadsheet may take other separators than a comma, and then ignores quotes."""
 
 
 class ReportError(NorthError):
-    """A report cannot be written. What it would tell is in the journal all the same."""
+    """A report cannot be written. What it would say is in the journal all the same."""
 
 
 def check_report(path: str) -> None:
-    """See that a report can be written to `path`, before anything is sent; raises `ProblemError` where it cannot.
+    """Check that a report can be written to `path`, before anything is sent; raises `ProblemError` where it cannot.
 
     A file that is there already stays as it is until `write_report` replaces it.
     """
@@ -63,7 +63,7 @@ def check_report(path: str) -> None:
 def write_report(path: str, history: History, *, now: datetime) -> None:
     """Write the report of `history` to `path`, in the format that its suffix names; a file that is there is replaced.
 
-    `now` is aware: a page tells times in its time zone. Readers of `path` see the old file or the whole new one.
+    `now` is aware: the times on a page are in its time zone. Readers of `path` see the old file or the whole new one.
     Raises `ReportError` where it cannot be written; the old file is still there then.
     """
     try:
@@ -80,14 +80,15 @@ def write_report(path: str, history: History, *, now: datetime) -> None:
             raise
     except (OSError, ValueError) as exc:
         raise ReportError(
-            f"the report {path} cannot be written ({_reason(exc)}); what it would have told is in the journal"
+            f"the report {path} cannot be written ({_reason(exc)}); what it would have said is in the journal"
         ) from exc
 
 
 def _create(path: str) -> tuple[int, str, str]:
-    """Create what is to be the report `path`; returns its descriptor, its temporary name, and where `path` leads.
+    """Create the file of the report `path`, with the permissions of a new file or of the one that it replaces.
 
-    It has the permissions that a file made anew gets, or those of the file that it replaces.
+    Returns:
+        Its descriptor, its temporary name, and where `path` leads.
     """
     target = files.check_way(path)
     try:
@@ -139,7 +140,7 @@ _SUFFIXES = ".jsonl, .csv or .html"
 
 
 def _rows(history: History) -> Iterator[dict[str, Any]]:
-    """Yield all that is told of each id, as JSON-ready values."""
+    """Yield a row for each id, as JSON-ready values."""
     for entry in history.entries.values():
         result = entry.result()
         yield {

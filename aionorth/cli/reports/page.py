@@ -119,7 +119,7 @@ def _content(history: History) -> dict[str, object]:
 
 
 def _drawing(history: History, offset: timedelta) -> dict[str, object]:
-    """Return the chart and what is said of it; a chart of None where no id has an outcome."""
+    """Return the chart and its figures; a chart of None where no id has an outcome."""
     placed = sum(outcome_at(entry) is not None for entry in history.entries.values())
     if not placed:
         return {"chart": None, "placed": 0}

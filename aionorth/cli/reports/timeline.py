@@ -1,7 +1,7 @@
-"""When what happened, as far as a journal tells: the figures of the report's chart.
+"""What happened when, as far as the journal shows: the figures of the report's chart.
 
-A journal's history has of each id when it was begun and when it got its last outcome, and its calls in all. So an id,
-and all its calls, are counted at the moment of its last outcome; what has no such moment is not on the timeline.
+Of each id, a journal's history has when it was begun, when it got its last outcome, and how many calls it took. So an
+id and all its calls are counted at the moment of its last outcome. An id without such a moment is not on the timeline.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ LONG_PAUSE = 0.25
 
 @attrs.frozen(kw_only=True)
 class Work:
-    """A run, from its beginning to the last that its journal tells of it."""
+    """A run, from its beginning to the last line that its journal has of it."""
 
     start: float
     end: float
@@ -80,7 +80,7 @@ class Timeline:
     interval: float
     """Seconds that an interval has."""
     offset: float
-    """Seconds that the clock whose times the intervals begin at is ahead of UTC."""
+    """Seconds that the clock of the page is ahead of UTC: intervals begin at its round times."""
     runs: tuple[Work, ...]
     stretches: tuple[Stretch, ...]
     """What is drawn to scale; the pauses between are cut short."""
@@ -102,7 +102,7 @@ def outcome_at(entry: Entry) -> float | None:
 
 
 def works(history: History) -> tuple[Work, ...]:
-    """Return the runs in order of time, each up to the last that the history tells of it."""
+    """Return the runs in order of time, each up to the last line that the history has of it."""
     starts = sorted(history.runs)
     ends = list(starts)
     for moment in _moments(history.entries.values()):

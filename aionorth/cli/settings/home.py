@@ -1,4 +1,4 @@
-"""Where the user's own files are. Not every process has a home: a container's may run as a user that nobody knows."""
+"""Where the user's own files are. Not every process has a home: in a container the user may be unknown."""
 
 from __future__ import annotations
 
@@ -18,8 +18,12 @@ def config_directory() -> Path:
 def state_directory(use: str, remedy: str) -> Path:
     """Return the directory of what outlives a process.
 
-    Raises `ProblemError` without a home, which says what `use` it would have been of, and as a `remedy` what would do
-    without one.
+    Args:
+        use: What it is for.
+        remedy: What works without it.
+
+    Raises:
+        ProblemError: There is no home. The message has both of them.
     """
     return _found(lambda: platformdirs.user_state_path("aionorth"), use, f"XDG_STATE_HOME, or {remedy}")
 
@@ -27,7 +31,7 @@ def state_directory(use: str, remedy: str) -> Path:
 def _found(directory: Callable[[], Path], use: str, remedy: str) -> Path:
     try:
         path = directory()
-    except RuntimeError:  # so newer versions of platformdirs tell it; older ones leave the ~ in
+    except RuntimeError:  # from newer versions of platformdirs; older ones leave the ~ in
         path = Path("~")
     if not path.is_absolute():
         raise ProblemError(f"there is no home directory for {use}: set HOME, or {remedy}")

@@ -25,12 +25,12 @@ def config_file() -> Path:
 
 @attrs.frozen(kw_only=True)
 class Profile:
-    """The settings of one profile as TOML holds them: their names are known, their values unchecked."""
+    """The settings of one profile, as in the file: the names are checked, the values are not."""
 
     name: str | None = None
     """None where there is no profile."""
     file: Path = Path()
-    """Where it stands; of no meaning where there is no profile."""
+    """Where it stands; meaningless where there is no profile."""
     values: dict[str, object] = attrs.field(factory=dict[str, object])
 
     def where(self, key: str) -> str:
@@ -39,10 +39,14 @@ class Profile:
 
 
 def load(name: str | None, keys: Collection[str]) -> Profile:
-    """Return the profile `name`; where that is None the default one, if there is one, else an empty one.
+    """Return a profile.
 
-    `keys` are the settings that a profile can have. Raises `ProblemError` for a file that cannot be read or
-    understood, for a profile that it does not have, and for settings that there are not.
+    Args:
+        name: The profile's name. None means the default one if there is one, else an empty one.
+        keys: The settings that a profile can have.
+
+    Raises:
+        ProblemError: The file cannot be read or understood, has no such profile, or has unknown settings.
     """
     try:
         file = config_file()
@@ -100,7 +104,7 @@ def _trusted(file: Path) -> bytes:
 def _profiles(file: Path) -> dict[str, Any] | None:
     """Return the table ``profiles`` of `file`; None where there is no such file."""
     content: dict[str, Any] = {}
-    fault = None  # not raised as the cause: it holds the text, and perhaps a secret that does not belong there
+    fault = None  # the exception is not kept as the cause: it has the text, which may hold a misplaced secret
     try:
         content = tomllib.loads(_trusted(file).decode())
     except (FileNotFoundError, NotADirectoryError):

@@ -1,4 +1,4 @@
-"""The app's secret: from the environment, a file or the keyboard. No message, repr or traceback of ours shows it."""
+"""The app's secret: from the environment, a file or the keyboard. No message, repr or traceback shows it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from aionorth.wire.api import check_string
 
 SECRET = "AIONORTH_SECRET"  # noqa: S105 - the name of the variable
 
-MOST_BYTES = 4096
-"""Bytes of a secret's file that are read: more than the longest secret has."""
+MAX_BYTES = 4096
+"""How many bytes of a secret's file are read: more than the longest secret has."""
 
 
 def usable(text: str, where: str) -> Secret:
@@ -53,7 +53,7 @@ def from_file(file: str, where: str) -> Secret:
         if os.name == "posix" and (others := state.st_mode & (stat.S_IRWXG | stat.S_IRWXO)):
             whom = "every user" if others & stat.S_IRWXO else "its group"
             raise ProblemError(f"{file} holds a secret and is open to {whom}: chmod 600 {shlex.quote(file)}")
-        return usable(_text(os.read(descriptor, MOST_BYTES), file), file)
+        return usable(_text(os.read(descriptor, MAX_BYTES), file), file)
     except OSError as exc:
         raise ProblemError(
             f"{file} cannot be used: {exc.strerror}; {where} must be a file of your own with the secret"
@@ -73,7 +73,7 @@ def _text(content: bytes, file: str) -> str:
 
 
 def can_be_typed(*, stdin_is_data: bool) -> bool:
-    """Whether there is somebody at a terminal to ask; `stdin_is_data` means that stdin is not theirs."""
+    """Whether somebody at a terminal can be asked, also where stdin is data."""
     return on_terminal(sys.stderr) and (stdin_is_data or on_terminal(sys.stdin))
 
 
@@ -81,7 +81,7 @@ def typed_in(app_id: str) -> Secret:
     """Ask for the secret at the terminal, without echo; raises `ProblemError` where that cannot be."""
     try:
         with warnings.catch_warnings():
-            # Without a terminal to hush it would read an echoed line from stdin, which may be an id.
+            # Without a terminal getpass would read a line from stdin, which may be an id, and echo it.
             warnings.simplefilter("error", getpass.GetPassWarning)
             return usable(getpass.getpass(f"Secret of {visible(app_id)} (not shown): "), "the secret typed in")
     except (KeyboardInterrupt, EOFError) as exc:
