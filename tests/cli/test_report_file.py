@@ -32,7 +32,7 @@ from aionorth import (
 from aionorth.bulk.caller import Deletion
 from aionorth.cli.output.exits import ProblemError
 from aionorth.cli.output.times import interval
-from aionorth.cli.reports.chart import CUT, WIDTHS, chart
+from aionorth.cli.reports.chart import CUT, WIDTHS, Chart
 from aionorth.cli.reports.files import COLUMNS, ReportError, check_report, write_report
 from aionorth.cli.reports.page import MAX_IDS, render, verdict
 from aionorth.cli.reports.timeline import MAX_BARS, timeline
@@ -645,7 +645,7 @@ def test_a_timeline_has_30_to_120_intervals_and_every_id_in_one(spans: list[tupl
     assert sum(bar.ids for bar in drawn.bars) == sum(bar.calls for bar in drawn.bars) == len(made.entries)
     numbers = {number for part in drawn.stretches for number in range(part.first, part.last + 1)}
     assert {bar.number for bar in drawn.bars} <= numbers
-    inside = chart(drawn)
+    inside = Chart(drawn)
     for column in inside.columns:
         assert column.area.x >= 0
         assert column.area.x + column.area.width <= 100.1
@@ -664,7 +664,7 @@ def test_a_bars_words_tell_its_time_outcomes_and_calls() -> None:
         entry("b", Outcome.NOT_FOUND, START + 601),
         entry("c", Outcome.DELETED, START),
     )
-    titles = [column.title for column in chart(timeline(made, offset=HOUR)).columns]
+    titles = [column.title for column in Chart(timeline(made, offset=HOUR)).columns]
     assert titles == [
         "5 Nov, 00:00:00 to 00:00:10: 1 deleted; 1 call",
         "5 Nov, 00:10:00 to 00:10:10: 1 deleted, 1 not found; 4 calls, 2 of them refused",
@@ -672,12 +672,12 @@ def test_a_bars_words_tell_its_time_outcomes_and_calls() -> None:
 
 
 def test_a_pause_is_drawn_to_scale_until_it_is_longer_than_the_work() -> None:
-    to_scale = chart(timeline(steady(600, (START, 2 * HOUR), (START + 3 * HOUR, HOUR))))
+    to_scale = Chart(timeline(steady(600, (START, 2 * HOUR), (START + 3 * HOUR, HOUR))))
     (pause,) = to_scale.pauses
     assert not pause.cut
     assert pause.label == "1 h"
     assert pause.box.width == pytest.approx(to_scale.columns[-1].area.x / 4, rel=0.15)
-    cut = chart(timeline(steady(600, (START, HOUR), (START + 49 * HOUR, HOUR))))
+    cut = Chart(timeline(steady(600, (START, HOUR), (START + 49 * HOUR, HOUR))))
     (pause,) = cut.pauses
     assert pause.cut
     assert pause.label == "2 d"

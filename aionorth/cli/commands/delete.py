@@ -90,7 +90,7 @@ def resume(
         str | None,
         typer.Argument(
             metavar="[FILE]",
-            help="The journal of the run to resume; without it, the journals that there are get listed.",
+            help="The journal of the run to resume; without it, those with something left are listed.",
             show_default=False,
         ),
     ] = None,

@@ -9,7 +9,7 @@ import os
 import random
 import shlex
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
@@ -52,28 +52,21 @@ LOG_LIMIT = 1000
 # --- Options
 
 
-def _positive(value: float) -> float:
-    if not 0 < value < math.inf:
-        raise typer.BadParameter("give seconds, above 0")
-    return value
+def _checked(accepts: Callable[[Any], bool], remedy: str) -> Callable[[Any], Any]:
+    """Return a callback that lets a value pass, or refuses it with the remedy."""
+
+    def check(value: Any) -> Any:  # noqa: ANN401 - of the option's type
+        if not accepts(value):
+            raise typer.BadParameter(remedy)
+        return value
+
+    return check
 
 
-def _not_negative(value: float) -> float:
-    if not 0 <= value < math.inf:
-        raise typer.BadParameter("give seconds, 0 or more")
-    return value
-
-
-def _chance(value: float) -> float:
-    if not 0 <= value <= 1:
-        raise typer.BadParameter("give a probability, from 0 to 1")
-    return value
-
-
-def _model(value: str) -> str:
-    if value not in MODELS:
-        raise typer.BadParameter(f"give one of {', '.join(MODELS)}")
-    return value
+_positive = _checked(lambda seconds: 0 < seconds < math.inf, "give seconds, above 0")
+_not_negative = _checked(lambda seconds: 0 <= seconds < math.inf, "give seconds, 0 or more")
+_chance = _checked(lambda chance: 0 <= chance <= 1, "give a probability, from 0 to 1")
+_model = _checked(MODELS.__contains__, f"give one of {', '.join(MODELS)}")
 
 
 def _shown(metavar: str, says: str, default: object, **more: Any) -> Any:  # noqa: ANN401 - a field

@@ -159,24 +159,9 @@ class Labels:
     """Those with room for their label."""
 
 
-@attrs.frozen(kw_only=True)
 class Chart:
     """A drawing of a timeline. Places and lengths are in percent of its width and height."""
 
-    ids: Panel
-    calls: Panel
-    columns: tuple[Column, ...]
-    pauses: tuple[Pause, ...]
-    labels: tuple[Labels, ...]
-    """One for each of `WIDTHS`."""
-
-
-def chart(timeline: Timeline) -> Chart:
-    """Draw `timeline`."""
-    return _Drawing(timeline).chart()
-
-
-class _Drawing:
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
         self._zone = timezone(timedelta(seconds=timeline.offset))
@@ -189,27 +174,20 @@ class _Drawing:
         for stretch in timeline.stretches:
             self._stretches.append((stretch, x))
             x += stretch.length * self._step + cut
-
-    def chart(self) -> Chart:
-        bars = self._timeline.bars
-        ids = Panel.of(IDS, max((bar.ids for bar in bars), default=0))
-        calls = Panel.of(CALLS, max((bar.calls for bar in bars), default=0))
-        pauses = tuple(self._pauses())
-        return Chart(
-            ids=ids,
-            calls=calls,
-            columns=tuple(self._column(bar, ids, calls) for bar in bars),
-            pauses=pauses,
-            labels=tuple(
-                Labels(
-                    width=width,
-                    ticks=tuple(self._ticks(width)),
-                    flags=tuple(self._flags(width)),
-                    pauses=tuple(pause for pause in pauses if width.of(pause.label) <= pause.box.width),
-                )
-                for width in WIDTHS
-            ),
-        )
+        self.ids = Panel.of(IDS, max((bar.ids for bar in timeline.bars), default=0))
+        self.calls = Panel.of(CALLS, max((bar.calls for bar in timeline.bars), default=0))
+        self.columns = [self._column(bar) for bar in timeline.bars]
+        self.pauses = list(self._pauses())
+        self.labels = [
+            Labels(
+                width=width,
+                ticks=tuple(self._ticks(width)),
+                flags=tuple(self._flags(width)),
+                pauses=tuple(pause for pause in self.pauses if width.of(pause.label) <= pause.box.width),
+            )
+            for width in WIDTHS
+        ]
+        """One set for each width of the page."""
 
     def _at(self, place: float) -> int:
         """Return the number of the stretch that `place`, counted in intervals, is in."""
@@ -223,8 +201,8 @@ class _Drawing:
 
     # --- The bars
 
-    def _column(self, bar: Bar, ids: Panel, calls: Panel) -> Column:
-        left = self._x(bar.number)
+    def _column(self, bar: Bar) -> Column:
+        ids, calls, left = self.ids, self.calls, self._x(bar.number)
 
         def standing(bottom: float, height: float) -> Box:
             x, width = left + self._step * GAP / 2, self._step * (1 - GAP)
@@ -246,9 +224,7 @@ class _Drawing:
         )
 
     def _title(self, bar: Bar) -> str:
-        counts = [
-            f"{count:,} {outcome.value.replace('_', ' ')}" for outcome in Outcome if (count := bar.outcomes[outcome])
-        ]
+        counts = [f"{bar.outcomes[one]:,} {one.value.replace('_', ' ')}" for one in Outcome if bar.outcomes[one]]
         refused = f", {bar.refusals:,} of them refused" if bar.refusals else ""
         calls = f"{bar.calls:,} call{'' if bar.calls == 1 else 's'}"
         start, end = (self._moment(self._timeline.start(bar.number + more)) for more in (0, 1))

@@ -157,15 +157,14 @@ def _rows(history: History) -> Iterator[dict[str, Any]]:
 
 
 def _error(error: NorthError) -> dict[str, Any]:
-    said: dict[str, Any] = {"status": None, "code": None, "description": str(error) or None, "remedy": None}
-    if isinstance(error, NorthApiError):
-        said = {
-            "status": error.status,
-            "code": error.code,
-            "description": error.description or None,
-            "remedy": error.remedy or None,
-        }
-    return {"type": type(error).__name__} | said
+    reply = error if isinstance(error, NorthApiError) else None
+    return {
+        "type": type(error).__name__,
+        "status": reply and reply.status,
+        "code": reply and reply.code,
+        "description": (reply.description if reply else str(error)) or None,
+        "remedy": reply and (reply.remedy or None),
+    }
 
 
 def _suffix(path: str) -> str:

@@ -19,7 +19,7 @@ from aionorth import __version__
 from aionorth.cli.kinds import KINDS
 from aionorth.cli.output.exits import in_words
 from aionorth.cli.output.times import duration, interval, moment
-from aionorth.cli.reports.chart import chart
+from aionorth.cli.reports.chart import Chart
 from aionorth.cli.reports.timeline import Work, outcome_at, timeline, works
 from aionorth.common.text import shortened, visible
 from aionorth.errors import NorthApiError, NorthError
@@ -125,7 +125,7 @@ def _drawing(history: History, offset: timedelta) -> dict[str, object]:
         return {"chart": None, "placed": 0}
     drawn = timeline(history, offset=offset.total_seconds())
     return {
-        "chart": chart(drawn),
+        "chart": Chart(drawn),
         "placed": placed,
         "per": interval(drawn.interval),
         "busiest": max(bar.ids for bar in drawn.bars),
