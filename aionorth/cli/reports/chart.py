@@ -14,7 +14,7 @@ from itertools import pairwise
 import attrs
 
 from aionorth.cli.output.times import DAY, MINUTE, clock_time, day, duration, rough
-from aionorth.cli.reports.timeline import STEPS, Bar, Stretch, Timeline
+from aionorth.cli.reports.timeline import STEPS, Bar, Timeline
 from aionorth.models import Outcome
 
 IDS = (13.0, 60.0)
@@ -167,13 +167,13 @@ class Chart:
         self._zone = timezone(timedelta(seconds=timeline.offset))
         cuts = len(timeline.stretches) - 1
         cut = min(CUT, ROOM_FOR_CUTS / cuts) if cuts else 0.0
-        self._step = (100 - cut * cuts) / sum(stretch.length for stretch in timeline.stretches)
-        self._stretches: list[tuple[Stretch, float]] = []
+        self._step = (100 - cut * cuts) / sum(map(len, timeline.stretches))
+        self._stretches: list[tuple[range, float]] = []
         """Each with where it begins."""
         x = 0.0
         for stretch in timeline.stretches:
             self._stretches.append((stretch, x))
-            x += stretch.length * self._step + cut
+            x += len(stretch) * self._step + cut
         self.ids = Panel.of(IDS, max((bar.ids for bar in timeline.bars), default=0))
         self.calls = Panel.of(CALLS, max((bar.calls for bar in timeline.bars), default=0))
         self.columns = [self._column(bar) for bar in timeline.bars]
@@ -191,13 +191,13 @@ class Chart:
 
     def _at(self, place: float) -> int:
         """Return the number of the stretch that `place`, counted in intervals, is in."""
-        within = (at for at, (stretch, _) in enumerate(self._stretches) if place <= stretch.last + 1)
+        within = (at for at, (stretch, _) in enumerate(self._stretches) if place <= stretch.stop)
         return next(within, len(self._stretches) - 1)
 
     def _x(self, place: float) -> float:
         """Return where `place`, counted in intervals, is drawn."""
         stretch, start = self._stretches[self._at(place)]
-        return start + max(place - stretch.first, 0.0) * self._step
+        return start + max(place - stretch.start, 0.0) * self._step
 
     # --- The bars
 
@@ -245,10 +245,10 @@ class Chart:
         ratio = step / interval  # intervals from one tick to the next
         date, taken = "", -math.inf
         for stretch, start in self._stretches:
-            first, last = (math.floor(place / ratio + SLIGHT) for place in (stretch.first - 1, stretch.last + 1))
+            first, last = (math.floor(place / ratio + SLIGHT) for place in (stretch.start - 1, stretch.stop))
             places = [number * ratio for number in range(first + 1, last + 1)]
-            for place in places or [float(stretch.first)]:
-                x = start + (place - stretch.first) * self._step
+            for place in places or [float(stretch.start)]:
+                x = start + (place - stretch.start) * self._step
                 if x < taken + apart * CLOSEST:
                     continue
                 here = self._moment(place * interval - self._timeline.offset)

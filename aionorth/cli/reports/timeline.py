@@ -45,19 +45,6 @@ class Work:
     end: float
 
 
-@attrs.frozen(kw_only=True)
-class Stretch:
-    """Intervals in a row, drawn to scale: from number `first` up to and including `last`."""
-
-    first: int
-    last: int
-
-    @property
-    def length(self) -> int:
-        """How many intervals it has."""
-        return self.last - self.first + 1
-
-
 @attrs.define
 class Bar:
     """What happened in one interval."""
@@ -82,8 +69,8 @@ class Timeline:
     offset: float
     """Seconds that the clock of the page is ahead of UTC: intervals begin at its round times."""
     runs: tuple[Work, ...]
-    stretches: tuple[Stretch, ...]
-    """What is drawn to scale; the pauses between are cut short."""
+    stretches: tuple[range, ...]
+    """The numbers of the intervals that are drawn to scale; the pauses between are cut short."""
     bars: tuple[Bar, ...]
     """The intervals in which something happened, in order."""
 
@@ -123,7 +110,7 @@ def timeline(history: History, *, offset: float = 0.0) -> Timeline:
     """Return the timeline of a history with at least one run; `offset` is that of the clock that people read."""
     runs = works(history)
     spans = _spans(runs, min(_moments(history.entries.values()), default=runs[0].start))
-    fitting = (step for step in STEPS if sum(part.length for part in _stretches(spans, step, offset)) <= MAX_BARS)
+    fitting = (step for step in STEPS if sum(map(len, _stretches(spans, step, offset))) <= MAX_BARS)
     interval = next(fitting, STEPS[-1])
     bars: dict[int, Bar] = {}
     for entry in history.entries.values():
@@ -158,12 +145,11 @@ def _spans(runs: Sequence[Work], earliest: float) -> list[tuple[float, float]]:
     return spans
 
 
-def _stretches(spans: Iterable[tuple[float, float]], interval: float, offset: float) -> tuple[Stretch, ...]:
-    stretches: list[Stretch] = []
+def _stretches(spans: Iterable[tuple[float, float]], interval: float, offset: float) -> tuple[range, ...]:
+    stretches: list[range] = []
     for start, end in spans:
         first, last = (math.floor((moment + offset) / interval) for moment in (start, end))
-        if stretches and first <= stretches[-1].last + 1:
-            stretches[-1] = Stretch(first=stretches[-1].first, last=last)
-        else:
-            stretches.append(Stretch(first=first, last=last))
+        if stretches and first <= stretches[-1].stop:
+            first = stretches.pop().start
+        stretches.append(range(first, last + 1))
     return tuple(stretches)
