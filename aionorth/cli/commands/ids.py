@@ -16,10 +16,7 @@ from aionorth.wire.api import id_fault
 
 STDIN = "-"
 
-KEYS = {"subscription_id": "subscriptionId", "file_id": "fileId"}
-"""The platform's names of ids in JSON, by ours."""
-
-MOST_NAMED = 5
+MAX_NAMED = 5
 """How many unusable ids a message names."""
 
 
@@ -68,8 +65,8 @@ def parse_ids(content: bytes, name: str, label: str, column: str | None = None) 
             else:
                 bad.append(f"{label}, line {number}: {fault}")
     if bad:
-        more = [f"and {len(bad) - MOST_NAMED:,} more"] if len(bad) > MOST_NAMED else []
-        raise ProblemError(*bad[:MOST_NAMED], *more, "nothing was sent")
+        more = [f"and {len(bad) - MAX_NAMED:,} more"] if len(bad) > MAX_NAMED else []
+        raise ProblemError(*bad[:MAX_NAMED], *more, "nothing was sent")
     return ids
 
 
@@ -95,7 +92,7 @@ def _entries(text: str, label: str, column: str | None) -> Iterable[tuple[int, s
 def _looks(entry: str, name: str, *, in_column: bool) -> str | None:
     """Say what an entry looks like that is no id; None where it may be one, or where the fault is plain to see."""
     if entry[0] in "{[" or re.search(r'[}\]],?$|"[,:]$', entry):
-        key = KEYS.get(name, "id")
+        key = re.sub("_(.)", lambda found: found[1].upper(), name)  # as in the platform's JSON: fileId
         return f"{entry[:20]!r} looks like JSON: extract the ids, as with jq -r .{key}, or jq -r '.[]' from a mere list"
     if entry == "null":
         return "'null' is what jq prints where there is no such key: name the one that has the id"

@@ -32,7 +32,7 @@ from aionorth.purge.plan import PackageSelection, Plan, SubscriptionSelection
 from aionorth.session.north import NorthSession
 from aionorth.wire.api import NOTIFY_TYPES
 
-BREATH = 0.05
+SETTLE_TIME = 0.05
 """Seconds in which the loop notices connections that were closed while a person thought."""
 
 Selection = SubscriptionSelection | PackageSelection
@@ -100,7 +100,7 @@ async def purge(request: Request, north: NorthSession, workers: int, notes: Note
         if not _agreed(plan, request):
             say("aionorth: nothing was deleted")
             return ExitCode.FAILED
-        await asyncio.sleep(BREATH)
+        await asyncio.sleep(SETTLE_TIME)
         journal = new_journal(directory, plan.target) if directory is not None else str(how.journal)
         run = north.purge(
             plan, journal=journal, batch=request.batch, workers=workers, collect="failures", grace=DRAIN_TIMEOUT

@@ -21,21 +21,21 @@ IDS = (13.0, 60.0)
 """Where the panel of ids begins and ends, from the top of the drawing."""
 
 CALLS = (70.0, 89.0)
-"""The same of the panel of calls. Above each there is room for its title, below for the times."""
+"""The same of the panel of calls. Above each stands its title, below the times."""
 
 CUT = 8.0
 """The width of a pause that is cut short."""
 
-ROOM_FOR_CUTS = 33.0
+MAX_CUTS = 33.0
 """The width that all these have together, at most."""
 
 GRID = 4
 """How many steps an axis of counts has at most."""
 
-HAIR = 0.5
+MIN_HEIGHT = 0.5
 """The least height of a part that must not be overlooked."""
 
-NOTICED = frozenset({Outcome.FAILED, Outcome.UNKNOWN, Outcome.SKIPPED})
+NEVER_HIDDEN = frozenset({Outcome.FAILED, Outcome.UNKNOWN, Outcome.SKIPPED})
 
 GAP = 0.16
 """The part of an interval's width that stays free between two bars."""
@@ -46,7 +46,7 @@ CHARACTER = 7.0
 CLOSEST = 0.8
 """Two times on the axis are no closer than this part of the distance they should have."""
 
-SLIGHT = 1e-6
+ROUNDING = 1e-6
 """What rounding may take from a quotient that should be whole."""
 
 
@@ -131,7 +131,7 @@ class Flag:
 
     x: float
     label: str
-    """Empty where there is no room."""
+    """Empty where it does not fit."""
     before: bool
     """Whether the label stands before the line, not after it."""
     title: str
@@ -156,7 +156,7 @@ class Labels:
     ticks: tuple[Tick, ...]
     flags: tuple[Flag, ...]
     pauses: tuple[Pause, ...]
-    """Those with room for their label."""
+    """Those whose label fits."""
 
 
 class Chart:
@@ -166,7 +166,7 @@ class Chart:
         self._timeline = timeline
         self._zone = timezone(timedelta(seconds=timeline.offset))
         cuts = len(timeline.stretches) - 1
-        cut = min(CUT, ROOM_FOR_CUTS / cuts) if cuts else 0.0
+        cut = min(CUT, MAX_CUTS / cuts) if cuts else 0.0
         self._step = (100 - cut * cuts) / sum(map(len, timeline.stretches))
         self._stretches: list[tuple[range, float]] = []
         """Each with where it begins."""
@@ -212,7 +212,7 @@ class Chart:
         y = ids.bottom
         for outcome in Outcome:
             if count := bar.outcomes[outcome]:
-                height = max(ids.height(count), HAIR if outcome in NOTICED else 0.0)
+                height = max(ids.height(count), MIN_HEIGHT if outcome in NEVER_HIDDEN else 0.0)
                 parts.append((outcome, standing(y, height)))
                 y -= height
         return Column(
@@ -220,7 +220,7 @@ class Chart:
             title=self._title(bar),
             parts=tuple(parts),
             calls=standing(calls.bottom, calls.height(bar.calls)) if bar.calls else None,
-            refused=standing(calls.bottom, max(calls.height(bar.refusals), HAIR)) if bar.refusals else None,
+            refused=standing(calls.bottom, max(calls.height(bar.refusals), MIN_HEIGHT)) if bar.refusals else None,
         )
 
     def _title(self, bar: Bar) -> str:
@@ -245,7 +245,7 @@ class Chart:
         ratio = step / interval  # intervals from one tick to the next
         date, taken = "", -math.inf
         for stretch, start in self._stretches:
-            first, last = (math.floor(place / ratio + SLIGHT) for place in (stretch.start - 1, stretch.stop))
+            first, last = (math.floor(place / ratio + ROUNDING) for place in (stretch.start - 1, stretch.stop))
             places = [number * ratio for number in range(first + 1, last + 1)]
             for place in places or [float(stretch.start)]:
                 x = start + (place - stretch.start) * self._step
@@ -274,9 +274,9 @@ class Chart:
         for number, run in enumerate(self._timeline.runs, 1):
             x = self._x(self._timeline.place(run.start))
             label = f"Run {number:,}"
-            room = width.of(label, around=2 * CHARACTER)
-            before = x + room > 100 + width.of("", around=3 * CHARACTER)
-            start, end = (x - room, x) if before else (x, x + room)
+            needed = width.of(label, around=2 * CHARACTER)
+            before = x + needed > 100 + width.of("", around=3 * CHARACTER)
+            start, end = (x - needed, x) if before else (x, x + needed)
             fits = start >= taken
             taken = end if fits else taken
             moment = self._moment(run.start)

@@ -132,23 +132,23 @@ class Sources:
         """Whether other users can read the profile's file."""
         return os.name == "posix" and bool(self._profile.file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
 
-    def get(self, key: str, kind: ValueType[T], default: D) -> T | D:
+    def get(self, key: str, type_: ValueType[T], default: D) -> T | D:
         """Return the value of a setting; `default` where it is not set, or cannot be used, which is noted."""
         if (found := self.find(key)) is None:
             return default
         value = found.value
         try:
             if found.place is not Place.PROFILE and isinstance(value, str):
-                value = kind.parse(value)
+                value = type_.parse(value)
             if found.place is Place.ENVIRONMENT and self._profile.values.get(key, value) != value:
                 self.report_override(variable(key), key)
-            return kind.checked(value)
+            return type_.checked(value)
         except ValueError:
-            remedy = kind.remedy
+            remedy = type_.remedy
             value = found.value
-            if kind is TEXT and isinstance(value, str) and value != value.strip():
+            if type_ is TEXT and isinstance(value, str) and value != value.strip():
                 remedy = "it has blanks or a line end around it: set it without"
-            if found.place is Place.PROFILE and isinstance(value, str) and str not in kind.types:
+            if found.place is Place.PROFILE and isinstance(value, str) and str not in type_.types:
                 remedy += ", without quotes"
             self.problems.append(f"{found.where} {_described(value)}: {remedy}")
             return default
