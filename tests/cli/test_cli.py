@@ -547,7 +547,7 @@ def test_help_that_does_not_fit_is_one_line(words: str) -> None:
 
 
 @pytest.mark.parametrize("where", ["in a command", "elsewhere"])
-def test_an_error_of_the_system_is_told_with_its_file_and_reason(
+def test_an_error_of_the_system_is_reported_with_its_file_and_reason(
     ready: Shell, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     def fail(*_: object, **__: object) -> None:
@@ -558,7 +558,7 @@ def test_an_error_of_the_system_is_told_with_its_file_and_reason(
 
 
 @pytest.mark.parametrize("words", [("delete", "packages", "--all", "--journal"), ("resume",)])
-def test_a_name_that_is_too_long_is_told_as_such(ready: Shell, words: tuple[str, ...]) -> None:
+def test_a_name_that_is_too_long_is_reported_as_such(ready: Shell, words: tuple[str, ...]) -> None:
     run = ready(*words, "x" * 300)
     assert run.code in {1, 2}
     assert "File name too long" in run.err
@@ -654,11 +654,11 @@ def test_flow_control_in_words(state: dict[str, Any], said: str) -> None:
         ({"gap": 0.6}, "the calls are spread evenly after a refusal"),
     ],
 )
-def test_what_refusals_have_taught_in_words(state: dict[str, Any], said: str) -> None:
+def test_what_refusals_have_shown_in_words(state: dict[str, Any], said: str) -> None:
     assert moment(flow=attrs.evolve(IDLE, **state)).advice() == said
 
 
-def test_a_learned_limit_is_the_one_that_is_told_and_reckoned_with() -> None:
+def test_a_learned_limit_is_the_one_that_is_shown_and_calculated_with() -> None:
     now = moment(flow=attrs.evolve(IDLE, learned_limit=50, in_use=49), distinct=101)
     assert now.flow_control() == "49 of 50 calls used"
     assert now.remaining() == "about 2 min 0 s left"
@@ -693,7 +693,7 @@ def test_what_remains_in_words() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(0.01, 5), st.integers(0, 100))))
-def test_the_rate_never_tells_of_more_calls_than_a_period_held(steps: list[tuple[float, int]]) -> None:
+def test_the_rate_never_shows_more_calls_than_a_period_held(steps: list[tuple[float, int]]) -> None:
     meter = Meter(3.0)
     elapsed, calls, made = 0.0, 0, [(0.0, 0)]
     meter.rate(0.0, 0)
@@ -894,7 +894,7 @@ def test_logged_warnings_are_lines_and_the_rest_is_kept(capsys: pytest.CaptureFi
 # --- Demonstration and simulator
 
 
-def test_the_demonstration_tells_the_fastest_schedule_from_its_figures() -> None:
+def test_the_demonstration_names_the_fastest_schedule_from_its_figures() -> None:
     shown = Shown(flow_control=FlowControl(period=3.0), runs=[], elapsed=15.14, calls=522, refused=0, left=0)
     assert shown.fastest == 15.0
     assert "522 calls cannot be made in less than 15.0 s; these took 15.1 s." in shown.in_words().replace("\n", " ")

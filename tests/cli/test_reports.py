@@ -275,7 +275,7 @@ def test_what_cannot_be_written_leaves_the_old_file_and_nothing_else(tmp_path: P
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("a.html", "old")]
 
 
-def test_a_directory_that_went_away_is_told_with_where_the_account_is(tmp_path: Path) -> None:
+def test_a_directory_that_went_away_is_reported_with_where_the_account_is(tmp_path: Path) -> None:
     with pytest.raises(ReportError, match=r"a\.csv cannot be written \(No such file or directory\); .* in the journal"):
         write_report(str(tmp_path / "nowhere" / "a.csv"), every_outcome(), now=NOW)
 
@@ -294,13 +294,13 @@ def table(path: Path, made: History) -> list[dict[str, str]]:
         return list(csv.DictReader(file, strict=True))
 
 
-def test_lines_tell_of_every_id_in_the_plans_order(tmp_path: Path) -> None:
+def test_lines_have_every_id_in_the_plans_order(tmp_path: Path) -> None:
     made = every_outcome()
-    told = lines(tmp_path, made)
-    assert [line["id"] for line in told] == list(made.entries)
-    assert [line["outcome"] for line in told] == [result.outcome.value for result in made.results()]
-    assert len({tuple(line) for line in told}) == 1
-    assert told[3] == {
+    reported = lines(tmp_path, made)
+    assert [line["id"] for line in reported] == list(made.entries)
+    assert [line["outcome"] for line in reported] == [result.outcome.value for result in made.results()]
+    assert len({tuple(line) for line in reported}) == 1
+    assert reported[3] == {
         "id": "failed",
         "outcome": "failed",
         "error": {
@@ -317,7 +317,7 @@ def test_lines_tell_of_every_id_in_the_plans_order(tmp_path: Path) -> None:
         "began_at": "2026-11-04T23:00:00.900Z",
         "ended_at": "2026-11-04T23:00:01.000Z",
     }
-    assert told[4]["error"] == {
+    assert reported[4]["error"] == {
         "type": "ReplyTimeoutError",
         "status": None,
         "code": None,
@@ -332,10 +332,10 @@ def test_a_call_that_a_kill_cut_short_counts_and_has_no_end(tmp_path: Path) -> N
     assert [skipped[name] for name in ("outcome", "calls", "began_at", "ended_at")] == ["skipped", 0, None, None]
 
 
-def test_a_table_tells_what_the_lines_tell(tmp_path: Path) -> None:
-    rows, told = table(tmp_path, every_outcome()), lines(tmp_path, every_outcome())
+def test_a_table_has_what_the_lines_have(tmp_path: Path) -> None:
+    rows, reported = table(tmp_path, every_outcome()), lines(tmp_path, every_outcome())
     assert all(tuple(row) == COLUMNS for row in rows)
-    for row, line in zip(rows, told, strict=True):
+    for row, line in zip(rows, reported, strict=True):
         error = line.pop("error") or dict.fromkeys(("type", "status", "code", "description", "remedy"))
         flat = line | {f"error_{name}": value for name, value in error.items()}
         assert row == {name: "" if value is None else str(value) for name, value in flat.items()}
@@ -433,7 +433,7 @@ def test_the_numbers_of_the_page_are_those_of_the_history() -> None:
     assert text.count("<tr><td>") == 4
 
 
-def test_the_page_tells_times_in_the_zone_it_is_made_in() -> None:
+def test_the_page_shows_times_in_the_zone_it_is_made_in() -> None:
     words = page(every_outcome()).words
     assert "Began 5 Nov 2026, 00:00:00 Ended 5 Nov 2026, 00:00:01" in words
     assert "on 5 Nov 2026, 12:00:00 (UTC+01:00)" in words
@@ -576,7 +576,7 @@ def test_a_page_of_one_id_that_is_gone_names_no_failures() -> None:
     assert "only-id" not in words
 
 
-def test_another_apps_subscriptions_are_told_as_that_apps() -> None:
+def test_another_apps_subscriptions_are_shown_as_that_apps() -> None:
     words = page(history(authorized_app_id="theirs")).words
     assert "of app theirs at https://iot.example.com:8743, deleted by app my-app" in words
 
@@ -658,7 +658,7 @@ def test_a_timeline_has_30_to_120_intervals_and_every_id_in_one(spans: list[tupl
         assert len(labels.flags) == len(spans)
 
 
-def test_a_bars_words_tell_its_time_outcomes_and_calls() -> None:
+def test_a_bars_title_has_its_time_outcomes_and_calls() -> None:
     made = history(
         entry("a", Outcome.DELETED, START + 600, calls=3, refusals=2),
         entry("b", Outcome.NOT_FOUND, START + 601),
