@@ -275,7 +275,7 @@ def test_without_a_home_all_goes_that_needs_none(platform: Simulator, tmp_path: 
     st.lists(st.sampled_from(["\n", "\r\n", "\n \n", " \n\t\n", "\n\n\n"]), min_size=1),
 )
 def test_ids_come_back_whatever_blank_stands_around_them(ids: list[str], ends: list[str]) -> None:
-    ids = [id_ for id_ in ids if id_fault(id_) is None]
+    ids = [id_ for id_ in ids if id_fault(id_) is None and id_ != "null"]  # which is refused, as is tested below
     text = "".join(f" {id_}\t{ends[number % len(ends)]}" for number, id_ in enumerate(ids))
     assert parse_ids(text.encode("utf-8-sig"), "file_id", "f") == ids
 
