@@ -15,7 +15,7 @@ import attrs
 import pytest
 
 from aionorth import cli
-from aionorth.cli.profiles import config_file
+from aionorth.cli.settings.profiles import config_file
 from aionorth.simulator import Simulator
 
 APP = "demo-app"

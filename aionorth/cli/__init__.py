@@ -14,10 +14,10 @@ _EXTRA = ("jinja2", "platformdirs", "rich", "typer")
 
 def main() -> None:
     """Run the command line on ``sys.argv`` and exit: the entry point."""
-    # Importing takes a while, and an import's own callbacks may swallow a KeyboardInterrupt: a deletion that was to be
-    # stopped would begin. Until all is imported SIGINT does what it does to other programs.
-    as_python_has_it = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # a parent may have it ignored
-    if as_python_has_it:
+    # Imports take a while, and their callbacks may swallow a KeyboardInterrupt: the deletion would begin all the same.
+    # So until all is imported SIGINT ends the process at once, as it does other programs.
+    is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # a parent may have it ignored
+    if is_default:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from importlib.util import find_spec  # noqa: PLC0415 - not before SIGINT is seen to
 
@@ -25,26 +25,24 @@ def main() -> None:
         sys.stderr.write(f"aionorth: the command line needs {missing}: pip install 'aionorth[cli]'\n")
         sys.exit(2)
     from aionorth.cli.app import app  # noqa: PLC0415 - the extra is installed
-    from aionorth.cli.exits import in_words  # noqa: PLC0415 - as above
-    from aionorth.cli.terminal import OutputError, drop_output, say  # noqa: PLC0415 - as above
+    from aionorth.cli.output.exits import in_words  # noqa: PLC0415 - as above
+    from aionorth.cli.output.terminal import OutputError, drop_output, say  # noqa: PLC0415 - as above
 
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # what a terminal's encoding lacks must not cost an account
+    for stream in (sys.stdout, sys.stderr):  # a character that the encoding lacks must not lose the account of a run
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        if as_python_has_it:
+        if is_default:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         app(prog_name="aionorth")
     except KeyboardInterrupt:  # before a command has begun
         sys.exit(130)
-    except (
-        OSError
-    ) as exc:  # commands have words of their own; what is left is mostly help that does not fit on the disk
+    except OSError as exc:  # commands report their own errors; what is left is mostly help on a full disk
         if exc.filename is None:
             drop_output()
             exc = OutputError(exc)
         say(f"aionorth: {in_words(exc)}")
         sys.exit(1)
     finally:
-        if as_python_has_it:  # Python's own end has nothing to say of a signal either
+        if is_default:  # or a signal while Python ends would show a traceback
             signal.signal(signal.SIGINT, signal.SIG_DFL)

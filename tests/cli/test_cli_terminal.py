@@ -17,9 +17,9 @@ import pexpect
 import pytest
 import trustme
 
-from aionorth.cli.demo import show_demo
-from aionorth.cli.exits import ExitCode
-from aionorth.cli.terminal import Notes
+from aionorth.cli.commands.demo import show_demo
+from aionorth.cli.output.exits import ExitCode
+from aionorth.cli.output.terminal import Notes
 
 pytestmark = pytest.mark.slow
 
@@ -193,7 +193,7 @@ def test_a_refusal_is_shown_in_words(ids: str, tight: dict[str, str]) -> None:
     assert exit_code(child) == 130
 
 
-def test_the_second_ctrl_c_stops_at_once_and_owns_up_to_what_is_unknown(ids: str) -> None:
+def test_the_second_ctrl_c_stops_at_once_and_reports_what_is_unknown(ids: str) -> None:
     Path(ids).write_text("".join(f"id[x]{number}\n" for number in range(50)))
     with platform([sys.executable, "-c", SILENT_PLATFORM]) as (_, variables):
         child = terminal(delete(ids, "--yes"), variables)

@@ -14,10 +14,10 @@ from shell import APP, SECRET, Run, Shell
 from support import shown
 
 from aionorth import ArgumentError, FlowControl, MachineStore, RedisStore
-from aionorth.cli import profiles, secrets, settings
-from aionorth.cli.exits import ProblemError
-from aionorth.cli.given import Given
-from aionorth.cli.settings import Connection, resolve
+from aionorth.cli import settings
+from aionorth.cli.output.exits import ProblemError
+from aionorth.cli.settings import Connection, profiles, resolve, secrets
+from aionorth.cli.settings.options import Given
 from aionorth.common.text import visible
 from aionorth.simulator import Simulator
 
@@ -121,20 +121,20 @@ def test_a_store_that_cannot_be_is_named_and_no_password_shown(set_up: Shell) ->
     assert problem(Given(store="disk")) == "--store is 'disk': give machine, redis or memory"
     assert problem(Given(store="redis")).startswith("AIONORTH_REDIS_URL is missing: set it, as in: export")
     set_up.export(REDIS_URL="http://:hush@host")
-    told = problem()
-    assert told.startswith("AIONORTH_REDIS_URL: give a URL")
-    assert "hush" not in told
+    reported = problem()
+    assert reported.startswith("AIONORTH_REDIS_URL: give a URL")
+    assert "hush" not in reported
     for unreadable in ("redis://:hush@host:port/0", "redis://:hush@[::1/0"):
         set_up.export(REDIS_URL=unreadable)
-        told = problem()
-        assert told.startswith("AIONORTH_REDIS_URL: it cannot be read")
-        assert "hush" not in told
+        reported = problem()
+        assert reported.startswith("AIONORTH_REDIS_URL: it cannot be read")
+        assert "hush" not in reported
     set_up.export(REDIS_URL="")
     set_up.configure("[profiles.default]\nredis_url = 'redis://:hush@host'\n")
     profiles.config_file().chmod(0o644)
-    told = problem()
-    assert "holds a password, and other users can read that file: chmod 600 it" in told
-    assert "hush" not in told
+    reported = problem()
+    assert "holds a password, and other users can read that file: chmod 600 it" in reported
+    assert "hush" not in reported
     profiles.config_file().chmod(0o600)
     assert isinstance(resolve(Given()).store, RedisStore)
     set_up.configure("[profiles.default]\nstore = 7\n")
@@ -149,9 +149,9 @@ PASSWORDS = ["https://me:hush@host", " https://me:hush@host", "me:hush@host:80 "
 def test_a_password_in_a_setting_that_cannot_be_used_is_not_shown(set_up: Shell, key: str, value: str) -> None:
     set_up.export(**{"STORE": "redis" if key == "redis_url" else "", key.upper(): value})
     for option in ("check", "check --ca-file=x"):
-        told = set_up(*option.split())
-        assert "me:" not in told.out + told.err
-        assert "hu" not in told.out + told.err
+        reported = set_up(*option.split())
+        assert "me:" not in reported.out + reported.err
+        assert "hu" not in reported.out + reported.err
     set_up.export(**{key.upper(): ""})
     set_up.configure(f"[profiles.default]\n{key} = ['{value}']\n")
     assert "hu" not in problem()
@@ -213,11 +213,11 @@ def test_a_certificate_does_not_take_the_key_of_the_one_it_replaces(set_up: Shel
     assert resolve(Given(client_key="/own.key")).client_cert == ("/prod.pem", "/own.key")
 
 
-def test_a_variable_that_overrides_a_profile_is_told(set_up: Shell, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_variable_that_overrides_a_profile_is_reported(set_up: Shell, capsys: pytest.CaptureFixture[str]) -> None:
     file = set_up.configure(f"[profiles.prod]\nurl = 'https://prod.example'\napp_id = '{APP}'\n") / "config.toml"
     assert resolve(Given(profile="prod")).url == URL
-    told = capsys.readouterr().err
-    assert told == f"aionorth: AIONORTH_URL is used instead of url in profile 'prod' of {file}\n"
+    reported = capsys.readouterr().err
+    assert reported == f"aionorth: AIONORTH_URL is used instead of url in profile 'prod' of {file}\n"
     resolve(Given(profile="prod", url="https://third.example"))
     assert capsys.readouterr().err == ""
     set_up.configure("[profiles.prod]\nsecret_file = 'x'\n")
@@ -393,8 +393,8 @@ def test_a_secret_that_others_can_reach_is_refused(set_up: Shell, mode: int) -> 
 def test_a_secret_in_a_file_of_another_user_is_refused(set_up: Shell) -> None:
     file = set_up.secret_file()
     os.chown(file, 12345, 12345)
-    told = problem(Given(secret_file=str(file)))
-    assert told.startswith(
+    reported = problem(Given(secret_file=str(file)))
+    assert reported.startswith(
         f"{file} cannot be used: it belongs to another user (uid 12345); --secret-file must be a file"
     )
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from shell import Shell
 
-from aionorth.cli.confirm import sample
-from aionorth.cli.exits import ProblemError
-from aionorth.cli.ids import parse_ids
-from aionorth.cli.selection import older_than
-from aionorth.cli.serve import add_packages, add_subscriptions
+from aionorth.cli.commands.confirm import sample
+from aionorth.cli.commands.ids import parse_ids
+from aionorth.cli.commands.simulate import add_packages, add_subscriptions
+from aionorth.cli.kinds import older_than
+from aionorth.cli.output.exits import ProblemError
 from aionorth.models import Kind, Subscription, Target
 from aionorth.purge.journal import read
 from aionorth.purge.plan import Plan
@@ -245,7 +245,7 @@ def test_a_journal_that_cannot_be_gone_on_with_hides_no_other(
     again = there(*OLD, "--yes", "--journal", str(damaged))
     assert again.code == 2
     assert f"{damaged} exists already: name another file for the journal (" in again.err
-    assert "go on with it" not in again.err
+    assert "resume it by" not in again.err
     assert len(called(platform)) == before
 
 
@@ -406,7 +406,7 @@ def test_a_run_is_taken_up_again_from_its_journal(there: Shell, platform: Simula
     assert f"to go on: aionorth resume {shlex.quote(journal)}" in first.err
     again = there(*OLD, "--yes", "--journal", journal)
     assert again.code == 2
-    assert f"go on with it by 'aionorth resume {shlex.quote(journal)}'" in again.err
+    assert f"resume it by 'aionorth resume {shlex.quote(journal)}'" in again.err
     before = len(called(platform))
     second = there("resume", journal, "--json")
     assert (second.code, second.json["deleted"], second.json["total"]) == (0, 3, 3)

@@ -463,6 +463,6 @@ def test_settings_that_cannot_be_used_are_exit_code_2(ready: Shell, option: str,
 
 
 def test_help_warns_of_the_login(shell: Shell) -> None:
-    assert "makes the token of whoever else uses the app without this store invalid" in " ".join(
+    assert "makes invalid the token of any other user of the app without this store" in " ".join(
         shell("check", "--help").out.split()
     )

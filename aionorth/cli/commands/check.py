@@ -1,0 +1,120 @@
+"""The command ``aionorth check``: tests the connection, and writes what it found as text or JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import json as json_format
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from aionorth.cli import settings
+from aionorth.cli.commands.options import ENVIRONMENT
+from aionorth.cli.output.exits import ExitCode, ProblemError, code_of, reported
+from aionorth.cli.output.progress import flow_in_words
+from aionorth.cli.output.terminal import noted, put, say
+from aionorth.cli.parser import bundled
+from aionorth.cli.settings import Connection
+from aionorth.cli.settings.options import Given
+from aionorth.cli.settings.profiles import config_file
+from aionorth.common.text import visible
+from aionorth.session.checkup import Checkup, Verdict
+from aionorth.session.north import NorthSession
+
+MESSAGE_AFTER = 1.0
+"""Seconds that a call may wait for flow control before a message says so."""
+
+
+def _profiles_file() -> str:
+    try:
+        return visible(str(config_file()))
+    except ProblemError as exc:
+        return f"config.toml ({exc})"
+
+
+HELP = f"""Test URL, TLS, credentials and clock, and say what is wrong and what to do.
+
+One call logs in, where the store has no token that is accepted; another lists one version package. They wait for their
+turn like any others. Nothing is changed on the platform, but a login makes invalid the token of any other user of
+the app without this store.
+
+\b
+Examples:
+  aionorth check
+  aionorth check --profile prod
+  aionorth check --url https://server:8743 --app-id my-app --ca-file ca.pem
+  aionorth check --json | jq .findings.clock
+
+{ENVIRONMENT}
+
+\b
+Profiles, in {_profiles_file()}:
+  [profiles.prod]
+  url = "https://server:8743"
+  app_id = "my-app"
+  secret_file = "prod.secret"    # relative to the directory of this file
+  ca_file = "~/ca.pem"
+  calls = 200
+
+\b
+Exit codes:
+  0    all is well; a clock that differs is a warning only
+  1    something failed
+  2    a setting is missing or cannot be used; nothing was sent
+  3    the platform refused the app or its secret
+  130  interrupted
+"""
+
+_COLOURS = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.NOT_USED: "yellow", Verdict.FAILED: "red"}
+
+
+@bundled
+def check(
+    *,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+    given: Given,
+) -> None:
+    """Test the connection."""
+    with reported(), noted():
+        connection = settings.resolve(given)
+        checkup = asyncio.run(_checkup(connection))
+        exit_code = ExitCode.OK if checkup.error is None else code_of(checkup.error)
+        put(_as_json(checkup, connection, exit_code) if json else _as_text(checkup, connection))
+        raise typer.Exit(exit_code)
+
+
+async def _checkup(connection: Connection) -> Checkup:
+    """Test `connection`; raises `ArgumentError` for what cannot even be tried."""
+    async with connection.session() as north:
+        waiting = asyncio.ensure_future(_say_if_waiting(north))
+        try:
+            return await north.check()
+        finally:
+            waiting.cancel()
+
+
+async def _say_if_waiting(north: NorthSession) -> None:
+    """Say once that flow control holds a call back: beside a purge that can take a period."""
+    while True:
+        await asyncio.sleep(MESSAGE_AFTER)
+        if (flow := north.flow).waiting:
+            break
+    say(f"aionorth: waiting for flow control, which others of this app use too: {flow_in_words(flow)}")
+
+
+def _as_text(checkup: Checkup, connection: Connection) -> Text:
+    """Return a line for each thing that was tested."""
+    text = Text(visible(connection.target))
+    for name, finding in checkup.findings.items():
+        verdict = "FAILED" if finding.verdict is Verdict.FAILED else finding.verdict.value
+        text.append(f"\n{name:<11}  ")
+        text.append(f"{verdict:<10}", _COLOURS.get(finding.verdict, ""))
+        text.append(f"  {visible(finding.words)}")
+    return text
+
+
+def _as_json(checkup: Checkup, connection: Connection, exit_code: ExitCode) -> str:
+    """Return the same as a JSON object on one line."""
+    about = {"url": connection.url, "app_id": connection.app_id}
+    return json_format.dumps(about | checkup.to_dict() | {"exit_code": int(exit_code)})

@@ -1,0 +1,67 @@
+"""The journals of purges that no file was named for: where they are, and which have something left to do."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+from aionorth.cli.output.exits import ExitCode, ProblemError, in_words
+from aionorth.cli.output.terminal import put, say
+from aionorth.cli.settings.home import state_directory
+from aionorth.common.files import check_own_directory
+from aionorth.common.text import visible
+from aionorth.errors import JournalError
+from aionorth.models import Target
+from aionorth.purge.journal import History, read
+
+
+def own_directory() -> Path:
+    """Return the directory for journals, made where it is missing; raises `ProblemError` where it cannot be used."""
+    directory = _directory()
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        check_own_directory(directory)
+    except OSError as exc:
+        raise ProblemError(f"{directory} cannot be used ({exc.strerror}): name a file with --journal") from exc
+    return directory
+
+
+def new_journal(directory: Path, target: Target) -> str:
+    """Return the name of a new file in `directory`."""
+    app = re.sub(r"[^0-9A-Za-z_-]+", "-", target.app_id)[:40]
+    return str(directory / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{target.kind.value}-{app}.jsonl")
+
+
+def journals() -> list[tuple[Path, History]]:
+    """Return the journals in the user's state directory that have something left to do, the newest first.
+
+    One that cannot be resumed is left out with a message, so that it does not hide the others.
+    """
+    found: list[tuple[Path, History]] = []
+    for path in sorted(_directory().glob("*.jsonl"), reverse=True):
+        try:
+            history = read(path)
+        except JournalError as exc:
+            say(f"aionorth: left out: {in_words(exc)}")
+            continue
+        if history.gone < len(history.entries):
+            found.append((path, history))
+    return found
+
+
+def list_journals() -> ExitCode:
+    """Say which runs could be resumed."""
+    found = journals()
+    for path, history in found:
+        began = datetime.fromtimestamp(history.runs[0]).astimezone()
+        gone = f"{history.gone:,} of {len(history.entries):,} gone"
+        put(f"{began:%Y-%m-%d %H:%M}  {gone}  {visible(str(history.target))}\n  {visible(str(path))}")
+    if not found:
+        where = visible(str(_directory()))
+        say(f"aionorth: there is no run to resume in {where}; name its journal, if it is elsewhere")
+    return ExitCode.USAGE
+
+
+def _directory() -> Path:
+    return state_directory("journals", "name the journal's file") / "journals"

@@ -1,0 +1,294 @@
+"""The command ``aionorth simulate``: the simulator as a server, until a signal ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import math
+import os
+import random
+import shlex
+import ssl
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import attrs
+import typer
+
+from aionorth.cli.commands.run import on_signals
+from aionorth.cli.kinds import KINDS
+from aionorth.cli.output.exits import ProblemError, reported
+from aionorth.cli.output.terminal import command, put
+from aionorth.cli.parser import bundled, option
+from aionorth.cli.settings.options import FLOW
+from aionorth.cli.settings.secrets import SECRET
+from aionorth.cli.settings.sources import variable
+from aionorth.common.text import visible
+from aionorth.models import Kind
+from aionorth.simulator import MODELS, Fault, HtmlPage, Reset, ServerError, Simulator
+
+HELP = """Serve a simulated platform on this machine until Ctrl-C.
+
+It has the platform's logins, flow control and error codes, subscriptions and version packages to delete, and, if asked,
+a network's faults. Its app's secret is "demo-secret".
+
+\b
+Examples:
+  aionorth simulate --write-subscription-ids ids.txt
+  aionorth simulate --calls 100 --period 3 --reset-after 0.05
+  aionorth simulate --port 0 --cert server.pem --key server-key.pem
+"""
+
+DEMO_SECRET = "demo-secret"  # noqa: S105 - the simulated app's, no secret
+"""The secret of the simulated app."""
+
+LOG_LIMIT = 1000
+"""How many arrivals the simulator remembers; nobody reads them here."""
+
+
+# --- Options
+
+
+def _checked(accepts: Callable[[Any], bool], remedy: str) -> Callable[[Any], Any]:
+    """Return a callback that lets a value pass, or refuses it with the remedy."""
+
+    def check(value: Any) -> Any:  # noqa: ANN401 - of the option's type
+        if not accepts(value):
+            raise typer.BadParameter(remedy)
+        return value
+
+    return check
+
+
+_positive = _checked(lambda seconds: 0 < seconds < math.inf, "give seconds, above 0")
+_not_negative = _checked(lambda seconds: 0 <= seconds < math.inf, "give seconds, 0 or more")
+_chance = _checked(lambda chance: 0 <= chance <= 1, "give a probability, from 0 to 1")
+_model = _checked(MODELS.__contains__, f"give one of {', '.join(MODELS)}")
+
+
+def _shown(metavar: str, says: str, default: object, **more: Any) -> Any:  # noqa: ANN401 - a field
+    return option(metavar, says, default=default, show_default=True, **more)
+
+
+@attrs.frozen(kw_only=True)
+class Platform:
+    """Where the platform is, and how its flow control counts."""
+
+    host: str = _shown("ADDRESS", "The address to listen on.", "127.0.0.1")
+    port: int = _shown("N", "The port to listen on; 0 takes a free one.", 8743, min=0, max=65535)
+    calls: int = _shown("N", "Calls that flow control allows per period; 0 switches it off.", FLOW.calls, min=0)
+    period: float = _shown("SECONDS", "Its period, in seconds.", FLOW.period, callback=_positive)
+    model: str = _shown("MODEL", f"How flow control counts: {', '.join(MODELS)}.", "sliding", callback=_model)
+
+
+@attrs.frozen(kw_only=True)
+class Content:
+    """What the platform has."""
+
+    subscriptions: int = _shown("N", "How many subscriptions there are to delete.", 1000, min=0)
+    packages: int = _shown("N", "How many version packages there are to delete.", 1000, min=0)
+    app_id: str = _shown("ID", "The id of the app there is.", "demo-app")
+    write_subscription_ids: str | None = option("FILE", "Write their ids there.")
+    write_package_ids: str | None = option("FILE", "Write their ids there.")
+    seed: int = _shown("N", "Seeds all chance: ids, latency, faults.", 0)
+
+
+@attrs.frozen(kw_only=True)
+class Tls:
+    """The files for https; without a certificate it is http."""
+
+    cert: str | None = option("FILE", "Serve https with this PEM certificate.")
+    key: str | None = option("FILE", "PEM file of its key, if it is in another file.")
+    client_ca: str | None = option("FILE", "Ask for client certificates signed by this CA.")
+
+    def context(self) -> ssl.SSLContext | None:
+        """Return the server's context; raises `ProblemError` for files that it cannot use."""
+        if self.cert is None:
+            if self.key is not None or self.client_ca is not None:
+                raise ProblemError("--key and --client-ca are of no use without --cert: give the certificate as well")
+            return None
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        try:
+            # Without a password callable OpenSSL would ask for one on the terminal.
+            context.load_cert_chain(self.cert, self.key, password=lambda: "")
+        except (OSError, ValueError) as exc:
+            files = " and ".join(file for file in (self.cert, self.key) if file is not None)
+            raise ProblemError(f"{files} cannot be used: {exc}; give PEM files, the key without a passphrase") from exc
+        if self.client_ca is not None:
+            try:
+                context.load_verify_locations(self.client_ca)
+            except OSError as exc:
+                raise ProblemError(f"{self.client_ca} cannot be used: {exc}; give a PEM file") from exc
+            context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
+
+@attrs.frozen(kw_only=True)
+class Faults:
+    """What befalls calls."""
+
+    latency: float = _shown(
+        "SECONDS", "The longest time that a call takes to arrive, and its reply.", 0.0, callback=_not_negative
+    )
+    reset_before: float = _shown(
+        "CHANCE", "Chance that a call is lost: the connection is reset, nothing done.", 0.0, callback=_chance
+    )
+    reset_after: float = _shown(
+        "CHANCE", "Chance that a call is carried out and its reply is lost.", 0.0, callback=_chance
+    )
+    congested: float = _shown(
+        "CHANCE", "Chance that a call is answered 503, platform congested.", 0.0, callback=_chance
+    )
+    bad_gateway: float = _shown(
+        "CHANCE", "Chance that a call is answered by a proxy's 502 page, nothing done.", 0.0, callback=_chance
+    )
+    retry_after: bool = option(None, "Refusals carry a Retry-After header.", "--retry-after", default=False)
+
+    def chances(self) -> dict[Fault, float]:
+        """Return the chances as the simulator takes them."""
+        return {
+            Reset(): self.reset_before,
+            Reset(after_effect=True): self.reset_after,
+            ServerError(): self.congested,
+            HtmlPage(): self.bad_gateway,
+        }
+
+    def delays(self, chance: random.Random) -> tuple[float, float]:
+        """Return the seconds that a call takes to arrive, and its reply."""
+        return chance.uniform(0, self.latency), chance.uniform(0, self.latency)
+
+
+# --- The server
+
+
+@bundled
+def simulate(*, platform: Platform, content: Content, tls: Tls, faults: Faults) -> None:
+    """Serve the simulator."""
+    with reported():
+        asyncio.run(_serve(platform, content, tls, faults))
+
+
+async def _serve(platform: Platform, content: Content, tls: Tls, faults: Faults) -> None:
+    """Serve until SIGINT or SIGTERM."""
+    try:
+        simulator = Simulator(
+            {content.app_id: DEMO_SECRET},
+            model=platform.model,
+            calls=platform.calls or None,
+            period=platform.period,
+            retry_after=faults.retry_after,
+            latency=faults.delays if faults.latency else None,
+            chances=faults.chances(),
+            seed=content.seed,
+            host=platform.host,
+            port=platform.port,
+            tls=tls.context(),
+            log_limit=LOG_LIMIT,
+        )
+    except ValueError as exc:
+        raise ProblemError(str(exc)) from exc
+    ended = asyncio.Event()
+    _write(content.write_subscription_ids, add_subscriptions(simulator, content.subscriptions))
+    _write(content.write_package_ids, add_packages(simulator, content.packages, datetime.now(UTC)))
+    try:
+        await simulator.start()
+    except (OSError, UnicodeError) as exc:
+        # asyncio's own text has the address a second time.
+        number = exc.errno if isinstance(exc, OSError) else None
+        reason = os.strerror(number) if number is not None and number in errno.errorcode else exc
+        where = f"{platform.host}:{platform.port}"
+        raise ProblemError(f"cannot listen on {where}: {reason}; choose another --port or --host") from exc
+    try:
+        with on_signals(ended.set):
+            put(_introduction(platform, content, tls, simulator.url))
+            await ended.wait()
+        subscriptions, packages = len(simulator.subscription_ids()), len(simulator.package_ids())
+    finally:
+        await simulator.close()
+    put(
+        f"\nEnded, with {subscriptions:,} of {content.subscriptions:,} subscriptions and {packages:,} of "
+        f"{content.packages:,} version packages left."
+    )
+
+
+def _introduction(platform: Platform, content: Content, tls: Tls, url: str) -> str:
+    """Return what to know about the simulator at `url`, and what to type in another terminal."""
+    allowed = f"{platform.calls:,} calls in {platform.period:g} s, counted by the model {platform.model!r}"
+    exports = {variable("url"): url, variable("app_id"): content.app_id, SECRET: DEMO_SECRET}
+    exports |= {variable("calls"): str(platform.calls)} if platform.calls not in {0, FLOW.calls} else {}
+    exports |= {variable("period"): f"{platform.period:g}"} if platform.period != FLOW.period else {}
+    files = {Kind.SUBSCRIPTIONS: content.write_subscription_ids, Kind.PACKAGES: content.write_package_ids}
+    selected = [_command(tls, kind, *row.example, "--dry-run") for kind, row in KINDS.items()]
+    commands = [_command(tls, kind, "--ids-file", file) for kind, file in files.items() if file is not None]
+    lines = [
+        f"A simulated platform at {url}",
+        f"  flow control: {allowed if platform.calls else 'off'}",
+        f"  to delete: {content.subscriptions:,} subscriptions, {content.packages:,} version packages",
+        "",
+        "In another terminal:",
+        "",
+        *(f"  export {name}={shlex.quote(value)}" for name, value in exports.items()),
+        *(f"  {line}" for line in [*selected, *commands]),
+        "",
+        *([] if commands else ["--write-subscription-ids FILE and --write-package-ids FILE give ids to try.", ""]),
+        "Ctrl-C ends it.",
+    ]
+    return "\n".join(map(visible, lines))
+
+
+def _command(tls: Tls, kind: Kind, *which: str) -> str:
+    """Return the command that deletes `which`."""
+    words = ["delete", kind.value, *which]
+    words += ["--ca-file", "CA.pem"] if tls.cert is not None else []
+    words += ["--client-cert", "CLIENT.pem"] if tls.client_ca is not None else []
+    return f"{command()} {shlex.join(words)}"
+
+
+def _write(file: str | None, ids: Iterable[str]) -> None:
+    """Write `ids` to `file`, one a line."""
+    if file is None:
+        return
+    try:
+        Path(file).write_text("".join(f"{id_}\n" for id_ in ids), "utf-8")
+    except OSError as exc:
+        raise ProblemError(f"{file} cannot be written: {exc.strerror}; give the path of a file") from exc
+
+
+# --- What it has
+
+_NOTIFY_TYPES = ("deviceDataChanged", "deviceAdded", "deviceDeleted", "ruleEvent")
+_HOSTS = ("new", "app", "old")
+_PACKAGES = (("WaterMeter", "WM-1"), ("WaterMeter", "WM-2"), ("GasMeter", "GM-1"), ("Gateway", "GW-3"))
+
+
+def add_subscriptions(simulator: Simulator, number: int) -> list[str]:
+    """Add subscriptions of several types, a third of which call an old host; return their ids."""
+    ids: list[str] = []
+    sorts = list(product(_NOTIFY_TYPES, _HOSTS))
+    for part, (notify_type, host) in enumerate(sorts):
+        share = number * (part + 1) // len(sorts) - number * part // len(sorts)
+        url = f"https://{host}.example.com:443/callback"
+        ids += simulator.add_subscriptions(share, notify_type=notify_type, callback_url=url)
+    return ids
+
+
+def add_packages(simulator: Simulator, number: int, now: datetime) -> list[str]:
+    """Add packages of several models and versions, uploaded over two years; return their ids."""
+    ids: list[str] = []
+    for at in range(number):
+        sort, release = at % len(_PACKAGES), at // len(_PACKAGES)
+        device_type, model = _PACKAGES[sort]
+        version = f"V{1 + release // 10}.{release % 10}"
+        ids += simulator.add_packages(
+            1,
+            name=f"{model.lower()}-{version.lower()}.zip",
+            version=version,
+            file_type="softwarePackage" if sort == len(_PACKAGES) - 1 else "firmwarePackage",
+            device_type=device_type,
+            model=model,
+            uploaded=now - timedelta(days=730 * (1 - at / number)),
+        )
+    return ids

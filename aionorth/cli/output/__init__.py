@@ -1,0 +1,1 @@
+"""What a command writes: messages and results, the display of a run, its summary, its exit code."""

@@ -1,0 +1,164 @@
+"""What is going on at one moment, in words. Nothing here knows a terminal."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+import attrs
+
+from aionorth.cli.output.times import MINUTE, duration, seconds
+from aionorth.flow.settings import FlowState
+from aionorth.models import DeleteSummary, Outcome
+
+SAMPLES = 60
+"""How many samples a `Meter` takes in a period."""
+
+SETTLING = 10.0
+"""Seconds after which a pace is known well enough."""
+
+
+@attrs.frozen(kw_only=True)
+class Moment:
+    """A run at one moment: all that a display shows."""
+
+    summary: DeleteSummary
+    flow: FlowState
+    distinct: int
+    """How many different ids the input has."""
+    rate: float = 0.0
+    """Calls a minute, at present."""
+    pace: float | None = None
+    """Ids a second that got their outcome, at present; None while it is too early to know."""
+    stopping: bool = False
+    """Whether the run has been asked to stop."""
+    ended: bool = False
+    note: str = ""
+    """The library's latest message, while it is new."""
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the run began."""
+        return self.summary.elapsed
+
+    @property
+    def share(self) -> float:
+        """The part of the ids that has its outcome, from 0 to 1."""
+        return self._settled / self.distinct if self.distinct else 1.0
+
+    @property
+    def _settled(self) -> int:
+        return self.summary.total - self.summary.pending
+
+    def line(self) -> str:
+        """Return all of it in one line of a log."""
+        counts = ", ".join(text for _, text in self.counts())
+        flow = [self.calls_a_minute(), self.flow_control(), self.advice()]
+        parts = [self.progress(), counts, *flow, self.remaining(), self.note]
+        return "; ".join(part for part in parts if part)
+
+    def progress(self) -> str:
+        """Return a text as in ``1,204 of 3,000 (40 %)``; 100 % is not said before it is true."""
+        return f"{self._settled:,} of {self.distinct:,} ({math.floor(100 * self.share)} %)"
+
+    def counts(self) -> list[tuple[Outcome | None, str]]:
+        """Return the outcomes so far and, with None, the ids in work, as in ``9 not found``. Zeros are left out."""
+        counts: list[tuple[Outcome | None, str]] = [
+            (outcome, f"{self.summary.count(outcome):,} {outcome.value.replace('_', ' ')}")
+            for outcome in Outcome
+            if self.summary.count(outcome) or outcome is Outcome.DELETED
+        ]
+        return [*counts, (None, f"{self.summary.pending:,} in work")] if self.summary.pending else counts
+
+    def calls_a_minute(self) -> str:
+        """Return the rate as in ``98 calls a minute``."""
+        return f"{self.rate:,.0f} calls a minute"
+
+    def flow_control(self) -> str:
+        """Return a text as in ``96 of 100 calls used, next slot in 12 s``."""
+        return flow_in_words(self.flow, ended=self.ended)
+
+    def advice(self) -> str:
+        """Return what refusals have shown about the limit, and what to do about it; empty where there were none."""
+        flow = self.flow
+        in_a_period = "a minute" if flow.period == MINUTE else f"in {flow.period:g} s"
+        if (limit := flow.learned_limit) is not None:
+            return f"the platform seems to allow about {limit:,} calls {in_a_period}; set calls={limit}"
+        return "the calls are spread evenly after a refusal" if flow.gap else ""
+
+    def remaining(self) -> str:
+        """Return about how long it will take from here on."""
+        if self.ended:
+            return f"ended after {duration(self.elapsed)}"
+        if self.stopping:
+            return "finishing what has been begun, retries included"
+        open_ = self.distinct - self._settled
+        if open_ <= self.summary.pending:
+            return "the last calls are under way" if self.summary.pending else "all are accounted for"
+        if not self.flow.store_reached:
+            return "time left unknown until the store can be reached"
+        left = self.flow.time_for(open_)
+        if self.pace:  # which depends on other users of the app's calls too
+            left = max(left, open_ / self.pace)
+        elif self.flow.free and self.pace is not None:
+            return "time left unknown until a call succeeds"
+        if left < 1 and not self.summary.calls:
+            return "logging in"
+        return f"about {duration(max(1.0, left))} left"
+
+
+@attrs.frozen(kw_only=True)
+class Listing:
+    """A listing at one moment."""
+
+    listed: int
+    flow: FlowState
+    elapsed: float
+    """Seconds since it began."""
+    ended: bool = False
+
+    def line(self) -> str:
+        """Return all of it in one line."""
+        return f"{self.listed:,} listed · {flow_in_words(self.flow)}"
+
+
+def flow_in_words(flow: FlowState, *, ended: bool = False) -> str:
+    """Return a text as in ``96 of 100 calls used, next slot in 12 s``, or ``refused by the platform, paused 8.0 s``."""
+    if not flow.store_reached:
+        return "the store of flow control cannot be reached, calls are held"
+    if flow.paused_for > 0:
+        return f"refused by the platform, paused {seconds(flow.paused_for)}"
+    used = f"{flow.in_use:,} of {flow.in_force:,} calls used"
+    if flow.free or ended:
+        return used
+    if flow.next_slot == math.inf:
+        return f"{used}, next slot with the next reply"
+    return f"{used}, next slot in {seconds(flow.next_slot)}"
+
+
+class Meter:
+    """Measures how fast a count grows, over the last period. State: its samples in that period."""
+
+    def __init__(self, period: float, before: int = 0) -> None:
+        """`before` is the count at the start."""
+        self._period = period
+        self._samples: deque[tuple[float, int]] = deque()
+        self._before = before
+
+    def rate(self, elapsed: float, count: int) -> float:
+        """Return the growth a minute, at `elapsed` seconds; nothing is extrapolated."""
+        return self._grown(elapsed, count) * MINUTE / self._period
+
+    def pace(self, elapsed: float, count: int) -> float | None:
+        """Return the growth a second, over the part of the last period that was seen; None while that is too short."""
+        grown = self._grown(elapsed, count)
+        seen = elapsed - self._samples[0][0]
+        return grown / seen if seen >= min(SETTLING, self._period / 2) else None
+
+    def _grown(self, elapsed: float, count: int) -> int:
+        samples, count = self._samples, count - self._before
+        while samples and samples[0][0] < elapsed - self._period:
+            samples.popleft()
+        if not samples or elapsed - samples[-1][0] >= self._period / SAMPLES:
+            samples.append((elapsed, count))
+        return count - samples[0][1]

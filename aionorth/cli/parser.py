@@ -1,0 +1,142 @@
+"""What typer's parser lacks: bundles of options, help in groups, and a refusal of options given twice."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import attrs
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from aionorth.common.text import visible
+
+# Some versions of typer have click's types as private ones of their own.
+_Context = Any
+_Formatter = Any
+_Sections = dict[str, list[tuple[str, str]]]
+_UsageError: Any = typer.BadParameter.__base__
+
+_OPTION = "option"
+"""Under which a field of a bundle keeps what typer is to know of it."""
+
+
+def option(metavar: str | None, says: str, *names: str, default: object = None, **more: Any) -> Any:  # noqa: ANN401 - a field has the type of its annotation
+    """Return a field of a bundle: an option with this help text. Its default is in the help only if `more` says so."""
+    about: dict[str, Any] = {"metavar": metavar, "help": says, "show_default": False}
+    return attrs.field(default=default, metadata={_OPTION: typer.Option(*names, **(about | more))})
+
+
+def bundled(command: Callable[..., None], **bundles: type | None) -> Callable[..., None]:
+    """Return `command` with the options that its bundles hold, as typer takes a command.
+
+    A bundle is a parameter whose annotation is an attrs class: the fields of the class, made by `option`, become
+    options of the command, which gets them together as one value of that class.
+
+    Args:
+        command: The function to be called.
+        bundles: Parameters that get another class than their annotation, or None for no options and the default.
+    """
+    classes: dict[str, type[Any]] = {}
+    own: list[inspect.Parameter] = []
+    options: list[inspect.Parameter] = []
+    signature = inspect.signature(command, eval_str=True)
+    for name, parameter in signature.parameters.items():
+        bundle = bundles.get(name, parameter.annotation)
+        if bundle is None:
+            continue
+        if not attrs.has(bundle):
+            own.append(parameter)
+            continue
+        classes[name] = bundle
+        for field in attrs.fields(attrs.resolve_types(bundle)):
+            annotation = Annotated[field.type, field.metadata[_OPTION]]  # type: ignore[name-defined]  # a value here
+            options.append(parameter.replace(name=field.name, default=field.default, annotation=annotation))
+
+    @functools.wraps(command)
+    def wrapper(**arguments: Any) -> None:  # noqa: ANN401 - the values of whatever options it has
+        for name, bundle in classes.items():
+            arguments[name] = bundle(**{field.name: arguments.pop(field.name) for field in attrs.fields(bundle)})
+        command(**arguments)
+
+    vars(wrapper)["__signature__"] = signature.replace(parameters=[*own, *options])
+    return wrapper
+
+
+@contextmanager
+def _visible_errors() -> Generator[None, None, None]:
+    """Make messages about a command line fit to be shown: they quote its words, which may hold control characters."""
+    try:
+        yield
+    except _UsageError as exc:
+        exc.message = visible(exc.message)
+        raise
+
+
+def _panel(thing: object, otherwise: str) -> str:
+    name = getattr(thing, "rich_help_panel", None)
+    return name if isinstance(name, str) else otherwise
+
+
+def _write_options(command: Any, ctx: _Context, formatter: _Formatter, sections: _Sections) -> None:  # noqa: ANN401 - typer's
+    """Write `sections`, and after them a section of help for each panel that an option of `command` names."""
+    sections |= {"Arguments": [], "Options": []}
+    for param in command.get_params(ctx):
+        if (record := param.get_help_record(ctx)) is not None:
+            usual = "Arguments" if param.param_type_name == "argument" else "Options"
+            sections.setdefault(_panel(param, usual), []).append(record)
+    for panel, records in sections.items():
+        if records:
+            with formatter.section(panel):
+                formatter.write_dl(records)
+
+
+class GroupedCommand(TyperCommand):
+    """A command whose options stand under their panels, which typer does with its rich markup only."""
+
+    def parse_args(self, ctx: _Context, args: list[str]) -> list[str]:
+        """Refuse an option given twice where only one value counts: the first would be lost silently."""
+        with _visible_errors():
+            _, _, given = self.make_parser(ctx).parse_args(list(args))
+            for param in given:
+                repeatable = getattr(param, "multiple", False) or getattr(param, "is_flag", False)
+                if given.count(param) > 1 and not repeatable:
+                    raise typer.BadParameter(f"{param.opts[0]} is given twice: give it once", ctx=ctx)
+            return super().parse_args(ctx, args)
+
+    def format_options(self, ctx: _Context, formatter: _Formatter) -> None:
+        """Write arguments and options."""
+        _write_options(self, ctx, formatter, {})
+
+
+class GroupedCommands(TyperGroup):
+    """A group whose commands stand under their panels."""
+
+    def parse_args(self, ctx: _Context, args: list[str]) -> list[str]:
+        """Parse the words before a command's own. Without any the group shows its help, which quotes nobody."""
+        if not args:
+            return super().parse_args(ctx, args)
+        with _visible_errors():
+            return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: _Context, args: list[str]) -> Any:  # noqa: ANN401 - as above
+        """Find the command that the words name."""
+        with _visible_errors():
+            return super().resolve_command(ctx, args)
+
+    def list_commands(self, ctx: _Context) -> list[str]:
+        """Return the names of the commands in alphabetical order, groups among them."""
+        return sorted(super().list_commands(ctx))
+
+    def format_options(self, ctx: _Context, formatter: _Formatter) -> None:
+        """Write the commands, then the options: what a tool does comes first."""
+        named = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        width = formatter.width - 6 - max(len(name) for name, _ in named)
+        sections: _Sections = {}
+        for name, command in named:
+            if command is not None and not command.hidden:
+                sections.setdefault(_panel(command, "Commands"), []).append((name, command.get_short_help_str(width)))
+        _write_options(self, ctx, formatter, sections)

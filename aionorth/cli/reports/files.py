@@ -1,0 +1,175 @@
+"""The report of a purge, written to a file from its journal: JSON Lines or CSV for programs, a page for people.
+
+The first two have every id, in the plan's order and unchanged. A spreadsheet may take an id for a formula or a number,
+but with a quote before it, it would be another id; and ids are made by the platform. The text of a reply may come from
+anyone, and no program matches on it. So in a CSV file an apostrophe stands before each part of it that a spreadsheet
+would calculate.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import stat
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+from aionorth.cli.output.exits import ProblemError
+from aionorth.cli.output.times import utc
+from aionorth.cli.reports.timeline import outcome_at
+from aionorth.common import files
+from aionorth.errors import NorthApiError, NorthError
+from aionorth.purge.journal import History
+
+COLUMNS = (
+    *("id", "outcome"),
+    *("error_type", "error_status", "error_code", "error_description", "error_remedy"),
+    *("attempts", "refusals", "calls", "elapsed", "began_at", "ended_at"),
+)
+"""The columns of a CSV file."""
+
+_FORMULA = re.compile(r"""(^|[,;\t-\r\x1c-\x1e\x85\u2028\u2029])(?=[\s"]*[=+\-@＝＋－＠])|^(?=[\t\r])""")  # noqa: RUF001
+"""Where an apostrophe belongs. A spreadsheet may take other separators than a comma, and then ignores quotes."""
+
+
+class ReportError(NorthError):
+    """A report cannot be written. What it would say is in the journal all the same."""
+
+
+def check_report(path: str) -> None:
+    """Check that a report can be written to `path`, before anything is sent; raises `ProblemError` where it cannot.
+
+    A file that is there already stays as it is until `write_report` replaces it.
+    """
+    if _suffix(path) not in _WRITERS:
+        raise ProblemError(f"{path} is no name for a report: let it end in {_SUFFIXES}")
+    try:
+        descriptor, unseen, _ = _create(path)
+    except ReportError as exc:
+        raise ProblemError(str(exc)) from exc
+    except (OSError, ValueError) as exc:
+        raise ProblemError(
+            f"the report {path} cannot be written ({_reason(exc)}): name a file in a directory that exists and that "
+            "you may write to"
+        ) from exc
+    files.drop_unseen(unseen)
+    os.close(descriptor)
+
+
+def write_report(path: str, history: History, *, now: datetime) -> None:
+    """Write the report of `history` to `path`, in the format that its suffix names; a file that is there is replaced.
+
+    `now` is aware: the times on a page are in its time zone. Readers of `path` see the old file or the whole new one.
+    Raises `ReportError` where it cannot be written; the old file is still there then.
+    """
+    try:
+        descriptor, unseen, target = _create(path)
+        try:
+            # Ids come from files, and may hold halves of characters.
+            with open(descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:  # noqa: PTH123 - a descriptor
+                _WRITERS[_suffix(path)](file, history, now)
+                file.flush()
+                os.fsync(descriptor)
+                files.put_in_place(descriptor, unseen, target)
+        except BaseException:
+            files.drop_unseen(unseen)
+            raise
+    except (OSError, ValueError) as exc:
+        raise ReportError(
+            f"the report {path} cannot be written ({_reason(exc)}); what it would have said is in the journal"
+        ) from exc
+
+
+def _create(path: str) -> tuple[int, str, str]:
+    """Create the file of the report `path`, with the permissions of a new file or of the one that it replaces.
+
+    Returns:
+        Its descriptor, its temporary name, and where `path` leads.
+    """
+    target = files.check_way(path)
+    try:
+        state = os.lstat(target)
+    except FileNotFoundError:
+        mode = 0o666  # less the umask, as everywhere
+    else:
+        if not stat.S_ISREG(state.st_mode):
+            raise ReportError(f"{path} is not a file that can be replaced: name another one for the report")
+        files.check_owner(state, path)
+        mode = stat.S_IMODE(state.st_mode)
+    descriptor, unseen = files.create_unseen(target, mode)
+    return descriptor, unseen, target
+
+
+# --- The formats
+
+
+def _write_lines(file: TextIO, history: History, _: datetime) -> None:
+    file.writelines(json.dumps(row, separators=(",", ":")) + "\n" for row in _rows(history))
+
+
+def _write_table(file: TextIO, history: History, _: datetime) -> None:
+    table = csv.DictWriter(file, COLUMNS)
+    table.writeheader()
+    for row in _rows(history):
+        error: dict[str, Any] = row.pop("error") or {}
+        table.writerow(row | {f"error_{name}": _defused(value) for name, value in error.items()})
+
+
+def _defused(value: object) -> object:
+    """Return a cell with an apostrophe before each place from which a spreadsheet would calculate."""
+    return _FORMULA.sub(r"\1'", value) if isinstance(value, str) else value
+
+
+def _write_page(file: TextIO, history: History, now: datetime) -> None:
+    from aionorth.cli.reports.page import render  # noqa: PLC0415 - its templates take their time to import
+
+    file.write(render(history, now=now))
+
+
+_WRITERS: dict[str, Callable[[TextIO, History, datetime], None]] = {
+    ".jsonl": _write_lines,
+    ".csv": _write_table,
+    ".html": _write_page,
+}
+
+_SUFFIXES = ".jsonl, .csv or .html"
+
+
+def _rows(history: History) -> Iterator[dict[str, Any]]:
+    """Yield a row for each id, as JSON-ready values."""
+    for entry in history.entries.values():
+        result = entry.result()
+        yield {
+            "id": entry.id,
+            "outcome": result.outcome.value,
+            "error": None if result.error is None else _error(result.error),
+            "attempts": result.attempts,
+            "refusals": entry.refusals,
+            "calls": entry.all_calls,
+            "elapsed": round(entry.elapsed, 3),
+            "began_at": utc(entry.began_at),
+            "ended_at": utc(outcome_at(entry)),
+        }
+
+
+def _error(error: NorthError) -> dict[str, Any]:
+    reply = error if isinstance(error, NorthApiError) else None
+    return {
+        "type": type(error).__name__,
+        "status": reply and reply.status,
+        "code": reply and reply.code,
+        "description": (reply.description if reply else str(error)) or None,
+        "remedy": reply and (reply.remedy or None),
+    }
+
+
+def _suffix(path: str) -> str:
+    return Path(path).suffix.lower()
+
+
+def _reason(exc: Exception) -> str:
+    return (exc.strerror if isinstance(exc, OSError) else None) or str(exc)

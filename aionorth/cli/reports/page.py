@@ -1,0 +1,231 @@
+"""The report of a purge as one HTML page that needs no other file: a summary first, then the failures.
+
+This module says what is on the page. How it looks is in the template, ``page.html``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import datetime, timedelta, timezone
+from itertools import islice
+from typing import Literal
+
+import attrs
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from aionorth import __version__
+from aionorth.cli.kinds import KINDS
+from aionorth.cli.output.exits import in_words
+from aionorth.cli.output.times import duration, interval, moment
+from aionorth.cli.reports.chart import Chart
+from aionorth.cli.reports.timeline import Work, outcome_at, timeline, works
+from aionorth.common.text import shortened, visible
+from aionorth.errors import NorthApiError, NorthError
+from aionorth.models import FailureGroup, Outcome, failure_groups
+from aionorth.purge.journal import Entry, History
+
+MAX_IDS = 1000
+"""How many of the ids that are not known to be gone the page names."""
+
+MAX_GROUPS = 20
+"""How many groups of failures the page shows."""
+
+MEANINGS: Mapping[Outcome, str] = {
+    Outcome.DELETED: "The platform deleted it and said so.",
+    Outcome.NOT_FOUND: "The platform knew no such id: there was nothing to delete.",
+    Outcome.GONE: "It is not there now; whether this purge removed it is unknown.",
+    Outcome.FAILED: "Not deleted, as far as is known: refused, or not reached.",
+    Outcome.UNKNOWN: "A call was sent and its reply lost: deleted, or not.",
+    Outcome.SKIPPED: "Never attempted.",
+}
+"""The outcomes in plain words."""
+
+_RESUME = "Resume the purge from its journal: "
+
+
+@attrs.frozen
+class Verdict:
+    """How the purge went, in a sentence."""
+
+    tone: Literal["good", "bad", "open"]
+    sentence: str
+
+
+def render(history: History, *, now: datetime) -> str:
+    """Return the page. Its times are in the time zone of `now`, the moment at which it is made."""
+    offset = now.utcoffset() or timedelta()
+    zone = timezone(offset)  # the same for all times of the page, as in its chart
+    environment = Environment(
+        loader=PackageLoader("aionorth.cli.reports", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
+    )
+
+    def moment_of(at: float | None) -> str:
+        return "" if at is None else moment(datetime.fromtimestamp(at, zone))
+
+    filters: dict[str, Callable[..., object]] = {
+        "codes": _codes,
+        "moment": moment_of,
+        "name": _name,
+        "outcome_at": outcome_at,
+        "reason": _reason,
+        "remedy": _remedy,
+        "said": _said,
+        "thousands": "{:,}".format,
+    }
+    environment.filters |= filters
+    content = _content(history) | _drawing(history, offset)
+    return environment.get_template("page.html").render(content, made=now.timestamp(), zone=zone, version=__version__)
+
+
+def _name(outcome: Outcome) -> str:
+    return outcome.value.replace("_", " ").capitalize()
+
+
+def _shown(value: object) -> object:
+    """Return what the page is to say without characters that cannot be seen, or that turn text around."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _content(history: History) -> dict[str, object]:
+    entries = history.entries.values()
+    counts = Counter(entry.final_outcome() for entry in entries)
+    total, runs = len(entries), works(history)
+    not_gone = sum(count for outcome, count in counts.items() if not outcome.ok)
+    groups = failure_groups(history.results())
+    return {
+        "number": f"{total:,} {KINDS[history.target.kind].noun}{'' if total == 1 else 's'}",
+        "target": history.target,
+        "selection": shortened(history.selection),
+        "verdict": verdict(counts),
+        "began": runs[0].start,
+        "ended": max(run.end for run in runs),
+        "facts": _facts(entries, runs),
+        "tiles": [(outcome, counts[outcome], _share(counts[outcome], total), MEANINGS[outcome]) for outcome in Outcome],
+        "resumed": len(history.runs) > 1,
+        "unplaced": _unplaced(entries),
+        "groups": groups[:MAX_GROUPS],
+        "more_groups": len(groups) - MAX_GROUPS,
+        "rows": list(islice((entry for entry in entries if not entry.final_outcome().ok), MAX_IDS)),
+        "not_gone": not_gone,
+        "more_rows": max(not_gone - MAX_IDS, 0),
+    }
+
+
+def _drawing(history: History, offset: timedelta) -> dict[str, object]:
+    """Return the chart and its figures; a chart of None where no id has an outcome."""
+    placed = sum(outcome_at(entry) is not None for entry in history.entries.values())
+    if not placed:
+        return {"chart": None, "placed": 0}
+    drawn = timeline(history, offset=offset.total_seconds())
+    return {
+        "chart": Chart(drawn),
+        "placed": placed,
+        "per": interval(drawn.interval),
+        "busiest": max(bar.ids for bar in drawn.bars),
+        "shown": {outcome for bar in drawn.bars for outcome in bar.outcomes},
+        "refused": any(bar.refusals for bar in drawn.bars),
+    }
+
+
+# --- The purge as a whole
+
+
+def verdict(counts: Mapping[Outcome, int]) -> Verdict:
+    """Say in a sentence how a purge went, from how many ids have which outcome."""
+    total = sum(counts.values())
+    failed, unknown, skipped = (
+        counts.get(outcome, 0) for outcome in (Outcome.FAILED, Outcome.UNKNOWN, Outcome.SKIPPED)
+    )
+    gone = total - failed - unknown - skipped
+    if not total:
+        return Verdict("good", "There was nothing to delete: the purge had no ids.")
+    if gone == total:
+        whole = "The only one is" if total == 1 else f"All {total:,} are"
+        return Verdict("good", f"{whole} gone from the platform.")
+    parts = [f"{gone:,} of {total:,} {_is(gone)} gone"]
+    parts += [f"{failed:,} {_is(failed)} not"] if failed else []
+    parts += [f"{unknown:,} may or may not be"] if unknown else []
+    known = "; ".join(parts)
+    if not skipped:
+        return Verdict("bad", f"{known}: see below.")
+    never = f"{skipped:,} of {total:,} {'was' if skipped == 1 else 'were'} never attempted"
+    return Verdict("open", f"Not finished: {never}. {known}.")
+
+
+def _is(number: int) -> str:
+    return "is" if number == 1 else "are"
+
+
+def _facts(entries: Collection[Entry], runs: tuple[Work, ...]) -> list[tuple[str, str, str]]:
+    """Return the figures of the purge as a whole: the name, the value, and a note."""
+    lasted = duration(max(run.end for run in runs) - runs[0].start)
+    worked = duration(sum(run.end - run.start for run in runs))
+    refusals = sum(entry.refusals for entry in entries)
+    return [
+        ("Time", lasted, f"{worked} of it at work" if len(runs) > 1 else ""),
+        ("Runs", f"{len(runs):,}", ""),
+        ("Calls made", f"{sum(entry.all_calls for entry in entries):,}", "logins not counted"),
+        ("Refused by flow control", f"{refusals:,}", "of these calls" if refusals else ""),
+    ]
+
+
+def _unplaced(entries: Iterable[Entry]) -> list[str]:
+    """Say what the timeline does not show."""
+    missing = Counter(entry.final_outcome() for entry in entries if outcome_at(entry) is None)
+    said = {Outcome.SKIPPED: "never attempted", Outcome.UNKNOWN: "under way when a run was killed"}
+    return [f"{count:,} {said.get(outcome, outcome.value)}" for outcome, count in missing.items()]
+
+
+def _share(part: int, whole: int) -> str:
+    """Return a part as in ``98.8 %``; neither 0 % nor 100 % is said where it is not so."""
+    if part in {0, whole}:
+        return "100 %" if part else "0 %"
+    tenths = min(max(round(1000 * part / whole), 1), 999)
+    return f"{'< ' if 1000 * part < whole else ''}{tenths / 10:g} %"
+
+
+# --- Failures
+
+
+def _said(group: FailureGroup) -> str:
+    """Return what the first error of a group says, or why there is none."""
+    error = group.example.error
+    if error is not None:
+        return error.description if isinstance(error, NorthApiError) else in_words(error)
+    said = {
+        Outcome.UNKNOWN: "A run was killed while their calls were under way.",
+        Outcome.SKIPPED: "The purge ended before their turn.",
+    }
+    return said.get(group.outcome, "")
+
+
+def _remedy(group: FailureGroup) -> str:
+    """Return what can be done: in the words of the platform's documents, where they have any."""
+    error = group.example.error
+    if isinstance(error, NorthApiError) and error.remedy:
+        return error.remedy
+    if group.outcome is Outcome.UNKNOWN:
+        return f"{_RESUME}the platform is asked for each again."
+    if group.outcome is Outcome.SKIPPED:
+        return f"{_RESUME}it takes up what is left." if error is None else ""
+    return f"{_RESUME}each is tried again." if error is not None and error.retryable else ""
+
+
+def _reason(error: NorthError | None) -> str:
+    if isinstance(error, NorthApiError):
+        return f"{_codes(error)}: {error.description}" if error.description else _codes(error)
+    return "" if error is None else str(error)
+
+
+def _codes(error: NorthError) -> str:
+    """Return the HTTP status and the platform's code; empty where it did not reply with an error."""
+    if not isinstance(error, NorthApiError):
+        return ""
+    return f"HTTP {error.status}" + (f", code {error.code}" if error.code else "")

@@ -1,0 +1,204 @@
+"""The connection that a command works on: what its options, the environment and a profile add up to."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+import attrs
+
+from aionorth.auth.sources import Secret
+from aionorth.bulk.run import WORKERS
+from aionorth.cli.output.exits import ProblemError
+from aionorth.cli.settings import profiles, secrets
+from aionorth.cli.settings.home import state_directory
+from aionorth.cli.settings.options import FLOW, TIMEOUT, Given
+from aionorth.cli.settings.secrets import SECRET
+from aionorth.cli.settings.sources import (
+    NO_OPTIONS,
+    PART,
+    SECONDS,
+    SWITCH,
+    TEXT,
+    WHOLE,
+    Place,
+    Sources,
+    one_of,
+    variable,
+)
+from aionorth.errors import ArgumentError
+from aionorth.flow.settings import FlowControl
+from aionorth.session.north import NorthSession
+from aionorth.stores.base import Stores
+from aionorth.stores.machine import MachineStore
+from aionorth.stores.redis import RedisStore
+from aionorth.wire.checks import check_string
+
+URL = "AIONORTH_URL"
+APP_ID = "AIONORTH_APP_ID"
+
+KEYS = (*(field.name for field in attrs.fields(Given) if field.name != "profile"), *sorted(NO_OPTIONS))
+"""The settings: each is a key of a profile, and nearly each an option."""
+
+STORES = ("machine", "redis", "memory")
+
+_REMEDIES = {
+    "url": f"set it, as in: export {URL}=https://server:8743 (or give --url, or url in a profile)",
+    "app_id": f"set it, as in: export {APP_ID}=your-app-id (or give --app-id, or app_id in a profile)",
+    "secret": f"set it, for example with: read -rs {SECRET} && export {SECRET} (or give --secret-file; there is no "
+    "option for the secret itself: options show in the list of processes and in the shell's history)",
+}
+
+_WITHOUT_STORE = "do without while nothing else uses this app: --store memory"
+
+_NO_SECRET = Secret("")
+
+
+@attrs.frozen(kw_only=True)
+class Connection:
+    """All that a session takes; `session` makes one."""
+
+    url: str
+    app_id: str
+    secret: Secret = _NO_SECRET
+    flow_control: FlowControl
+    store: Stores | None
+    share_token: bool
+    workers: int
+    """Calls in flight at once, for commands that make many."""
+    timeout: float
+    ca_file: str | None
+    client_cert: tuple[str, str] | None
+    trust_env: bool
+    unsafe_accept_any_host_name: bool
+
+    @property
+    def target(self) -> str:
+        """The app and its platform, for people."""
+        return f"{self.app_id} at {self.url}"
+
+    def session(self) -> NorthSession:
+        """Return a session that is not open yet; raises `ArgumentError` for what it cannot use."""
+        options: dict[str, Any] = attrs.asdict(self, recurse=False)
+        del options["url"], options["workers"]
+        options["secret"] = self.secret.value
+        return NorthSession(self.url, **options)
+
+
+def resolve(given: Given, *, stdin_is_data: bool = False) -> Connection:
+    """Return the connection that options, environment and profile add up to.
+
+    Where nothing else is wrong the secret may be asked for at the terminal.
+
+    Args:
+        given: The options.
+        stdin_is_data: Whether the command reads something else from stdin.
+
+    Raises:
+        ProblemError: It names all that is missing or cannot be used.
+    """
+    named = given.profile if given.profile is not None else os.environ.get(variable("profile")) or None
+    sources = Sources(given, profiles.load(named, KEYS))
+    connection = Connection(
+        url=_required(sources, "url"),
+        app_id=_required(sources, "app_id"),
+        flow_control=FlowControl(
+            calls=sources.get("calls", WHOLE, FLOW.calls),
+            period=sources.get("period", SECONDS, FLOW.period),
+            headroom=sources.get("headroom", PART, FLOW.headroom),
+            burst=sources.get("burst", WHOLE, FLOW.burst),
+        ),
+        store=_store(sources),
+        share_token=sources.get("share_token", SWITCH, default=True),
+        workers=sources.get("workers", WHOLE, WORKERS),
+        timeout=sources.get("timeout", SECONDS, TIMEOUT),
+        ca_file=sources.path("ca_file"),
+        client_cert=_client_cert(sources),
+        trust_env=sources.get("trust_env", SWITCH, default=False),
+        unsafe_accept_any_host_name=sources.get("unsafe_accept_any_host_name", SWITCH, default=False),
+    )
+    _check_tls(sources, connection.url)
+    secret = _secret(sources, stdin_is_data=stdin_is_data)
+    sources.raise_problems()
+    check_string(connection.app_id, "the app id")
+    return attrs.evolve(connection, secret=secret if secret is not None else secrets.typed_in(connection.app_id))
+
+
+def _required(sources: Sources, key: str) -> str:
+    """Return a setting that there must be, or an empty string where it is not, or cannot be used, which is noted."""
+    if sources.find(key) is None:
+        _miss(sources, key)
+    return sources.get(key, TEXT, "")
+
+
+def _miss(sources: Sources, key: str) -> None:
+    state = "empty" if os.environ.get(variable(key)) == "" else "missing"
+    sources.problems.append(f"{variable(key)} is {state}: {_REMEDIES[key]}")
+
+
+def _store(sources: Sources) -> Stores | None:
+    """Return where the app's callers share what they must agree on; None means in memory."""
+    url = sources.find("redis_url")
+    where = sources.get("store", one_of(STORES), "machine" if url is None else "redis")
+    if where == "memory":
+        return None
+    if where == "machine":
+        try:
+            return MachineStore(state_directory("the app's store", _WITHOUT_STORE) / "flow")
+        except ProblemError as exc:
+            sources.problems.append(str(exc))
+            return None
+    if url is None:
+        name = variable("redis_url")
+        sources.problems.append(
+            f"{name} is missing: set it, as in: export {name}=redis://host:6379/0 (or give redis_url in a profile)"
+        )
+        return None
+    if url.place is Place.PROFILE and sources.open_to_others and re.search("@|password=", str(url.value)):
+        sources.problems.append(f"{url.where} holds a password, and other users can read that file: chmod 600 it")
+    try:
+        return RedisStore(str(url.value))
+    except ArgumentError as exc:
+        sources.problems.append(f"{url.where}: {str(exc).removeprefix('RedisStore.url: ')}")
+        return None
+
+
+def _client_cert(sources: Sources) -> tuple[str, str] | None:
+    """Return the files of certificate and key. A file that holds both is common."""
+    cert, key = sources.find("client_cert"), sources.find("client_key")
+    if cert is None:
+        if key is not None:
+            sources.problems.append(f"{key.where} is of no use without --client-cert: give both")
+        return None
+    cert_file = sources.path("client_cert")
+    # A certificate given in place of another one does not go with the other one's key.
+    key_file = cert_file if key is None or key.place > cert.place else sources.path("client_key")
+    return None if cert_file is None or key_file is None else (cert_file, key_file)
+
+
+def _check_tls(sources: Sources, url: str) -> None:
+    for key in ("ca_file", "client_cert", "unsafe_accept_any_host_name"):
+        found = sources.find(key)
+        if found is not None and found.value is not False and url.lower().startswith("http:"):
+            sources.problems.append(f"{found.where} is of no use with http: give an https URL")
+
+
+def _secret(sources: Sources, *, stdin_is_data: bool) -> Secret | None:
+    """Return the secret; None where it can be typed in, or is missing, which is noted.
+
+    A file that is named by an option comes before the variable that holds the secret, and that before other files.
+    """
+    found, file = sources.find("secret_file"), sources.path("secret_file")
+    try:
+        if os.environ.get(SECRET) and (found is None or found.place > Place.OPTION):
+            sources.report_override(SECRET, "secret_file")
+            return secrets.usable(os.environ[SECRET], SECRET)
+        if found is not None:
+            return None if file is None else secrets.from_file(file, found.where)
+    except (ProblemError, ArgumentError) as exc:
+        sources.problems.append(str(exc))
+    else:
+        if not secrets.can_be_typed(stdin_is_data=stdin_is_data):
+            _miss(sources, "secret")
+    return None

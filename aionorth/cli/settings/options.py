@@ -1,0 +1,98 @@
+"""The options of the connection to the platform, in one bundle for every command that has one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from aionorth.bulk.run import WORKERS
+from aionorth.cli.parser import option
+from aionorth.cli.settings import profiles
+from aionorth.flow.settings import FlowControl
+
+FLOW = FlowControl()
+"""Flow control where no setting says otherwise."""
+
+TIMEOUT = 30.0
+"""Seconds that one call may take where no setting says otherwise."""
+
+
+def _connection(metavar: str | None, says: str, *names: str, **more: Any) -> Any:  # noqa: ANN401 - a field
+    return option(metavar, says, *names, rich_help_panel="Connection", **more)
+
+
+def _flow(metavar: str | None, says: str, *names: str) -> Any:  # noqa: ANN401 - as above
+    return option(metavar, says, *names, rich_help_panel="Flow control")
+
+
+@attrs.frozen(kw_only=True)
+class Given:
+    """What the options say of the connection; None where one is not given. A field has the name of its setting.
+
+    Environment and profile come after them, so the defaults are in the help texts only. Numbers are text, as in the
+    environment: one parser, and one set of messages, reads both.
+    """
+
+    profile: str | None = _connection(
+        "NAME",
+        "The settings in [profiles.NAME] of config.toml, instead of AIONORTH_PROFILE. [default: the profile named "
+        "default, if there is one]",
+        autocompletion=profiles.completed,
+    )
+    url: str | None = _connection("URL", "The base URL, as in https://server:8743.")
+    app_id: str | None = _connection("ID", "The app's id.")
+    secret_file: str | None = _connection("FILE", "The file that holds the app's secret; only you may read it.")
+    ca_file: str | None = _connection(
+        "FILE", "PEM file of the CA that signed the platform's certificate. [default: the system's CAs]"
+    )
+    client_cert: str | None = _connection("FILE", "PEM file of a client certificate, if the platform asks.")
+    client_key: str | None = _connection("FILE", "PEM file of its key, if it is in another file.")
+    unsafe_accept_any_host_name: bool | None = _connection(
+        None,
+        "Accept a valid certificate issued for another host name. For commissioning only.",
+        "--unsafe-accept-any-host-name/--verify-host-name",
+    )
+    trust_env: bool | None = _connection(
+        None, "Use the proxy that HTTPS_PROXY and the like name.", "--trust-env/--no-trust-env"
+    )
+    timeout: str | None = _connection("SECONDS", f"Seconds that one call may take. [default: {TIMEOUT:g}]")
+    calls: str | None = _flow("N", f"The app's flow control threshold: calls per period. [default: {FLOW.calls}]")
+    period: str | None = _flow("SECONDS", f"Its period, in seconds. [default: {FLOW.period:g}]")
+    headroom: str | None = _flow(
+        "PART",
+        f"The part of the threshold left to other callers of the same app; 0.2: a fifth. [default: {FLOW.headroom:g}]",
+    )
+    burst: str | None = _flow("N", "How many calls may go out at once; 1 spreads them evenly. [default: all]")
+    store: str | None = _flow(
+        "WHERE",
+        "Where all of the app's callers share its flow control and token: machine (a file of yours, for the processes "
+        "of this machine), redis (the server in AIONORTH_REDIS_URL) or memory (nobody shares). [default: redis if "
+        "AIONORTH_REDIS_URL is set, else machine]",
+    )
+    share_token: bool | None = _flow(
+        None,
+        "Keep the access token there too, so that no process makes another's invalid. [default: share-token]",
+        "--share-token/--no-share-token",
+    )
+    workers: str | None = _flow(
+        "N", f"Calls in flight at once, at most, where a command makes many. [default: {WORKERS}]"
+    )
+
+    def as_typed(self) -> list[str]:
+        """Return the options as they could be typed again."""
+        words: list[str] = []
+        for name, value in attrs.asdict(self).items():
+            option_name = name.replace("_", "-")
+            if isinstance(value, bool):
+                words.append(f"--{option_name}" if value else _SWITCHED_OFF[name])
+            elif value is not None:
+                words += [f"--{option_name}", str(value)]
+        return words
+
+
+_SWITCHED_OFF = {
+    "share_token": "--no-share-token",
+    "trust_env": "--no-trust-env",
+    "unsafe_accept_any_host_name": "--verify-host-name",
+}
