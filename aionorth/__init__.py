@@ -6,66 +6,80 @@ and accounts for every single id.
 
 __version__ = "0.1.0"
 
+# The comments are the topics of the API reference, which has the names in this order.
 __all__ = [
-    "AppFrozenError",
-    "AppNotAuthorizedError",
-    "AppNotFoundError",
-    "ArgumentError",
-    "BadRequestError",
-    "BatchDelete",
-    "BulkAbortedError",
-    "BulkDelete",
-    "BulkError",
-    "BulkFailedError",
+    "__version__",
+    # Session
+    "NorthSession",
+    "RetryPolicy",
+    "GivenToken",
     "Checkup",
+    "Finding",
+    "Verdict",
+    # Deleting
+    "BulkDelete",
+    "Ids",
     "Collect",
-    "CongestionError",
-    "CredentialsError",
+    # Outcomes
+    "Outcome",
     "DeleteResult",
     "DeleteSummary",
-    "Finding",
-    "FlowControl",
-    "FlowControlError",
-    "FlowState",
-    "GatewayError",
-    "GivenToken",
-    "HostNotFoundError",
-    "Ids",
-    "InvalidIdError",
-    "InvalidTokenError",
-    "JournalError",
-    "Kept",
-    "Kind",
-    "MachineStore",
-    "NorthApiError",
-    "NorthConnectionError",
-    "NorthError",
-    "NorthSession",
-    "NorthWarning",
-    "NotFoundError",
-    "Outcome",
-    "PackageNotFoundError",
+    # Selections and plans
+    "SubscriptionSelection",
     "PackageSelection",
-    "PageOutOfRangeError",
+    "Selection",
     "Plan",
+    "Kept",
+    "BatchDelete",
+    "Target",
+    "Kind",
+    # What the platform lists
+    "Subscription",
+    "UpgradePackage",
+    # Flow control
+    "FlowControl",
+    "FlowState",
+    # Stores
+    "MachineStore",
     "RedisStore",
-    "ReplyLostError",
-    "ReplyTimeoutError",
-    "RetryPolicy",
-    "ServerError",
+    # Errors
+    "NorthError",
+    "NorthWarning",
+    # Errors of use
+    "ArgumentError",
+    "InvalidIdError",
     "SessionStateError",
+    "JournalError",
     "StoreError",
     "StoreUnavailableError",
-    "Subscription",
-    "SubscriptionNotFoundError",
-    "SubscriptionSelection",
-    "Target",
+    # Errors of a bulk run
+    "BulkError",
+    "BulkAbortedError",
+    "BulkFailedError",
+    # Errors of the connection
+    "NorthConnectionError",
+    "HostNotFoundError",
     "TlsError",
+    "ReplyLostError",
+    "ReplyTimeoutError",
+    # Errors of the platform
+    "NorthApiError",
+    "BadRequestError",
+    "FlowControlError",
+    "InvalidTokenError",
     "TokenEvictedError",
+    "AppNotAuthorizedError",
+    "CredentialsError",
+    "AppNotFoundError",
+    "AppFrozenError",
+    "NotFoundError",
+    "SubscriptionNotFoundError",
+    "PackageNotFoundError",
     "TooManyResultsError",
-    "UpgradePackage",
-    "Verdict",
-    "__version__",
+    "PageOutOfRangeError",
+    "ServerError",
+    "CongestionError",
+    "GatewayError",
 ]
 
 TYPE_CHECKING = False  # not from typing, which takes longer to import than all that is here
@@ -121,7 +135,7 @@ if TYPE_CHECKING:
         UpgradePackage,
     )
     from aionorth.purge.plan import Kept, Plan
-    from aionorth.purge.selections import BatchDelete, PackageSelection, SubscriptionSelection
+    from aionorth.purge.selections import BatchDelete, PackageSelection, Selection, SubscriptionSelection
     from aionorth.session.checkup import Checkup, Finding, Verdict
     from aionorth.session.north import NorthSession
     from aionorth.stores.machine import MachineStore
@@ -147,7 +161,7 @@ else:
             "UpgradePackage",
         ),
         "aionorth.purge.plan": ("Kept", "Plan"),
-        "aionorth.purge.selections": ("BatchDelete", "PackageSelection", "SubscriptionSelection"),
+        "aionorth.purge.selections": ("BatchDelete", "PackageSelection", "Selection", "SubscriptionSelection"),
         "aionorth.bulk.retry": ("RetryPolicy",),
         "aionorth.session.north": ("NorthSession",),
         "aionorth.stores.machine": ("MachineStore",),

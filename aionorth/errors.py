@@ -109,7 +109,7 @@ class ReplyLostError(NorthError):
 
 
 class ReplyTimeoutError(ReplyLostError):
-    """No reply within the session's `timeout`."""
+    """No reply within the session's ``timeout``."""
 
 
 # --- The platform's errors

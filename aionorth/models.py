@@ -28,7 +28,7 @@ class Outcome(enum.StrEnum):
     GONE = "gone"
     """It is not there now. An earlier attempt had no clear reply, so whether this client deleted it is unknown."""
     FAILED = "failed"
-    """Not deleted, as far as is known: the platform refused, with the code in `error`, or could not be reached."""
+    """Not deleted, as far as is known: the platform refused (`DeleteResult.error`) or could not be reached."""
     UNKNOWN = "unknown"
     """A call was sent whose reply was lost, and no attempt was left to find out."""
     SKIPPED = "skipped"
@@ -191,7 +191,7 @@ class DeleteSummary:
     elapsed: float = 0.0
     """Seconds since the run began, or that it took."""
     results: tuple[DeleteResult, ...] = attrs.field(default=(), repr=False)
-    """The results kept (`collect`), in the order in which they became known."""
+    """The results kept (``collect=``), in the order in which they became known."""
 
     @property
     def pending(self) -> int:

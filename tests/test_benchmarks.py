@@ -16,8 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 if not (ROOT / "benchmarks" / "__main__.py").is_file():
     pytest.skip("benchmarks/ is not beside tests/", allow_module_level=True)
 for package in ("aiohttp_retry", "httpx", "huaweicloudsdkiotda", "limits", "matplotlib", "pyrate_limiter", "throttled"):
-    pytest.importorskip(package, reason="needs the extra [bench]")
-pytest.importorskip("uvloop", reason="needs the extra [bench]")
+    pytest.importorskip(package, reason="needs the dependency group bench")
+pytest.importorskip("uvloop", reason="needs the dependency group bench")
 sys.path.append(str(ROOT))  # at the end: an installed aionorth stays the one that is tested
 
 from benchmarks import limiter, memory, pictures, results, schedule, startup, throughput  # noqa: E402 - findable only now

@@ -9,6 +9,7 @@ from typing import Any
 from aionorth.errors import ArgumentError, InvalidIdError
 
 Ids = Iterable[str] | AsyncIterable[str]
+"""Ids of resources: a list, a set, a generator, an asynchronous generator."""
 
 CheckId = Callable[[Any], object]
 """Raises `InvalidIdError` for what cannot be an id."""

@@ -56,7 +56,7 @@ class BulkDelete:
 
     * ``summary = await run``: to the end; then the `DeleteSummary`.
     * ``async with run:`` and in it ``async for result in run``: a `DeleteResult` for each distinct id, as it comes
-      about. Leaving the block early ends the run: no new calls begin, calls in flight get the seconds of `grace`, what
+      about. Leaving the block early ends the run: no new calls begin, calls in flight get ``grace`` seconds, what
       is still open then is UNKNOWN, and `summary` is exact.
 
     Both raise `BulkAbortedError`, which carries the summary, where the run could not continue; its cause says why.

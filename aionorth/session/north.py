@@ -223,7 +223,7 @@ class NorthSession(Session):
 
         Args:
             selection: What is to be deleted.
-            now: The time from which `older_than` counts back; the present one unless given, with a time zone.
+            now: The time from which `PackageSelection.older_than` counts back, with a time zone; now if not given.
             on_listed: Called with the number of items listed so far, after each.
 
         Raises:

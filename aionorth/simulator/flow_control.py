@@ -14,7 +14,7 @@ class FlowControl:
     """Counts the calls of each app. Mutable: the throttle of each app.
 
     Args:
-        model: How calls are counted, one of `throttle.MODELS`.
+        model: How calls are counted, one of `MODELS`.
         period: Seconds.
         count_tokens: Whether login and refresh are counted.
         retry_after: Whether refusals carry a Retry-After header.

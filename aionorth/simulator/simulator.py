@@ -33,7 +33,7 @@ class Simulator:  # more than 15 methods: each is one way to set the platform up
 
     Args:
         apps: The secret of each app, by appId. By default there is one ``demo-app`` with ``demo-secret``.
-        model: How flow control counts, one of `throttle.MODELS`.
+        model: How flow control counts, one of `MODELS`.
         calls: The threshold of each app per ``period``; ``None`` switches flow control off.
         period: Seconds.
         count_tokens: Whether login and refresh are counted.
