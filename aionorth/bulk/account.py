@@ -68,7 +68,8 @@ class Tally:
         """Add the calls of a record, settled or not."""
         self.calls += record.calls
         self.refusals += record.refusals
-        self.retries += max(0, record.attempts - 1)
+        if record.calls > 1:
+            self.retries += max(0, record.attempts - 1)
 
     def add(self, record: Record, outcome: Outcome) -> None:
         """Add an id that is settled."""
@@ -126,7 +127,7 @@ class Account:
         self._on_failure = on_failure
         self._tally = tally
         self._seen = SeenIds()
-        self._open: dict[Progress, tuple[float, Share]] = {}
+        self._open: dict[Progress, tuple[float, str | Share]] = {}
         for record, result in recorder.finished() if recorder is not None else ():
             tally.total += 1
             tally.add(record, result.outcome)
@@ -142,24 +143,29 @@ class Account:
             progress = Progress()
         else:
             progress = Progress(record=recorder.recall(id_), on_begin=lambda: recorder.begin(id_))
-        self.open(progress, lambda record: ((id_, record, record.outcome),))
+        self.open(progress, id_)
         return progress
 
-    def open(self, progress: Progress, share: Share, ids: int = 1) -> None:
-        """Count so many ids more, which are open until their call is settled."""
-        self._tally.total += ids
-        self._open[progress] = self._now(), share
+    def open(self, progress: Progress, ids: str | Share, number: int = 1) -> None:
+        """Count so many ids more, one or those of a share. They are open until their call is settled."""
+        self._tally.total += number
+        self._open[progress] = self._now(), ids
 
     def settle(self, progress: Progress) -> None:
         """Account for a call as far as it has come. Only the first time counts."""
         if progress not in self._open:
             return
-        since, share = self._open.pop(progress)
-        elapsed = self._now() - since
-        for id_, record, outcome in share(progress.record):
-            self._tally.add(record, outcome)
-            if self._tally.keeps(outcome) or self.stream.fetched or self.recorder is not None:
-                self._hand_over(record, record.result(id_, elapsed, outcome))
+        since, ids = self._open.pop(progress)
+        if isinstance(ids, str):
+            self._settle_one(ids, progress.record, progress.record.outcome, since)
+        else:
+            for id_, record, outcome in ids(progress.record):
+                self._settle_one(id_, record, outcome, since)
+
+    def _settle_one(self, id_: str, record: Record, outcome: Outcome, since: float) -> None:
+        self._tally.add(record, outcome)
+        if self._tally.keeps(outcome) or self.stream.fetched or self.recorder is not None:
+            self._hand_over(record, record.result(id_, self._now() - since, outcome))
 
     def _hand_over(self, record: Record, result: DeleteResult) -> None:
         if result.error is not None:

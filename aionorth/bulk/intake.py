@@ -61,7 +61,10 @@ class Intake:
         Raises what the input raises, and `InvalidIdError` for what is not a str; then it has ended too.
         """
         try:
-            item = self._next() if self._stream is None else await self._next_of(self._stream)
+            if self._stream is not None:
+                item = await self._next_of(self._stream)
+            else:
+                item = _END if self._ended else next(self._items, _END)
             if isinstance(item, str):
                 return item
             if item is not _END:
@@ -75,9 +78,6 @@ class Intake:
     def rest(self) -> Iterator[str]:
         """Return what is left of a collection. A stream is left as it is: it may never end."""
         return iter(()) if self.size is None else self._items
-
-    def _next(self) -> object:
-        return _END if self._ended else next(self._items, _END)
 
     async def _next_of(self, stream: AsyncIterator[str]) -> object:
         # No lock: it would pass from worker to worker, one draw in a pass of the event loop. Here those that wait draw

@@ -35,7 +35,7 @@ class Pool:
         async def work(number: int) -> None:
             duplicates = 0  # in a row
             while not workers.stopping:
-                if not duplicates:  # else the place is still reserved
+                if not duplicates and account.stream.fetched:  # else the place is still reserved, or nobody needs one
                     await account.stream.reserve()
                 try:
                     id_ = await self._intake.draw()
@@ -47,7 +47,14 @@ class Pool:
                 elif (progress := account.open_one(id_)) is not None:
                     duplicates = 0
                     workers.turn_to(number, progress)
-                    await self._delete(id_, progress, workers, account)
+                    try:
+                        if not workers.stopping:  # as it is where the input stops the run
+                            await self._send(self._build(id_), progress)
+                    except Exception as exc:  # noqa: BLE001 - whatever it is, the id is accounted for
+                        workers.check(exc, progress)
+                        await asyncio.sleep(0)  # an input full of ids that cannot be sent must not hold up the loop
+                    finally:
+                        account.settle(progress)
                     workers.turn_to(number, None)
                 else:
                     duplicates += 1
@@ -55,16 +62,6 @@ class Pool:
                         await asyncio.sleep(0)
 
         workers.start(self._number, work)
-
-    async def _delete(self, id_: str, progress: Progress, workers: Workers, account: Account) -> None:
-        try:
-            if not workers.stopping:  # as it is where the input stops the run
-                await self._send(self._build(id_), progress)
-        except Exception as exc:  # noqa: BLE001 - whatever it is, the id is accounted for
-            workers.check(exc, progress)
-            await asyncio.sleep(0)  # an input full of ids that cannot be sent must not hold up the event loop
-        finally:
-            account.settle(progress)
 
     def finish(self, account: Account) -> None:
         """Account for the ids that were at hand and never drawn."""

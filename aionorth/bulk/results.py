@@ -26,8 +26,7 @@ class ResultStream:
 
     async def reserve(self) -> None:
         """Wait for a place."""
-        if self.fetched:
-            await self._places.acquire()
+        await self._places.acquire()
 
     def put(self, result: DeleteResult) -> None:
         """Hand over a result."""

@@ -28,6 +28,9 @@ platform accepts so many: if it refuses one, not many should have been sent afte
 SHORTEST_GAP = 1e-3
 """Seconds. Calls that are closer than timers are precise are not spread."""
 
+LARGEST_LOT = 64
+"""How many tokens of the bucket are taken at once at most."""
+
 SLOW_START = 8
 SLOW_START_PART = 12
 """Until as many calls as the limit have been sent, no more are in flight than the first, or the limit over the second.
@@ -60,19 +63,28 @@ class SlowStart:
 
 
 class Bucket:
-    """The token bucket. A token that a call took and did not use is kept for the next."""
+    """The token bucket. Tokens are taken from it in lots, of an eighth of it at most, and kept until they are used.
+
+    One call in so many goes the long way: that is a third of what flow control costs a call that waits for nothing.
+    """
 
     def __init__(self, settings: FlowControl) -> None:
         burst = min(settings.burst or settings.limit, settings.limit)
         self._limiter = AsyncLimiter(burst, settings.period * burst / settings.limit)
+        self._lot = next(lot for lot in range(max(1, min(burst // 8, LARGEST_LOT)), 0, -1) if burst % lot == 0)
         self._unused = 0
+
+    def acquire_now(self) -> bool:
+        """Take a token if one is at hand; returns whether one was."""
+        if at_hand := self._unused > 0:
+            self._unused -= 1
+        return at_hand
 
     async def acquire(self) -> None:
         """Take a token, once there is one."""
-        if self._unused:
-            self._unused -= 1
-        else:
-            await self._limiter.acquire()
+        if not self.acquire_now():
+            await self._limiter.acquire(self._lot)
+            self._unused += self._lot - 1
 
     def give_back(self) -> None:
         """Keep a token that was not used: the limiter takes none back."""
@@ -144,6 +156,8 @@ class FlowRuntime:
 
         A single call goes `ahead` of bulk work that waits.
         """
+        if not self._turns.waiting and (permit := self._acquire_now()) is not None:
+            return permit
         async with self._turns.head(priority=ahead):
             while self.paused_for:
                 await self._turns.sleep(self.paused_for)
@@ -156,6 +170,17 @@ class FlowRuntime:
                 raise
             self._slow_start.begin()
             return permit
+
+    def _acquire_now(self) -> Permit | None:
+        """Return a permit where there is nothing to wait for."""
+        if self._slow_start.full or not self._bucket.acquire_now():
+            return None
+        permit = self._window.acquire_now()
+        if not isinstance(permit, Permit):
+            self._bucket.give_back()
+            return None
+        self._slow_start.begin()
+        return permit
 
     async def _permit(self, *, priority: bool) -> Permit:
         while True:

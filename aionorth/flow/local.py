@@ -21,6 +21,10 @@ class WindowAccess(Protocol):
         """Keep to `limits` from now on."""
         ...
 
+    def acquire_now(self) -> Permit | float | None:
+        """Return what `acquire` would; None where that takes waiting."""
+        ...
+
     async def acquire(self) -> Permit | float:
         """Return a permit, or after how many seconds to ask again."""
         ...
@@ -78,19 +82,23 @@ class LocalWindow:
         self._window.slots = self._window.slots.delayed(max(0.0, limits.hold - self._limits.hold))
         self._limits = limits
 
+    def acquire_now(self) -> Permit | float:
+        """See `WindowAccess.acquire_now`."""
+        key = str(next(self._keys))
+        wait = self._window.step(self._now(), self._limits, ask=Acquire("", key))
+        return wait if wait > 0 else Permit(self._window.adaptive.episode, key)
+
     async def acquire(self) -> Permit | float:
         """See `WindowAccess.acquire`."""
-        key = str(next(self._keys))
-        wait = self._window.step(self._now(), self._limits, ask=Acquire(process="", key=key))
-        return wait if wait > 0 else Permit(self._window.adaptive.episode, key)
+        return self.acquire_now()
 
     def release(self, permit: Permit, ending: Ending, counted_at: float, retry_after: float) -> bool:
         """See `WindowAccess.release`."""
         before = self._window.adaptive
         begins = ending is Ending.REFUSED and permit.episode == before.episode
         pause = self._limits.pause(before.pauses) if begins else 0.0
-        release = Release(permit=permit, ending=ending, counted=counted_at, pause=pause, retry_after=retry_after)
-        self._window.step(self._now(), self._limits, [release])
+        release = Release(permit, ending, counted_at, pause, retry_after)
+        self._window.step(self._now(), self._limits, (release,))
         self.changed()
         return begins
 

@@ -110,7 +110,9 @@ class Limits:
     clock_error: float = 0.0
     """Seconds that the clock by which slots come free may be off, to either side, without anybody noticing."""
 
-    @property
-    def hold(self) -> float:
-        """Seconds from a call's reply until its slot comes free."""
+    hold: float = attrs.field(init=False)
+    """Seconds from a call's reply until its slot comes free."""
+
+    @hold.default
+    def _hold(self) -> float:
         return self.period * (1 + CLOCK_TOLERANCE) + 2 * self.clock_error

@@ -84,7 +84,7 @@ async def exchange(
         if snapshot.lost:
             window.lose(snapshot.now)
         # The process looked at its clock before the store did, so nothing seems to have been counted too early.
-        there = [attrs.evolve(one, counted=snapshot.now - (now - one.counted)) for one in released]
+        there = [one._replace(counted=snapshot.now - (now - one.counted)) for one in released]
         wait = window.step(snapshot.now, limits, there, ask)
         if await store.replace(snapshot, window.to_json(), keep=2 * forgotten_after(limits)):
             adaptive = window.adaptive
@@ -120,9 +120,12 @@ class SharedWindow:
 
     # --- One call's way
 
+    def acquire_now(self) -> None:
+        """See `WindowAccess.acquire_now`: only the store can tell."""
+
     async def acquire(self) -> Permit | float:
         """See `WindowAccess.acquire`."""
-        ask = Acquire(process=self._process, key=uuid.uuid4().hex)
+        ask = Acquire(self._process, uuid.uuid4().hex)
         try:
             while True:
                 asked_at = self._now()

@@ -42,28 +42,30 @@ class Slots:
         Slots that come free within the same `quantum` of seconds are counted together, at its end; 0: only those that
         come free at the same time.
         """
-        self.drop(key)
+        self.in_flight.pop(key, None)
         if quantum:
             free_at = math.ceil(free_at / quantum) * quantum
-        place, slot = bisect_left(self.ended, free_at, key=_free_at), (free_at, 1, int(refused))
-        if place < len(self.ended) and self.ended[place][0] == free_at:
-            _, calls, calls_refused = self.ended.pop(place)
-            slot = free_at, 1 + calls, int(refused) + calls_refused
-        self.ended.insert(place, slot)
+        ended = self.ended
+        # Nearly always it is the last to come free, or one of the last.
+        place = bisect_left(ended, free_at, key=_free_at) if ended and ended[-1][0] > free_at else len(ended)
+        place -= place == len(ended) and place > 0 and ended[-1][0] == free_at
+        if place < len(ended) and ended[place][0] == free_at:
+            _, calls, calls_refused = ended[place]
+            ended[place] = free_at, calls + 1, calls_refused + refused
+        else:
+            ended.insert(place, (free_at, 1, int(refused)))
         self.calls += 1
         self.refused += refused
 
-    def forget(self, now: float) -> bool:
-        """Forget the slots that have come free; returns whether there are any."""
-        over = [key for key, (_, free_at) in self.in_flight.items() if free_at <= now]
-        for key in over:
+    def forget(self, now: float) -> None:
+        """Forget the slots that have come free."""
+        for key in [key for key, (_, free_at) in self.in_flight.items() if free_at <= now]:
             del self.in_flight[key]
         come_free = self.ended[: bisect_right(self.ended, now, key=_free_at)]
         del self.ended[: len(come_free)]
         for _, calls, refused in come_free:
             self.calls -= calls
             self.refused -= refused
-        return bool(over or come_free)
 
     def all_ended(self, free_at: float) -> Slots:
         """Return as many slots, which all come free at `free_at`."""

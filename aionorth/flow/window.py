@@ -19,7 +19,7 @@ import enum
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Self, cast
+from typing import Any, NamedTuple, Self, cast
 
 import attrs
 
@@ -52,8 +52,7 @@ class Ending(enum.StrEnum):
     """By flow control."""
 
 
-@attrs.frozen
-class Permit:
+class Permit(NamedTuple):
     """The permission to send one call: it holds one slot of the window until it is released."""
 
     episode: int
@@ -62,8 +61,7 @@ class Permit:
     """Which slot it is."""
 
 
-@attrs.frozen(kw_only=True, eq=False)
-class Acquire:
+class Acquire(NamedTuple):
     """A process asks for a slot. One that got it already, and asks again with the same key, gets it anew.
 
     It has not used the slot then. Where a pause has begun meanwhile the slot is taken back.
@@ -73,8 +71,7 @@ class Acquire:
     key: str
 
 
-@attrs.frozen(kw_only=True, eq=False)
-class Release:
+class Release(NamedTuple):
     """What became of a permit's call."""
 
     permit: Permit
@@ -143,9 +140,13 @@ class Window:
             0 where the slot was given; else after how many seconds to ask again.
         """
         self._advance(now, limits)
-        for release in released:
-            self._end(release, limits)
-        self._learn(released, limits)
+        if released:
+            for release in released:
+                self._end(release, limits)
+            if self.adaptive.pauses or any(release.ending is Ending.REFUSED for release in released):
+                self._learn(released, limits)
+        if self.adaptive.in_force:
+            self._grow()
         return 0.0 if ask is None else self._acquire(ask, limits)
 
     def lose(self, now: float) -> None:
@@ -162,15 +163,19 @@ class Window:
             self.slots = self.slots.all_ended(now + limits.hold)
             self.since = now if self._unknown_for(limits) else None
             self.turns = {}
-        if started_anew or now - self.at > forgotten_after(limits):
+        if started_anew or (now - self.at > FORGOTTEN_AFTER and now - self.at > forgotten_after(limits)):
             self.not_before, self.fullest, self.late = 0.0, 0, 0
             self.adaptive = self.adaptive.dropped()
         self.at = now
         if self.turns:
             self.turns = {process: until for process, until in self.turns.items() if until > now}
-        ended = self.slots.in_use - self.slots.flying(now)
-        if self.slots.forget(now):
-            self.fullest = max(self.fullest, ended)
+        if (ended := self.slots.ended) and ended[0][0] <= now:
+            self._forget()
+
+    def _forget(self) -> None:
+        """Forget the slots that have come free."""
+        self.fullest = max(self.fullest, self.slots.in_use - self.slots.flying(self.at))
+        self.slots.forget(self.at)
 
     def _end(self, release: Release, limits: Limits) -> None:
         free_at = release.counted + limits.hold
@@ -180,12 +185,12 @@ class Window:
             refused = release.ending is Ending.REFUSED
             quantum = limits.period / BUCKETS if limits.limit > BUCKETS else 0.0
             self.slots.end(release.permit.key, free_at, refused=refused, quantum=quantum)
-        from_before = self.adaptive.pauses > 0 and release.permit.episode < self.adaptive.episode
-        self.late += release.ending is Ending.ACCEPTED and from_before
+        if self.adaptive.pauses and release.ending is Ending.ACCEPTED:
+            self.late += release.permit.episode < self.adaptive.episode
 
     def _learn(self, released: Sequence[Release], limits: Limits) -> None:
-        """Let the adaptive limit learn from what became of calls, and from the time."""
-        now, before, limit = self.at, self.adaptive, self.adaptive
+        """Let the adaptive limit learn from what became of calls."""
+        now, limit = self.at, self.adaptive
         for release in released:
             current = release.permit.episode == limit.episode
             if release.ending is Ending.REFUSED:
@@ -196,11 +201,15 @@ class Window:
                     limit = attrs.evolve(limit, paused_until=now + release.retry_after)
             elif release.ending is Ending.ACCEPTED and limit.pauses and current:
                 limit = limit.accepted(now, self._facts())
-        self.adaptive = limit.grown(now)
-        if self.adaptive.episode != before.episode:
+        before, self.adaptive = self.adaptive, limit
+        if limit.episode != before.episode:
             self.late = 0
             self.not_before = max(self.not_before, now + self._gap(limits))
-        if before.in_force and not self.adaptive.in_force:
+
+    def _grow(self) -> None:
+        """Let the adaptive limit grow by the time."""
+        self.adaptive = self.adaptive.grown(self.at)
+        if not self.adaptive.in_force:
             self.fullest = 0  # it may have counted refused calls
 
     def _acquire(self, ask: Acquire, limits: Limits) -> float:
@@ -237,6 +246,7 @@ class Window:
     def view(self, now: float, limits: Limits) -> View:
         """Return what is known at `now`."""
         self._advance(now, limits)
+        self._forget()
         adaptive, unknown_for, next_slot = self.adaptive, self._unknown_for(limits), self._free_in(0, limits)
         in_use, flying, limit = self.slots.in_use, self.slots.flying(now), self._limit(limits)
         if next_slot > 0 and flying >= limit:
@@ -268,8 +278,11 @@ class Window:
 
     def _free_in(self, ahead: int, limits: Limits) -> float:
         """Return in how many seconds a slot comes free for a process that has so many others ahead of it."""
-        surplus = self.slots.in_use + ahead - self._limit(limits)
-        if surplus < 0:
+        limit = self._limit(limits)
+        if self.slots.in_use + ahead < limit:
+            return 0.0
+        self._forget()  # also calls in flight of which nobody has said that they have ended
+        if (surplus := self.slots.in_use + ahead - limit) < 0:
             return 0.0
         free_at = self.slots.free_at(surplus)
         if free_at == math.inf:  # no call has it yet: a process ahead takes it, or lets its turn pass

@@ -206,8 +206,8 @@ class PackageSelection(Selection[UpgradePackage]):
     keep_latest: int | None = attrs.field(default=None, validator=whole_field)
     """Keep the newest so many, by upload time, for each file type, device type, model and manufacturer.
 
-    They are taken from all that the other conditions but ``ids``, ``exclude`` and ``older_than`` select. Those as new as the
-    last of them are kept too, and so is what has no readable upload time."""
+    They are taken from all that the other conditions but ``ids``, ``exclude`` and ``older_than`` select. Those as new
+    as the last of them are kept too, and so is what has no readable upload time."""
 
     authorized_app_id: None = attrs.field(default=None, init=False)
 

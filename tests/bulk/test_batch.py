@@ -102,12 +102,12 @@ async def test_it_is_retried_as_any_call() -> None:
     ("record", "outcome"),
     [
         (Record(), Outcome.SKIPPED),
-        (Record().sent(), Outcome.UNKNOWN),
-        (Record().sent().answered(), Outcome.DELETED),
-        (Record().sent().failed(NotFoundError(404)), Outcome.UNKNOWN),
-        (Record().sent().failed(NotFoundError(404)).sent(), Outcome.UNKNOWN),
-        (Record().sent().failed(ReplyLostError("lost")), Outcome.UNKNOWN),
-        (Record().sent().failed(AppNotAuthorizedError(403)), Outcome.FAILED),
+        (Record().sent, Outcome.UNKNOWN),
+        (Record().sent.answered, Outcome.DELETED),
+        (Record().sent.failed(NotFoundError(404)), Outcome.UNKNOWN),
+        (Record().sent.failed(NotFoundError(404)).sent, Outcome.UNKNOWN),
+        (Record().sent.failed(ReplyLostError("lost")), Outcome.UNKNOWN),
+        (Record().sent.failed(AppNotAuthorizedError(403)), Outcome.FAILED),
     ],
 )
 def test_a_404_says_nothing_of_any_id(record: Record, outcome: Outcome) -> None:

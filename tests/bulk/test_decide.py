@@ -152,29 +152,29 @@ def test_refusals_and_refused_tokens_cost_no_attempt() -> None:
     record = progress.record
     assert (record.calls, record.refusals, record.token_refusals, record.attempts) == (10, 5, 5, 0)
     fault = errors.ReplyLostError("no")
-    assert next_step(fault, record.sent().failed(fault), POLICY) == Retry(1.0)
+    assert next_step(fault, record.sent.failed(fault), POLICY) == Retry(1.0)
 
 
 def test_a_run_has_all_attempts_of_the_policy_whatever_runs_before_it_took() -> None:
     fault = errors.ReplyLostError("no")
     resumed = Record(calls=50, ambiguous=True, reply_lost=True, error=fault, earlier=Outcome.UNKNOWN)
     assert resumed.outcome is Outcome.UNKNOWN
-    assert next_step(fault, resumed.sent().failed(fault), POLICY) == Retry(1.0)
+    assert next_step(fault, resumed.sent.failed(fault), POLICY) == Retry(1.0)
 
 
 def test_a_call_in_flight_is_unknown_whatever_came_before() -> None:
     for record in (Record(), Record(calls=1, error=errors.NotFoundError(404), earlier=Outcome.UNKNOWN)):
-        assert record.sent().outcome is Outcome.UNKNOWN
+        assert record.sent.outcome is Outcome.UNKNOWN
 
 
 def test_a_wait_is_as_long_as_the_platform_asks_for_at_least() -> None:
     error = errors.ServerError(503, retry_after=7.0)
-    assert next_step(error, Record().sent().failed(error), POLICY) == Retry(7.0)
+    assert next_step(error, Record().sent.failed(error), POLICY) == Retry(7.0)
 
 
 def test_a_refused_login_has_no_token_to_renew() -> None:
     error = errors.InvalidTokenError(401)
-    assert next_step(error, Record().sent().failed(error), POLICY, has_token=False) == GiveUp(error)
+    assert next_step(error, Record().sent.failed(error), POLICY, has_token=False) == GiveUp(error)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_a_refused_login_has_no_token_to_renew() -> None:
     ],
 )
 def test_no_attempt_follows_that_could_not_begin_in_time(error: NorthError, ready_in: float) -> None:
-    record = Record().sent().failed(error)
+    record = Record().sent.failed(error)
     for time_left in (0.0, ready_in, ready_in + 0.1, math.inf):
         step = next_step(error, record, POLICY, paused_for=5.0, time_left=time_left)
         assert (step == GiveUp(error)) == (time_left <= ready_in)
@@ -195,7 +195,7 @@ def test_no_attempt_follows_that_could_not_begin_in_time(error: NorthError, read
 def test_an_error_that_ends_the_run_ends_the_call() -> None:
     error = errors.InvalidTokenError(403, "1010005")
     error.ends_run = True
-    assert next_step(error, Record().sent().failed(error), POLICY) == GiveUp(error)
+    assert next_step(error, Record().sent.failed(error), POLICY) == GiveUp(error)
 
 
 def test_what_is_to_be_done_before_the_first_attempt_is_done_once() -> None:

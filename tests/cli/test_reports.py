@@ -518,8 +518,8 @@ def journal_lines(directory: Path) -> list[dict[str, Any]]:
     errors = {"a": None, "b": CongestionError(503, "100501", "Busy."), "c": ReplyTimeoutError("no reply")}
     for id_, error in errors.items():
         made.begin(id_)
-        sent = Record().sent()
-        done = sent.answered() if error is None else sent.failed(error)
+        sent = Record().sent
+        done = sent.answered if error is None else sent.failed(error)
         now += 1
         made.end(done, done.result(id_, now))
     made.close()
@@ -605,7 +605,7 @@ def test_a_journal_of_a_killed_and_a_resumed_run_is_reported(tmp_path: Path) -> 
     path = tmp_path / "journal"
     first = Journal.create(path, target, ["a", "b"], clock=lambda: now)
     first.begin("a", "b")
-    done = Record().sent().answered()
+    done = Record().sent.answered
     first.end(done, done.result("a", 1.0))
     first.close()
     now += 5 * HOUR

@@ -367,7 +367,7 @@ def small(path: Path) -> bytes:
     journal = Journal.create(path, target, ["J-1", "a*2", "3"], selection="3 ids", clock=lambda: 1_000.25)
     for id_, error in (("J-1", PackageNotFoundError(404, "123002", "No.")), ("a*2", ReplyLostError("cut"))):
         journal.begin(id_)
-        record = Record().sent().failed(error)
+        record = Record().sent.failed(error)
         journal.end(record, record.result(id_, 1.0))
     journal.begin("3")
     journal.close()

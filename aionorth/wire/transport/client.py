@@ -17,6 +17,7 @@ from aionorth.wire.transport.addresses import check_lent, environment_proxy
 from aionorth.wire.transport.connector import Connector
 from aionorth.wire.transport.faults import translated
 from aionorth.wire.transport.options import ConnectionOptions
+from aionorth.wire.transport.timeout import SharedTimeout
 
 LONGEST_BODY = 8 * 1024 * 1024
 """Bytes of a reply that are read; a longer one is not the platform's."""
@@ -44,9 +45,11 @@ class Transport:
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=options.connect_timeout)
         self._http = options.http
         self._reached = False
+        self._shared_timeout: SharedTimeout | None = None
 
     async def open(self) -> None:
         """Open the pool. It has no limit of its own: the workers are one, and a call that has a slot must not queue."""
+        self._shared_timeout = SharedTimeout()
         if self._own:
             self._http = aiohttp.ClientSession(
                 connector=Connector(ssl=self._ssl if self._ssl is not None else True),
@@ -69,6 +72,8 @@ class Transport:
 
     async def close(self) -> None:
         """Close the pool, unless it was lent."""
+        if self._shared_timeout is not None:
+            self._shared_timeout.close()
         if self._own and (http := self._http) is not None:
             self._http = None
             await http.close()
@@ -88,9 +93,11 @@ class Transport:
             ReplyLostError: It may have been sent, and no whole reply came.
         """
         assert self._http is not None, "the session opens its transport"
+        assert self._shared_timeout is not None
         try:
             # Not aiohttp's own time-out in all: it swallows a cancellation that comes at the same moment.
-            async with asyncio.timeout_at(until):
+            task = self._shared_timeout.start(until)
+            try:
                 response = await self._http.request(
                     request.method,
                     self._url(request.target),
@@ -104,9 +111,10 @@ class Transport:
                 )
                 self._reached = True
                 if response.status == NO_CONTENT.status:  # it has no body, whatever its head says
-                    response.release()
                     return NO_CONTENT
                 body, whole = await _read(response, breaks_show=self._own)
+            finally:
+                self._shared_timeout.stop(task)
             headers = response.headers
             return Reply(
                 response.status,

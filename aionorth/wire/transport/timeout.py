@@ -1,0 +1,62 @@
+"""A time-out for many calls at once, at the cost of one timer."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+
+class SharedTimeout:
+    """Cuts calls off that take too long: what is done between `start` and `stop` ends in `TimeoutError`.
+
+    It does what `asyncio.timeout_at` does, but with one timer for all calls. Every call has the same time, so they run
+    out in the order in which they began. With a timer for each, calls per second fell to below 0.95 of bare aiohttp's.
+    `stop` belongs into a ``finally``.
+
+    Its state: the tasks that are timed, the soonest first to run out; those that were cut off; and the timer.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._timed: dict[asyncio.Task[Any], tuple[float, int]] = {}  # until when, and its cancellations before
+        self._cut_off: dict[asyncio.Task[Any], int] = {}  # its cancellations before
+        self._timer: asyncio.TimerHandle | None = None  # goes off when the first of them runs out, or before
+
+    def start(self, until: float) -> asyncio.Task[Any]:
+        """Time the current task until `stop`; `until` is on the loop's clock, and never earlier than for the last."""
+        task = asyncio.current_task(self._loop)
+        assert task is not None, "calls are made in tasks"
+        self._timed[task] = until, task.cancelling()
+        if self._timer is None:
+            self._timer = self._loop.call_at(until, self._look)
+        return task
+
+    def stop(self, task: asyncio.Task[Any]) -> None:
+        """Time `task`, the current one, no more.
+
+        Raises:
+            TimeoutError: It was cut off, and nobody else has cancelled it.
+        """
+        if self._timed.pop(task, None) is not None:
+            return
+        error = sys.exception()
+        if task.uncancel() <= self._cut_off.pop(task) and isinstance(error, asyncio.CancelledError):
+            raise TimeoutError from error
+
+    def close(self) -> None:
+        """Stop the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        for task, (runs_out, cancellations) in list(self._timed.items()):
+            if runs_out > now:
+                self._timer = self._loop.call_at(runs_out, self._look)
+                return
+            del self._timed[task]
+            self._cut_off[task] = cancellations
+            task.cancel()
