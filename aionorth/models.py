@@ -169,7 +169,7 @@ class DeleteResult:
 
 
 @attrs.frozen(kw_only=True)
-class DeleteSummary:
+class DeleteSummary:  # more than 12 fields: one a count
     """What became of the ids of a bulk run. At any moment `total` is the sum of the six outcomes and of `pending`."""
 
     total: int = 0

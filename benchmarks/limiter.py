@@ -32,7 +32,7 @@ from aiolimiter import AsyncLimiter
 
 from aionorth import FlowControl
 from aionorth.common.waits import growing_waits
-from aionorth.flow.limiter import FlowRuntime
+from aionorth.flow.limiter import Limiter
 from aionorth.flow.window import Ending
 from aionorth.simulator.virtual_time import VirtualTimeLoop
 from benchmarks import pictures, window_step
@@ -63,7 +63,7 @@ Acquire = Callable[[], Awaitable[object]]
 
 def ours(calls: int, period: float) -> Acquire:
     """The library's flow control, as a call passes it; all that these benchmarks know of how it is made."""
-    flow = FlowRuntime(FlowControl(calls=calls, period=period), growing_waits)
+    flow = Limiter(FlowControl(calls=calls, period=period), growing_waits)
 
     async def acquire() -> None:
         permit = await flow.acquire()

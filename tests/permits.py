@@ -4,14 +4,14 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
-from aionorth.flow.limiter import FlowRuntime
+from aionorth.flow.limiter import Limiter
 from aionorth.flow.window import Ending, Permit
 
 
 class Held:
     """A permit and what is to be said of its call: unsent unless something else is set."""
 
-    def __init__(self, flow: FlowRuntime, permit: Permit) -> None:
+    def __init__(self, flow: Limiter, permit: Permit) -> None:
         self._flow = flow
         self._permit = permit
         self._ending = Ending.UNSENT
@@ -45,5 +45,5 @@ class Held:
         self.release(answered=kind is None)
 
 
-async def permit(flow: FlowRuntime, *, ahead: bool = False) -> Held:
-    return Held(flow, await flow.acquire(ahead=ahead))
+async def permit(flow: Limiter, *, priority: bool = False) -> Held:
+    return Held(flow, await flow.acquire(priority=priority))

@@ -12,7 +12,7 @@ from aionorth.bulk.decide import GiveUp, RenewToken, Requeue, Retry, ending_of, 
 from aionorth.bulk.record import Progress
 from aionorth.bulk.retry import RetryPolicy
 from aionorth.errors import InvalidTokenError, NorthConnectionError, NorthError, SessionStateError
-from aionorth.flow.limiter import FlowRuntime
+from aionorth.flow.limiter import Limiter
 from aionorth.flow.window import Ending, Permit
 from aionorth.wire.replies import Reply, read_error
 from aionorth.wire.requests import Request
@@ -24,7 +24,7 @@ _log = logging.getLogger("aionorth")
 class Caller:
     """Sends one app's requests through one transport. Its state: where the token comes from, set once."""
 
-    def __init__(self, app_id: str, transport: Transport, flow: FlowRuntime, policy: RetryPolicy) -> None:
+    def __init__(self, app_id: str, transport: Transport, flow: Limiter, policy: RetryPolicy) -> None:
         self._app_id = app_id
         self._transport = transport
         self._flow = flow
@@ -109,12 +109,12 @@ class Caller:
     ) -> tuple[Permit, LiveToken | None]:
         """Wait until a call may be sent; return its permit and the token to send it with."""
         if auth is None:
-            return await self._flow.acquire(ahead=priority), None
+            return await self._flow.acquire(priority=priority), None
         tokens, obtain = auth
         while True:
             if tokens.current(self._loop.time()) is None:
                 await tokens.renewed(obtain)
-            permit = await self._flow.acquire(ahead=priority)
+            permit = await self._flow.acquire(priority=priority)
             # The token is looked at last: it may have been refused while the call queued. Then the permit is given back
             # unused, so that the login, which queues as well, need not wait for calls that cannot succeed.
             if (live := tokens.current(self._loop.time())) is not None:

@@ -59,7 +59,7 @@ class Facts:
 
 
 @attrs.frozen(kw_only=True)
-class AdaptiveLimit:
+class AdaptiveLimit:  # more than 12 fields: a value that is stored whole
     """The limit that refusals have taught so far; the defaults say that there were none."""
 
     episode: int = 0

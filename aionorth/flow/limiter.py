@@ -91,7 +91,7 @@ class Bucket:
         self._unused += 1
 
 
-class FlowRuntime:
+class Limiter:
     """Flow control of one app in one event loop, shared by all of its calls.
 
     One call at a time stands at the head of each queue (`aionorth.flow.turns`). There it waits for all that must be so
@@ -151,20 +151,20 @@ class FlowRuntime:
 
     # --- One call's way through
 
-    async def acquire(self, *, ahead: bool = False) -> Permit:
+    async def acquire(self, *, priority: bool = False) -> Permit:
         """Wait until a call may be sent and return its permit, which `release` ends.
 
-        A single call goes `ahead` of bulk work that waits.
+        A single call has `priority` over bulk work that waits.
         """
         if not self._turns.waiting and (permit := self._acquire_now()) is not None:
             return permit
-        async with self._turns.head(priority=ahead):
+        async with self._turns.head(priority=priority):
             while self.paused_for:
                 await self._turns.sleep(self.paused_for)
             bucket = self._bucket
             await bucket.acquire()
             try:
-                permit = await self._permit(priority=ahead)
+                permit = await self._permit(priority=priority)
             except BaseException:
                 bucket.give_back()
                 raise

@@ -15,7 +15,7 @@ class WindowAccess(Protocol):
     """An app's window, wherever it is kept. One call of this process asks for a slot at a time."""
 
     changed: Callable[[], None]
-    """Called when a call that was told to wait may go sooner: it asks again."""
+    """Called when a call that waits may go sooner: it asks again."""
 
     def keep_to(self, limits: Limits) -> None:
         """Keep to `limits` from now on."""

@@ -103,7 +103,7 @@ class View:
 
 
 @attrs.define(kw_only=True, eq=False)
-class Window:
+class Window:  # more than 15 methods: each is one rule, and a step applies them all to one state
     """An app's slots, at the moments it is asked. It has no clock: every method is given the time, in seconds.
 
     `step` changes the state, nothing else does. The state is what `to_json` writes.

@@ -20,7 +20,7 @@ from aionorth.auth.keeper import TokenKeeper
 from aionorth.auth.sources import Secret
 from aionorth.common.waits import growing_waits
 from aionorth.errors import ArgumentError, NorthWarning
-from aionorth.flow.limiter import FlowRuntime
+from aionorth.flow.limiter import Limiter
 from aionorth.flow.local import LocalWindow
 from aionorth.flow.shared import SharedWindow
 from aionorth.session.options import SessionOptions
@@ -36,7 +36,7 @@ class App:
         self._stores = options.store
         self._store = store
         window = LocalWindow if store is None else partial(SharedWindow, store)
-        self.flow = FlowRuntime(options.flow_control, growing_waits, window, timeout=options.connection.timeout)
+        self.flow = Limiter(options.flow_control, growing_waits, window, timeout=options.connection.timeout)
         self._tokens: dict[tuple[Secret, bool], TokenKeeper] = {}
         self.forgetting: asyncio.TimerHandle | None = None
 

@@ -32,7 +32,7 @@ from aionorth.wire.resources import PACKAGES, RESOURCES, SUBSCRIPTIONS, Item, Re
 T = TypeVar("T", bound=Item)
 
 
-class NorthSession(Session):
+class NorthSession(Session):  # more than 15 methods: one a public call
     """An app's session with the platform: ``async with NorthSession(url, app_id=…, secret=…) as north``.
 
     Sessions of one event loop that name the same base URL and app share one flow control budget and one token. Where

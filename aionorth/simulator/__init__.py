@@ -21,6 +21,7 @@ from aionorth.simulator.faults import (
     ServerError,
     WrongContentType,
 )
+from aionorth.simulator.replies import Reply
 from aionorth.simulator.simulator import Simulator
 from aionorth.simulator.throttle import (
     MODELS,
@@ -33,22 +34,26 @@ from aionorth.simulator.throttle import (
 )
 
 __all__ = [
-    "MODELS",
+    # The platform
+    "Simulator",
     "Arrival",
+    # What may go wrong
+    "Fault",
+    "Reply",
     "CannedReply",
     "CutBody",
     "Delay",
     "ErrorIn200",
-    "Fault",
-    "FixedWindow",
     "HtmlPage",
     "Reset",
     "ServerError",
-    "Simulator",
-    "SlidingWindow",
-    "SlidingWindowCounter",
-    "SlidingWindowWithRefusals",
-    "Throttle",
-    "TokenBucket",
     "WrongContentType",
+    # Ways of counting
+    "MODELS",
+    "Throttle",
+    "FixedWindow",
+    "SlidingWindow",
+    "SlidingWindowWithRefusals",
+    "SlidingWindowCounter",
+    "TokenBucket",
 ]

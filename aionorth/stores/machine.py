@@ -102,7 +102,7 @@ class MachineStore:
         return store
 
 
-class OpenMachineStore:
+class OpenMachineStore:  # more than 15 methods: each call of a store has a half that works in the thread
     """An app's file. It is worked on in a thread of its own: another process may hold the lock for a while."""
 
     def __init__(self, file: Path, clock: Callable[[], float]) -> None:
@@ -241,7 +241,7 @@ class OpenMachineStore:
             now = self._clock()  # of a token from before the machine was started anew nobody knows the age
             entry = "SELECT CAST(text AS BLOB), obtained_at FROM tokens WHERE name = ? AND obtained_at <= ?"
             text, obtained_at = db.execute(entry, (name, now)).fetchone() or (None, now)
-            # What was damaged need not be text: whoever reads it finds no token in it.
+            # What was damaged need not be text: then it is read as no token.
             return None if text is None else StoredToken(text.decode(errors="replace"), now - obtained_at)
 
     def _lease_token(self, name: str, holder: str, seconds: float) -> bool:

@@ -86,7 +86,7 @@ class RedisStore:
     """Shares an app's flow control and token between hosts, through a Redis server (from 6.2 on).
 
     All that an app's processes need is kept under ``{PREFIX:APP}`` for 30 days after its last call. The token is sealed
-    with a key that only whoever knows the app's secret can derive.
+    with a key that only those can derive who know the app's secret.
 
     Where the server has nothing of an app, or was started anew, calls may have been sent just before of which it knows
     nothing: then no call is sent for a period and a time-out, with a warning that says so.
@@ -98,7 +98,9 @@ class RedisStore:
 
     def __init__(self, url: str, prefix: str = "aionorth") -> None:
         """Raises `ArgumentError`, which shows nothing of the URL."""
-        object.__setattr__(self, "prefix", prefix)  # first: whoever shows this frame shows what there is so far
+        object.__setattr__(
+            self, "prefix", prefix
+        )  # first: a traceback that shows this frame shows what there is so far
         if wrong := wrong_with_url(url):
             del url  # a traceback must not show it
             raise ArgumentError(f"RedisStore.url: {wrong}")
@@ -137,11 +139,11 @@ class RedisStore:
                 self.url,
                 socket_timeout=TIMEOUT,
                 socket_connect_timeout=TIMEOUT,
-                retry=Retry(NoBackoff(), 0),  # tried again by whoever knows what for
+                retry=Retry(NoBackoff(), 0),  # tried again where it is known what for
                 decode_responses=True,
                 encoding_errors="replace",  # what is damaged need not be text
             )
-            client.connection_pool.make_connection()  # it would only be told of the options when it is needed
+            client.connection_pool.make_connection()  # else the options are only looked at when it is needed
         except (ValueError, TypeError, RedisError):
             return None
         return cast("Redis", client)

@@ -11,7 +11,7 @@ from support import fullest_window, run, slow_at_times
 
 from aionorth.common.waits import growing_waits
 from aionorth.errors import ArgumentError
-from aionorth.flow.limiter import SLOW_START, FlowRuntime
+from aionorth.flow.limiter import SLOW_START, Limiter
 from aionorth.flow.settings import CLOCK_TOLERANCE, FlowControl
 from aionorth.flow.turns import MOST_IN_A_ROW
 from aionorth.simulator import virtual_time
@@ -29,14 +29,12 @@ def no_wait_for_sockets() -> Iterator[None]:
         yield
 
 
-def runtime(settings: FlowControl | None = None) -> FlowRuntime:
+def runtime(settings: FlowControl | None = None) -> Limiter:
     """Flow control with pauses that chance does not shorten."""
-    return FlowRuntime(
-        settings or FlowControl(), lambda first, longest: growing_waits(first, longest, lambda wait: wait)
-    )
+    return Limiter(settings or FlowControl(), lambda first, longest: growing_waits(first, longest, lambda wait: wait))
 
 
-async def call(flow: FlowRuntime, log: list[tuple[float, float]], latency: float) -> None:
+async def call(flow: Limiter, log: list[tuple[float, float]], latency: float) -> None:
     """One call as flow control sees it; logs when it was sent and when it ended, however it ended."""
     loop = asyncio.get_running_loop()
     with await permit(flow) as slot:
@@ -239,7 +237,7 @@ async def test_after_a_pause_one_call_tries_alone_before_the_others_go_a_gap_apa
 
 
 async def test_retry_after_is_never_undercut() -> None:
-    flow = FlowRuntime(FlowControl(100, 64.0), lambda first, longest: growing_waits(first, longest, lambda _: 0.0))
+    flow = Limiter(FlowControl(100, 64.0), lambda first, longest: growing_waits(first, longest, lambda _: 0.0))
     with await permit(flow) as slot:
         slot.refused(retry_after=90.0)
     assert flow.paused_for == pytest.approx(90.0)
@@ -341,11 +339,11 @@ class Platform:
         self.refused += not admitted
         return admitted
 
-    async def call(self, flow: FlowRuntime, *, ahead: bool = False) -> float:
+    async def call(self, flow: Limiter, *, priority: bool = False) -> float:
         """Call until it is accepted; returns when the call that was accepted was sent."""
         loop = asyncio.get_running_loop()
         while True:
-            with await permit(flow, ahead=ahead) as slot:
+            with await permit(flow, priority=priority) as slot:
                 sent = slot.sent(until=loop.time() + LATEST)
                 before, after = slow_at_times(self.rng)
                 await asyncio.sleep(before)
@@ -356,7 +354,7 @@ class Platform:
             if admitted:
                 return sent
 
-    async def work(self, flow: FlowRuntime, seconds: float) -> int:
+    async def work(self, flow: Limiter, seconds: float) -> int:
         """Call with 16 workers for so many seconds; returns how many calls were accepted."""
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
@@ -372,9 +370,9 @@ class Platform:
         return accepted
 
 
-def learner(settings: FlowControl | None = None) -> FlowRuntime:
+def learner(settings: FlowControl | None = None) -> Limiter:
     rng = random.Random(7)
-    return FlowRuntime(
+    return Limiter(
         settings or FlowControl(),
         lambda first, longest: growing_waits(first, longest, lambda wait: rng.uniform(0, wait)),
     )
@@ -463,15 +461,15 @@ async def test_a_single_call_goes_ahead_of_bulk_work_that_waits() -> None:
     flow = runtime(FlowControl(4, 10.0))
     order: list[str] = []
 
-    async def user(name: str, *, ahead: bool) -> None:
-        with await permit(flow, ahead=ahead) as slot:
+    async def user(name: str, *, priority: bool) -> None:
+        with await permit(flow, priority=priority) as slot:
             slot.sent()
             order.append(name)
 
-    bulk = [asyncio.create_task(user(f"bulk {number}", ahead=False)) for number in range(10)]
+    bulk = [asyncio.create_task(user(f"bulk {number}", priority=False)) for number in range(10)]
     await asyncio.sleep(5)
     assert len(order) == 4
-    await asyncio.gather(*(user(f"single {number}", ahead=True) for number in range(2)))
+    await asyncio.gather(*(user(f"single {number}", priority=True) for number in range(2)))
     assert order[4:] == ["single 0", "single 1"]
     await asyncio.gather(*bulk)
     assert order[6:] == [f"bulk {number}" for number in range(4, 10)]
@@ -482,14 +480,14 @@ async def test_bulk_work_advances_however_many_single_calls_there_are() -> None:
     flow = runtime(FlowControl(10, 10.0))
     made = {True: 0, False: 0}
 
-    async def user(*, ahead: bool) -> None:
+    async def user(*, priority: bool) -> None:
         while loop.time() < end:
-            with await permit(flow, ahead=ahead) as slot:
+            with await permit(flow, priority=priority) as slot:
                 slot.sent()
-                made[ahead] += 1
+                made[priority] += 1
 
     end = loop.time() + 200
-    await asyncio.gather(*(user(ahead=number % 2 == 0) for number in range(20)))
+    await asyncio.gather(*(user(priority=number % 2 == 0) for number in range(20)))
     assert 1 / MOST_IN_A_ROW <= made[False] / made[True] <= 1.5 / MOST_IN_A_ROW
 
 
@@ -501,7 +499,7 @@ async def test_a_single_call_that_is_given_up_lets_bulk_work_go_on() -> None:
     await asyncio.sleep(1)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(2):
-            await permit(flow, ahead=True)
+            await permit(flow, priority=True)
     await bulk
     assert log[1][0] - log[0][0] == pytest.approx(10.01, abs=0.01)
     assert flow.state().waiting == 0

@@ -17,7 +17,7 @@ from aionorth.auth.cache import LEASE, TokenCache
 from aionorth.auth.keeper import RENEW_AT, TokenKeeper
 from aionorth.common.waits import growing_waits
 from aionorth.errors import CredentialsError, InvalidTokenError, NorthConnectionError, StoreUnavailableError
-from aionorth.flow.limiter import FlowRuntime
+from aionorth.flow.limiter import Limiter
 from aionorth.flow.shared import LAST_CHANCE, SharedWindow
 from aionorth.flow.window import Ending
 from aionorth.simulator import Simulator
@@ -95,11 +95,11 @@ async def opened(directory: Path) -> Flaky:
     return Flaky(store)
 
 
-def flow_of(store: Flaky, calls: int = 3) -> FlowRuntime:
-    return FlowRuntime(FlowControl(calls, 10.0), growing_waits, lambda limits: SharedWindow(store, limits), timeout=5.0)
+def flow_of(store: Flaky, calls: int = 3) -> Limiter:
+    return Limiter(FlowControl(calls, 10.0), growing_waits, lambda limits: SharedWindow(store, limits), timeout=5.0)
 
 
-async def call(flow: FlowRuntime, latency: float = 0.1) -> None:
+async def call(flow: Limiter, latency: float = 0.1) -> None:
     loop = asyncio.get_running_loop()
     with await permit(flow) as slot:
         slot.sent(until=loop.time() + 5.0)
@@ -195,7 +195,7 @@ async def test_a_slot_whose_answer_came_too_late_is_asked_for_again(tmp_path: Pa
             await asyncio.sleep(20)  # as if the process had stood still
         return done
 
-    async def sent(flow: FlowRuntime) -> float:
+    async def sent(flow: Limiter) -> float:
         await call(flow, latency=1.0)
         return loop.time()
 

@@ -23,7 +23,7 @@ from support import fullest_window, run, shown
 from aionorth import ArgumentError, FlowControl, MachineStore, RedisStore, StoreError
 from aionorth.common.waits import growing_waits
 from aionorth.errors import StoreUnavailableError
-from aionorth.flow.limiter import FlowRuntime
+from aionorth.flow.limiter import Limiter
 from aionorth.flow.settings import CLOCK_TOLERANCE, Limits
 from aionorth.flow.shared import CLOCK_ERROR, Response, SharedWindow, exchange
 from aionorth.flow.window import FORGOTTEN_AFTER, Acquire, Ending, Permit, Release, Window
@@ -1665,9 +1665,7 @@ def test_no_window_of_a_period_holds_more_than_the_limit_whoever_dies(tmp_path: 
         await asyncio.sleep(rng.uniform(0, 20))
         store = OpenMachineStore(tmp_path / "app.sqlite3", loop.time)
         await store.begin()
-        flow = FlowRuntime(
-            FlowControl(limit, 10.0), growing_waits, lambda limits: SharedWindow(store, limits), timeout=5.0
-        )
+        flow = Limiter(FlowControl(limit, 10.0), growing_waits, lambda limits: SharedWindow(store, limits), timeout=5.0)
         made = 0
 
         async def worker() -> None:

@@ -27,7 +27,7 @@ def _flow(metavar: str | None, says: str, *names: str) -> Any:  # noqa: ANN401 -
 
 
 @attrs.frozen(kw_only=True)
-class Given:
+class Given:  # more than 12 fields: one a setting
     """What the options say of the connection; None where one is not given. A field has the name of its setting.
 
     Environment and profile come after them, so the defaults are in the help texts only. Numbers are text, as in the

@@ -24,7 +24,7 @@ Clock = Callable[[], float]
 """Returns the time in seconds since 1970."""
 
 
-class Journal:
+class Journal:  # more than 15 methods: half of them are what a run asks of its recorder
     """A journal that this process is at work on. One process at a time: the file is locked until `close`.
 
     Its state: the history so far, the size that the file must have, and whether writing to it has failed.
