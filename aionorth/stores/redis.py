@@ -98,9 +98,7 @@ class RedisStore:
 
     def __init__(self, url: str, prefix: str = "aionorth") -> None:
         """Raises `ArgumentError`, which shows nothing of the URL."""
-        object.__setattr__(
-            self, "prefix", prefix
-        )  # first: a traceback that shows this frame shows what there is so far
+        object.__setattr__(self, "prefix", prefix)  # first: a traceback may show what there is so far
         if wrong := wrong_with_url(url):
             del url  # a traceback must not show it
             raise ArgumentError(f"RedisStore.url: {wrong}")

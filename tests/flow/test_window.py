@@ -1,5 +1,6 @@
 import json
 import math
+from typing import Any
 
 import attrs
 import pytest
@@ -97,3 +98,40 @@ def test_a_clock_that_goes_back_further_than_it_may_be_off_was_started_anew(back
     window.step(1001.0, set_by_hand, [Release(permit=permit, ending=Ending.ACCEPTED, counted=960.0)])
     free_in = window.view(1001.0 - back, set_by_hand).next_slot
     assert free_in == pytest.approx(set_by_hand.hold if held else 960.0 + set_by_hand.hold - (1001.0 - back))
+
+
+WRONG_NUMBERS: list[Any] = [None, "abc", True, [], 1e300, float("inf"), float("nan")]
+COUNTS = ("fullest", "late", "adaptive.episode", "adaptive.limit", "adaptive.pauses")
+NUMBERS = [*COUNTS, "at", "not_before", "adaptive.paused_until", "adaptive.period", "turns.b", "slots.in_flight.b.0"]
+NUMBERS += ["slots.in_flight.b.1", "slots.ended.0.0", "slots.ended.0.1", "slots.ended.0.2"]
+
+
+def a_document() -> Any:
+    """A window's state with something in each field."""
+    window = Window(at=5000.0, turns={"b": 5060.0})
+    window.slots.take("b", 5030.0, 5090.0)
+    window.slots.end("a", 5055.0, refused=False, quantum=0.0)
+    return json.loads(window.to_json())
+
+
+def with_value(document: Any, path: str, value: object) -> str:
+    """The text of a document with another value at a place."""
+    at, (*steps, last) = document, path.split(".")
+    for step in steps:
+        at = at[int(step) if step.isdigit() else step]
+    at[int(last) if last.isdigit() else last] = value
+    return json.dumps(document)
+
+
+WRONG_STATES: list[Any] = ["not json", "[]", "7", "null", "[" * 100_000, "{", "{}"]
+WRONG_STATES += [with_value(a_document(), name, "x") for name in a_document()]
+WRONG_STATES += [with_value(a_document(), path, value) for path in NUMBERS for value in WRONG_NUMBERS]
+WRONG_STATES += [with_value(a_document(), path, value) for path in COUNTS for value in (-1, 0.5)]
+WRONG_STATES += [with_value(a_document(), "adaptive.ceiling", 3), with_value(a_document(), "adaptive.first", 1)]
+
+
+@pytest.mark.parametrize("text", WRONG_STATES)
+def test_a_state_that_is_damaged_is_refused(text: str) -> None:
+    assert Window.from_json(json.dumps(a_document()))
+    with pytest.raises(ValueError):  # noqa: PT011 - whatever is wrong, it says what
+        Window.from_json(text)

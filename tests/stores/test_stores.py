@@ -1,7 +1,6 @@
 """What every store must do, asked of each: one step of flow control at a time, at moments of the test's choosing."""
 
 import asyncio
-import json
 import os
 import random
 import resource
@@ -802,34 +801,7 @@ def test_when_somebody_removes_what_is_beside_the_file_no_slot_is_given(
     play(place, story, *names)
 
 
-WRONG_NUMBERS: list[Any] = [None, "abc", True, [], 1e300, float("inf"), float("nan")]
-COUNTS = ("fullest", "late", "adaptive.episode", "adaptive.limit", "adaptive.pauses")
-NUMBERS = [*COUNTS, "at", "not_before", "adaptive.paused_until", "adaptive.period", "turns.b", "slots.in_flight.b.0"]
-NUMBERS += ["slots.in_flight.b.1", "slots.ended.0.0", "slots.ended.0.1", "slots.ended.0.2"]
-
-
-def a_document() -> Any:
-    """A window's state with something in each field."""
-    window = Window(at=5000.0, turns={"b": 5060.0})
-    window.slots.take("b", 5030.0, 5090.0)
-    window.slots.end("a", 5055.0, refused=False, quantum=0.0)
-    return json.loads(window.to_json())
-
-
-def with_value(document: Any, path: str, value: object) -> str:
-    """The text of a document with another value at a place."""
-    at, (*steps, last) = document, path.split(".")
-    for step in steps:
-        at = at[int(step) if step.isdigit() else step]
-    at[int(last) if last.isdigit() else last] = value
-    return json.dumps(document)
-
-
-WRONG_TEXTS: list[Any] = [None, "not json", "[]", "7", "null", b"\xff\xfe", "[" * 100_000, "{", "{}"]
-WRONG_TEXTS += [with_value(a_document(), name, "x") for name in a_document()]
-WRONG_TEXTS += [with_value(a_document(), path, value) for path in NUMBERS for value in WRONG_NUMBERS]
-WRONG_TEXTS += [with_value(a_document(), path, value) for path in COUNTS for value in (-1, 0.5)]
-WRONG_TEXTS += [with_value(a_document(), "adaptive.ceiling", 3), with_value(a_document(), "adaptive.first", 1)]
+WRONG_TEXTS: list[Any] = ["not json", "[]", "null", b"\xff\xfe", "[" * 100_000, "{", "{}", '{"at": "x"}']
 
 
 async def once_stepped(directory: Path) -> OpenMachineStore:
@@ -876,7 +848,7 @@ def assert_ends_the_run(error: StoreError | None, *words: str) -> None:
 
 
 @pytest.mark.parametrize("reopened", [True, False])
-@pytest.mark.parametrize("text", [text for text in WRONG_TEXTS if text is not None])
+@pytest.mark.parametrize("text", WRONG_TEXTS)
 def test_a_document_that_is_damaged_ends_the_run(tmp_path: Path, text: Any, reopened: bool) -> None:
     error = asyncio.run(damaged(tmp_path, ("UPDATE flow SET document = ?", text), reopened=reopened))
     assert_ends_the_run(error, "app.sqlite3", "remove it and the files beside it once no process has used it")
@@ -1328,7 +1300,7 @@ def test_a_redis_key_of_another_type_is_told_and_not_waited_for(redis_place: Red
     play(place, story, "a", "b", limit=1)
 
 
-@pytest.mark.parametrize("text", [text for text in WRONG_TEXTS if text is not None])
+@pytest.mark.parametrize("text", WRONG_TEXTS)
 def test_a_document_in_redis_that_is_damaged_ends_the_run(redis_place: RedisPlace, text: Any) -> None:
     place = redis_place
 
