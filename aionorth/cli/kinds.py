@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any, Protocol
 
 import attrs
 
 from aionorth.cli.commands.options import EXIT_CODES, Ids, condition
 from aionorth.cli.output.exits import ProblemError
 from aionorth.models import Kind
-from aionorth.purge.selections import PackageSelection, SubscriptionSelection
+from aionorth.purge.selections import PackageSelection, Selection, SubscriptionSelection
 
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
@@ -84,13 +85,24 @@ class Packages:
         return PackageSelection(**options, **ids.read(Kind.PACKAGES))
 
 
+class Conditions(Protocol):
+    """The options that select items of one kind."""
+
+    def check(self, ids: Ids) -> None:
+        """Raise `ProblemError` where the options make no sense."""
+
+    def selection(self, ids: Ids) -> Selection[Any]:
+        """Return the selection that these options and `ids` add up to; reads files."""
+        ...
+
+
 @attrs.frozen(kw_only=True)
 class Row:
     """What there is to know about one kind."""
 
     noun: str
     """What one of them is called."""
-    options: type[Subscriptions | Packages]
+    options: type[Conditions]
     """The options that select some of them."""
     batch: bool
     """Whether the platform has a call that deletes many."""

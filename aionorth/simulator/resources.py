@@ -152,3 +152,6 @@ PACKAGES = Resource(
     malformed=replies.BAD_REQUEST,
     malformed_id=replies.BAD_REQUEST,
 )
+
+RESOURCES = (SUBSCRIPTIONS, PACKAGES)
+"""All rows: `Simulator` serves them."""

@@ -16,7 +16,7 @@ from aionorth.simulator.faults import Fault, FaultPlan
 from aionorth.simulator.flow_control import FlowControl
 from aionorth.simulator.gateway import Gateway
 from aionorth.simulator.northbound import routes_of
-from aionorth.simulator.resources import PACKAGES, SUBSCRIPTIONS, Resource
+from aionorth.simulator.resources import PACKAGES, RESOURCES, SUBSCRIPTIONS, Resource
 from aionorth.simulator.state import Platform, Records, new_ids
 
 
@@ -90,9 +90,12 @@ class Simulator:  # more than 15 methods: each is one way to set the platform up
             self.throttle(calls, app_id)
         self._faults = FaultPlan(chances or {}, chance)
         self._log = Log(log_limit)
+        rows = [attrs.evolve(row, deleted=package_status) if row is PACKAGES else row for row in RESOURCES]
         gateway = Gateway(
             platform=self._platform,
-            routes=routes_of([SUBSCRIPTIONS, attrs.evolve(PACKAGES, deleted=package_status)]),
+            routes=routes_of(
+                [attrs.evolve(row, deleted=package_status) if row == PACKAGES else row for row in RESOURCES]
+            ),
             flow_control=self._flow_control,
             faults=self._faults,
             log=self._log,

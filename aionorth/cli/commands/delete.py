@@ -11,7 +11,7 @@ from aionorth.cli import settings
 from aionorth.cli.commands.journals import list_journals
 from aionorth.cli.commands.options import ENVIRONMENT, EXIT_CODES, Batch, How, Ids, Output
 from aionorth.cli.commands.purge import Request, check_files, purge, resume_purge
-from aionorth.cli.kinds import KINDS, Packages, Subscriptions
+from aionorth.cli.kinds import KINDS, Conditions
 from aionorth.cli.output.exits import reported
 from aionorth.cli.output.terminal import noted
 from aionorth.cli.parser import GroupedCommand, GroupedCommands, bundled
@@ -62,7 +62,7 @@ delete = typer.Typer(
 
 def _delete(
     *,
-    which: Subscriptions | Packages,
+    which: Conditions,
     ids: Ids,
     how: How,
     batch: Batch = Batch(),  # noqa: B008 - it is frozen

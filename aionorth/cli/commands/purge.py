@@ -29,21 +29,19 @@ from aionorth.errors import JournalError
 from aionorth.models import DeleteSummary
 from aionorth.purge.journal import check_new, read
 from aionorth.purge.plan import Plan
-from aionorth.purge.selections import PackageSelection, SubscriptionSelection
+from aionorth.purge.selections import Selection
 from aionorth.session.north import NorthSession
 from aionorth.wire.resources import NOTIFY_TYPES
 
 SETTLE_TIME = 0.05
 """Seconds in which the loop notices connections that were closed while a person thought."""
 
-Selection = SubscriptionSelection | PackageSelection
-
 
 @attrs.frozen(kw_only=True)
 class Request:
     """What a command is to delete, and how."""
 
-    selection: Selection
+    selection: Selection[Any]
     how: How
     output: Output
     batch: bool
@@ -140,7 +138,7 @@ async def resume_purge(
 # --- Before a deletion
 
 
-async def _planned(selection: Selection, north: NorthSession) -> Plan[Any]:
+async def _planned(selection: Selection[Any], north: NorthSession) -> Plan[Any]:
     """List what there is, showing how far that is."""
     listed = 0
 
@@ -158,7 +156,7 @@ async def _planned(selection: Selection, north: NorthSession) -> Plan[Any]:
     return work.result()
 
 
-def _hint_at_notify_type(selection: Selection) -> None:
+def _hint_at_notify_type(selection: Selection[Any]) -> None:
     """Name the notify type that may have been meant, where the one requested is not in the documents."""
     requested: str | None = getattr(selection, "notify_type", None)
     if requested is not None and requested not in NOTIFY_TYPES:
