@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import cast
 
 import attrs
 
@@ -110,9 +111,11 @@ class Limits:
     clock_error: float = 0.0
     """Seconds that the clock by which slots come free may be off, to either side, without anybody noticing."""
 
-    hold: float = attrs.field(init=False)
+    hold: float = attrs.field(
+        init=False,
+        default=attrs.Factory(
+            lambda self: cast("Limits", self).period * (1 + CLOCK_TOLERANCE) + 2 * cast("Limits", self).clock_error,
+            takes_self=True,
+        ),
+    )
     """Seconds from a call's reply until its slot comes free."""
-
-    @hold.default
-    def _hold(self) -> float:
-        return self.period * (1 + CLOCK_TOLERANCE) + 2 * self.clock_error

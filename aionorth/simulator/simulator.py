@@ -93,9 +93,7 @@ class Simulator:  # more than 15 methods: each is one way to set the platform up
         rows = [attrs.evolve(row, deleted=package_status) if row is PACKAGES else row for row in RESOURCES]
         gateway = Gateway(
             platform=self._platform,
-            routes=routes_of(
-                [attrs.evolve(row, deleted=package_status) if row == PACKAGES else row for row in RESOURCES]
-            ),
+            routes=routes_of(rows),
             flow_control=self._flow_control,
             faults=self._faults,
             log=self._log,

@@ -34,7 +34,8 @@ class Transport:
     def __init__(self, url: URL, options: ConnectionOptions) -> None:
         if options.http is not None:
             check_lent(options.http, url)
-        self._base = url
+        self._base = str(url).rstrip("/")
+        self._origin, self._prefix = url.origin(), url.raw_path.rstrip("/")
         self._https = url.scheme == "https"
         self._own = options.http is None
         self._ssl = options.tls.context() if self._https and self._own else None
@@ -135,10 +136,9 @@ class Transport:
         raise error from cause  # here, where what aiohttp raised is not its context
 
     def _url(self, target: str) -> URL:
-        path, _, query = target.partition("?")
-        base = self._base
-        path = base.raw_path.rstrip("/") + path
-        return URL.build(scheme=base.scheme, authority=base.raw_authority, path=path, query_string=query, encoded=True)
+        if "?" in target:
+            return URL(f"{self._base}{target}", encoded=True)
+        return self._origin.with_path(self._prefix + target, encoded=True)  # a tenth of a call cheaper than to parse it
 
 
 def _headers(request: Request, app_id: str, token: Token | None) -> dict[str, str]:
