@@ -40,8 +40,22 @@ KEY = bytes(range(32))
 
 
 class Clock:
-    def __init__(self) -> None:
+    """A clock that is moved by hand; one that `ticks` goes by itself too, as that of a server does."""
+
+    def __init__(self, *, ticks: bool = False) -> None:
+        self._ticks = ticks
         self.now = 5000.0
+
+    def _passed(self) -> float:
+        return time.monotonic() if self._ticks else 0.0
+
+    @property
+    def now(self) -> float:
+        return self._ahead + self._passed()
+
+    @now.setter
+    def now(self, value: float) -> None:
+        self._ahead = value - self._passed()
 
     def __call__(self) -> float:
         return self.now
@@ -105,7 +119,7 @@ class RedisPlace:
     """Time passes on the server for as long as a test takes, too: that is what `LAX` is for."""
 
     def __init__(self, server: RedisServer) -> None:
-        self.clock = Clock()
+        self.clock = Clock(ticks=True)
         self.server = server
         self.begin()
 
