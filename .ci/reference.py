@@ -75,6 +75,8 @@ def members(doc: pdoc.doc.Doc[Any]) -> list[pdoc.doc.Doc[Any]]:
     found = list(doc.own_members)
     for (module, name), inherited in doc.inherited_members.items():
         if module.startswith("aionorth") and not is_shown(module, name):
+            made = any(member.name == "__init__" for member in found)
+            found = [member for member in inherited if member.name == "__init__" and not made] + found
             found += [member for member in inherited if member.name != "__init__"]
     return [member for member in found if is_public(member)]
 

@@ -17,7 +17,6 @@ from aionorth.flow.settings import FlowControl, FlowState
 from aionorth.session import app
 from aionorth.session.checkup import Checkup, examine
 from aionorth.session.options import SessionOptions
-from aionorth.stores.base import Stores
 from aionorth.wire import requests
 from aionorth.wire.replies import Reply
 from aionorth.wire.requests import Request
@@ -26,6 +25,9 @@ from aionorth.wire.transport import ConnectionOptions, Transport
 
 if TYPE_CHECKING:
     import aiohttp
+
+    from aionorth.stores.machine import MachineStore
+    from aionorth.stores.redis import RedisStore
 
 
 class Session:
@@ -44,7 +46,7 @@ class Session:
         token: GivenToken | None = None,
         flow_control: FlowControl = FlowControl(),  # noqa: B008 - frozen
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
-        store: Stores | None = None,
+        store: MachineStore | RedisStore | None = None,
         share_token: bool = True,
         ca_file: StrPath | None = None,
         client_cert: tuple[StrPath, StrPath] | None = None,

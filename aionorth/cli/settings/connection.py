@@ -30,7 +30,6 @@ from aionorth.cli.settings.sources import (
 from aionorth.errors import ArgumentError
 from aionorth.flow.settings import FlowControl
 from aionorth.session.north import NorthSession
-from aionorth.stores.base import Stores
 from aionorth.stores.machine import MachineStore
 from aionorth.stores.redis import RedisStore
 from aionorth.wire.checks import check_string
@@ -63,7 +62,7 @@ class Connection:
     app_id: str
     secret: Secret = _NO_SECRET
     flow_control: FlowControl
-    store: Stores | None
+    store: MachineStore | RedisStore | None
     share_token: bool
     workers: int
     """Calls in flight at once, for commands that make many."""
@@ -137,7 +136,7 @@ def _miss(sources: Sources, key: str) -> None:
     sources.problems.append(f"{variable(key)} is {state}: {_REMEDIES[key]}")
 
 
-def _store(sources: Sources) -> Stores | None:
+def _store(sources: Sources) -> MachineStore | RedisStore | None:
     """Return where the app's callers share what they must agree on; None means in memory."""
     url = sources.find("redis_url")
     where = sources.get("store", one_of(STORES), "machine" if url is None else "redis")
