@@ -13,6 +13,7 @@ import math
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import count
 
 import attrs
 
@@ -93,7 +94,7 @@ async def exchange(
         await asyncio.sleep(next(waits))
 
 
-class SharedWindow:
+class SharedWindow:  # more than 12 attributes: what is on its way between a process and a store takes this much
     """The window in a store.
 
     Its state: what has not been reported (`_released`), the tasks that report it, and what the store said last
@@ -107,7 +108,8 @@ class SharedWindow:
         self._now = asyncio.get_running_loop().time
         self._process = uuid.uuid4().hex
         self._closed = False
-        self._released: dict[str, Release] = {}  # what the store does not know yet, by the permits' keys
+        self._released: dict[int, Release] = {}  # what the store does not know yet, by their numbers
+        self._numbers = count(1)
         self._exchanging = asyncio.Lock()
         self._reports = set[asyncio.Task[None]]()
         self._retry = StoreRetry()
@@ -149,11 +151,10 @@ class SharedWindow:
         if ending is Ending.REFUSED:
             paused_for = max(self.paused_for, pause, retry_after) + self._now() - self._seen_at
             self._response = attrs.evolve(known, view=attrs.evolve(known.view, paused_for=paused_for))
-        self._released[permit.key] = Release(
-            permit=permit, ending=ending, counted=counted_at, pause=pause, retry_after=retry_after
-        )
+        number = next(self._numbers)
+        self._released[number] = Release(permit, ending, counted_at, pause, retry_after, self._process, number)
         urgent = known.pauses > 0 or ending in {Ending.UNSENT, Ending.REFUSED}
-        if not self._closed and (urgent or not self._reports):
+        if not self._closed and (urgent or all(report.done() for report in self._reports)):
             report = asyncio.ensure_future(self._report(0.0 if urgent else self._limits.period * REPORT_DELAY))
             self._reports.add(report)
             report.add_done_callback(self._reports.discard)
@@ -179,8 +180,8 @@ class SharedWindow:
             released = dict(self._released)
             probing = self._response.pauses > 0
             response = await exchange(self._store, self._limits, list(released.values()), ask, now=self._now())
-            for key in released:
-                del self._released[key]
+            for number in released:
+                del self._released[number]
             self._see(response)
             if (probing and not response.pauses) or any(one.ending is Ending.UNSENT for one in released.values()):
                 self.changed()

@@ -82,6 +82,10 @@ class Release(NamedTuple):
     """How long the pause is to be if this refusal begins one, in seconds."""
     retry_after: float = 0.0
     """Seconds that the platform asked to wait."""
+    process: str = ""
+    """Which process says so."""
+    number: int = 0
+    """Which of its releases it is, counted from 1, so that it is not taken for two where it is said twice; 0: once."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -122,6 +126,8 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
     """How many calls from before the open episode's pause were accepted since."""
     turns: dict[str, float] = attrs.field(factory=dict[str, float])
     """The processes that wait, in the order in which they came, and until when each keeps its turn."""
+    known: dict[str, tuple[int, float]] = attrs.field(factory=dict[str, tuple[int, float]])
+    """The processes, the number of the last release that each has reported, and until when it might report it again."""
     adaptive: AdaptiveLimit = attrs.field(factory=AdaptiveLimit)
 
     def step(self, now: float, limits: Limits, released: Sequence[Release] = (), ask: Acquire | None = None) -> float:
@@ -140,7 +146,7 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
             0 where the slot was given; else after how many seconds to ask again.
         """
         self._advance(now, limits)
-        if released:
+        if released := [release for release in released if self._is_news(release, limits)]:
             for release in released:
                 self._end(release, limits)
             if self.adaptive.pauses or any(release.ending is Ending.REFUSED for release in released):
@@ -162,7 +168,7 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
         if started_anew:  # every call may have ended just now
             self.slots = self.slots.all_ended(now + limits.hold)
             self.since = now if self._unknown_for(limits) else None
-            self.turns = {}
+            self.turns, self.known = {}, {}
         if started_anew or (now - self.at > FORGOTTEN_AFTER and now - self.at > forgotten_after(limits)):
             self.not_before, self.fullest, self.late = 0.0, 0, 0
             self.adaptive = self.adaptive.dropped()
@@ -176,6 +182,16 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
         """Forget the slots that have come free."""
         self.fullest = max(self.fullest, self.slots.in_use - self.slots.flying(self.at))
         self.slots.forget(self.at)
+        self.known = {process: (last, until) for process, (last, until) in self.known.items() if until > self.at}
+
+    def _is_news(self, release: Release, limits: Limits) -> bool:
+        """Whether a release has not been reported before; after so long a time it would make no difference."""
+        if not release.number:
+            return True
+        last, _ = self.known.get(release.process, (0, 0.0))
+        if release.number > last:
+            self.known[release.process] = release.number, self.at + limits.timeout + limits.hold
+        return release.number > last
 
     def _end(self, release: Release, limits: Limits) -> None:
         free_at = release.counted + limits.hold
@@ -221,7 +237,7 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
         gap = self._gap(limits)
         if adaptive.pauses and self.slots.flying(now):
             return gap  # after a pause one call probes alone whether the platform accepts calls again
-        if not given and (wait := self._wait(ask.process, gap, limits)) > 0:
+        if (not given or self._unknown_for(limits)) and (wait := self._wait(ask.process, gap, limits)) > 0:
             return wait
         self.slots.take(ask.key, now + limits.timeout, now + limits.timeout + limits.hold)
         self.not_before = max(self.not_before, now + gap)
@@ -317,6 +333,9 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
                 fullest=_count(state["fullest"]),
                 late=_count(state["late"]),
                 turns={str(process): _number(until) for process, until in state["turns"].items()},
+                known={
+                    str(process): (_count(last), _number(until)) for process, (last, until) in state["known"].items()
+                },
                 adaptive=AdaptiveLimit.from_dict(state["adaptive"]),
             )
         except (AttributeError, KeyError, RecursionError, TypeError) as exc:

@@ -40,13 +40,14 @@ SCHEMA = (
     "CREATE TABLE tokens (name TEXT PRIMARY KEY, text TEXT, obtained_at REAL)",
     "CREATE TABLE leases (name TEXT PRIMARY KEY, holder TEXT, until REAL)",
 )
-"""All times are seconds on the machine's clock. `flow` has one row, with the time at which it was written."""
+"""All times are seconds on the machine's clock. `flow` has one row, with the time at which it was written; without a
+document it says that there was one, which is lost."""
 
 VERSION = 2
 """Of the schema."""
 
 BEFORE = 1
-"""The version before: its tables are dropped, and what was in them counts as lost."""
+"""The version before: its tables are dropped."""
 
 BESIDE = ("-wal", "-shm", "-journal")
 """What SQLite adds to the file's name for those that it keeps beside it. It uses the ones that it finds."""
@@ -178,7 +179,7 @@ class OpenMachineStore:  # more than 15 methods: each call of a store has a half
             db.execute("PRAGMA synchronous = NORMAL")
             db.execute(f"PRAGMA wal_autocheckpoint = {PAGES_AHEAD}")
             with _transaction(db):
-                self._lost |= _make_schema(db)
+                _make_schema(db, self._clock())
         except BaseException:
             db.close()
             raise
@@ -214,25 +215,33 @@ class OpenMachineStore:  # more than 15 methods: each call of a store has a half
 
     def _read(self) -> Snapshot:
         with self._step(writes=False) as db:
-            now = self._clock()
-            version, document, at = db.execute("SELECT version, document, at FROM flow").fetchone() or ("", None, now)
+            row = db.execute("SELECT version, document, at FROM flow").fetchone()
+            now = self._clock()  # after that: what another process has just written must not seem to be yet to come
+        if row is None:
+            return Snapshot(document=None, version="", now=now, lost=self._lost)
+        version, document, at = row
         if not isinstance(version, str) or not isinstance(at, (int, float)):
             raise sqlite3.DatabaseError("what it says of the document is damaged")
         if document is not None and not isinstance(document, str):
             raise sqlite3.DatabaseError("the document is not text")
-        if now < at:  # the machine was started anew, and its clock with it
-            with self._step() as db:
+        if now < at:
+            self._forget_tokens()
+        return Snapshot(document=document, version=version, now=now, lost=self._lost or document is None)
+
+    def _forget_tokens(self) -> None:
+        """Forget what goes by the clock, if the machine was started anew, and its clock with it."""
+        with self._step() as db:
+            (at,) = db.execute("SELECT at FROM flow").fetchone() or (0.0,)
+            if self._clock() < at:
                 db.execute("DELETE FROM tokens")
                 db.execute("DELETE FROM leases")
-        return Snapshot(document=document, version=version, now=now, lost=self._lost)
 
     def _replace(self, snapshot: Snapshot, document: str) -> bool:
         with self._step() as db:
             (version,) = db.execute("SELECT version FROM flow").fetchone() or ("",)
-            if version != snapshot.version or self._lost != snapshot.lost:
+            if version != snapshot.version or (self._lost and not snapshot.lost):
                 return False
-            db.execute("DELETE FROM flow")
-            db.execute("INSERT INTO flow VALUES (?, ?, ?)", (uuid.uuid4().hex, document, snapshot.now))
+            _write(db, document, snapshot.now)
         self._lost = False
         return True
 
@@ -305,11 +314,11 @@ def _identity(path: str) -> tuple[int, int] | None:
     return state.st_dev, state.st_ino
 
 
-def _make_schema(db: sqlite3.Connection) -> bool:
-    """Make the tables if need be; returns whether what was known has gone with those of the version before."""
+def _make_schema(db: sqlite3.Connection, now: float) -> None:
+    """Make the tables if need be. Where those of the version before were there, what they knew is lost."""
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version == VERSION:
-        return False
+        return
     if version not in {0, BEFORE}:
         raise sqlite3.DatabaseError(f"it was made by another version of aionorth (schema {version})")
     if version == BEFORE:
@@ -317,8 +326,14 @@ def _make_schema(db: sqlite3.Connection) -> bool:
             db.execute(f"DROP TABLE {table}")
     for statement in SCHEMA:
         db.execute(statement)
+    if version == BEFORE:
+        _write(db, None, now)
     db.execute(f"PRAGMA user_version = {VERSION}")
-    return bool(version == BEFORE)
+
+
+def _write(db: sqlite3.Connection, document: str | None, at: float) -> None:
+    db.execute("DELETE FROM flow")
+    db.execute("INSERT INTO flow VALUES (?, ?, ?)", (uuid.uuid4().hex, document, at))
 
 
 @contextmanager

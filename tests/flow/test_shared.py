@@ -206,6 +206,34 @@ async def test_a_slot_whose_answer_came_too_late_is_asked_for_again(tmp_path: Pa
     await other.close()
 
 
+@pytest.mark.parametrize("broken", [1, 3])
+async def test_what_is_reported_twice_counts_once(tmp_path: Path, broken: int) -> None:
+    store = await opened(tmp_path)
+    flow = flow_of(store, calls=10)
+    replace, left = store.replace, broken
+
+    async def broken_off(snapshot: Snapshot, document: str, *, keep: float) -> bool:
+        nonlocal left
+        done = await replace(snapshot, document, keep=keep)
+        if left and '"ended":[[' in document:
+            left -= 1
+            raise StoreUnavailableError("the connection broke")  # after it was done
+        return done
+
+    store.replace = broken_off  # type: ignore[method-assign]
+    await asyncio.gather(*(call(flow) for _ in range(5)))
+    await asyncio.sleep(2)
+    assert left == 0
+    assert flow.state().in_use == 5
+    asking = asyncio.create_task(flow.acquire())
+    await asyncio.sleep(0)
+    asking.cancel()
+    await asyncio.wait([asking])
+    await asyncio.sleep(1)
+    assert flow.state().in_use == 5
+    await flow.close()
+
+
 async def test_a_store_that_no_waiting_can_mend_ends_the_waiting_at_once(tmp_path: Path) -> None:
     loop = asyncio.get_running_loop()
     store = await opened(tmp_path)

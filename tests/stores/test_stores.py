@@ -217,8 +217,16 @@ class User:
         assert response.wait, "given"
         return response.wait
 
-    def end(self, permit_: Permit, ending: Ending = Ending.ACCEPTED, *, ago: float = 0.0, **more: float) -> Release:
-        return Release(permit=permit_, ending=ending, counted=self.place.clock.now - ago, **more)
+    def end(
+        self,
+        permit_: Permit,
+        ending: Ending = Ending.ACCEPTED,
+        *,
+        ago: float = 0.0,
+        pause: float = 0.0,
+        retry_after: float = 0.0,
+    ) -> Release:
+        return Release(permit_, ending, self.place.clock.now - ago, pause, retry_after)
 
     async def tell(self, *released: Release) -> Response:
         return await self._exchange(released, None)
@@ -1014,12 +1022,45 @@ def test_a_file_of_the_version_before_is_begun_anew_as_one_that_was_lost(tmp_pat
     db.commit()
     db.close()
 
+    async def open_only() -> None:
+        await (await place.open()).close()
+
     async def story(a: User) -> None:
         assert await a.wait() == about(TIMEOUT + HOLD)
         await place.advance(TIMEOUT + HOLD)
         await a.take()
 
+    asyncio.run(open_only())  # a process that makes no call must not use up what shows that something is lost
     play(place, story, "a")
+
+
+def test_what_another_process_writes_at_this_moment_is_not_yet_to_come(tmp_path: Path) -> None:
+    place = MachinePlace(tmp_path)
+
+    async def story(a: User, b: User) -> None:
+        store, other = cast("OpenMachineStore", a.store), cast("OpenMachineStore", b.store)
+        await a.take()
+        await store.lease_token(KEY, "a", 10)
+        await store.end_lease(KEY, "a", StoredToken("the token", 0.0))
+        document = (await other.read(clock_error=0.0)).document
+        assert document is not None
+        overtaken = False
+
+        def clock() -> float:
+            nonlocal overtaken
+            now = place.clock.now
+            if not overtaken:  # the process stands still for a moment, just when it looks at the clock
+                overtaken = True
+                place.clock.now += 1
+                assert other._replace(other._read(), document.replace('"at":5000.0', f'"at":{place.clock.now}'))
+            return now
+
+        store._clock = clock
+        assert (await a.tell()).view.next_slot == float("inf")  # the call is still in flight
+        assert overtaken
+        assert await store.read_token(KEY) is not None
+
+    play(place, story, "a", "b", limit=1)
 
 
 # --- Redis
