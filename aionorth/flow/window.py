@@ -250,7 +250,9 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
             waiting = list(self.turns)
             ahead = waiting.index(process) if process in self.turns else len(waiting)
         free_in = min(self._free_in(ahead, limits), limits.hold)  # a call may end sooner than is known now
-        wait = max(self.not_before - now + ahead * gap, self._unknown_for(limits) + ahead * gap, free_in)
+        unknown_for = self._unknown_for(limits)
+        opens = max(self.not_before, now + unknown_for) if unknown_for else self.not_before
+        wait = max(opens + ahead * gap - now, free_in)
         if wait > 0:
             self.turns[process] = now + wait + min(TURN_KEPT * limits.period, LONGEST_TURN_KEPT)
         else:

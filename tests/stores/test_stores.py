@@ -400,6 +400,22 @@ def test_whoever_is_behind_one_that_does_not_come_back_loses_no_period_by_it(pla
     play(place, story, "a", "b", "c", limit=1)
 
 
+def test_a_process_with_a_larger_limit_does_not_wait_for_one_with_a_smaller(place: Any) -> None:
+    async def story(small: User, large: User) -> None:
+        large.limits = limits(6, gap=1)
+        for _ in range(3):
+            await small.take()
+            await place.advance(1)
+        assert await small.wait() > HOLD - 1
+        await place.advance(10)
+        await large.take()
+        await place.advance(2)
+        await large.take()
+        assert await large.wait() > HOLD / 2
+
+    play(place, story, "small", "large", limit=3, gap=1)
+
+
 def test_calls_keep_the_gap_whoever_makes_them(place: Any) -> None:
     async def story(a: User, b: User, c: User) -> None:
         await a.take()
