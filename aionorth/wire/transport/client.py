@@ -25,7 +25,7 @@ LONGEST_BODY = 8 * 1024 * 1024
 _USER_AGENT = f"aionorth/{__version__} aiohttp/{aiohttp.__version__} Python/{sys.version_info[0]}.{sys.version_info[1]}"
 
 
-class Transport:
+class Transport:  # more than 12 attributes: a pool, and what is needed to fill it
     """The way to one platform: a connection pool and what is needed to fill it.
 
     Its state is the pool, `_http`, and whether a reply ever came, `_reached`.
