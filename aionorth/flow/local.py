@@ -79,7 +79,7 @@ class LocalWindow:
 
     def keep_to(self, limits: Limits) -> None:
         """See `WindowAccess.keep_to`. A longer period holds for calls that count already, too."""
-        self._window.slots = self._window.slots.delayed(max(0.0, limits.hold - self._limits.hold))
+        self._window.delay(max(0.0, limits.hold - self._limits.hold))
         self._limits = limits
 
     def acquire_now(self) -> Permit | float:

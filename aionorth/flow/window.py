@@ -110,7 +110,7 @@ class View:
 class Window:  # more than 15 methods: each is one rule, and a step applies them all to one state
     """An app's slots, at the moments it is asked. It has no clock: every method is given the time, in seconds.
 
-    `step` changes the state, nothing else does. The state is what `to_json` writes.
+    Its own methods change the state, nobody else does. The state is what `to_json` writes.
     """
 
     at: float = 0.0
@@ -158,6 +158,10 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
     def lose(self, now: float) -> None:
         """Take note that calls may have been sent until `now` of which nothing is known."""
         self.since = now
+
+    def delay(self, seconds: float) -> None:
+        """Let the slots that are taken come free so much later."""
+        self.slots = self.slots.delayed(seconds)
 
     # --- One step
 
