@@ -52,14 +52,15 @@ class SlowStart:
 
     def begin(self) -> None:
         """Count a call in."""
-        self._in_flight += 1
-        self._left = max(0, self._left - 1)
+        if self._left:
+            self._in_flight += 1
+            self._left -= 1
 
     def end(self, *, sent: bool) -> None:
         """Count a call out."""
-        self._in_flight -= 1
-        if self._left and not sent:
-            self._left += 1
+        if self._left:
+            self._in_flight -= 1
+            self._left += not sent
 
 
 class Bucket:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import cast
+from functools import cached_property
 
 import attrs
 
@@ -14,6 +14,10 @@ from aionorth.wire.checks import seconds_field, whole_field
 CLOCK_TOLERANCE = 1e-3
 """The part of a period for which a slot is held longer. Two clocks that NTP steers differ by up to a thousandth: 60 ms
 a minute, more than a fast network's round trip makes up for."""
+
+BUCKETS = 150
+"""Where the limit is larger, slots that come free in the same of so many parts of a period are counted together, at the
+end of it. So the window's size has a bound whatever the limit."""
 
 
 def _part(_: object, __: object, value: float) -> None:
@@ -94,7 +98,7 @@ class FlowState:
         return max(self.paused_for, first) + (beyond - 1) // self.in_force * self.period
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class Limits:
     """What one process keeps to; the adaptive limit can only be stricter."""
 
@@ -111,11 +115,12 @@ class Limits:
     clock_error: float = 0.0
     """Seconds that the clock by which slots come free may be off, to either side, without anybody noticing."""
 
-    hold: float = attrs.field(
-        init=False,
-        default=attrs.Factory(
-            lambda self: cast("Limits", self).period * (1 + CLOCK_TOLERANCE) + 2 * cast("Limits", self).clock_error,
-            takes_self=True,
-        ),
-    )
-    """Seconds from a call's reply until its slot comes free."""
+    @cached_property
+    def hold(self) -> float:
+        """Seconds from a call's reply until its slot comes free."""
+        return self.period * (1 + CLOCK_TOLERANCE) + 2 * self.clock_error
+
+    @cached_property
+    def quantum(self) -> float:
+        """Slots that come free within the same so many seconds are counted together; 0: none are."""
+        return self.period / BUCKETS if self.limit > BUCKETS else 0.0

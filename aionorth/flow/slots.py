@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
-from operator import itemgetter
-
-_free_at = itemgetter(0)
 
 
 class Slots:
@@ -46,9 +43,7 @@ class Slots:
         if quantum:
             free_at = math.ceil(free_at / quantum) * quantum
         ended = self.ended
-        # Nearly always it is the last to come free, or one of the last.
-        place = bisect_left(ended, free_at, key=_free_at) if ended and ended[-1][0] > free_at else len(ended)
-        place -= place == len(ended) and place > 0 and ended[-1][0] == free_at
+        place = bisect_left(ended, (free_at,))
         if place < len(ended) and ended[place][0] == free_at:
             _, calls, calls_refused = ended[place]
             ended[place] = free_at, calls + 1, calls_refused + refused
@@ -61,7 +56,7 @@ class Slots:
         """Forget the slots that have come free."""
         for key in [key for key, (_, free_at) in self.in_flight.items() if free_at <= now]:
             del self.in_flight[key]
-        come_free = self.ended[: bisect_right(self.ended, now, key=_free_at)]
+        come_free = self.ended[: bisect_left(self.ended, (now, math.inf))]
         del self.ended[: len(come_free)]
         for _, calls, refused in come_free:
             self.calls -= calls

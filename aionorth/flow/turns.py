@@ -29,7 +29,7 @@ class Turns:
     @property
     def waiting(self) -> int:
         """How many calls wait."""
-        return sum(self._waiting.values())
+        return self._waiting[False] + self._waiting[True]
 
     @asynccontextmanager
     async def head(self, *, priority: bool) -> AsyncGenerator[None]:

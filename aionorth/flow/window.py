@@ -36,10 +36,6 @@ LONGEST_TURN_KEPT = 1.0
 FORGOTTEN_AFTER = 3600.0
 """Seconds without a call after which what refusals taught is out of date; longer where slots are held longer."""
 
-BUCKETS = 150
-"""Where the limit is larger, slots that come free in the same of so many parts of a period are counted together, at the
-end of it. So the window's size has a bound whatever the limit."""
-
 
 class Ending(enum.StrEnum):
     """What became of a permit's call."""
@@ -146,11 +142,8 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
             0 where the slot was given; else after how many seconds to ask again.
         """
         self._advance(now, limits)
-        if released := [release for release in released if self._is_news(release, limits)]:
-            for release in released:
-                self._end(release, limits)
-            if self.adaptive.pauses or any(release.ending is Ending.REFUSED for release in released):
-                self._learn(released, limits)
+        if released:
+            self._take_note(released, limits)
         if self.adaptive.in_force:
             self._grow()
         return 0.0 if ask is None else self._acquire(ask, limits)
@@ -167,20 +160,25 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
 
     def _advance(self, now: float, limits: Limits) -> None:
         """Forget what is over by `now`."""
+        if not 0 <= now - self.at <= FORGOTTEN_AFTER:
+            self._jump(now, limits)
+        self.at = now
+        if self.turns:
+            self.turns = {process: until for process, until in self.turns.items() if until > now}
+        if (ended := self.slots.ended) and ended[0][0] <= now:
+            self._forget()
+
+    def _jump(self, now: float, limits: Limits) -> None:
+        """Forget what is out of date after a long time, or by a clock that has started anew."""
         # A clock that can be set may be put right, to an earlier time, by as much as it may be off.
         started_anew = now < self.at - 4 * limits.clock_error
         if started_anew:  # every call may have ended just now
             self.slots = self.slots.all_ended(now + limits.hold)
             self.since = now if self._unknown_for(limits) else None
             self.turns, self.known = {}, {}
-        if started_anew or (now - self.at > FORGOTTEN_AFTER and now - self.at > forgotten_after(limits)):
+        if started_anew or now - self.at > forgotten_after(limits):
             self.not_before, self.fullest, self.late = 0.0, 0, 0
             self.adaptive = self.adaptive.dropped()
-        self.at = now
-        if self.turns:
-            self.turns = {process: until for process, until in self.turns.items() if until > now}
-        if (ended := self.slots.ended) and ended[0][0] <= now:
-            self._forget()
 
     def _forget(self) -> None:
         """Forget the slots that have come free."""
@@ -188,10 +186,16 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
         self.slots.forget(self.at)
         self.known = {process: (last, until) for process, (last, until) in self.known.items() if until > self.at}
 
+    def _take_note(self, released: Sequence[Release], limits: Limits) -> None:
+        """Take note of released permits, each once."""
+        released = [release for release in released if not release.number or self._is_news(release, limits)]
+        for release in released:
+            self._end(release, limits)
+        if self.adaptive.pauses or any(release.ending is Ending.REFUSED for release in released):
+            self._learn(released, limits)
+
     def _is_news(self, release: Release, limits: Limits) -> bool:
         """Whether a release has not been reported before; after so long a time it would make no difference."""
-        if not release.number:
-            return True
         last, _ = self.known.get(release.process, (0, 0.0))
         if release.number > last:
             self.known[release.process] = release.number, self.at + limits.timeout + limits.hold
@@ -203,8 +207,7 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
             self.slots.drop(release.permit.key)
         else:
             refused = release.ending is Ending.REFUSED
-            quantum = limits.period / BUCKETS if limits.limit > BUCKETS else 0.0
-            self.slots.end(release.permit.key, free_at, refused=refused, quantum=quantum)
+            self.slots.end(release.permit.key, free_at, refused=refused, quantum=limits.quantum)
         if self.adaptive.pauses and release.ending is Ending.ACCEPTED:
             self.late += release.permit.episode < self.adaptive.episode
 
@@ -254,12 +257,11 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
             waiting = list(self.turns)
             ahead = waiting.index(process) if process in self.turns else len(waiting)
         free_in = min(self._free_in(ahead, limits), limits.hold)  # a call may end sooner than is known now
-        unknown_for = self._unknown_for(limits)
-        opens = max(self.not_before, now + unknown_for) if unknown_for else self.not_before
+        opens = self.not_before if self.since is None else max(self.not_before, now + self._unknown_for(limits))
         wait = max(opens + ahead * gap - now, free_in)
         if wait > 0:
             self.turns[process] = now + wait + min(TURN_KEPT * limits.period, LONGEST_TURN_KEPT)
-        else:
+        elif self.turns:
             self.turns.pop(process, None)
         return wait
 

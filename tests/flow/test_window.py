@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aionorth.flow.settings import Limits
-from aionorth.flow.window import BUCKETS, Acquire, Ending, Permit, Release, Window
+from aionorth.flow.settings import BUCKETS, Limits
+from aionorth.flow.window import Acquire, Ending, Permit, Release, Window
 
 PERIOD, TIMEOUT = 60.0, 30.0
 
