@@ -58,6 +58,7 @@ __all__ = [
     "BulkFailedError",
     # Errors of the connection
     "NorthConnectionError",
+    "OutageError",
     "HostNotFoundError",
     "TlsError",
     "ReplyLostError",
@@ -110,6 +111,7 @@ if TYPE_CHECKING:
         NorthError,
         NorthWarning,
         NotFoundError,
+        OutageError,
         PackageNotFoundError,
         PageOutOfRangeError,
         ReplyLostError,

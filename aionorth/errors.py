@@ -87,6 +87,27 @@ class NorthConnectionError(NorthError):
     retryable = True
 
 
+class OutageError(NorthConnectionError):
+    """The platform has not answered any call for longer than `RetryPolicy.outage` allows. Ends a bulk run.
+
+    Attributes:
+        silent_for: For how long, in seconds.
+        reason: How the last call ended.
+    """
+
+    retryable = False
+    ends_run = True
+
+    def __init__(self, silent_for: float, reason: str = "") -> None:
+        super().__init__(silent_for, reason)
+        self.silent_for = silent_for
+        self.reason = reason
+
+    def __str__(self) -> str:
+        reason = f" ({self.reason})" if self.reason else ""
+        return f"the platform has not answered any call for {self.silent_for:.0f} s{reason}: try again when it does"
+
+
 class HostNotFoundError(NorthConnectionError):
     """The host name of the base URL does not exist. Ends a bulk run."""
 

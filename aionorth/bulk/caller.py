@@ -6,19 +6,36 @@ import asyncio
 import logging
 import math
 
+import attrs
+
 from aionorth.auth.keeper import LiveToken, TokenKeeper
 from aionorth.auth.sources import Obtain, Secret
-from aionorth.bulk.decide import GiveUp, RenewToken, Requeue, Retry, ending_of, next_step
-from aionorth.bulk.record import Progress
+from aionorth.bulk.decide import GiveUp, RenewToken, Requeue, Retry, ending_of, next_step, unanswered
+from aionorth.bulk.record import Progress, Record
 from aionorth.bulk.retry import RetryPolicy
-from aionorth.errors import InvalidTokenError, NorthConnectionError, NorthError, SessionStateError
+from aionorth.errors import InvalidTokenError, NorthConnectionError, NorthError, OutageError, SessionStateError
 from aionorth.flow.limiter import Limiter
 from aionorth.flow.window import Ending, Permit
 from aionorth.wire.replies import Reply, read_error
-from aionorth.wire.requests import Request
+from aionorth.wire.requests import Request, probe
 from aionorth.wire.transport import Transport
 
+FIRST_CONTACT = 60.0
+"""Seconds for which a platform may be silent that has never answered: then the URL may be wrong."""
+
 _log = logging.getLogger("aionorth")
+
+
+@attrs.define(kw_only=True)
+class _Call:
+    """How one call is sent."""
+
+    auth: tuple[TokenKeeper, Obtain] | None
+    """Where its token comes from; None where it needs none."""
+    priority: bool
+    """Whether it goes before bulk work that waits."""
+    deadline: float = math.inf
+    """When its last attempt may begin, on the loop's clock."""
 
 
 class Caller:
@@ -69,58 +86,103 @@ class Caller:
         """
         self.check_loop()
         progress = progress or Progress()
-        auth = self._auth if authenticated else None
+        call = _Call(auth=self._auth if authenticated else None, priority=priority)
         try:
-            permit, live = await self._acquire(auth, priority=priority)
-            deadline = None if self._policy.deadline is None else self._loop.time() + self._policy.deadline
+            permit, live = await self._acquire(call)
+            if self._policy.deadline is not None:
+                call.deadline = self._loop.time() + self._policy.deadline
             while True:
+                outages = self._flow.outages
                 reply = await self._attempt(request, progress, permit, live)
                 if isinstance(reply, Reply):
                     return reply
-                error = reply
-                time_left = math.inf if deadline is None else deadline - self._loop.time()
-                step = next_step(
-                    error,
-                    progress.record,
-                    self._policy,
-                    has_token=live is not None,
-                    paused_for=self._flow.paused_for,
-                    time_left=0.0 if progress.halted else time_left,
+                failed_at = self._loop.time()
+                permit, live = await self._acquire_again(
+                    call, reply, progress, has_token=live is not None, outages=outages
                 )
-                match step:
-                    case GiveUp():
-                        raise step.error
-                    case Retry(wait):
-                        _log.info("another attempt in %.1f s, after: %s", wait, error)
-                        await asyncio.sleep(wait)
-                    case Requeue() | RenewToken():  # `_acquire` waits until the pause is over, and for the new token
-                        pass
-                try:
-                    async with asyncio.timeout_at(deadline):
-                        permit, live = await self._acquire(auth, priority=priority)
-                except TimeoutError:
-                    raise error from None
+                if not priority and self._flow.outages > outages:
+                    progress.forgive()
+                    call.deadline += self._loop.time() - failed_at
         except NorthError as exc:
             progress.give_up(exc)
             raise
 
-    async def _acquire(
-        self, auth: tuple[TokenKeeper, Obtain] | None, *, priority: bool
+    async def _acquire_again(
+        self, call: _Call, error: NorthError, progress: Progress, *, has_token: bool, outages: int
     ) -> tuple[Permit, LiveToken | None]:
+        """Wait until another attempt may be made, as `_acquire` does; raise what the call ends in where none may.
+
+        There had been so many `outages` before the attempt that ended in `error`.
+        """
+        if not call.priority and self._flow.held and unanswered(error) and not progress.halted:
+            permit, live = await self._acquire(call)
+            if self._flow.outages > outages:
+                return permit, live
+            self._flow.release(permit, Ending.UNSENT)  # it was no outage but the call's own fault
+        await self._wait(error, progress.record, has_token=has_token, until=0.0 if progress.halted else call.deadline)
+        try:
+            async with asyncio.timeout_at(None if call.deadline == math.inf else call.deadline):
+                return await self._acquire(call)
+        except TimeoutError:
+            if call.priority or self._flow.outages == outages:
+                raise error from None
+        except OutageError:
+            if call.priority:
+                raise error from None
+            raise
+        return await self._acquire(call)  # the time of an outage does not count
+
+    async def _wait(self, error: NorthError, record: Record, *, has_token: bool, until: float) -> None:
+        """Wait for another attempt, which must begin before the time `until`; raise the error where none follows."""
+        step = next_step(
+            error,
+            record,
+            self._policy,
+            has_token=has_token,
+            paused_for=self._flow.paused_for,
+            time_left=until - self._loop.time(),
+        )
+        match step:
+            case GiveUp():
+                raise step.error
+            case Retry(wait):
+                _log.info("another attempt in %.1f s, after: %s", wait, error)
+                await asyncio.sleep(wait)
+            case Requeue() | RenewToken():  # `_acquire` waits until the pause is over, and for the new token
+                pass
+
+    async def _acquire(self, call: _Call) -> tuple[Permit, LiveToken | None]:
         """Wait until a call may be sent; return its permit and the token to send it with."""
-        if auth is None:
-            return await self._flow.acquire(priority=priority), None
-        tokens, obtain = auth
+        auth, priority = call.auth, call.priority
+        bounds = [self._policy.outage, self._policy.deadline if priority and auth is not None else None]
+        if not self._transport.reached:
+            bounds.append(FIRST_CONTACT)
+        longest_outage = min((bound for bound in bounds if bound is not None), default=math.inf)
         while True:
-            if tokens.current(self._loop.time()) is None:
-                await tokens.renewed(obtain)
-            permit = await self._flow.acquire(priority=priority)
+            if auth is not None and not self._flow.held and auth[0].current(self._loop.time()) is None:
+                await auth[0].renewed(auth[1])
+            permit = await self._flow.acquire(priority=priority, longest_outage=longest_outage)
+            live = None if auth is None else auth[0].current(self._loop.time())
+            if permit.probe:
+                await self._probe(permit, live)
+            elif auth is None:
+                return permit, None
             # The token is looked at last: it may have been refused while the call queued. Then the permit is given back
             # unused, so that the login, which queues as well, need not wait for calls that cannot succeed.
-            if (live := tokens.current(self._loop.time())) is not None:
+            elif live is not None:
                 live.used = True
                 return permit, live
-            self._flow.release(permit, Ending.UNSENT)
+            else:
+                self._flow.release(permit, Ending.UNSENT)
+
+    async def _probe(self, permit: Permit, live: LiveToken | None) -> None:
+        """Make a call that only shows whether the platform answers. Releases `permit`."""
+        reply = await self._attempt(probe(), Progress(), permit, live)
+        if isinstance(reply, NorthError):
+            if reply.ends_run:
+                raise reply
+            if unanswered(reply):
+                _log.info("the platform does not answer: %s", reply)
 
     async def _attempt(
         self, request: Request, progress: Progress, permit: Permit, live: LiveToken | None
@@ -145,7 +207,11 @@ class Caller:
                 counted_at = None
         finally:
             pauses = self._flow.release(
-                permit, ending, counted_at=counted_at, retry_after=None if error is None else error.retry_after
+                permit,
+                ending,
+                counted_at=counted_at,
+                retry_after=None if error is None else error.retry_after,
+                unanswered=str(error) if unanswered(error) else None,
             )
         progress.end(error)
         if pauses:

@@ -8,7 +8,14 @@ import attrs
 
 from aionorth.bulk.record import Record
 from aionorth.bulk.retry import RetryPolicy
-from aionorth.errors import ArgumentError, FlowControlError, InvalidTokenError, NorthError, NotFoundError
+from aionorth.errors import (
+    ArgumentError,
+    CongestionError,
+    FlowControlError,
+    InvalidTokenError,
+    NorthError,
+    NotFoundError,
+)
 from aionorth.flow.window import Ending
 
 
@@ -73,6 +80,11 @@ def next_step(
         case _:
             pass
     return step if ready_in < time_left else GiveUp(error)
+
+
+def unanswered(error: NorthError | None) -> bool:
+    """Return whether a call ended without a word from the platform: no reply, a gateway's, or congestion."""
+    return error is not None and error.retryable and (error.code is None or isinstance(error, CongestionError))
 
 
 def ending_of(error: NorthError | None) -> Ending:

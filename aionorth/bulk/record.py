@@ -71,6 +71,10 @@ class Record:
             error=error,
         )
 
+    def forgiven(self) -> Record:
+        """Return the record after an outage: it uses up no attempts."""
+        return attrs.evolve(self, faults=0)
+
     def given_up(self, error: NorthError) -> Record:
         """Return the record after `error` has ruled out any further attempt."""
         return attrs.evolve(self, error=error)
@@ -129,6 +133,10 @@ class Progress:
     def end(self, error: NorthError | None) -> None:
         """Note what the attempt ended in; None means success."""
         self.record = self.record.answered if error is None else self.record.failed(error)
+
+    def forgive(self) -> None:
+        """Note that the last attempts failed because of an outage of the platform."""
+        self.record = self.record.forgiven()
 
     def give_up(self, error: NorthError) -> None:
         """Note that no further attempt is made, because of `error`."""

@@ -27,6 +27,10 @@ class RetryPolicy:
     """No wait is longer than this, in seconds."""
     deadline: float | None = attrs.field(default=1800.0, validator=optional_seconds_field)
     """Seconds from the first sending after which no attempt begins; None means no deadline."""
+    outage: float | None = attrs.field(default=1800.0, validator=optional_seconds_field)
+    """Seconds for which a bulk run waits while the platform answers no call at all; None means for ever. Such an outage
+    uses up no attempts, and the deadline of a call in a bulk run does not run meanwhile. Where the platform has never
+    answered, as with a wrong URL, it waits for a minute at most."""
     jitter: Jitter = full_jitter
     """Draws each wait from its longest; the default spreads it evenly between 0 and that."""
 

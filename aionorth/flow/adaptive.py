@@ -15,10 +15,11 @@ grow.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Self, cast
+from typing import Self
 
 import attrs
+
+from aionorth.flow import stored
 
 PROBE_INTERVAL = 4
 """Clean periods after which the limit first grows, or is dropped where it has grown back."""
@@ -41,9 +42,6 @@ less than the last one did."""
 PAUSE_ALLOWANCE = 1 / 16
 """The part of a period for which a pause counts as if calls had been accepted in it: the pause itself held them back.
 A longer pause shows that the platform accepts none."""
-
-LARGEST_NUMBER = 2**53
-"""The largest number that is believed of a stored value: from there on a float does not tell one from the next."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -169,16 +167,7 @@ class AdaptiveLimit:  # more than 12 fields: a value that is stored whole
         Raises:
             ValueError: It cannot be such a limit.
         """
-        if not isinstance(values, dict):
-            raise ValueError("the adaptive limit is not an object")  # noqa: TRY004 - a value like any other
-        stored = cast("Mapping[str, Any]", values)
-        known = {name: stored[name] for name in attrs.fields_dict(cls) if name in stored}
-        defaults = attrs.asdict(cls())
-        for name, value in known.items():
-            fits = type(value) is type(defaults[name]) or (type(defaults[name]) is float and type(value) is int)
-            if not fits or not 0 <= value <= LARGEST_NUMBER:
-                raise ValueError(f"{name}={value!r} does not fit an adaptive limit")
-        limit = cls(**known)
+        limit = stored.fields(cls, values)
         if limit.in_force and (limit.limit < 1 or limit.period == 0):
             raise ValueError("the adaptive limit allows no calls")
         return limit

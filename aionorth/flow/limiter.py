@@ -8,15 +8,20 @@ allowed 100.
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections.abc import Callable, Iterator
 
 from aiolimiter import AsyncLimiter
 
+from aionorth.errors import OutageError
 from aionorth.flow.local import LocalWindow, WindowAccess
+from aionorth.flow.outage import longest_wait
 from aionorth.flow.settings import FlowControl, FlowState, Limits
 from aionorth.flow.turns import Turns
 from aionorth.flow.window import Ending, Permit
+
+_log = logging.getLogger("aionorth")
 
 SHORTEST_PAUSE = 1 / 16
 """The first pause after a refusal is drawn from up to this part of a period; it doubles four times, to a whole one."""
@@ -124,6 +129,8 @@ class Limiter:
         self._slow_start = SlowStart(settings.limit)
         self._bucket = Bucket(settings)
         self._refusals = 0
+        self._silent_since: float | None = None
+        self._last_fault = ""
         self._window = window(self._limits())
         self._window.changed = self._turns.wake
 
@@ -132,11 +139,17 @@ class Limiter:
         # With a burst of one the window spreads the calls too: its other users have buckets of their own.
         gap = period / limit if self.settings.burst == 1 else period * FULL_SPEED / limit
         gap = gap if gap >= SHORTEST_GAP else 0.0
-        return Limits(limit=limit, period=period, gap=gap, timeout=self._timeout, pause=self._pause)
+        return Limits(
+            limit=limit, period=period, gap=gap, timeout=self._timeout, pause=self._pause, probe_wait=self._probe_wait
+        )
 
     def _pause(self, pauses: int) -> float:
         longest = self.settings.period
         return next(self._pauses(min(longest * SHORTEST_PAUSE * 2**pauses, longest), longest))
+
+    def _probe_wait(self, probes: int) -> float:
+        half = longest_wait(probes) / 2
+        return half + next(self._pauses(half, half))
 
     def tighten(self, settings: FlowControl) -> None:
         """Keep within `settings` as well from now on."""
@@ -152,10 +165,17 @@ class Limiter:
 
     # --- One call's way through
 
-    async def acquire(self, *, priority: bool = False) -> Permit:
+    async def acquire(self, *, priority: bool = False, longest_outage: float = math.inf) -> Permit:
         """Wait until a call may be sent and return its permit, which `release` ends.
 
-        A single call has `priority` over bulk work that waits.
+        While the platform does not answer, a permit is for a probe only: see `Permit.probe`.
+
+        Args:
+            priority: Whether it goes before bulk work that waits, as a single call does.
+            longest_outage: Seconds for which the platform may be silent.
+
+        Raises:
+            OutageError: It has been silent for longer.
         """
         if not self._turns.waiting and (permit := self._acquire_now()) is not None:
             return permit
@@ -165,7 +185,7 @@ class Limiter:
             bucket = self._bucket
             await bucket.acquire()
             try:
-                permit = await self._permit(priority=priority)
+                permit = await self._permit(longest_outage, priority=priority)
             except BaseException:
                 bucket.give_back()
                 raise
@@ -183,20 +203,29 @@ class Limiter:
         self._slow_start.begin()
         return permit
 
-    async def _permit(self, *, priority: bool) -> Permit:
+    async def _permit(self, longest_outage: float, *, priority: bool) -> Permit:
         while True:
             if self._turns.gives_way(priority=priority) or self._slow_start.full:
                 await self._turns.sleep(math.inf)
                 continue
             wakings = self._turns.wakings
             answer = await self._window.acquire()
+            self._watch()
             if isinstance(answer, Permit):
                 return answer
+            if self.held and (silent_for := self._window.view().silent_for) > longest_outage:
+                raise OutageError(silent_for, self._last_fault)
             if wakings == self._turns.wakings:  # else something changed meanwhile that the answer may not know of
                 await self._turns.sleep(answer)
 
     def release(
-        self, permit: Permit, ending: Ending, *, counted_at: float | None = None, retry_after: float | None = None
+        self,
+        permit: Permit,
+        ending: Ending,
+        *,
+        counted_at: float | None = None,
+        retry_after: float | None = None,
+        unanswered: str | None = None,
     ) -> bool:
         """Say what became of a permit's call, once and for all.
 
@@ -209,6 +238,7 @@ class Limiter:
             counted_at: When the platform had counted it at the latest, on the loop's clock; now unless given. Where no
                 reply came, that is its time-out.
             retry_after: Seconds that the platform asked to wait; kept to whatever the pause's own length.
+            unanswered: How it ended, if without a word from the platform. Several in a row hold all calls.
 
         Returns:
             Whether a pause began.
@@ -219,12 +249,42 @@ class Limiter:
         if ending is Ending.UNSENT:
             self._bucket.give_back()
         self._refusals += ending is Ending.REFUSED
-        begins = self._window.release(permit, ending, max(now, counted_at or now), retry_after or 0.0)
+        begins = self._window.release(
+            permit, ending, max(now, counted_at or now), retry_after or 0.0, unanswered=unanswered is not None
+        )
+        self._last_fault = unanswered or self._last_fault
+        self._watch()
         if held_back:
             self._turns.wake()
         return begins
 
+    def _watch(self) -> None:
+        """Report where an outage begins, and where it ends."""
+        outage = self._window.outage
+        if outage.certain and self._silent_since is None:
+            silent_for = self._window.view().silent_for
+            self._silent_since = self._loop.time() - silent_for
+            _log.warning(
+                "the platform has not answered for %.0f s (%s): all calls wait until it does; "
+                "it is asked again and again, at least once a minute",
+                silent_for,
+                self._last_fault or "as another process has found",
+            )
+        elif not outage.held and self._silent_since is not None:
+            _log.warning("the platform answers again, after %.0f s", self._loop.time() - self._silent_since)
+            self._silent_since = None
+
     # --- What is known at this moment
+
+    @property
+    def held(self) -> bool:
+        """Whether calls are held because the platform did not answer the last ones."""
+        return self._window.outage.held
+
+    @property
+    def outages(self) -> int:
+        """How many outages of the platform have been certain so far."""
+        return self._window.outage.number
 
     @property
     def paused_for(self) -> float:
@@ -249,6 +309,8 @@ class Limiter:
             refusals=self._refusals,
             learned_limit=view.limit if view.limit is not None and view.limit < limit else None,
             gap=view.gap,
+            silent_for=view.silent_for,
+            next_probe=view.next_probe,
             store_reached=self._window.reached,
         )
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import Protocol
 
+from aionorth.flow.outage import Outage
 from aionorth.flow.settings import Limits
 from aionorth.flow.window import Acquire, Ending, Permit, Release, View, Window
 
@@ -29,7 +30,9 @@ class WindowAccess(Protocol):
         """Return a permit, or after how many seconds to ask again."""
         ...
 
-    def release(self, permit: Permit, ending: Ending, counted_at: float, retry_after: float) -> bool:
+    def release(
+        self, permit: Permit, ending: Ending, counted_at: float, retry_after: float, *, unanswered: bool = False
+    ) -> bool:
         """Take note of what became of a permit's call, once.
 
         Args:
@@ -37,6 +40,7 @@ class WindowAccess(Protocol):
             ending: What became of its call. Unsent, its slot is free at once; else a period after `counted_at`.
             counted_at: When the platform had counted it at the latest, on the event loop's clock.
             retry_after: Seconds for which a refusal pauses the app at least.
+            unanswered: Whether it ended without a word from the platform.
 
         Returns:
             Whether a pause began.
@@ -46,6 +50,11 @@ class WindowAccess(Protocol):
     @property
     def paused_for(self) -> float:
         """Seconds until the pause is over, as far as is known; 0 where none is in force."""
+        ...
+
+    @property
+    def outage(self) -> Outage:
+        """What is known of an outage of the platform. Its times are the store's."""
         ...
 
     @property
@@ -86,18 +95,21 @@ class LocalWindow:
         """See `WindowAccess.acquire_now`."""
         key = str(next(self._keys))
         wait = self._window.step(self._now(), self._limits, ask=Acquire("", key))
-        return wait if wait > 0 else Permit(self._window.adaptive.episode, key)
+        return wait if wait > 0 else Permit(self._window.adaptive.episode, key, self._window.outage.held)
 
     async def acquire(self) -> Permit | float:
         """See `WindowAccess.acquire`."""
         return self.acquire_now()
 
-    def release(self, permit: Permit, ending: Ending, counted_at: float, retry_after: float) -> bool:
+    def release(
+        self, permit: Permit, ending: Ending, counted_at: float, retry_after: float, *, unanswered: bool = False
+    ) -> bool:
         """See `WindowAccess.release`."""
         before = self._window.adaptive
         begins = ending is Ending.REFUSED and permit.episode == before.episode
         pause = self._limits.pause(before.pauses) if begins else 0.0
-        release = Release(permit, ending, counted_at, pause, retry_after)
+        probe_wait = self._limits.probe_wait(self._window.outage.probes) if unanswered else 0.0
+        release = Release(permit, ending, counted_at, pause, retry_after, unanswered, probe_wait)
         self._window.step(self._now(), self._limits, (release,))
         self.changed()
         return begins
@@ -106,6 +118,11 @@ class LocalWindow:
     def paused_for(self) -> float:
         """See `WindowAccess.paused_for`."""
         return max(0.0, self._window.adaptive.paused_until - self._now())
+
+    @property
+    def outage(self) -> Outage:
+        """See `WindowAccess.outage`."""
+        return self._window.outage
 
     @property
     def reached(self) -> bool:

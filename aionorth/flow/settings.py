@@ -77,6 +77,10 @@ class FlowState:
     they hold until the platform is seen to accept more."""
     gap: float = 0.0
     """Seconds from each call to the next, where refusals have taught to spread them; 0 where they need not be."""
+    silent_for: float = 0.0
+    """Seconds for which the platform has not answered any call, while that is an outage; 0 where it is none."""
+    next_probe: float = 0.0
+    """Seconds until it is asked again, while it is one. Calls are held until the platform answers."""
     store_reached: bool = True
     """Whether the store that the app's callers share can be reached; until it can, calls are held."""
 
@@ -112,6 +116,8 @@ class Limits:
     """Seconds after which a call that was sent has been counted, if no reply comes."""
     pause: Callable[[int], float] = attrs.field(eq=False)
     """From how many pauses an episode has had to how long the next one is, in seconds."""
+    probe_wait: Callable[[int], float] = attrs.field(eq=False, default=lambda _: 0.0)
+    """From how many probes of an outage were not answered to how many seconds later the next one is sent."""
     clock_error: float = 0.0
     """Seconds that the clock by which slots come free may be off, to either side, without anybody noticing."""
 

@@ -19,6 +19,7 @@ import attrs
 
 from aionorth.common.waits import growing_waits
 from aionorth.errors import StoreError
+from aionorth.flow.outage import Outage
 from aionorth.flow.settings import Limits
 from aionorth.flow.window import Acquire, Ending, Permit, Release, View, Window, forgotten_after
 from aionorth.stores.base import Store, StoreRetry
@@ -54,6 +55,7 @@ class Response:
     """How many pauses have begun."""
     pauses: int = 0
     """How many of them belong to the open episode; 0 where none is open."""
+    outage: Outage = attrs.field(factory=Outage)
     wait: float = 0.0
     """0 if the slot asked for was given; else after how many seconds to ask again."""
 
@@ -90,7 +92,9 @@ async def exchange(
         if await store.replace(snapshot, window.to_json(), keep=2 * forgotten_after(limits)):
             adaptive = window.adaptive
             view = window.view(snapshot.now, limits)
-            return Response(view=view, episode=adaptive.episode, pauses=adaptive.pauses, wait=wait)
+            return Response(
+                view=view, episode=adaptive.episode, pauses=adaptive.pauses, outage=window.outage, wait=wait
+            )
         await asyncio.sleep(next(waits))
 
 
@@ -135,13 +139,15 @@ class SharedWindow:  # more than 12 attributes: what is on its way between a pro
                 if response.wait > 0:
                     return response.wait
                 if self._now() - asked_at < self._limits.timeout:
-                    return Permit(response.episode, ask.key)
+                    return Permit(response.episode, ask.key, response.outage.held)
                 # The process stood still, and before long the slot may be another's.
         except asyncio.CancelledError:  # nobody knows whether it was given
             self.release(Permit(self._response.episode, ask.key), Ending.UNSENT, self._now(), 0.0)
             raise
 
-    def release(self, permit: Permit, ending: Ending, counted_at: float, retry_after: float) -> bool:
+    def release(
+        self, permit: Permit, ending: Ending, counted_at: float, retry_after: float, *, unanswered: bool = False
+    ) -> bool:
         """See `WindowAccess.release`. A pause holds here at once, and for the others as soon as the store knows."""
         pause, known = 0.0, self._response
         begins = ending is Ending.REFUSED and permit.episode == known.episode
@@ -152,8 +158,11 @@ class SharedWindow:  # more than 12 attributes: what is on its way between a pro
             paused_for = max(self.paused_for, pause, retry_after) + self._now() - self._seen_at
             self._response = attrs.evolve(known, view=attrs.evolve(known.view, paused_for=paused_for))
         number = next(self._numbers)
-        self._released[number] = Release(permit, ending, counted_at, pause, retry_after, self._process, number)
-        urgent = known.pauses > 0 or ending in {Ending.UNSENT, Ending.REFUSED}
+        probe_wait = self._limits.probe_wait(known.outage.probes) if unanswered else 0.0
+        self._released[number] = Release(
+            permit, ending, counted_at, pause, retry_after, unanswered, probe_wait, self._process, number
+        )
+        urgent = known.pauses > 0 or unanswered or known.outage.held or ending in {Ending.UNSENT, Ending.REFUSED}
         if not self._closed and (urgent or all(report.done() for report in self._reports)):
             report = asyncio.ensure_future(self._report(0.0 if urgent else self._limits.period * REPORT_DELAY))
             self._reports.add(report)
@@ -178,12 +187,13 @@ class SharedWindow:  # more than 12 attributes: what is on its way between a pro
             if ask is None and not self._released:
                 return self._response  # they went along with another call's question
             released = dict(self._released)
-            probing = self._response.pauses > 0
+            probing, held = self._response.pauses > 0, self._response.outage.held
             response = await exchange(self._store, self._limits, list(released.values()), ask, now=self._now())
             for number in released:
                 del self._released[number]
             self._see(response)
-            if (probing and not response.pauses) or any(one.ending is Ending.UNSENT for one in released.values()):
+            answers_again = (probing and not response.pauses) or (held and not response.outage.held)
+            if answers_again or any(one.ending is Ending.UNSENT for one in released.values()):
                 self.changed()
             return response
 
@@ -208,6 +218,11 @@ class SharedWindow:  # more than 12 attributes: what is on its way between a pro
         return max(0.0, self._response.view.paused_for - (self._now() - self._seen_at))
 
     @property
+    def outage(self) -> Outage:
+        """See `WindowAccess.outage`: as the store showed it last."""
+        return self._response.outage
+
+    @property
     def reached(self) -> bool:
         """See `WindowAccess.reached`."""
         return not self._retry.lost
@@ -215,8 +230,14 @@ class SharedWindow:  # more than 12 attributes: what is on its way between a pro
     def view(self) -> View:
         """See `WindowAccess.view`: as the store showed it last."""
         view = self._response.view
-        next_slot = max(0.0, view.next_slot - (self._now() - self._seen_at))
-        return attrs.evolve(view, next_slot=next_slot, paused_for=self.paused_for)
+        passed = self._now() - self._seen_at
+        return attrs.evolve(
+            view,
+            next_slot=max(0.0, view.next_slot - passed),
+            paused_for=self.paused_for,
+            silent_for=view.silent_for and view.silent_for + passed,
+            next_probe=max(0.0, view.next_probe - passed),
+        )
 
     @property
     def idle_in(self) -> float:

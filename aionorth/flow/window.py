@@ -23,9 +23,11 @@ from typing import Any, NamedTuple, Self, cast
 
 import attrs
 
-from aionorth.flow.adaptive import LARGEST_NUMBER, AdaptiveLimit, Facts
+from aionorth.flow.adaptive import AdaptiveLimit, Facts
+from aionorth.flow.outage import ASK_AGAIN, Outage
 from aionorth.flow.settings import Limits
 from aionorth.flow.slots import Slots
+from aionorth.flow.stored import count, fields, number
 
 TURN_KEPT = 1 / 60
 """The part of a period for which a waiting process keeps its turn after it should have come back for it."""
@@ -55,6 +57,8 @@ class Permit(NamedTuple):
     """How many pauses had begun before."""
     key: str
     """Which slot it is."""
+    probe: bool = False
+    """Whether it is for a probe only: the platform did not answer the last calls."""
 
 
 class Acquire(NamedTuple):
@@ -78,6 +82,10 @@ class Release(NamedTuple):
     """How long the pause is to be if this refusal begins one, in seconds."""
     retry_after: float = 0.0
     """Seconds that the platform asked to wait."""
+    unanswered: bool = False
+    """Whether it ended without a word from the platform."""
+    probe_wait: float = 0.0
+    """Seconds until the next probe, if this was one that was not answered."""
     process: str = ""
     """Which process says so."""
     number: int = 0
@@ -98,6 +106,10 @@ class View:
     """Calls that the platform seems to allow in a period; None where there is no adaptive limit."""
     gap: float = 0.0
     """From a call to the next, by the adaptive limit."""
+    silent_for: float = 0.0
+    """Since the platform was silent first, while an outage is certain; 0 where none is."""
+    next_probe: float = 0.0
+    """Until it is asked again whether it answers, while an outage is certain."""
     unknown_for: float = 0.0
     """For which no slot is given, because any may have been taken before what is known."""
 
@@ -125,6 +137,7 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
     known: dict[str, tuple[int, float]] = attrs.field(factory=dict[str, tuple[int, float]])
     """The processes, the number of the last release that each has reported, and until when it might report it again."""
     adaptive: AdaptiveLimit = attrs.field(factory=AdaptiveLimit)
+    outage: Outage = attrs.field(factory=Outage)
 
     def step(self, now: float, limits: Limits, released: Sequence[Release] = (), ask: Acquire | None = None) -> float:
         """Take note of released permits, then give a slot if one is asked for and free.
@@ -179,6 +192,7 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
         if started_anew or now - self.at > forgotten_after(limits):
             self.not_before, self.fullest, self.late = 0.0, 0, 0
             self.adaptive = self.adaptive.dropped()
+            self.outage = self.outage.answered()
 
     def _forget(self) -> None:
         """Forget the slots that have come free."""
@@ -191,6 +205,8 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
         released = [release for release in released if not release.number or self._is_news(release, limits)]
         for release in released:
             self._end(release, limits)
+            if self.outage.unanswered or release.unanswered:
+                self._heed(release)
         if self.adaptive.pauses or any(release.ending is Ending.REFUSED for release in released):
             self._learn(released, limits)
 
@@ -210,6 +226,17 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
             self.slots.end(release.permit.key, free_at, refused=refused, quantum=limits.quantum)
         if self.adaptive.pauses and release.ending is Ending.ACCEPTED:
             self.late += release.permit.episode < self.adaptive.episode
+
+    def _heed(self, release: Release) -> None:
+        """Take note of whether the platform has answered a call."""
+        outage, now = self.outage, self.at
+        if not release.unanswered and release.ending in {Ending.ACCEPTED, Ending.REFUSED}:
+            if release.counted >= outage.since:
+                self.outage = outage.answered()
+        elif release.permit.probe:
+            self.outage = outage.probe_ended(now, release.probe_wait, unanswered=release.unanswered)
+        elif release.unanswered:
+            self.outage = outage.call_unanswered(now)
 
     def _learn(self, released: Sequence[Release], limits: Limits) -> None:
         """Let the adaptive limit learn from what became of calls."""
@@ -241,6 +268,8 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
         given = self.slots.drop(ask.key)  # and not used: it is given as of now, if at all
         if now < adaptive.paused_until:
             return adaptive.paused_until - now
+        if self.outage.held and now < self.outage.next_probe:
+            return min(self.outage.next_probe - now, ASK_AGAIN)
         gap = self._gap(limits)
         if adaptive.pauses and self.slots.flying(now):
             return gap  # after a pause one call probes alone whether the platform accepts calls again
@@ -248,6 +277,8 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
             return wait
         self.slots.take(ask.key, now + limits.timeout, now + limits.timeout + limits.hold)
         self.not_before = max(self.not_before, now + gap)
+        if self.outage.held:
+            self.outage = self.outage.probe_begun(now + limits.timeout)
         return 0.0
 
     def _wait(self, process: str, gap: float, limits: Limits) -> float:
@@ -281,6 +312,8 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
             paused_for=max(0.0, adaptive.paused_until - now),
             limit=limit if adaptive.in_force else None,
             gap=self._gap(limits) if adaptive.in_force else 0.0,
+            silent_for=now - self.outage.since if self.outage.certain else 0.0,
+            next_probe=max(0.0, self.outage.next_probe - now) if self.outage.certain else 0.0,
             unknown_for=unknown_for,
         )
 
@@ -321,7 +354,11 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
     def to_json(self) -> str:
         """Return the state as a JSON object."""
         slots = {"in_flight": self.slots.in_flight, "ended": self.slots.ended}
-        state = attrs.asdict(self, recurse=False) | {"slots": slots, "adaptive": attrs.asdict(self.adaptive)}
+        state = attrs.asdict(self, recurse=False) | {
+            "slots": slots,
+            "adaptive": attrs.asdict(self.adaptive),
+            "outage": attrs.asdict(self.outage),
+        }
         return json.dumps(state, separators=(",", ":"))
 
     @classmethod
@@ -334,17 +371,16 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
         try:
             state = cast("dict[str, Any]", json.loads(text))
             return cls(
-                at=_number(state["at"]),
-                since=None if state["since"] is None else _number(state["since"]),
-                not_before=_number(state["not_before"]),
+                at=number(state["at"]),
+                since=None if state["since"] is None else number(state["since"]),
+                not_before=number(state["not_before"]),
                 slots=_slots(**state["slots"]),
-                fullest=_count(state["fullest"]),
-                late=_count(state["late"]),
-                turns={str(process): _number(until) for process, until in state["turns"].items()},
-                known={
-                    str(process): (_count(last), _number(until)) for process, (last, until) in state["known"].items()
-                },
+                fullest=count(state["fullest"]),
+                late=count(state["late"]),
+                turns={str(process): number(until) for process, until in state["turns"].items()},
+                known={str(process): (count(last), number(until)) for process, (last, until) in state["known"].items()},
                 adaptive=AdaptiveLimit.from_dict(state["adaptive"]),
+                outage=fields(Outage, state.get("outage", {})),
             )
         except (AttributeError, KeyError, RecursionError, TypeError) as exc:
             raise ValueError(f"it is not the state of a window ({type(exc).__name__}: {exc})") from exc
@@ -357,18 +393,6 @@ def forgotten_after(limits: Limits) -> float:
 
 def _slots(in_flight: Mapping[str, tuple[float, float]], ended: Iterable[tuple[float, int, int]]) -> Slots:
     return Slots(
-        {str(key): (_number(ends_by), _number(free_at)) for key, (ends_by, free_at) in in_flight.items()},
-        [(_number(free_at), _count(calls), _count(refused)) for free_at, calls, refused in ended],
+        {str(key): (number(ends_by), number(free_at)) for key, (ends_by, free_at) in in_flight.items()},
+        [(number(free_at), count(calls), count(refused)) for free_at, calls, refused in ended],
     )
-
-
-def _number(value: object) -> float:
-    if type(value) not in {int, float} or not abs(cast("float", value)) <= LARGEST_NUMBER:
-        raise ValueError(f"{value!r} is not a number that it can hold")
-    return cast("float", value)
-
-
-def _count(value: object) -> int:
-    if type(value) is not int or not 0 <= value <= LARGEST_NUMBER:
-        raise ValueError(f"{value!r} is not a count")
-    return value

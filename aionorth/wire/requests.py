@@ -78,6 +78,11 @@ def delete_matching_subscriptions(
     return Request("DELETE", f"{SUBSCRIPTIONS.path}{query}", success=SUBSCRIPTIONS.success)
 
 
+def probe() -> Request:
+    """Build a call that changes nothing, to see whether the platform answers: a list of one subscription at most."""
+    return list_page(SUBSCRIPTIONS, 0, page_size=1)
+
+
 def login(app_id: str, secret: str) -> Request:
     """``POST /iocm/app/sec/v1.1.0/login``: 200 and a token. It makes the app's previous access token invalid."""
     body = urlencode({"appId": app_id, "secret": secret}).encode()

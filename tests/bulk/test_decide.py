@@ -46,6 +46,7 @@ TABLE: dict[type[NorthError], Row] = {
     errors.StoreUnavailableError: Row(GiveUp, Outcome.SKIPPED, not_sent=True),
     errors.SessionStateError: Row(GiveUp, Outcome.SKIPPED, not_sent=True),
     errors.NorthConnectionError: Row(Retry, Outcome.FAILED),
+    errors.OutageError: Row(GiveUp, Outcome.FAILED),
     errors.HostNotFoundError: Row(GiveUp, Outcome.FAILED),
     errors.TlsError: Row(GiveUp, Outcome.FAILED),
     errors.ReplyLostError: Row(Retry, Outcome.UNKNOWN, ambiguous=True),
@@ -84,6 +85,8 @@ def kinds(root: type[NorthError] = NorthError) -> Iterator[type[NorthError]]:
 def made(kind: type[NorthError]) -> NorthError:
     if issubclass(kind, NorthApiError):
         return kind(400, "1")
+    if issubclass(kind, errors.OutageError):
+        return kind(1800.0, "no")
     return kind("no", DeleteSummary()) if issubclass(kind, BulkError) else kind("no")
 
 

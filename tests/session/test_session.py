@@ -305,8 +305,11 @@ async def test_nobody_listening_is_said_so_and_tried_again() -> None:
     async with aionorth.NorthSession(url, app_id=APP, token="t", retry=QUICK) as north:
         with pytest.raises(aionorth.NorthConnectionError, match=r"127\.0\.0\.1"):
             await north.delete_subscription("one")
-        summary = await north.delete_subscriptions(["one"])
-        assert (summary.failed, summary.calls) == (1, 3)
+        with pytest.raises(
+            aionorth.BulkAbortedError, match=r"has not answered any call for 6\d s \(.*127\.0\.0\.1"
+        ) as run:
+            await north.delete_subscriptions(["one", "two"], workers=1)
+        assert (run.value.summary.failed, run.value.summary.skipped) == (1, 1)
 
 
 class Resolver(aiohttp.abc.AbstractResolver):
@@ -340,8 +343,10 @@ async def test_a_name_server_that_does_not_answer_may_answer_the_next_time() -> 
         aiohttp.ClientSession(connector=connector) as http,
         aionorth.NorthSession("https://nowhere.example", app_id=APP, token="t", http=http, retry=QUICK) as north,
     ):
-        summary = await north.delete_subscriptions(["one", "two"])
-    assert (summary.failed, summary.retries) == (2, 4)
+        with pytest.raises(aionorth.BulkAbortedError, match="not answered any call") as run:
+            await north.delete_subscriptions(["one", "two"])
+    assert (run.value.summary.failed, run.value.summary.unknown) == (2, 0)
+    assert isinstance(run.value.__cause__, aionorth.OutageError)
 
 
 @pytest.fixture(scope="module")

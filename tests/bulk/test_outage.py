@@ -1,0 +1,181 @@
+"""The platform is away for a while: what becomes of a run, and how often it is asked meanwhile."""
+
+import asyncio
+import logging
+import math
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import attrs
+import pytest
+from small_platform import SmallPlatform, State, small_platform
+from support import APP
+
+import aionorth
+from aionorth.stores.base import Store
+from aionorth.stores.machine import OpenMachineStore
+
+AWAY = 1800.0
+IDS = [f"id{number}" for number in range(2000)]
+BOUND = 20 * 60.0
+"""Seconds that 2,000 calls take at 100 a minute."""
+
+
+@asynccontextmanager
+async def away(platform: SmallPlatform, state: State, begins: float, seconds: float = AWAY) -> AsyncIterator[None]:
+    """Take the platform away for a while, `begins` seconds from now."""
+
+    async def outage() -> None:
+        await asyncio.sleep(begins)
+        await platform.become(state)
+        await asyncio.sleep(seconds)
+        await platform.become("up")
+
+    task = asyncio.create_task(outage())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+def session(platform: SmallPlatform, host: str = "127.0.0.1", **options: object) -> aionorth.NorthSession:
+    return aionorth.NorthSession(f"http://{host}:{platform.port}", app_id=APP, token="live-token", **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("workers", [1, 16])
+@pytest.mark.parametrize("state", ["refused", "hangs", "503", "502"])
+async def test_half_an_hour_without_the_platform_fails_no_id(state: State, workers: int) -> None:
+    loop = asyncio.get_running_loop()
+    patient = aionorth.RetryPolicy(outage=12 * 3600.0)
+    async with small_platform() as platform, session(platform, retry=patient) as north, away(platform, state, 300.0):
+        began = loop.time()
+        summary = await north.delete_subscriptions(IDS, workers=workers)
+        took = loop.time() - began
+    assert summary.failed == summary.unknown == summary.skipped == 0
+    assert summary.deleted + summary.gone == len(IDS)
+    assert took <= BOUND + AWAY + 120
+    meanwhile = [at for at, _ in platform.arrivals if began + 300 <= at < began + 300 + AWAY]
+    assert len(meanwhile) <= 60
+    noticed = 300 + 6 * 30  # where one call at a time waits for its time-out
+    lines = [line for at, line in platform.arrivals if began + noticed <= at < began + 300 + AWAY]
+    assert set(lines) <= {"GET /iocm/app/sub/v1.2.0/subscriptions?pageNo=0&pageSize=1"}
+
+
+async def test_an_outage_is_reported_when_it_begins_and_when_it_ends(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "aionorth")
+    states = list[aionorth.FlowState]()
+    async with small_platform() as platform, session(platform) as north, away(platform, "502", 60.0, 600.0):
+        run = asyncio.ensure_future(north.delete_subscriptions(IDS[:300]))
+        while not run.done():
+            states.append(north.flow)
+            await asyncio.sleep(10)
+        assert (await run).ok
+    began, ended = [record.message for record in caplog.records]
+    assert began.startswith("the platform has not answered for ")
+    assert "(HTTP 502" in began
+    assert ended.startswith("the platform answers again, after 6")
+    silent = [state for state in states if state.silent_for]
+    assert 50 <= len(silent) <= 66
+    assert all(0 < state.next_probe <= 91 for state in silent if state.next_probe)
+    assert max(state.silent_for for state in silent) == pytest.approx(600, abs=30)
+
+
+async def test_a_run_ends_where_the_platform_stays_away_for_longer_than_allowed() -> None:
+    async with (
+        small_platform() as platform,
+        session(platform, retry=aionorth.RetryPolicy(outage=900.0)) as north,
+        away(platform, "hangs", 60.0, math.inf),
+    ):
+        silence = r"not answered any call for 9\d\d s \(no .*try again"
+        with pytest.raises(aionorth.BulkAbortedError, match=silence) as run:
+            await north.delete_subscriptions(IDS, workers=4)
+    summary = run.value.summary
+    assert isinstance(run.value.__cause__, aionorth.OutageError)
+    assert summary.deleted + summary.unknown + summary.skipped == len(IDS)
+    assert summary.unknown <= 4
+    assert summary.deleted >= 100
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+async def test_an_id_that_alone_gets_no_reply_fails_by_its_own_fault(workers: int) -> None:
+    async with small_platform() as platform, session(platform) as north:
+        platform.silent_about = "id5"
+        began = asyncio.get_running_loop().time()
+        summary = await north.delete_subscriptions(IDS[:6], workers=workers)
+        took = asyncio.get_running_loop().time() - began
+    assert (summary.deleted, summary.unknown) == (5, 1)
+    assert took < 600
+
+
+async def test_a_single_call_is_held_no_longer_than_its_deadline() -> None:
+    policy = aionorth.RetryPolicy(deadline=100.0)
+    async with small_platform() as platform, session(platform, retry=policy) as north:
+        await north.delete_subscription("one")
+        await platform.become("503")
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        with pytest.raises(aionorth.CongestionError):
+            await north.delete_subscription("two")
+        assert loop.time() - began <= 130
+        await platform.become("up")
+        with pytest.raises(aionorth.OutageError):  # nothing has asked since
+            await north.delete_subscription("three")
+        await asyncio.sleep(north.flow.next_probe)
+        await north.delete_subscription("three")
+
+
+async def test_a_cancelled_probe_leaves_the_next_one_to_others() -> None:
+    async with small_platform() as platform, session(platform) as north:
+        await north.delete_subscription("one")
+        await platform.become("hangs")
+        run = asyncio.ensure_future(north.delete_subscriptions(IDS[:50]))
+        await asyncio.sleep(45)
+        assert north.flow.silent_for == 0
+        run.cancel()
+        await asyncio.gather(run, return_exceptions=True)
+        await platform.become("up")
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await north.delete_subscription("two")
+        assert loop.time() - began < 10
+
+
+@attrs.frozen
+class OneStore:
+    """Gives every session the same file, as if each were another process of one app."""
+
+    file: Path
+
+    async def open(self, name: str) -> Store:
+        store = OpenMachineStore(self.file, asyncio.get_running_loop().time)
+        await store.begin()
+        return store
+
+
+@pytest.mark.parametrize("state", ["refused", "hangs"])
+async def test_four_processes_make_the_probes_of_one(state: State, tmp_path: Path) -> None:
+    loop, hosts = asyncio.get_running_loop(), [f"127.0.0.{number}" for number in range(1, 5)]
+    async with AsyncExitStack() as stack:
+        platform = await stack.enter_async_context(small_platform())
+        policy = aionorth.RetryPolicy(outage=None)
+        sessions = [
+            await stack.enter_async_context(
+                session(platform, host=host, store=OneStore(tmp_path / "app.sqlite3"), retry=policy)
+            )
+            for host in hosts
+        ]
+        await stack.enter_async_context(away(platform, state, 60.0))
+        began, ids = loop.time(), IDS[:400]
+        runs = [north.delete_subscriptions(ids[number::4]) for number, north in enumerate(sessions)]
+        summaries = await asyncio.gather(*(asyncio.ensure_future(run) for run in runs))
+        took = loop.time() - began
+    assert sum(summary.deleted + summary.gone for summary in summaries) == len(ids)
+    assert sum(summary.refusals for summary in summaries) == 0
+    assert took <= 4 * 60 + AWAY + 120
+    meanwhile = [at for at, _ in platform.arrivals if began + 60 <= at < began + 60 + AWAY]
+    assert len(meanwhile) <= 100  # up to 64 were on their way
+    probes = [at for at in meanwhile if at > began + 160]
+    assert len(probes) >= 10 or state == "refused"
+    assert all(later - earlier > 15 for earlier, later in pairwise(probes))
