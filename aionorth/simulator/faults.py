@@ -149,11 +149,7 @@ class FaultPlan:
         self._scripts: list[_Script] = []
 
     def script(self, fault: Fault, *, method: str | None, path: str, times: int) -> None:
-        """Script a fault for the next ``times`` calls of ``method`` (``None``: any) whose path contains ``path``.
-
-        Raises:
-            ValueError: ``times`` is less than 1.
-        """
+        """See `Simulator.script`."""
         if times < 1:
             raise ValueError("a scripted fault must concern at least one call")
         self._scripts.append(_Script(fault, method, path, times))

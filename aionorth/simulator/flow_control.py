@@ -35,13 +35,7 @@ class FlowControl:
         self._throttles: dict[str, Throttle] = {}
 
     def set_threshold(self, app_id: str, calls: int | None) -> None:
-        """Set the threshold of an app; ``None`` switches its flow control off.
-
-        What has been counted so far stays counted, unless flow control is switched off.
-
-        Raises:
-            ValueError: The threshold is less than one call.
-        """
+        """See `Simulator.throttle`. What has been counted stays counted, unless flow control is switched off."""
         if calls is not None and calls < 1:
             raise ValueError("the threshold must be at least one call")
         throttle = self._throttles.get(app_id)

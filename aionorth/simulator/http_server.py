@@ -44,18 +44,13 @@ class HttpServer:
 
     @property
     def url(self) -> str:
-        """Scheme, host and port; raises `RuntimeError` unless the server has been started."""
+        """See `Simulator.url`."""
         if self._url is None:
             raise RuntimeError("the simulator has not been started")
         return self._url
 
     async def start(self) -> None:
-        """Listen for requests.
-
-        Raises:
-            OSError: The address is taken.
-            RuntimeError: The server has been started already.
-        """
+        """See `Simulator.start`."""
         if self._listener is not None:
             raise RuntimeError("the simulator has been started already")
         # aiohttp's low-level server leaves the path alone; its router would decode %2F before matching.
@@ -67,7 +62,7 @@ class HttpServer:
         self._url = f"{scheme}://{host}:{self._listener.sockets[0].getsockname()[1]}"
 
     async def close(self) -> None:
-        """Stop listening, cancel all handlers, and close every connection."""
+        """See `Simulator.close`."""
         if self._listener is None or self._server is None:
             return
         self._listener.close()
