@@ -132,13 +132,6 @@ class FaultPlan:
     """Chooses the fault of a call: a scripted one first, else one drawn by chance.
 
     Mutable: the scripted faults that have not been used up.
-
-    Args:
-        chances: The probability of each fault.
-        chance: The source of chance.
-
-    Raises:
-        ValueError: A probability is negative, or they exceed 1 together.
     """
 
     def __init__(self, chances: Mapping[Fault, float], chance: random.Random) -> None:

@@ -24,12 +24,6 @@ class HttpServer:
     """Serves HTTP at one address. When a caller goes away, its request is still answered to the end.
 
     Mutable: the server while it runs, and the tasks that answer requests.
-
-    Args:
-        answer: Answers the requests.
-        host: The address to listen on.
-        port: The port; 0 takes a free one.
-        tls: Serves HTTPS by this context.
     """
 
     def __init__(self, answer: Answer, host: str, port: int, tls: ssl.SSLContext | None) -> None:

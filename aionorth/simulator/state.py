@@ -61,18 +61,7 @@ class App:
 
 
 class Platform:
-    """All apps, the clock, and the source of chance.
-
-    Args:
-        apps: The secret of each app, by appId.
-        clock: Returns the time in seconds.
-        chance: Makes ids and tokens.
-        token_lifetime: Seconds until an access token expires.
-        quoted_expires_in: Whether a login returns that lifetime as a string.
-
-    Raises:
-        ValueError: There is no app.
-    """
+    """All apps, the clock, and the source of chance, which makes ids and tokens. `Simulator` has the options."""
 
     def __init__(
         self,
