@@ -86,8 +86,8 @@ class Simulator:  # more than 15 methods: each is one way to set the platform up
             raise ValueError("package_status must be 200 or 204")
         chance = random.Random(seed)  # noqa: S311 - reproducible chance, nobody's secret
         self._platform = Platform(
-            {"demo-app": "demo-secret"} if apps is None else apps,
-            clock=_now,
+            apps={"demo-app": "demo-secret"} if apps is None else apps,
+            now=_now,
             chance=chance,
             token_lifetime=token_lifetime,
             quoted_expires_in=quoted_expires_in,
