@@ -37,7 +37,10 @@ class Outcome(enum.StrEnum):
     @property
     def ok(self) -> bool:
         """Whether the id is known not to be on the platform any more."""
-        return self in {Outcome.DELETED, Outcome.NOT_FOUND, Outcome.GONE}
+        return self in _NOT_THERE
+
+
+_NOT_THERE = frozenset({Outcome.DELETED, Outcome.NOT_FOUND, Outcome.GONE})
 
 
 class Kind(enum.StrEnum):
