@@ -122,7 +122,7 @@ class Journal:  # more than 15 methods: half of them are what a run asks of its 
     def release(self) -> None:
         """End the lock until `take`: a run that has not begun, and perhaps never will, is not at work.
 
-        It is ended by name, because a child of this process may have inherited the file.
+        It is ended explicitly: a child of this process may have inherited the file, and with it the lock.
         """
         if fcntl is not None:
             fcntl.flock(self._file, fcntl.LOCK_UN)
