@@ -12,8 +12,8 @@ import hashlib
 import json
 import logging
 import uuid
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 
 import attrs
 
@@ -112,31 +112,26 @@ class TokenCache:
         waits = growing_waits(FIRST_WAIT, LONGEST_WAIT)
         while (found := await cached()) is None or found.spent >= max_spent:
             if await self._reach.until(lambda: self._store.lease_token(key, self._holder, LEASE)):
-                async with self._leased(key) as keep:
+                holding, new = asyncio.ensure_future(self._hold(key)), None
+                try:
                     found = await cached()  # another process may have cached one before the lease was ours
                     if found is None or found.spent >= max_spent:
-                        found = await obtained(obtain, found.token if found is not None and found.spent < 1 else None)
-                        keep(found)
-                        return found
+                        before = found.token if found is not None and found.spent < 1 else None
+                        found = new = await obtained(obtain, before)
+                finally:
+                    holding.cancel()
+                    # If this fails the lease ends by itself, and the other processes log in again.
+                    with suppress(StoreError, SessionStateError):
+                        await self._store.end_lease(key, self._holder, None if new is None else new.entry())
+                if new is not None:
+                    return new
                 break
             await asyncio.sleep(next(waits))
         _log.info("took the access token from the store")
         return found
 
-    @asynccontextmanager
-    async def _leased(self, key: bytes) -> AsyncGenerator[Callable[[ObtainedToken], None]]:
-        """Hold the lease meanwhile. Then end it, and cache the token that was passed to what this yields, if any."""
-        new: list[ObtainedToken] = []
-        holding = asyncio.ensure_future(self._hold(key))
-        try:
-            yield new.append
-        finally:
-            holding.cancel()
-            # If this fails the lease ends by itself, and the other processes log in again.
-            with suppress(StoreError, SessionStateError):
-                await self._store.end_lease(key, self._holder, new[0].entry() if new else None)
-
     async def _hold(self, key: bytes) -> None:
+        """Keep renewing the lease."""
         while True:
             await asyncio.sleep(LEASE / 3)
             with suppress(StoreError, SessionStateError):

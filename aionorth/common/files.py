@@ -146,9 +146,8 @@ def give_name(descriptor: int, name: str, path: StrPath) -> None:
         os.link(name, path)
     except FileExistsError:
         raise
-    except (
-        OSError
-    ):  # the file system has no hard links: the name is reserved first, and a kill in between leaves an empty file
+    except OSError:
+        # The file system has no hard links: the name is reserved first, and a kill in between leaves an empty file.
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         Path(name).replace(path)
     else:

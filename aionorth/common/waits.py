@@ -14,10 +14,8 @@ import backoff
 Jitter = Callable[[float], float]
 """From the longest wait to the wait, in seconds."""
 
-
-def full_jitter(longest: float) -> float:
-    """Draw a wait evenly from between 0 and `longest`."""
-    return backoff.full_jitter(longest)
+full_jitter: Jitter = backoff.full_jitter
+"""Draws a wait evenly from between 0 and the longest."""
 
 
 def growing_waits(first: float, longest: float, jitter: Jitter = full_jitter) -> Iterator[float]:

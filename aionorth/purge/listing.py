@@ -50,6 +50,7 @@ async def list_items(
     matching = partial(_fetching, resource, send, authorized_app_id)
     seen = set[str]()
     name, values = resource.listing.divided_by or ("", ())
+    label = name.replace("_", " ")
     if (wanted := filters.get(name)) is None:
         try:
             async for item in read_pages(matching(filters), reading, seen):
@@ -57,7 +58,7 @@ async def list_items(
         except TooManyResultsError:
             if not values:
                 raise
-            _log.info("more %s than the platform lists at once: listing by %s", resource.kind, _in_words(name))
+            _log.info("more %s than the platform lists at once: listing by %s", resource.kind, label)
         else:
             return
         reading.divided = True
@@ -66,7 +67,7 @@ async def list_items(
             async for item in read_pages(matching({**filters, name: value}), reading, seen):
                 yield item
         except TooManyResultsError as exc:
-            said = f"more than 1,000 {resource.kind} of the {_in_words(name)} {value!r}."
+            said = f"more than 1,000 {resource.kind} of the {label} {value!r}."
             raise TooManyResultsError(exc.status, exc.code, said) from exc
 
 
@@ -78,10 +79,6 @@ def _fetching(
         return read_page(resource, await send(request))
 
     return fetch
-
-
-def _in_words(name: str) -> str:
-    return name.replace("_", " ")
 
 
 async def read_pages(fetch: Fetch[T], reading: Reading, seen: set[str] | None = None) -> AsyncIterator[T]:

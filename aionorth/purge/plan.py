@@ -124,22 +124,11 @@ async def make_plan(
             on_listed(len(listed))
     target = Target(kind=selection.kind, url=url, app_id=app_id, authorized_app_id=other)
     now = now or datetime.now(UTC)
-    return planned(selection, target, listed, now, complete=reading.complete, divided=reading.divided)
+    return planned(selection, target, listed, now, reading)
 
 
-def planned(
-    selection: Selection[T],
-    target: Target,
-    listed: Sequence[T],
-    now: datetime,
-    *,
-    complete: bool = True,
-    divided: bool = False,
-) -> Plan[T]:
-    """Return the plan that `selection` makes of all that was `listed`, without how long it takes.
-
-    `complete` and `divided` are as in a `Reading`.
-    """
+def planned(selection: Selection[T], target: Target, listed: Sequence[T], now: datetime, reading: Reading) -> Plan[T]:
+    """Return the plan that `selection` makes of all that was `listed`, without how long it takes."""
     kept = selection.choose(listed, now)
     ids = {one.id for one in listed}
     named = selection.ids or ()
@@ -152,6 +141,6 @@ def planned(
         absent=tuple(dict.fromkeys(id_ for id_ in named if id_ not in ids and id_ not in selection.exclude)),
         excluded_absent=tuple(sorted(selection.exclude - ids)),
         duplicates=len(named) - len(set(named)),
-        complete=complete,
-        batch=selection.batch_delete(listed, delete, divided=divided) if complete else None,
+        complete=reading.complete,
+        batch=selection.batch_delete(listed, delete, divided=reading.divided) if reading.complete else None,
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import enum
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import attrs
@@ -30,6 +29,7 @@ from aionorth.errors import (
     TlsError,
     detached,
 )
+from aionorth.wire.body import http_date
 from aionorth.wire.replies import Reply, Token, read_token
 from aionorth.wire.requests import Request, list_page
 from aionorth.wire.resources import PACKAGES
@@ -176,11 +176,8 @@ async def _sent_once(caller: Caller, request: Request, *, authenticated: bool = 
 
 def _difference(now: datetime, date: str | None) -> float | None:
     """Return by how many seconds `now` is later than a Date header; None where that cannot be read."""
-    try:
-        theirs = parsedate_to_datetime(date) if date else None
-    except (ValueError, OverflowError):
-        return None
-    return None if theirs is None else round((now - theirs.replace(tzinfo=theirs.tzinfo or UTC)).total_seconds(), 1)
+    theirs = http_date(date or "")
+    return None if theirs is None else round((now - theirs).total_seconds(), 1)
 
 
 # --- What the calls mean
@@ -214,12 +211,9 @@ def judged(
     match error:
         case None:
             credentials = _accepted(stage, evicted=evicted)
-        case TlsError():
-            url = Finding(Verdict.NOT_TESTED, "a server answers there; TLS has to show that it is the platform's")
-            tls = Finding(Verdict.FAILED, str(error))
         case ReplyTimeoutError():
             url = Finding(Verdict.FAILED, f"{error}; check the port, and whether the platform is up")
-        case ReplyLostError() if https and not reached:
+        case TlsError() | ReplyLostError() if isinstance(error, TlsError) or (https and not reached):
             url = Finding(Verdict.NOT_TESTED, "a server answers there; TLS has to show that it is the platform's")
             tls = Finding(Verdict.FAILED, str(error))
         case NorthConnectionError():

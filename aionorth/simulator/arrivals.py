@@ -1,5 +1,6 @@
 """The log: what arrived at the simulator, and what became of it."""
 
+from collections import deque
 from collections.abc import Sequence
 
 import attrs
@@ -43,25 +44,21 @@ class Log:
     """
 
     def __init__(self, limit: int | None) -> None:
-        self._limit = limit
-        self._arrivals: dict[int, Arrival] = {}
+        self._arrivals = deque[Arrival](maxlen=limit)
         self._opened = 0
 
     def open(self, arrival: Arrival) -> int:
         """Enter a call that has been counted; return the number under which it can be completed."""
-        number = self._opened
+        self._arrivals.append(arrival)
         self._opened += 1
-        self._arrivals[number] = arrival
-        if self._limit is not None:
-            self._arrivals.pop(number - self._limit, None)
-        return number
+        return self._opened - 1
 
     def complete(self, number: int, status: int, code: str | None) -> None:
         """Enter the reply that was sent."""
-        arrival = self._arrivals.get(number)
-        if arrival is not None:
-            self._arrivals[number] = attrs.evolve(arrival, status=status, code=code)
+        back = self._opened - number
+        if back <= len(self._arrivals):
+            self._arrivals[-back] = attrs.evolve(self._arrivals[-back], status=status, code=code)
 
     def arrivals(self) -> Sequence[Arrival]:
         """Return the log as it is now."""
-        return tuple(self._arrivals.values())
+        return tuple(self._arrivals)

@@ -132,13 +132,6 @@ class FaultPlan:
     """Chooses the fault of a call: a scripted one first, else one drawn by chance.
 
     Mutable: the scripted faults that have not been used up.
-
-    Args:
-        chances: The probability of each fault.
-        chance: The source of chance.
-
-    Raises:
-        ValueError: A probability is negative, or they exceed 1 together.
     """
 
     def __init__(self, chances: Mapping[Fault, float], chance: random.Random) -> None:
@@ -149,11 +142,7 @@ class FaultPlan:
         self._scripts: list[_Script] = []
 
     def script(self, fault: Fault, *, method: str | None, path: str, times: int) -> None:
-        """Script a fault for the next ``times`` calls of ``method`` (``None``: any) whose path contains ``path``.
-
-        Raises:
-            ValueError: ``times`` is less than 1.
-        """
+        """See `Simulator.script`."""
         if times < 1:
             raise ValueError("a scripted fault must concern at least one call")
         self._scripts.append(_Script(fault, method, path, times))

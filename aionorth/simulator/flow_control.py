@@ -11,17 +11,7 @@ from aionorth.simulator.throttle import MODELS, Throttle
 
 
 class FlowControl:
-    """Counts the calls of each app. Mutable: the throttle of each app.
-
-    Args:
-        model: How calls are counted, one of `MODELS`.
-        period: Seconds.
-        count_tokens: Whether login and refresh are counted.
-        retry_after: Whether refusals carry a Retry-After header.
-
-    Raises:
-        ValueError: There is no such model, or the period is not positive.
-    """
+    """Counts the calls of each app; the options are those of `Simulator`. Mutable: the throttle of each app."""
 
     def __init__(self, *, model: str, period: float, count_tokens: bool, retry_after: bool) -> None:
         if model not in MODELS:
@@ -35,13 +25,7 @@ class FlowControl:
         self._throttles: dict[str, Throttle] = {}
 
     def set_threshold(self, app_id: str, calls: int | None) -> None:
-        """Set the threshold of an app; ``None`` switches its flow control off.
-
-        What has been counted so far stays counted, unless flow control is switched off.
-
-        Raises:
-            ValueError: The threshold is less than one call.
-        """
+        """See `Simulator.throttle`. What has been counted stays counted, unless flow control is switched off."""
         if calls is not None and calls < 1:
             raise ValueError("the threshold must be at least one call")
         throttle = self._throttles.get(app_id)

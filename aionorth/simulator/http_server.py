@@ -24,12 +24,6 @@ class HttpServer:
     """Serves HTTP at one address. When a caller goes away, its request is still answered to the end.
 
     Mutable: the server while it runs, and the tasks that answer requests.
-
-    Args:
-        answer: Answers the requests.
-        host: The address to listen on.
-        port: The port; 0 takes a free one.
-        tls: Serves HTTPS by this context.
     """
 
     def __init__(self, answer: Answer, host: str, port: int, tls: ssl.SSLContext | None) -> None:
@@ -44,18 +38,13 @@ class HttpServer:
 
     @property
     def url(self) -> str:
-        """Scheme, host and port; raises `RuntimeError` unless the server has been started."""
+        """See `Simulator.url`."""
         if self._url is None:
             raise RuntimeError("the simulator has not been started")
         return self._url
 
     async def start(self) -> None:
-        """Listen for requests.
-
-        Raises:
-            OSError: The address is taken.
-            RuntimeError: The server has been started already.
-        """
+        """See `Simulator.start`."""
         if self._listener is not None:
             raise RuntimeError("the simulator has been started already")
         # aiohttp's low-level server leaves the path alone; its router would decode %2F before matching.
@@ -67,7 +56,7 @@ class HttpServer:
         self._url = f"{scheme}://{host}:{self._listener.sockets[0].getsockname()[1]}"
 
     async def close(self) -> None:
-        """Stop listening, cancel all handlers, and close every connection."""
+        """See `Simulator.close`."""
         if self._listener is None or self._server is None:
             return
         self._listener.close()

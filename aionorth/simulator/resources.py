@@ -53,10 +53,6 @@ class Creation:
     """The reply where there is such an item already."""
 
 
-def _as_kept(record: Record) -> Record:
-    return record
-
-
 @attrs.frozen(kw_only=True)
 class Resource:  # more than 12 attributes: it is a row of a table
     """One kind of resource."""
@@ -70,7 +66,7 @@ class Resource:  # more than 12 attributes: it is a row of a table
     new_id: Callable[[random.Random], str]
     """Makes an id of the shape that the platform uses."""
     listing: Listing
-    written: Callable[[Record], Mapping[str, object]] = _as_kept
+    written: Callable[[Record], Mapping[str, object]] = lambda record: record
     """Returns an item as the platform writes it in replies."""
     deleted: int
     """The HTTP status of a successful deletion."""

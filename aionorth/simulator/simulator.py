@@ -1,4 +1,6 @@
-"""The simulator: what a user sets up, starts, and looks into."""
+"""The simulator: what a user sets up, starts, and looks into; and the way of a request through it."""
+
+from __future__ import annotations
 
 import asyncio
 import random
@@ -7,17 +9,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import attrs
 
+from aionorth.simulator import replies
 from aionorth.simulator.arrivals import Arrival, Log
-from aionorth.simulator.faults import Fault, FaultPlan
+from aionorth.simulator.faults import Delay, Fault, FaultPlan
 from aionorth.simulator.flow_control import FlowControl
-from aionorth.simulator.gateway import Gateway
-from aionorth.simulator.northbound import routes_of
+from aionorth.simulator.northbound import perform, routes_of
+from aionorth.simulator.replies import Reply
+from aionorth.simulator.requests import Call, read_call, tidied
 from aionorth.simulator.resources import PACKAGES, RESOURCES, SUBSCRIPTIONS, Resource
 from aionorth.simulator.state import Platform, Records, new_ids
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 
 class Simulator:  # more than 15 methods: each is one way to set the platform up or to look into it
@@ -79,8 +86,8 @@ class Simulator:  # more than 15 methods: each is one way to set the platform up
             raise ValueError("package_status must be 200 or 204")
         chance = random.Random(seed)  # noqa: S311 - reproducible chance, nobody's secret
         self._platform = Platform(
-            {"demo-app": "demo-secret"} if apps is None else apps,
-            clock=_now,
+            apps={"demo-app": "demo-secret"} if apps is None else apps,
+            now=_now,
             chance=chance,
             token_lifetime=token_lifetime,
             quoted_expires_in=quoted_expires_in,
@@ -91,18 +98,12 @@ class Simulator:  # more than 15 methods: each is one way to set the platform up
         self._faults = FaultPlan(chances or {}, chance)
         self._log = Log(log_limit)
         rows = [attrs.evolve(row, deleted=package_status) if row is PACKAGES else row for row in RESOURCES]
-        gateway = Gateway(
-            platform=self._platform,
-            routes=routes_of(rows),
-            flow_control=self._flow_control,
-            faults=self._faults,
-            log=self._log,
-            latency=partial(latency, chance) if latency else None,
-            tidy_paths=tidy_paths,
-        )
+        self._routes = routes_of(rows)
+        self._latency: Callable[[], tuple[float, float]] = partial(latency, chance) if latency else lambda: (0.0, 0.0)
+        self._tidy_paths = tidy_paths
         from aionorth.simulator.http_server import HttpServer  # noqa: PLC0415 - aiohttp's server is slow to import
 
-        self._http = HttpServer(gateway.answer, host, port, tls)
+        self._http = HttpServer(self._answer, host, port, tls)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -253,6 +254,69 @@ class Simulator:  # more than 15 methods: each is one way to set the platform up
     def _records(self, resource: Resource, app_id: str | None) -> Records:
         return self._platform.app(app_id).records[resource.name]
 
+    # --- The way of a request: latency, a proxy, flow control, faults, the log
+
+    async def _answer(self, request: web.BaseRequest, body: bytes) -> Reply | None:
+        """Carry a request out and log it; return ``None`` where the connection is to be reset."""
+        received = self._platform.now()
+        before, after = self._latency()
+        await _pass(before)
+        method, target = request.method, request.raw_path
+        if self._tidy_paths:
+            if (passed_on := tidied(target)) is None:
+                return replies.page(400, "400 Bad Request")
+            target = passed_on
+        call = read_call(self._routes, method, target, request.headers, body)
+        counted = self._platform.now()
+        wait = self._flow_control.admit(call, counted)
+        fault: Fault | None = None
+        if call is not None and wait is None:
+            fault = self._faults.choose(method, target, scripted_only=call.route.takes_secret)
+        number = self._log.open(
+            Arrival(
+                received,
+                counted,
+                call.app_id if call else request.headers.get("app_key"),
+                method,
+                target,
+                call.item_id if call else None,
+                fault=fault,
+                refused=wait is not None,
+            )
+        )
+        reply: Reply | None
+        if call is None:
+            reply = replies.UNROUTED
+        elif wait is not None:
+            reply = self._flow_control.refusal(wait)
+        else:
+            reply = await self._carry_out(call, fault)
+        await _pass(after)
+        if reply is None or request.transport is None:
+            return None
+        self._log.complete(number, reply.status, reply.code)
+        return reply
+
+    async def _carry_out(self, call: Call, fault: Fault | None) -> Reply | None:
+        match fault:
+            case None:
+                return perform(self._platform, call)
+            case Delay(after_effect=True):
+                reply = perform(self._platform, call)
+                await _pass(fault.seconds)
+                return reply
+            case Delay():
+                await _pass(fault.seconds)
+                return perform(self._platform, call)
+            case _:
+                return fault.distort(perform(self._platform, call) if fault.after_effect else replies.NO_CONTENT)
+
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
+
+
+async def _pass(seconds: float) -> None:
+    """Let time pass; where there is none to pass, no other task gets its turn."""
+    if seconds > 0:
+        await asyncio.sleep(seconds)

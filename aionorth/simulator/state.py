@@ -60,36 +60,21 @@ class App:
         self.refresh_tokens[tokens.refresh] = now + REFRESH_TOKEN_LIFETIME
 
 
+def _with_secrets(apps: Mapping[str, str]) -> dict[str, App]:
+    if not apps:
+        raise ValueError("a platform needs at least one app")
+    return {app_id: App(app_id, secret) for app_id, secret in apps.items()}
+
+
+@attrs.frozen(kw_only=True, eq=False)
 class Platform:
-    """All apps, the clock, and the source of chance.
+    """All apps, the clock, and the source of chance, which makes ids and tokens. `Simulator` has the options."""
 
-    Args:
-        apps: The secret of each app, by appId.
-        clock: Returns the time in seconds.
-        chance: Makes ids and tokens.
-        token_lifetime: Seconds until an access token expires.
-        quoted_expires_in: Whether a login returns that lifetime as a string.
-
-    Raises:
-        ValueError: There is no app.
-    """
-
-    def __init__(
-        self,
-        apps: Mapping[str, str],
-        *,
-        clock: Callable[[], float],
-        chance: random.Random,
-        token_lifetime: float,
-        quoted_expires_in: bool,
-    ) -> None:
-        if not apps:
-            raise ValueError("a platform needs at least one app")
-        self.apps = {app_id: App(app_id, secret) for app_id, secret in apps.items()}
-        self.now = clock
-        self.token_lifetime = token_lifetime
-        self.quoted_expires_in = quoted_expires_in
-        self.chance = chance
+    apps: dict[str, App] = attrs.field(converter=_with_secrets)
+    now: Callable[[], float]
+    chance: random.Random
+    token_lifetime: float
+    quoted_expires_in: bool
 
     def app(self, app_id: str | None) -> App:
         """Return the app of that id, or the first one for ``None``; raise `KeyError` where there is none."""

@@ -106,6 +106,8 @@ class MachineStore:
 class OpenMachineStore:  # more than 15 methods: each call of a store has a half that works in the thread
     """An app's file. It is worked on in a thread of its own: another process may hold the lock for a while."""
 
+    steady = True
+
     def __init__(self, file: Path, clock: Callable[[], float]) -> None:
         self._file = file
         self._clock = clock
@@ -122,11 +124,6 @@ class OpenMachineStore:  # more than 15 methods: each call of a store has a half
         except BaseException:
             await self.close()
             raise
-
-    @property
-    def steady(self) -> bool:
-        """See `Store.steady`."""
-        return True
 
     async def read(self, *, clock_error: float) -> Snapshot:  # noqa: ARG002 - its clock is steady
         """See `Store.read`."""

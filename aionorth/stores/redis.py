@@ -158,6 +158,8 @@ class OpenRedisStore:
     Its state: the client and whether it is closed, the app's clock, and the look that a vain `replace` has brought.
     """
 
+    steady = False
+
     def __init__(self, client: Redis, root: str, clock: Callable[[], float]) -> None:
         self._client = client
         self._root = root
@@ -166,11 +168,6 @@ class OpenRedisStore:
         self._closed = False
         self._app_clock = AppClock()
         self._look: Look | None = None
-
-    @property
-    def steady(self) -> bool:
-        """See `Store.steady`."""
-        return False
 
     async def begin(self) -> None:
         """See whether the server is there; raises `StoreError`."""
@@ -252,8 +249,8 @@ class OpenRedisStore:
 
     async def end_lease(self, key: bytes, holder: str, token: StoredToken | None) -> None:
         """See `Store.end_lease`."""
-        stored: tuple[str, float] = ("", 0) if token is None else (_sealed(key, token.text), token.age)
-        await self._run(END_LEASE, self._token_keys(key), holder, *stored)
+        sealed = "" if token is None else _fernet(key).encrypt(token.text.encode()).decode()
+        await self._run(END_LEASE, self._token_keys(key), holder, sealed, 0 if token is None else token.age)
 
     def _token_keys(self, key: bytes) -> list[str]:
         name = token_name(key)
@@ -310,10 +307,6 @@ def _fernet(key: bytes) -> Fernet:
     from cryptography.fernet import Fernet  # noqa: PLC0415 - optional, and slow to import
 
     return Fernet(base64.urlsafe_b64encode(key))
-
-
-def _sealed(key: bytes, text: str) -> str:
-    return _fernet(key).encrypt(text.encode()).decode()
 
 
 def _unsealed(key: bytes, sealed: str, age: float) -> StoredToken | None:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
 from aionorth.common.text import visible
@@ -107,3 +108,12 @@ def time(value: object) -> datetime | None:
     if found.year < FIRST_YEAR:  # a number that happens to look like a date
         return None
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+def http_date(value: str) -> datetime | None:
+    """Return a time in a header; None where it cannot be read."""
+    try:
+        found = parsedate_to_datetime(value)
+    except (ValueError, OverflowError):
+        return None
+    return found.replace(tzinfo=found.tzinfo or UTC)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Generic, TypeVar
 
@@ -23,7 +22,7 @@ from aionorth.errors import (
     ServerError,
     TlsError,
 )
-from aionorth.wire.body import count, error_code, fields_of, parsed
+from aionorth.wire.body import count, error_code, fields_of, http_date, parsed
 from aionorth.wire.checks import fits_header
 from aionorth.wire.requests import Request
 from aionorth.wire.resources import CODES, SUCCESS, Item, Resource
@@ -257,9 +256,7 @@ def _seconds(retry_after: str, now: datetime) -> float | None:
     try:
         seconds = float(retry_after)
     except ValueError:
-        try:
-            date = parsedate_to_datetime(retry_after)
-        except (ValueError, OverflowError):
+        if (date := http_date(retry_after)) is None:
             return None
-        seconds = (date.replace(tzinfo=date.tzinfo or UTC) - now).total_seconds()
+        seconds = (date - now).total_seconds()
     return min(max(0.0, seconds), LONGEST_RETRY_AFTER) if math.isfinite(seconds) else None

@@ -23,6 +23,7 @@ from aionorth import (
     UpgradePackage,
 )
 from aionorth.common.times import in_whole_units
+from aionorth.purge.listing import Reading
 from aionorth.purge.plan import planned
 from aionorth.simulator import Simulator
 
@@ -49,11 +50,11 @@ def kept(plan: Plan[Any]) -> dict[str, str]:
 
 
 def packages(selection: PackageSelection, *listed: UpgradePackage) -> Plan[Any]:
-    return planned(selection, PACKAGES, listed, NOW)
+    return planned(selection, PACKAGES, listed, NOW, Reading())
 
 
 def subscriptions(selection: SubscriptionSelection, listed: Sequence[Subscription]) -> Plan[Any]:
-    return planned(selection, SUBSCRIPTIONS, listed, NOW)
+    return planned(selection, SUBSCRIPTIONS, listed, NOW, Reading())
 
 
 URLS = {
@@ -100,17 +101,17 @@ def test_brackets_in_a_glob_are_brackets() -> None:
 def test_a_list_that_may_lack_some_is_told_and_takes_no_batch() -> None:
     listed = [subscription("a", "t1", "u"), subscription("b", "t1", "u")]
     everything = SubscriptionSelection(everything=True)
-    partial = planned(everything, SUBSCRIPTIONS, listed, NOW, complete=False)
+    partial = planned(everything, SUBSCRIPTIONS, listed, NOW, Reading(complete=False))
     assert partial.batch is None
     assert "There may be more" in str(partial)
-    by_type = planned(SubscriptionSelection(callback_url="u"), SUBSCRIPTIONS, listed, NOW, divided=True)
+    by_type = planned(SubscriptionSelection(callback_url="u"), SUBSCRIPTIONS, listed, NOW, Reading(divided=True))
     assert by_type.batch == BatchDelete(notify_type="t1", callback_url="u")
     mixed = planned(
         SubscriptionSelection(callback_url="u"),
         SUBSCRIPTIONS,
         [*listed, subscription("c", "t2", "u")],
         NOW,
-        divided=True,
+        Reading(divided=True),
     )
     assert mixed.batch is None  # of a type that nobody knows there may be others with this URL
 

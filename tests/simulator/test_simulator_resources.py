@@ -47,8 +47,8 @@ class Caller:
 @pytest.fixture
 def call() -> Caller:
     platform = Platform(
-        {"ours": "s1", "theirs": "s2"},
-        clock=lambda: 0.0,
+        apps={"ours": "s1", "theirs": "s2"},
+        now=lambda: 0.0,
         chance=random.Random(1),
         token_lifetime=60.0,
         quoted_expires_in=False,

@@ -15,8 +15,7 @@ knew. The file gets its name once the ids and the first run's beginning are in i
 In each line the last field is ``"crc"``: the CRC-32 of all bytes of the line before it, as eight hexadecimal digits. So
 no flipped bit makes it another id. Version 1 had none; a journal keeps the version in which it was begun.
 
-`lines` has the format of a line, `history` what all lines say together, `storage` the file and its lock, and `journal`
-what a run writes to.
+`lines` has the format of a line, `history` what all lines say together, and `journal` the file that a run writes to.
 """
 
 from aionorth.purge.journal.history import Entry, History

@@ -1,22 +1,30 @@
-"""The journal that a run writes to: created whole, resumed, and locked while the run is at work."""
+"""The journal that a run writes to: created whole, opened where it can be trusted, locked while the run is at work."""
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import attrs
 
 from aionorth.bulk.record import Record
 from aionorth.common import files
-from aionorth.common.files import StrPath
+from aionorth.common.files import StrPath, UntrustedFileError
 from aionorth.errors import JournalError
 from aionorth.models import DeleteResult, Target
-from aionorth.purge.journal import lines, storage
+from aionorth.purge.journal import lines
 from aionorth.purge.journal.history import Entry, History, parse
+
+try:
+    import fcntl
+except ImportError:  # pragma: no cover - not a POSIX system
+    fcntl = None  # type: ignore[assignment]
 
 IDS_A_LINE = 500
 
@@ -96,10 +104,10 @@ class Journal:  # more than 15 methods: half of them are what a run asks of its 
             JournalError: It is none, is damaged, is not to be trusted, or another process is at work on it.
         """
         path = os.fspath(path)
-        file = storage.opened(path, to_write=True)
+        file = _opened(path, to_write=True)
         try:
-            storage.lock(file, path)
-            content = storage.content(file, path)
+            _lock(file, path)
+            content = _content(file, path)
             parsed = parse(content, path)
             if parsed.whole < len(content):  # a torn last line: what it would have said was not known yet
                 file.truncate(parsed.whole)
@@ -112,12 +120,16 @@ class Journal:  # more than 15 methods: half of them are what a run asks of its 
         return journal
 
     def release(self) -> None:
-        """End the lock until `take`: a run that has not begun, and perhaps never will, is not at work."""
-        storage.unlock(self._file)
+        """End the lock until `take`: a run that has not begun, and perhaps never will, is not at work.
+
+        It is ended explicitly: a child of this process may have inherited the file, and with it the lock.
+        """
+        if fcntl is not None:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def take(self) -> None:
         """Lock the file again; raises `JournalError` where another process is, or has been, at work on it."""
-        storage.lock(self._file, self.path)
+        _lock(self._file, self.path)
         self._check_file()
         if os.fstat(self._file.fileno()).st_size != self._size:
             raise JournalError(f"another process has been at work on {self.path} in the meantime: resume it")
@@ -200,9 +212,7 @@ class Journal:  # more than 15 methods: half of them are what a run asks of its 
                 data = data[written:]
         except (OSError, ValueError) as exc:
             self._broken = True
-            raise JournalError(
-                f"{self.path} cannot be written to ({storage.reason(exc)}): make room, then resume it"
-            ) from exc
+            raise JournalError(f"{self.path} cannot be written to ({_reason(exc)}): make room, then resume it") from exc
 
 
 def read(path: StrPath) -> History:
@@ -212,8 +222,8 @@ def read(path: StrPath) -> History:
         JournalError: It is none, is damaged, or is not to be trusted.
     """
     path = os.fspath(path)
-    with storage.opened(path, to_write=False) as file:
-        return parse(storage.content(file, path), path).history
+    with _opened(path, to_write=False) as file:
+        return parse(_content(file, path), path).history
 
 
 def check_new(path: StrPath) -> None:
@@ -221,6 +231,68 @@ def check_new(path: StrPath) -> None:
     file, unseen, _ = _new(os.fspath(path))
     files.drop_unseen(unseen)
     file.close()
+
+
+# --- The file
+
+
+def _opened(path: str, *, to_write: bool) -> io.FileIO:
+    """Open a journal; raises `JournalError` for what is no file, and for what others may have put there or written."""
+
+    def opener(path: str, flags: int) -> int:
+        if to_write:
+            flags |= os.O_APPEND
+        # A FIFO must not block.
+        flags |= getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
+        return os.open(files.check_way(path), flags)
+
+    try:
+        file = io.FileIO(path, "r+" if to_write else "r", opener=opener)
+        try:
+            state = os.fstat(file.fileno())
+            if not stat.S_ISREG(state.st_mode):
+                raise JournalError(f"{path} is not a regular file: name the journal of a run")  # noqa: TRY301 - closed below
+            files.check_own(state, path)
+        except BaseException:
+            file.close()
+            raise
+    except UntrustedFileError as exc:
+        raise JournalError(f"{path} is not to be trusted: {_reason(exc)}") from exc
+    except (OSError, ValueError) as exc:
+        raise _unusable(path, exc, "written to" if to_write else "read") from exc
+    return file
+
+
+def _content(file: io.FileIO, path: str) -> bytes:
+    """Return all that is in a journal; raises `JournalError`."""
+    try:
+        return file.readall()
+    except OSError as exc:
+        raise _unusable(path, exc, "read") from exc
+
+
+def _lock(file: io.FileIO, path: str) -> None:
+    """Lock a journal; raises `JournalError` where another process has done so."""
+    if fcntl is None:  # pragma: no cover - not a POSIX system
+        raise JournalError("journals need a system with file locks (fcntl): run without one")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as exc:
+        if exc.errno in {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}:
+            raise JournalError(f"another process is at work on {path}: wait for its end") from exc
+        raise JournalError(
+            f"{path} cannot be locked ({_reason(exc)}), as on a file system without locks: "
+            "have the journal on a local disk"
+        ) from exc
+
+
+def _reason(exc: Exception) -> str:
+    """Return why a file cannot be used, in the system's words."""
+    return (exc.strerror if isinstance(exc, OSError) else None) or str(exc)
+
+
+def _unusable(path: str, exc: Exception, how: str) -> JournalError:
+    return JournalError(f"{path} cannot be {how} ({_reason(exc)}): name the journal of a run")
 
 
 # --- Creation
@@ -231,14 +303,15 @@ def _new(path: str) -> tuple[io.FileIO, str, str]:
     try:
         directory, name = os.path.split(path)
         place = os.path.join(files.check_way(directory or os.curdir), name)  # noqa: PTH118 - as it was given
-        if _exists(place):
-            raise _exists_already(path)
+        with suppress(FileNotFoundError):
+            os.lstat(place)  # it also says which names nothing can have
+            raise FileExistsError
         descriptor, unseen = files.create_unseen(place)
     except (OSError, ValueError) as exc:
         raise _not_created(path, exc) from exc
     file = io.FileIO(descriptor, "r+")
     try:
-        storage.lock(file, path)
+        _lock(file, path)
     except BaseException:
         file.close()
         files.drop_unseen(unseen)
@@ -246,19 +319,10 @@ def _new(path: str) -> tuple[io.FileIO, str, str]:
     return file, unseen, place
 
 
-def _exists(path: str) -> bool:
-    """Whether `path` is the name of something; raises `OSError` or `ValueError` where nothing can have that name."""
-    try:
-        os.lstat(path)
-    except FileNotFoundError:
-        return False
-    return True
-
-
 def _not_created(path: str, exc: Exception) -> JournalError:
     if isinstance(exc, FileExistsError):
         return _exists_already(path)
-    return JournalError(f"{path} cannot be created ({storage.reason(exc)}): name another file for the journal")
+    return JournalError(f"{path} cannot be created ({_reason(exc)}): name another file for the journal")
 
 
 def _exists_already(path: str) -> JournalError:

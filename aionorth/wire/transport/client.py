@@ -13,10 +13,9 @@ from aionorth import __version__
 from aionorth.errors import NorthError, SessionStateError, detached
 from aionorth.wire.replies import NO_CONTENT, Reply, Token
 from aionorth.wire.requests import Request
-from aionorth.wire.transport.addresses import check_lent, environment_proxy
+from aionorth.wire.transport.addresses import ConnectionOptions, check_lent, environment_proxy
 from aionorth.wire.transport.connector import Connector
 from aionorth.wire.transport.faults import translated
-from aionorth.wire.transport.options import ConnectionOptions
 from aionorth.wire.transport.timeout import SharedTimeout
 
 LONGEST_BODY = 8 * 1024 * 1024

@@ -23,7 +23,7 @@ from aionorth.errors import (
     TlsError,
 )
 from aionorth.wire import tls
-from aionorth.wire.transport.options import ConnectionOptions
+from aionorth.wire.transport.addresses import ConnectionOptions
 
 _NO_SUCH_HOST = {socket.EAI_NONAME} | ({socket.EAI_NODATA} if sys.platform == "linux" else set())
 _NO_SUCH_HOST_BY_ARES = {1, 4, 8}  # no data, not found, no name
