@@ -39,15 +39,15 @@ from aionorth import (
     Target,
     UpgradePackage,
 )
-from aionorth.cli.commands.confirm import sample
 from aionorth.cli.commands.demo import Shown
-from aionorth.cli.commands.ids import parse_ids
-from aionorth.cli.commands.run import Job, carry_out
+from aionorth.cli.id_files import parse_ids
 from aionorth.cli.output.display import LINES_EVERY, Lines, LiveView, drawn
 from aionorth.cli.output.exits import ExitCode, ProblemError, in_words
 from aionorth.cli.output.progress import Meter, Moment
 from aionorth.cli.output.summary import Ended, as_json, as_text
 from aionorth.cli.output.terminal import OutputError, noted, put, resume_command, say
+from aionorth.cli.runs.confirm import sample
+from aionorth.cli.runs.job import Job, carry_out
 from aionorth.simulator import CannedReply, Simulator
 from aionorth.wire.checks import id_fault
 
@@ -100,7 +100,7 @@ LATER = {"aionorth.stores.machine", "aionorth.stores.redis", "sqlite3", "redis",
         ("from aionorth import NorthSession", LATER),
         ("import aionorth", {"aiohttp", "asyncio", "attrs"}),
         ("import aionorth.simulator", {"aiohttp.web"}),
-        ("import aionorth.cli.app", {"aiohttp.web", "jinja2", "redis"}),
+        ("import aionorth.cli.program", {"aiohttp.web", "jinja2", "redis"}),
     ],
 )
 def test_what_takes_long_to_import_is_imported_when_it_is_needed(statement: str, later: set[str]) -> None:
@@ -546,7 +546,9 @@ def test_an_error_of_the_system_is_reported_with_its_file_and_reason(
     def fail(*_: object, **__: object) -> None:
         raise OSError(errno.ENAMETOOLONG, "File name too long", "x" * 300)
 
-    monkeypatch.setattr("aionorth.cli.settings.resolve" if where == "in a command" else "aionorth.cli.app.app", fail)
+    monkeypatch.setattr(
+        "aionorth.cli.settings.resolve" if where == "in a command" else "aionorth.cli.program.app", fail
+    )
     assert ready("check") == Run(1, "", f"aionorth: {'x' * 300}: File name too long\n")
 
 

@@ -290,7 +290,7 @@ def test_what_is_missing_is_said_before_a_secret_is_asked_for(without_secret: di
 
 
 @pytest.mark.parametrize(
-    "module", ["aiohttp.typedefs", "aiohttp", "aionorth.session.north", "typer.core", "aionorth.cli.app"]
+    "module", ["aiohttp.typedefs", "aiohttp", "aionorth.session.north", "typer.core", "aionorth.cli.program"]
 )
 @pytest.mark.parametrize("start", [AIONORTH[1:], ["-m", "aionorth"]])
 def test_ctrl_c_while_the_command_line_is_being_loaded_leaves_no_traceback(module: str, start: list[str]) -> None:

@@ -31,9 +31,9 @@ from aionorth import (
 )
 from aionorth.bulk.record import Record
 from aionorth.cli.output.exits import ProblemError
-from aionorth.cli.output.times import interval
 from aionorth.cli.reports.chart import CUT, WIDTHS, Chart
-from aionorth.cli.reports.files import COLUMNS, ReportError, check_report, write_report
+from aionorth.cli.reports.clock import interval
+from aionorth.cli.reports.formats import COLUMNS, ReportError, check_report, write_report
 from aionorth.cli.reports.page import MAX_IDS, render, verdict
 from aionorth.cli.reports.timeline import MAX_BARS, timeline
 from aionorth.errors import JournalError, NorthError
@@ -225,7 +225,7 @@ def test_a_file_of_another_user_is_not_replaced(tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 from datetime import UTC, datetime
-from aionorth.cli.reports import files
+from aionorth.cli.reports import formats
 from aionorth.purge.journal import read
 
 def killed(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
@@ -235,7 +235,7 @@ match when:
     case "while it is written": os.fsync = killed
     case "before it is in place" if os.path.exists(report): os.replace = killed
     case "before it is in place": os.replace = os.link = killed
-files.write_report(report, read(journal), now=datetime.now(UTC))
+formats.write_report(report, read(journal), now=datetime.now(UTC))
 killed()
 """
 

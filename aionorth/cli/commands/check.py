@@ -16,7 +16,7 @@ from aionorth.cli.output.progress import flow_in_words
 from aionorth.cli.output.terminal import noted, put, say
 from aionorth.cli.parser import bundled
 from aionorth.cli.settings import Connection
-from aionorth.cli.settings.options import Given
+from aionorth.cli.settings.given import Given
 from aionorth.cli.settings.profiles import config_file
 from aionorth.common.text import visible
 from aionorth.session.checkup import Checkup, Verdict

@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 
 from aionorth.cli import settings
-from aionorth.cli.commands.journals import list_journals
 from aionorth.cli.commands.options import ENVIRONMENT, EXIT_CODES, Batch, How, Ids, Output
 from aionorth.cli.commands.purge import Request, check_files, purge, resume_purge
 from aionorth.cli.kinds import KINDS, Conditions
 from aionorth.cli.output.exits import reported
 from aionorth.cli.output.terminal import noted
 from aionorth.cli.parser import GroupedCommand, GroupedCommands, bundled
-from aionorth.cli.settings.options import Given
+from aionorth.cli.runs.journals import list_journals
+from aionorth.cli.settings.given import Given
 
 _HELP = f"""Find subscriptions or version packages, show them, have it confirmed, and delete them.
 

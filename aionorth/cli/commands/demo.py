@@ -13,12 +13,12 @@ import attrs
 import typer
 
 from aionorth.bulk.retry import RetryPolicy
-from aionorth.cli.commands.run import DRAIN_TIMEOUT, Job, carry_out
 from aionorth.cli.output.display import view_of
 from aionorth.cli.output.exits import ExitCode, reported
 from aionorth.cli.output.summary import Ended, as_text
 from aionorth.cli.output.terminal import Notes, command, noted, put
-from aionorth.cli.output.times import duration
+from aionorth.cli.reports.clock import duration
+from aionorth.cli.runs.job import DRAIN_TIMEOUT, Job, carry_out
 from aionorth.flow.settings import FlowControl
 from aionorth.models import Kind
 from aionorth.session.north import NorthSession

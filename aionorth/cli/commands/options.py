@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from aionorth.cli.commands.ids import STDIN, read_ids
+from aionorth.cli.id_files import STDIN, read_ids
 from aionorth.cli.output.exits import ProblemError
 from aionorth.cli.parser import option
 from aionorth.models import Kind

@@ -14,16 +14,16 @@ from typing import Any
 
 import attrs
 
-from aionorth.cli.commands.confirm import can_ask, confirmed, offer, sample
-from aionorth.cli.commands.journals import new_journal, own_directory
 from aionorth.cli.commands.options import How, Output
-from aionorth.cli.commands.run import DRAIN_TIMEOUT, REFRESH, Job, carry_out, on_signals
 from aionorth.cli.output.display import view_of
 from aionorth.cli.output.exits import ExitCode, ProblemError, in_words
 from aionorth.cli.output.progress import Listing
 from aionorth.cli.output.summary import Ended, as_json, as_text, plan_as_json
 from aionorth.cli.output.terminal import Notes, put, resume_command, say
-from aionorth.cli.reports.files import check_report, write_report
+from aionorth.cli.reports.formats import check_report, write_report
+from aionorth.cli.runs.confirm import can_ask, confirmed, offer, sample
+from aionorth.cli.runs.job import DRAIN_TIMEOUT, REFRESH, Job, carry_out, on_signals
+from aionorth.cli.runs.journals import new_journal, own_directory
 from aionorth.common.text import visible
 from aionorth.errors import JournalError
 from aionorth.models import DeleteSummary

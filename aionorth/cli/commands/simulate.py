@@ -18,12 +18,12 @@ from typing import Any
 import attrs
 import typer
 
-from aionorth.cli.commands.run import on_signals
 from aionorth.cli.kinds import KINDS
 from aionorth.cli.output.exits import ProblemError, reported
 from aionorth.cli.output.terminal import command, put
 from aionorth.cli.parser import bundled, option
-from aionorth.cli.settings.options import FLOW
+from aionorth.cli.runs.job import on_signals
+from aionorth.cli.settings.given import FLOW
 from aionorth.cli.settings.secrets import SECRET
 from aionorth.cli.settings.sources import variable
 from aionorth.common.text import visible

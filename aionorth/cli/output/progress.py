@@ -7,7 +7,7 @@ from collections import deque
 
 import attrs
 
-from aionorth.cli.output.times import MINUTE, duration, seconds
+from aionorth.cli.reports.clock import MINUTE, duration, seconds
 from aionorth.flow.settings import FlowState
 from aionorth.models import DeleteSummary, Outcome
 

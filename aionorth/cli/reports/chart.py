@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import attrs
 
-from aionorth.cli.output.times import DAY, MINUTE, clock_time, day, duration, rough
+from aionorth.cli.reports.clock import DAY, MINUTE, clock_time, day, duration, rough
 from aionorth.cli.reports.timeline import STEPS, Bar, Timeline
 from aionorth.models import Outcome
 

@@ -18,8 +18,8 @@ from markupsafe import Markup
 from aionorth import __version__
 from aionorth.cli.kinds import KINDS
 from aionorth.cli.output.exits import in_words
-from aionorth.cli.output.times import duration, interval, moment
 from aionorth.cli.reports.chart import Chart
+from aionorth.cli.reports.clock import duration, interval, moment
 from aionorth.cli.reports.timeline import Work, outcome_at, timeline, works
 from aionorth.common.text import shortened, visible
 from aionorth.errors import NorthApiError, NorthError

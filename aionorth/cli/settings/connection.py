@@ -12,8 +12,8 @@ from aionorth.auth.sources import Secret
 from aionorth.bulk.run import WORKERS
 from aionorth.cli.output.exits import ProblemError
 from aionorth.cli.settings import profiles, secrets
+from aionorth.cli.settings.given import FLOW, TIMEOUT, Given
 from aionorth.cli.settings.home import state_directory
-from aionorth.cli.settings.options import FLOW, TIMEOUT, Given
 from aionorth.cli.settings.secrets import SECRET
 from aionorth.cli.settings.sources import (
     NO_OPTIONS,

@@ -15,7 +15,7 @@ import attrs
 
 from aionorth.cli.output.exits import ProblemError
 from aionorth.cli.output.terminal import say
-from aionorth.cli.settings.options import Given
+from aionorth.cli.settings.given import Given
 from aionorth.cli.settings.profiles import Profile
 from aionorth.common.text import visible
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from aionorth.cli.output.exits import ProblemError
-from aionorth.cli.output.times import utc
+from aionorth.cli.reports.clock import utc
 from aionorth.cli.reports.timeline import outcome_at
 from aionorth.common import files
 from aionorth.errors import NorthApiError, NorthError
