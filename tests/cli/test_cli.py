@@ -41,13 +41,12 @@ from aionorth import (
 )
 from aionorth.cli.commands.demo import Shown
 from aionorth.cli.id_files import parse_ids
-from aionorth.cli.output.display import LINES_EVERY, Lines, LiveView, drawn
+from aionorth.cli.output.display import LINES_EVERY, drawn, in_lines, in_place
 from aionorth.cli.output.exits import ExitCode, ProblemError, in_words
 from aionorth.cli.output.progress import Meter, Moment
-from aionorth.cli.output.summary import Ended, as_json, as_text
 from aionorth.cli.output.terminal import OutputError, noted, put, resume_command, say
 from aionorth.cli.runs.confirm import sample
-from aionorth.cli.runs.job import Job, carry_out
+from aionorth.cli.runs.job import Ended, carry_out
 from aionorth.simulator import CannedReply, Simulator
 from aionorth.wire.checks import id_fault
 
@@ -483,8 +482,8 @@ def test_no_way_to_the_platform_is_one_message(shell: Shell, platform: Simulator
 async def test_a_refused_connection_ends_the_run_after_its_attempts() -> None:
     with noted() as notes:
         async with aionorth.NorthSession(UNREACHABLE, app_id=APP, secret=SECRET) as north:
-            job = Job(kind=Kind.PACKAGES, run=north.delete_upgrade_packages(["a", "b"]), distinct=2)
-            ended = await carry_out(job, north, Lines("x"), notes)
+            run = north.delete_upgrade_packages(["a", "b"])
+            ended = await carry_out(run, north, notes, kind=Kind.PACKAGES, title="x", distinct=2)
     assert ended.exit_code is ExitCode.FAILED
     assert ended.summary.skipped == 2
     assert "check the URL and the network" in (ended.reason or "")
@@ -602,12 +601,13 @@ def test_exit_codes(facts: dict[str, Any], code: int) -> None:
     end = ended(**facts)
     assert end.exit_code == code
     assert (end.reason is None) == (code == 0)
-    assert json.loads(as_json(end))["exit_code"] == code
+    assert json.loads(end.as_json())["exit_code"] == code
 
 
 def test_the_text_names_the_first_ids_that_failed_and_counts_the_rest() -> None:
     results = tuple(DeleteResult(f"id{number}", Outcome.FAILED) for number in range(12))
-    text = as_text(ended(counts={"results": (*results, DeleteResult("never-tried", Outcome.SKIPPED))})).plain
+    end = ended(counts={"results": (*results, DeleteResult("never-tried", Outcome.SKIPPED))})
+    text = end.as_text().plain
     assert "failed   id9" in text
     assert "id10" not in text
     assert "and 2 more" in text
@@ -708,9 +708,9 @@ def test_the_rate_is_that_of_the_last_period() -> None:
 
 
 def test_lines_come_every_ten_seconds_and_not_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
-    with Lines("Deleting [red]things[/]") as view:
+    with in_lines("Deleting [red]things[/]") as show:
         for tick in range(151):
-            view.show(moment(counts={"elapsed": tick / 5}, ended=tick == 150))
+            show(moment(counts={"elapsed": tick / 5}, ended=tick == 150))
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 30 / LINES_EVERY
     assert lines[0].startswith("Deleting [red]things[/]: 0 of 3,000 (0 %); 0 deleted; 0 calls a minute; 0 of 100 calls")
@@ -727,8 +727,8 @@ def test_the_live_view_fits_any_terminal(width: int, height: int) -> None:
         note="another attempt in 3.1 s, after: [bold]" + "x" * 300,
         rate=100.0,
     )
-    with LiveView("Deleting packages of [app] at \x1bhttp://x", console, transient=False) as view:
-        view.show(busy)
+    with in_place("Deleting packages of [app] at \x1bhttp://x", console, transient=False) as show:
+        show(busy)
         drawn = screen.getvalue().split("\x1b[?25l")[-1]
     assert max(len(line) for line in drawn.splitlines()) <= width
     if width >= 80 and height > 1:
@@ -792,7 +792,8 @@ def test_text_of_others_forges_no_line(text: str) -> None:
         say(resume_command(text, ["--profile", text]))
         logger.info("after: %s", text)
         assert notes.latest is not None
-        Lines(text).show(moment(note=notes.latest.getMessage()))
+        with in_lines(text) as show:
+            show(moment(note=notes.latest.getMessage()))
     assert_lines(err.shown(), 8)
 
 

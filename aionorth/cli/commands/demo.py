@@ -10,15 +10,13 @@ import time
 from collections.abc import Iterable
 
 import attrs
-import typer
 
 from aionorth.bulk.retry import RetryPolicy
-from aionorth.cli.output.display import view_of
-from aionorth.cli.output.exits import ExitCode, reported
-from aionorth.cli.output.summary import Ended, as_text
-from aionorth.cli.output.terminal import Notes, command, noted, put
+from aionorth.cli.output.exits import ExitCode
+from aionorth.cli.output.terminal import Notes, noted, own_name, put
+from aionorth.cli.parser import command
 from aionorth.cli.reports.clock import duration
-from aionorth.cli.runs.job import DRAIN_TIMEOUT, Job, carry_out
+from aionorth.cli.runs.job import DRAIN_TIMEOUT, Ended, carry_out
 from aionorth.flow.settings import FlowControl
 from aionorth.models import Kind
 from aionorth.session.north import NorthSession
@@ -61,10 +59,11 @@ What to do next
 """
 
 
-def demo() -> None:
+@command
+def demo() -> ExitCode:
     """Show what this is."""
-    with reported(), noted() as notes:
-        raise typer.Exit(show_demo(notes))
+    with noted() as notes:
+        return show_demo(notes)
 
 
 def show_demo(notes: Notes, *, period: float = 3.0) -> ExitCode:
@@ -83,7 +82,7 @@ def show_demo(notes: Notes, *, period: float = 3.0) -> ExitCode:
     if any(run.interrupted for run in shown.runs):
         return ExitCode.INTERRUPTED
     put(shown.in_words())
-    put(_NEXT.format(command=command()))
+    put(_NEXT.format(command=own_name()))
     return ExitCode.OK
 
 
@@ -152,11 +151,12 @@ async def _shown(flow_control: FlowControl, notes: Notes) -> Shown:
         began = time.monotonic()
         for kind, delete, known in lists:
             ids = _as_in_life(known, chance)
-            job = Job(kind=kind, run=delete(ids, collect="failures", grace=DRAIN_TIMEOUT), distinct=len(set(ids)))
-            ended = await carry_out(job, north, view_of(f"Deleting {kind.value}"), notes)
+            run = delete(ids, collect="failures", grace=DRAIN_TIMEOUT)
+            title = f"Deleting {kind.value}"
+            ended = await carry_out(run, north, notes, kind=kind, title=title, distinct=len(set(ids)))
             runs.append(ended)
             put(f"{kind.value.capitalize()}:")
-            put(as_text(ended))
+            put(ended.as_text())
             put("")
             if ended.interrupted:
                 break

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from abc import ABC, abstractmethod
-from contextlib import suppress
-from typing import Self
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager, suppress
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -36,61 +35,40 @@ COLOURS = {
 }
 
 
-class View(ABC):
-    """Shows what is going on, under a title, from when it is entered until it is left."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    @abstractmethod
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    @abstractmethod
-    def show(self, state: Moment | Listing) -> None:
-        """Show the state as it is now."""
+Show = Callable[[Moment | Listing], None]
+"""Shows the state as it is now."""
 
 
-class Lines(View):
-    """Shows it as lines of a log. State: when the next line is due."""
+@contextmanager
+def in_lines(title: str, *, first_after: float = 0.0) -> Generator[Show, None, None]:
+    """Show what is going on as lines of a log; none for the end, which the summary reports."""
+    due = first_after
 
-    def __init__(self, title: str, *, first_after: float = 0.0) -> None:
-        self._title = title
-        self._due = first_after
+    def show(state: Moment | Listing) -> None:
+        nonlocal due
+        if not state.ended and state.elapsed >= due:
+            due = state.elapsed + LINES_EVERY
+            say(visible(f"{title}: {state.line()}"))
 
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def show(self, state: Moment | Listing) -> None:
-        """Write a line if one is due; none for the end, which the summary reports."""
-        if not state.ended and state.elapsed >= self._due:
-            self._due = state.elapsed + LINES_EVERY
-            say(visible(f"{self._title}: {state.line()}"))
+    yield show
 
 
-class LiveView(View):
-    """Shows it in a few lines of a terminal, drawn anew at each call: in the event loop, without a thread."""
+@contextmanager
+def in_place(title: str, console: Console, *, transient: bool) -> Generator[Show, None, None]:
+    """Show it in a few lines of a terminal, drawn anew each time: in the event loop, without a thread."""
+    # Stderr goes through the view, and so above it; stdout stays what it is.
+    live = Live(console=console, auto_refresh=False, transient=transient, redirect_stdout=False, redirect_stderr=True)
 
-    def __init__(self, title: str, console: Console, *, transient: bool) -> None:
-        self._title = title
-        self._console = console
-        # Stderr goes through the view, and so above it; stdout stays what it is.
-        self._live = Live(
-            console=console, auto_refresh=False, transient=transient, redirect_stdout=False, redirect_stderr=True
-        )
-
-    def __enter__(self) -> Self:
-        self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with suppress(OSError):  # as below
-            self._live.stop()
-
-    def show(self, state: Moment | Listing) -> None:
-        """Draw the view anew."""
+    def show(state: Moment | Listing) -> None:
         with suppress(OSError):  # a terminal that has gone away ends the view, not the run
-            self._live.update(drawn(self._title, state, self._console.width), refresh=True)
+            live.update(drawn(title, state, console.width), refresh=True)
+
+    live.start()
+    try:
+        yield show
+    finally:
+        with suppress(OSError):  # as above
+            live.stop()
 
 
 def drawn(title: str, state: Moment | Listing, width: int) -> RenderableType:
@@ -126,13 +104,13 @@ def _cut(text: str, style: str = "") -> Text:
     return Text(visible(text), style, no_wrap=True, overflow="ellipsis")
 
 
-def view_of(title: str, *, brief: bool = False) -> View:
+def view_of(title: str, *, brief: bool = False) -> AbstractContextManager[Show]:
     """Return the view that suits stderr.
 
     A `brief` one is of something that often ends at once: no line before the first ten seconds, and nothing stays.
     """
     console = Console(stderr=True, highlight=False)
     if not on_terminal(sys.stderr) or console.is_dumb_terminal:
-        return Lines(title, first_after=LINES_EVERY if brief else 0.0)
+        return in_lines(title, first_after=LINES_EVERY if brief else 0.0)
     # Where the summary is about to take its place the view need not stay.
-    return LiveView(title, console, transient=brief or on_terminal(sys.stdout))
+    return in_place(title, console, transient=brief or on_terminal(sys.stdout))

@@ -38,6 +38,14 @@ class ExitCode(enum.IntEnum):
     """Ended by SIGINT or SIGTERM; what a shell calls 128 + 2."""
 
 
+EXIT_CODES = """\b
+Exit codes:
+  0    all ids are gone from the platform
+  1    some are not, or the run ended early
+  2    something is missing or cannot be used; nothing was deleted
+  3    the platform refused the app or its secret
+  130  interrupted; the messages before it say how far the run came"""
+
 _REFUSALS = (CredentialsError, InvalidTokenError, AppNotFoundError, AppFrozenError)
 
 
@@ -55,18 +63,19 @@ def code_of(cause: BaseException) -> ExitCode:
 
 def in_words(error: BaseException) -> str:
     """Return the message for `error`, with a remedy where the library leaves it to its user."""
-    return str(error) if isinstance(error, ProblemError) else visible(_in_words(error))
-
-
-def _in_words(error: BaseException) -> str:
     text = str(error) or type(error).__name__
+    if isinstance(error, ProblemError):
+        return text  # whose lines stay lines
     if isinstance(error, OSError):
         text = error.strerror or text
-        return text if isinstance(error, OutputError) or error.filename is None else f"{error.filename}: {text}"
-    if isinstance(error, StoreError):
+        if error.filename is not None and not isinstance(error, OutputError):
+            text = f"{error.filename}: {text}"
+    elif isinstance(error, StoreError):
         what = "check AIONORTH_REDIS_URL, or redis_url in the profile; " if "Redis" in text else ""
-        return f"{text.removesuffix('.')}; {what}or, while nothing else uses this app, do without: --store memory"
-    return f"{text}; check the URL and the network" if type(error) is NorthConnectionError else text
+        text = f"{text.removesuffix('.')}; {what}or, while nothing else uses this app, do without: --store memory"
+    elif type(error) is NorthConnectionError:
+        text += "; check the URL and the network"
+    return visible(text)
 
 
 @contextmanager

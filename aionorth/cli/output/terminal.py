@@ -8,11 +8,12 @@ import os
 import shlex
 import shutil
 import sys
+import time
 import warnings
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.text import Text
@@ -23,7 +24,7 @@ from aionorth.errors import NorthWarning
 _log = logging.getLogger("aionorth")
 
 
-def command() -> str:
+def own_name() -> str:
     """Return how this command line is called: by its name where the shell finds it, else as it was called now."""
     called = sys.argv[0]
     by_path = Path(called).stem == "aionorth" and not shutil.which("aionorth")
@@ -32,7 +33,7 @@ def command() -> str:
 
 def resume_command(journal: str, options: Sequence[str] = ()) -> str:
     """Return what to type to resume a run, with the `options` that it was started with."""
-    return f"{command()} resume {visible(shlex.join([journal, *options]))}"
+    return f"{own_name()} resume {visible(shlex.join([journal, *options]))}"
 
 
 def cut(text: str) -> str:
@@ -102,6 +103,11 @@ class Notes(logging.Handler):
         else:
             self.latest = record
 
+    def recent(self, seconds: float) -> str:
+        """Return the latest message; empty where it is older than so many seconds, or there is none."""
+        record = self.latest
+        return record.getMessage() if record is not None and time.time() - record.created < seconds else ""
+
 
 @contextmanager
 def noted() -> Generator[Notes, None, None]:
@@ -115,18 +121,11 @@ def noted() -> Generator[Notes, None, None]:
         with warnings.catch_warnings():
             as_usual = warnings.showwarning
 
-            def show(  # noqa: PLR0917 - Python's own signature
-                message: Warning | str,
-                category: type[Warning],
-                filename: str,
-                lineno: int,
-                file: TextIO | None = None,
-                line: str | None = None,
-            ) -> None:
+            def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:  # noqa: ANN401 - Python's own
                 if issubclass(category, NorthWarning):
                     say(f"aionorth: {visible(str(message))}")
                 else:
-                    as_usual(message, category, filename, lineno, file, line)
+                    as_usual(message, category, *where, **more)
 
             warnings.showwarning = show
             warnings.simplefilter("always", NorthWarning)

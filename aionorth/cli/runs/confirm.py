@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import Any
 
 from aionorth.cli.output.terminal import cut, on_terminal
 from aionorth.common.text import visible, visible_lines
@@ -24,19 +22,26 @@ def sample(plan: Plan[Any]) -> str:
     return "\n".join(lines)
 
 
-def offer(plan: Plan[Any]) -> str:
-    """Return what `--batch` would do, where one call could delete all; else an empty text."""
-    if plan.batch is None:
-        return ""
-    return (
-        f"One call would do: --batch deletes by {visible(str(plan.batch))}.\n"
-        "It would also take what was created since this list was made."
-    )
+def described(plan: Plan[Any]) -> str:
+    """Return what `plan` would do, with a sample of what goes, and what `--batch` would do if it can be used."""
+    parts = [str(plan)]
+    if plan.delete:
+        parts.append(f"Those that go:\n{sample(plan)}")
+    if plan.batch is not None:
+        parts += [
+            f"One call would do: --batch deletes by {visible(str(plan.batch))}.",
+            "It would also take what was created since this list was made.",
+        ]
+    return "\n".join(parts)
 
 
 def can_ask() -> bool:
     """Whether somebody can be asked: one of the streams is a terminal."""
-    return any(map(on_terminal, (sys.stdin, sys.stdout, sys.stderr))) and _tty_exists()
+    try:
+        with open("/dev/tty"):  # noqa: PTH123 - a device
+            return any(map(on_terminal, (sys.stdin, sys.stdout, sys.stderr)))
+    except OSError:
+        return False
 
 
 def confirmed(plan: Plan[Any], *, batch: bool) -> bool:
@@ -45,42 +50,22 @@ def confirmed(plan: Plan[Any], *, batch: bool) -> bool:
 
     number = len(plan.delete)
     how = f"by one call that takes all with {visible(str(plan.batch))}" if batch else f"in {plan.size()}"
-    with _terminal() as (keyboard, screen), _interruptible():
-        if screen is not sys.stderr:
-            print(visible_lines(str(plan)), file=screen)
-        print(f"Nothing brings them back. They will be deleted {how}.", file=screen)
-        termios.tcflush(keyboard, termios.TCIFLUSH)  # what was typed before the question is no answer to it
-        print(f"Type {number} to delete them, anything else to leave them: ", end="", file=screen, flush=True)
-        try:
-            answer = keyboard.readline()
-        except KeyboardInterrupt:
-            print(file=screen)
-            raise
-        if not answer.endswith("\n"):
-            print(file=screen)  # the terminal's own line end was not typed
-    return answer.strip().replace(",", "") == str(number)
-
-
-def _tty_exists() -> bool:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # asyncio wants it for itself
     try:
-        with open("/dev/tty"):  # noqa: PTH123 - a device
-            return True
-    except OSError:
-        return False
-
-
-@contextmanager
-def _terminal() -> Generator[tuple[TextIO, TextIO], None, None]:
-    """The terminal's keyboard and screen, also where standard input has ids or messages go to a file."""
-    with open("/dev/tty", encoding="utf-8") as keyboard, open("/dev/tty", "w", encoding="utf-8") as screen:  # noqa: PTH123 - a device
-        yield keyboard, (sys.stderr if on_terminal(sys.stderr) else screen)
-
-
-@contextmanager
-def _interruptible() -> Generator[None, None, None]:
-    """Let Ctrl-C raise `KeyboardInterrupt`, although asyncio wants it for itself."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
+        # The terminal is there also where standard input has ids or messages go to a file.
+        with open("/dev/tty", encoding="utf-8") as keyboard, open("/dev/tty", "w", encoding="utf-8") as tty:  # noqa: PTH123 - a device
+            screen = sys.stderr if on_terminal(sys.stderr) else tty
+            if screen is not sys.stderr:
+                print(visible_lines(str(plan)), file=screen)
+            print(f"Nothing brings them back. They will be deleted {how}.", file=screen)
+            termios.tcflush(keyboard, termios.TCIFLUSH)  # what was typed before the question is no answer to it
+            print(f"Type {number} to delete them, anything else to leave them: ", end="", file=screen, flush=True)
+            answer = ""
+            try:
+                answer = keyboard.readline()
+            finally:
+                if not answer.endswith("\n"):
+                    print(file=screen)  # the terminal's own line end was not typed
     finally:
         signal.signal(signal.SIGINT, before)
+    return answer.strip().replace(",", "") == str(number)

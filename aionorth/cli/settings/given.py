@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
 
 import attrs
 
@@ -11,6 +11,21 @@ from aionorth.cli.parser import option
 from aionorth.cli.settings import profiles
 from aionorth.flow.settings import FlowControl
 
+ENVIRONMENT = """\b
+Environment (options come before it, and it comes before a profile):
+  AIONORTH_URL          the platform's base URL, as in https://server:8743
+  AIONORTH_APP_ID       the app's id
+  AIONORTH_SECRET       the app's secret; there is no option for it, because
+                        options show in the list of processes
+  AIONORTH_SECRET_FILE  instead of it, a file that holds it and that only you
+                        can read; with neither, you are asked on a terminal
+  AIONORTH_PROFILE      settings under a name of their own, in config.toml;
+                        'aionorth check --help' shows an example
+  AIONORTH_REDIS_URL    a Redis server through which hosts share flow control
+                        and token, as in rediss://user:password@host:6379/0
+  AIONORTH_CALLS, _PERIOD, _HEADROOM, _BURST, _STORE, _WORKERS, _TIMEOUT,
+  _CA_FILE, _CLIENT_CERT, _CLIENT_KEY: as the options of these names"""
+
 FLOW = FlowControl()
 """Flow control where no setting says otherwise."""
 
@@ -18,12 +33,8 @@ TIMEOUT = 30.0
 """Seconds that one call may take where no setting says otherwise."""
 
 
-def _connection(metavar: str | None, says: str, *names: str, **more: Any) -> Any:  # noqa: ANN401 - a field
-    return option(metavar, says, *names, rich_help_panel="Connection", **more)
-
-
-def _flow(metavar: str | None, says: str, *names: str) -> Any:  # noqa: ANN401 - as above
-    return option(metavar, says, *names, rich_help_panel="Flow control")
+_connection = partial(option, rich_help_panel="Connection")
+_flow = partial(option, rich_help_panel="Flow control")
 
 
 @attrs.frozen(kw_only=True)
