@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import attrs
 
 from aionorth.cli.id_files import STDIN, read_ids
-from aionorth.cli.output.exits import EXIT_CODES, ProblemError
+from aionorth.cli.output.messages import EXIT_CODES, ProblemError
 from aionorth.cli.parser import option
 from aionorth.models import Kind
 from aionorth.purge.selections import PackageSelection, Selection, SubscriptionSelection

@@ -12,7 +12,7 @@ import attrs
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from aionorth.cli.output.exits import ExitCode, reported
+from aionorth.cli.output.messages import ExitCode, reported
 from aionorth.common.text import visible
 
 # Some versions of typer have click's types as private ones of their own.
@@ -21,8 +21,8 @@ _Formatter = Any
 _Sections = dict[str, list[tuple[str, str]]]
 _UsageError: Any = typer.BadParameter.__base__
 
-_OPTION = "option"
-"""Under which a field of a bundle keeps what typer is to know of it."""
+_OPTION, _NAMES = "option", "names"
+"""Under which a field of a bundle keeps what typer is to know of it, and the names it was given."""
 
 Converter = Callable[[str | None], object]
 """From the text of an option to the value of its field; raises `ProblemError`."""
@@ -38,7 +38,14 @@ def option(
 ) -> Any:  # noqa: ANN401 - a field has the type of its annotation
     """Return a field of a bundle: an option with this help text. Its default is in the help only if `more` says so."""
     about: dict[str, Any] = {"metavar": metavar, "help": says, "show_default": False}
-    return attrs.field(default=default, converter=converter, metadata={_OPTION: typer.Option(*names, **(about | more))})
+    metadata = {_OPTION: typer.Option(*names, **(about | more)), _NAMES: names}
+    return attrs.field(default=default, converter=converter, metadata=metadata)
+
+
+def names(field: attrs.Attribute[Any]) -> list[str]:
+    """Return the names of the option that `field` of a bundle is; a switch has one for on and one for off."""
+    given: tuple[str, ...] = field.metadata[_NAMES]
+    return given[0].split("/") if given else [f"--{field.name.replace('_', '-')}"]
 
 
 def command(

@@ -8,8 +8,7 @@ import typer
 
 from aionorth import __version__
 from aionorth.cli.commands import check, delete, demo, simulate
-from aionorth.cli.output.exits import EXIT_CODES, reported
-from aionorth.cli.output.terminal import put
+from aionorth.cli.output.messages import EXIT_CODES, put, reported
 from aionorth.cli.parser import GroupedCommand, GroupedCommands
 from aionorth.cli.settings.given import ENVIRONMENT
 

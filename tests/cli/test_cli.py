@@ -41,10 +41,8 @@ from aionorth import (
 )
 from aionorth.cli.commands.demo import Shown
 from aionorth.cli.id_files import parse_ids
-from aionorth.cli.output.display import LINES_EVERY, drawn, in_lines, in_place
-from aionorth.cli.output.exits import ExitCode, ProblemError, in_words
-from aionorth.cli.output.progress import Meter, Moment
-from aionorth.cli.output.terminal import OutputError, noted, put, resume_command, say
+from aionorth.cli.output.messages import ExitCode, OutputError, ProblemError, in_words, noted, put, resume_command, say
+from aionorth.cli.output.progress import LINES_EVERY, Meter, Moment, drawn, in_lines, in_place
 from aionorth.cli.runs.confirm import sample
 from aionorth.cli.runs.job import Ended, carry_out
 from aionorth.simulator import CannedReply, Simulator

@@ -18,8 +18,7 @@ import pytest
 import trustme
 
 from aionorth.cli.commands.demo import show_demo
-from aionorth.cli.output.exits import ExitCode
-from aionorth.cli.output.terminal import Notes
+from aionorth.cli.output.messages import ExitCode, Notes
 
 pytestmark = pytest.mark.slow
 

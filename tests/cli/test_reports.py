@@ -30,11 +30,10 @@ from aionorth import (
     SubscriptionNotFoundError,
 )
 from aionorth.bulk.record import Record
-from aionorth.cli.output.exits import ProblemError
+from aionorth.cli.output.messages import ProblemError
 from aionorth.cli.reports.chart import CUT, WIDTHS, Chart
-from aionorth.cli.reports.clock import interval
 from aionorth.cli.reports.formats import COLUMNS, ReportError, check_report, write_report
-from aionorth.cli.reports.page import MAX_IDS, render, verdict
+from aionorth.cli.reports.page import MAX_IDS, interval, render, verdict
 from aionorth.cli.reports.timeline import MAX_BARS, timeline
 from aionorth.errors import JournalError, NorthError
 from aionorth.models import Kind, Target
@@ -647,12 +646,12 @@ def test_a_timeline_has_30_to_120_intervals_and_every_id_in_one(spans: list[tupl
         assert column.area.x >= 0
         assert column.area.x + column.area.width <= 100.1
         assert all(inside.ids.top - 0.1 <= box.y for _, box in column.parts)
-    assert [labels.width for labels in inside.labels] == list(WIDTHS)
-    for labels in inside.labels:
-        assert len(labels.ticks) >= 2
-        places = [tick.x for tick in labels.ticks]
+    assert inside.widths == WIDTHS
+    for width in inside.widths:
+        places = [tick.x for tick in inside.ticks(width)]
+        assert len(places) >= 2
         assert places == sorted(places)
-        assert len(labels.flags) == len(spans)
+        assert len(list(inside.flags(width))) == len(spans)
 
 
 def test_a_bars_title_has_its_time_outcomes_and_calls() -> None:

@@ -13,7 +13,7 @@ from shell import Shell
 from aionorth.cli.commands.simulate import add_packages, add_subscriptions
 from aionorth.cli.id_files import parse_ids
 from aionorth.cli.kinds import older_than
-from aionorth.cli.output.exits import ProblemError
+from aionorth.cli.output.messages import ProblemError
 from aionorth.cli.runs.confirm import sample
 from aionorth.models import Kind, Subscription, Target
 from aionorth.purge.journal import read

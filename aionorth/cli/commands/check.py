@@ -10,9 +10,8 @@ import typer
 from rich.text import Text
 
 from aionorth.cli import settings
-from aionorth.cli.output.exits import ExitCode, ProblemError, code_of
+from aionorth.cli.output.messages import ExitCode, ProblemError, code_of, noted, put, say
 from aionorth.cli.output.progress import flow_in_words
-from aionorth.cli.output.terminal import noted, put, say
 from aionorth.cli.parser import command
 from aionorth.cli.settings import Connection
 from aionorth.cli.settings.given import ENVIRONMENT, Given

@@ -18,10 +18,18 @@ import typer
 
 from aionorth.cli import settings
 from aionorth.cli.kinds import KINDS, Conditions, Ids
-from aionorth.cli.output.display import view_of
-from aionorth.cli.output.exits import EXIT_CODES, ExitCode, ProblemError, in_words
-from aionorth.cli.output.progress import Listing
-from aionorth.cli.output.terminal import Notes, noted, put, resume_command, say
+from aionorth.cli.output.messages import (
+    EXIT_CODES,
+    ExitCode,
+    Notes,
+    ProblemError,
+    in_words,
+    noted,
+    put,
+    resume_command,
+    say,
+)
+from aionorth.cli.output.progress import Listing, view_of
 from aionorth.cli.parser import GroupedCommand, GroupedCommands, command, option
 from aionorth.cli.reports.formats import check_report, write_report
 from aionorth.cli.runs.confirm import can_ask, confirmed, described

@@ -12,11 +12,11 @@ from collections.abc import Iterable
 import attrs
 
 from aionorth.bulk.retry import RetryPolicy
-from aionorth.cli.output.exits import ExitCode
-from aionorth.cli.output.terminal import Notes, noted, own_name, put
+from aionorth.cli.output.messages import ExitCode, Notes, noted, own_name, put
 from aionorth.cli.parser import command
-from aionorth.cli.reports.clock import duration
 from aionorth.cli.runs.job import DRAIN_TIMEOUT, Ended, carry_out
+from aionorth.cli.settings.given import FLOW, TIMEOUT
+from aionorth.common.times import duration
 from aionorth.flow.settings import FlowControl
 from aionorth.models import Kind
 from aionorth.session.north import NorthSession
@@ -35,12 +35,6 @@ STRAYS = 5
 """How many ids in each list do not exist, and how many are named twice."""
 LOST = 0.02
 """The chance that a call is carried out and its reply is lost."""
-FULL_PERIOD = 60.0
-"""The platform's period, in seconds, which the demonstration shortens."""
-
-FULL_TIMEOUT = 30.0
-"""The session's usual time-out, shortened likewise."""
-
 _APP_ID, _SECRET = "demo-app", "demo-secret"
 
 _NEXT = """
@@ -72,7 +66,7 @@ def show_demo(notes: Notes, *, period: float = 3.0) -> ExitCode:
     put(
         _paragraph(
             f"A simulated platform on this machine: {SUBSCRIPTIONS} subscriptions, {PACKAGES} version packages, and "
-            f"flow control that accepts {flow_control.calls} calls in {period:g} s (in life: {FULL_PERIOD:g} s). Each "
+            f"flow control that accepts {flow_control.calls} calls in {period:g} s (in life: {FLOW.period:g} s). Each "
             f"list of ids names {STRAYS} that do not exist and {STRAYS} twice; one reply in {1 / LOST:.0f} is lost on "
             "its way."
         )
@@ -123,7 +117,7 @@ class Shown:
 
 
 async def _shown(flow_control: FlowControl, notes: Notes) -> Shown:
-    scale = flow_control.period / FULL_PERIOD
+    scale = flow_control.period / FLOW.period  # the demonstration's minute is shorter
     policy = RetryPolicy()
     chance = random.Random(SEED)  # noqa: S311 - nobody's secret
     async with (
@@ -140,7 +134,7 @@ async def _shown(flow_control: FlowControl, notes: Notes) -> Shown:
             secret=_SECRET,
             flow_control=flow_control,
             retry=RetryPolicy(base=policy.base * scale, longest=policy.longest * scale),
-            timeout=FULL_TIMEOUT * scale,
+            timeout=TIMEOUT * scale,
         ) as north,
     ):
         lists = [

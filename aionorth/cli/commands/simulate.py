@@ -11,6 +11,7 @@ import shlex
 import ssl
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,7 @@ import attrs
 import typer
 
 from aionorth.cli.kinds import KINDS
-from aionorth.cli.output.exits import ProblemError
-from aionorth.cli.output.terminal import own_name, put
+from aionorth.cli.output.messages import ProblemError, own_name, put
 from aionorth.cli.parser import command, option
 from aionorth.cli.runs.job import on_signals
 from aionorth.cli.settings.given import FLOW
@@ -28,7 +28,7 @@ from aionorth.cli.settings.secrets import SECRET
 from aionorth.cli.settings.sources import variable
 from aionorth.common.text import visible
 from aionorth.models import Kind
-from aionorth.simulator import MODELS, Fault, HtmlPage, Reset, ServerError, Simulator
+from aionorth.simulator import MODELS, HtmlPage, Reset, ServerError, Simulator
 
 HELP = """Serve a simulated platform on this machine until Ctrl-C.
 
@@ -65,47 +65,39 @@ def _checked(accepts: Callable[[Any], bool], remedy: str) -> Callable[[Any], Any
 
 _positive = _checked(lambda seconds: 0 < seconds < math.inf, "give seconds, above 0")
 _not_negative = _checked(lambda seconds: 0 <= seconds < math.inf, "give seconds, 0 or more")
-_chance = _checked(lambda chance: 0 <= chance <= 1, "give a probability, from 0 to 1")
+_probability = _checked(lambda chance: 0 <= chance <= 1, "give a probability, from 0 to 1")
 _model = _checked(MODELS.__contains__, f"give one of {', '.join(MODELS)}")
 
-
-def _shown(metavar: str, says: str, default: object, **more: Any) -> Any:  # noqa: ANN401 - a field
-    return option(metavar, says, default=default, show_default=True, **more)
+_shown = partial(option, show_default=True)
+_number = partial(_shown, "N")
+_chance = partial(_shown, "CHANCE", default=0.0, callback=_probability)
 
 
 @attrs.frozen(kw_only=True)
 class Options:  # more than 12 fields: one an option
     """Where the platform is and how its flow control counts, what it has, how it serves https, what befalls calls."""
 
-    host: str = _shown("ADDRESS", "The address to listen on.", "127.0.0.1")
-    port: int = _shown("N", "The port to listen on; 0 takes a free one.", 8743, min=0, max=65535)
-    calls: int = _shown("N", "Calls that flow control allows per period; 0 switches it off.", FLOW.calls, min=0)
-    period: float = _shown("SECONDS", "Its period, in seconds.", FLOW.period, callback=_positive)
-    model: str = _shown("MODEL", f"How flow control counts: {', '.join(MODELS)}.", "sliding", callback=_model)
-    subscriptions: int = _shown("N", "How many subscriptions there are to delete.", 1000, min=0)
-    packages: int = _shown("N", "How many version packages there are to delete.", 1000, min=0)
-    app_id: str = _shown("ID", "The id of the app there is.", "demo-app")
+    host: str = _shown("ADDRESS", "The address to listen on.", default="127.0.0.1")
+    port: int = _number("The port to listen on; 0 takes a free one.", default=8743, min=0, max=65535)
+    calls: int = _number("Calls that flow control allows per period; 0 switches it off.", default=FLOW.calls, min=0)
+    period: float = _shown("SECONDS", "Its period, in seconds.", default=FLOW.period, callback=_positive)
+    model: str = _shown("MODEL", f"How flow control counts: {', '.join(MODELS)}.", default="sliding", callback=_model)
+    subscriptions: int = _number("How many subscriptions there are to delete.", default=1000, min=0)
+    packages: int = _number("How many version packages there are to delete.", default=1000, min=0)
+    app_id: str = _shown("ID", "The id of the app there is.", default="demo-app")
     write_subscription_ids: str | None = option("FILE", "Write their ids there.")
     write_package_ids: str | None = option("FILE", "Write their ids there.")
-    seed: int = _shown("N", "Seeds all chance: ids, latency, faults.", 0)
+    seed: int = _number("Seeds all chance: ids, latency, faults.", default=0)
     cert: str | None = option("FILE", "Serve https with this PEM certificate.")
     key: str | None = option("FILE", "PEM file of its key, if it is in another file.")
     client_ca: str | None = option("FILE", "Ask for client certificates signed by this CA.")
     latency: float = _shown(
-        "SECONDS", "The longest time that a call takes to arrive, and its reply.", 0.0, callback=_not_negative
+        "SECONDS", "The longest time that a call takes to arrive, and its reply.", default=0.0, callback=_not_negative
     )
-    reset_before: float = _shown(
-        "CHANCE", "Chance that a call is lost: the connection is reset, nothing done.", 0.0, callback=_chance
-    )
-    reset_after: float = _shown(
-        "CHANCE", "Chance that a call is carried out and its reply is lost.", 0.0, callback=_chance
-    )
-    congested: float = _shown(
-        "CHANCE", "Chance that a call is answered 503, platform congested.", 0.0, callback=_chance
-    )
-    bad_gateway: float = _shown(
-        "CHANCE", "Chance that a call is answered by a proxy's 502 page, nothing done.", 0.0, callback=_chance
-    )
+    reset_before: float = _chance("Chance that a call is lost: the connection is reset, nothing done.")
+    reset_after: float = _chance("Chance that a call is carried out and its reply is lost.")
+    congested: float = _chance("Chance that a call is answered 503, platform congested.")
+    bad_gateway: float = _chance("Chance that a call is answered by a proxy's 502 page, nothing done.")
     retry_after: bool = option(None, "Refusals carry a Retry-After header.", "--retry-after", default=False)
 
     def tls(self) -> ssl.SSLContext | None:
@@ -128,15 +120,6 @@ class Options:  # more than 12 fields: one an option
                 raise ProblemError(f"{self.client_ca} cannot be used: {exc}; give a PEM file") from exc
             context.verify_mode = ssl.CERT_REQUIRED
         return context
-
-    def chances(self) -> dict[Fault, float]:
-        """Return the chances as the simulator takes them."""
-        return {
-            Reset(): self.reset_before,
-            Reset(after_effect=True): self.reset_after,
-            ServerError(): self.congested,
-            HtmlPage(): self.bad_gateway,
-        }
 
     def delays(self, chance: random.Random) -> tuple[float, float]:
         """Return the seconds that a call takes to arrive, and its reply."""
@@ -162,7 +145,12 @@ async def _serve(options: Options) -> None:
             period=options.period,
             retry_after=options.retry_after,
             latency=options.delays if options.latency else None,
-            chances=options.chances(),
+            chances={
+                Reset(): options.reset_before,
+                Reset(after_effect=True): options.reset_after,
+                ServerError(): options.congested,
+                HtmlPage(): options.bad_gateway,
+            },
             seed=options.seed,
             host=options.host,
             port=options.port,

@@ -6,7 +6,7 @@ import signal
 import sys
 from typing import Any
 
-from aionorth.cli.output.terminal import cut, on_terminal
+from aionorth.cli.output.messages import cut, on_terminal
 from aionorth.common.text import visible, visible_lines
 from aionorth.purge.plan import Plan
 

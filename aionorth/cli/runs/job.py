@@ -14,10 +14,8 @@ import attrs
 from rich.text import Text
 
 from aionorth.bulk.run import BulkDelete
-from aionorth.cli.output.display import COLOURS, view_of
-from aionorth.cli.output.exits import ExitCode, code_of, in_words
-from aionorth.cli.output.progress import Meter, Moment
-from aionorth.cli.output.terminal import Notes, resume_command, say
+from aionorth.cli.output.messages import ExitCode, Notes, code_of, in_words, resume_command, say
+from aionorth.cli.output.progress import COLOURS, Meter, Moment, view_of
 from aionorth.common.text import visible
 from aionorth.errors import BulkAbortedError
 from aionorth.models import DeleteSummary, Kind, Outcome

@@ -10,10 +10,10 @@ import attrs
 
 from aionorth.auth.sources import Secret
 from aionorth.bulk.run import WORKERS
-from aionorth.cli.output.exits import ProblemError
+from aionorth.cli.output.messages import ProblemError
 from aionorth.cli.settings import profiles, secrets
 from aionorth.cli.settings.given import FLOW, TIMEOUT, Given
-from aionorth.cli.settings.home import state_directory
+from aionorth.cli.settings.profiles import state_directory
 from aionorth.cli.settings.secrets import SECRET
 from aionorth.cli.settings.sources import (
     NO_OPTIONS,
@@ -34,22 +34,17 @@ from aionorth.stores.machine import MachineStore
 from aionorth.stores.redis import RedisStore
 from aionorth.wire.checks import check_string
 
-URL = "AIONORTH_URL"
-APP_ID = "AIONORTH_APP_ID"
-
 KEYS = (*(field.name for field in attrs.fields(Given) if field.name != "profile"), *sorted(NO_OPTIONS))
 """The settings: each is a key of a profile, and nearly each an option."""
 
 STORES = ("machine", "redis", "memory")
 
 _REMEDIES = {
-    "url": f"set it, as in: export {URL}=https://server:8743 (or give --url, or url in a profile)",
-    "app_id": f"set it, as in: export {APP_ID}=your-app-id (or give --app-id, or app_id in a profile)",
+    "url": "set it, as in: export AIONORTH_URL=https://server:8743 (or give --url, or url in a profile)",
+    "app_id": "set it, as in: export AIONORTH_APP_ID=your-app-id (or give --app-id, or app_id in a profile)",
     "secret": f"set it, for example with: read -rs {SECRET} && export {SECRET} (or give --secret-file; there is no "
     "option for the secret itself: options show in the list of processes and in the shell's history)",
 }
-
-_WITHOUT_STORE = "do without while nothing else uses this app: --store memory"
 
 _NO_SECRET = Secret("")
 
@@ -119,7 +114,8 @@ def resolve(given: Given, *, stdin_is_data: bool = False) -> Connection:
     )
     _check_tls(sources, connection.url)
     secret = _secret(sources, stdin_is_data=stdin_is_data)
-    sources.raise_problems()
+    if sources.problems:
+        raise ProblemError(*sources.problems)
     check_string(connection.app_id, "the app id")
     return attrs.evolve(connection, secret=secret if secret is not None else secrets.typed_in(connection.app_id))
 
@@ -144,7 +140,8 @@ def _store(sources: Sources) -> MachineStore | RedisStore | None:
         return None
     if where == "machine":
         try:
-            return MachineStore(state_directory("the app's store", _WITHOUT_STORE) / "flow")
+            remedy = "do without while nothing else uses this app: --store memory"
+            return MachineStore(state_directory("the app's store", remedy) / "flow")
         except ProblemError as exc:
             sources.problems.append(str(exc))
             return None

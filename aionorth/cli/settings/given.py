@@ -7,7 +7,7 @@ from functools import partial
 import attrs
 
 from aionorth.bulk.run import WORKERS
-from aionorth.cli.parser import option
+from aionorth.cli.parser import names, option
 from aionorth.cli.settings import profiles
 from aionorth.flow.settings import FlowControl
 
@@ -93,17 +93,10 @@ class Given:  # more than 12 fields: one a setting
     def as_typed(self) -> list[str]:
         """Return the options as they could be typed again."""
         words: list[str] = []
-        for name, value in attrs.asdict(self).items():
-            option_name = name.replace("_", "-")
+        for field in attrs.fields(Given):
+            value = getattr(self, field.name)
             if isinstance(value, bool):
-                words.append(f"--{option_name}" if value else _SWITCHED_OFF[name])
+                words.append(names(field)[not value])
             elif value is not None:
-                words += [f"--{option_name}", str(value)]
+                words += [*names(field), str(value)]
         return words
-
-
-_SWITCHED_OFF = {
-    "share_token": "--no-share-token",
-    "trust_env": "--no-trust-env",
-    "unsafe_accept_any_host_name": "--verify-host-name",
-}

@@ -13,8 +13,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import attrs
 
-from aionorth.cli.output.exits import ProblemError
-from aionorth.cli.output.terminal import say
+from aionorth.cli.output.messages import say
 from aionorth.cli.settings.given import Given
 from aionorth.cli.settings.profiles import Profile
 from aionorth.common.text import visible
@@ -55,47 +54,34 @@ T = TypeVar("T")
 D = TypeVar("D")
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen
 class ValueType(Generic[T]):
     """What values a setting takes."""
 
+    of: type[T]
     remedy: str
     """What to do about any other value."""
-    parse: Callable[[str], object]
-    """From the text of an option or variable to what a profile would hold; raises `ValueError`."""
-    types: tuple[type, ...]
     accepts: Callable[[Any], bool] = lambda _: True
 
     def checked(self, value: object) -> T:
         """Return `value`; raises `ValueError` where the setting does not take it."""
-        is_of_type = isinstance(value, self.types) and (bool in self.types or not isinstance(value, bool))
-        if not is_of_type or not self.accepts(value):
+        # A profile may have a whole number for any other, but not true for 1.
+        fits = isinstance(value, self.of) or (self.of is float and isinstance(value, int))
+        if not fits or isinstance(value, bool) is not (self.of is bool) or not self.accepts(value):
             raise ValueError
         return cast("T", value)
 
 
-TEXT = ValueType[str](
-    remedy="give text", parse=str, types=(str,), accepts=lambda text: text != "" and text == text.strip()
-)
-WHOLE = ValueType[int](
-    remedy="give a whole number from 1 on", parse=int, types=(int,), accepts=lambda number: number >= 1
-)
-SECONDS = ValueType[float](
-    remedy="give seconds, above 0", parse=float, types=(int, float), accepts=lambda number: 0 < number < math.inf
-)
-PART = ValueType[float](
-    remedy="give a part, from 0 up to but not including 1",
-    parse=float,
-    types=(int, float),
-    accepts=lambda number: 0 <= number < 1,
-)
-SWITCH = ValueType[bool](remedy="give true or false", parse=str, types=(bool,))
+TEXT = ValueType(str, "give text", lambda text: text != "" and text == text.strip())
+WHOLE = ValueType(int, "give a whole number from 1 on", lambda number: number >= 1)
+SECONDS = ValueType(float, "give seconds, above 0", lambda number: 0 < number < math.inf)
+PART = ValueType(float, "give a part, from 0 up to but not including 1", lambda number: 0 <= number < 1)
+SWITCH = ValueType(bool, "give true or false")
 
 
 def one_of(words: Sequence[str]) -> ValueType[str]:
     """Return the type that takes one of `words`."""
-    remedy = f"give {', '.join(words[:-1])} or {words[-1]}"
-    return ValueType(remedy=remedy, parse=str, types=(str,), accepts=words.__contains__)
+    return ValueType(str, f"give {', '.join(words[:-1])} or {words[-1]}", words.__contains__)
 
 
 def _described(value: object) -> str:
@@ -139,7 +125,7 @@ class Sources:
         value = found.value
         try:
             if found.place is not Place.PROFILE and isinstance(value, str):
-                value = type_.parse(value)
+                value = type_.of(value)  # type: ignore[call-arg]  # from text
             if found.place is Place.ENVIRONMENT and self._profile.values.get(key, value) != value:
                 self.report_override(variable(key), key)
             return type_.checked(value)
@@ -148,7 +134,7 @@ class Sources:
             value = found.value
             if type_ is TEXT and isinstance(value, str) and value != value.strip():
                 remedy = "it has blanks or a line end around it: set it without"
-            if found.place is Place.PROFILE and isinstance(value, str) and str not in type_.types:
+            if found.place is Place.PROFILE and isinstance(value, str) and type_.of is not str:
                 remedy += ", without quotes"
             self.problems.append(f"{found.where} {_described(value)}: {remedy}")
             return default
@@ -168,8 +154,3 @@ class Sources:
         """Report it where the variable `name`, perhaps a forgotten one, takes the place of what the profile has."""
         if key in self._profile.values:
             say(f"aionorth: {visible(f'{name} is used instead of {self._profile.where(key)}')}")
-
-    def raise_problems(self) -> None:
-        """Raise `ProblemError` with all that is wrong, if anything is."""
-        if self.problems:
-            raise ProblemError(*self.problems)
