@@ -48,6 +48,8 @@ from aionorth.cli.runs.job import Ended, carry_out
 from aionorth.simulator import CannedReply, Simulator
 from aionorth.wire.checks import id_fault
 
+AIONORTH = [sys.executable, "-c", "from aionorth.cli import main; main()"]
+
 
 def python(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -491,7 +493,7 @@ def test_a_reader_that_has_gone_away_is_no_error() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     run = subprocess.run(
-        [sys.executable, "-c", "from aionorth.cli import main; main()", "--version"],
+        [*AIONORTH, "--version"],
         stdout=writing,
         stderr=subprocess.PIPE,
         check=False,
@@ -506,7 +508,7 @@ def test_a_full_disk_does_not_lose_the_account(platform: Simulator, shell: Shell
     shell.point_at(platform)
     with Path("/dev/full").open("w") as full:
         run = subprocess.run(
-            [sys.executable, "-c", "from aionorth.cli import main; main()", "delete", "packages", "--ids-file", ids],
+            [*AIONORTH, "delete", "packages", "--ids-file", ids],
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
@@ -525,7 +527,7 @@ def test_help_that_does_not_fit_is_one_line(words: str) -> None:
     completion = {} if words else {"_AIONORTH_COMPLETE": "source_bash"}
     with Path("/dev/full").open("w") as full:
         run = subprocess.run(
-            [sys.executable, "-c", "from aionorth.cli import main; main()", *words.split()],
+            [*AIONORTH, *words.split()],
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,

@@ -23,9 +23,9 @@ from aionorth.cli.kinds import KINDS
 from aionorth.cli.output.messages import ProblemError, own_name, put
 from aionorth.cli.parser import command, option
 from aionorth.cli.runs.job import on_signals
+from aionorth.cli.settings.connection import variable
 from aionorth.cli.settings.given import FLOW
 from aionorth.cli.settings.secrets import SECRET
-from aionorth.cli.settings.sources import variable
 from aionorth.common.text import visible
 from aionorth.models import Kind
 from aionorth.simulator import MODELS, HtmlPage, Reset, ServerError, Simulator
