@@ -218,7 +218,6 @@ async def _purge(
             return ExitCode.FAILED
         await asyncio.sleep(SETTLE_TIME)
         journal = new_journal(directory, plan.target) if directory is not None else str(how.journal)
-        say(f"aionorth: this run is recorded in {visible(journal)}")
         run = north.purge(
             plan,
             journal=journal,
@@ -227,6 +226,7 @@ async def _purge(
             collect="failures",
             grace=DRAIN_TIMEOUT,
         )
+        say(f"aionorth: this run is recorded in {visible(journal)}")
         ended = await carry_out(
             run,
             north,
