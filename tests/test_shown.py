@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from support import run, session
 
 import aionorth
-from aionorth.cli.reports.files import write_report
+from aionorth.cli.reports.formats import write_report
 from aionorth.purge import journal
 from aionorth.simulator import CannedReply, Simulator
 

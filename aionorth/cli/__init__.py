@@ -24,9 +24,8 @@ def main() -> None:
     if missing := next((name for name in _EXTRA if find_spec(name) is None), None):
         sys.stderr.write(f"aionorth: the command line needs {missing}: pip install 'aionorth[cli]'\n")
         sys.exit(2)
-    from aionorth.cli.app import app  # noqa: PLC0415 - the extra is installed
-    from aionorth.cli.output.exits import in_words  # noqa: PLC0415 - as above
-    from aionorth.cli.output.terminal import OutputError, drop_output, say  # noqa: PLC0415 - as above
+    from aionorth.cli.output.messages import OutputError, drop_output, in_words, say  # noqa: PLC0415 - as above
+    from aionorth.cli.program import app  # noqa: PLC0415 - the extra is installed
 
     for stream in (sys.stdout, sys.stderr):  # a character that the encoding lacks must not lose the account of a run
         if isinstance(stream, io.TextIOWrapper):

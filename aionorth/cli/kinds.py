@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, ClassVar
 
 import attrs
 
-from aionorth.cli.commands.options import EXIT_CODES, Ids, condition
-from aionorth.cli.output.exits import ProblemError
+from aionorth.cli.id_files import STDIN, read_ids
+from aionorth.cli.output.messages import EXIT_CODES, ProblemError
+from aionorth.cli.parser import option
 from aionorth.models import Kind
 from aionorth.purge.selections import PackageSelection, Selection, SubscriptionSelection
 
@@ -33,9 +35,15 @@ def older_than(text: str | None) -> timedelta | None:
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
+condition = partial(option, rich_help_panel="Which ones")
+"""An option that selects what is deleted."""
+
+
 @attrs.frozen(kw_only=True)
 class Subscriptions:
     """The options that select subscriptions."""
+
+    kind: ClassVar = Kind.SUBSCRIPTIONS
 
     notify_type: str | None = condition("TYPE", "Only this notify type, as in deviceDataChanged.")
     callback_host: str | None = condition(
@@ -48,18 +56,12 @@ class Subscriptions:
         "ID", "The app whose subscriptions they are, where it is another one that has authorized yours."
     )
 
-    def check(self, ids: Ids) -> None:
-        """Raise `ProblemError` where the options make no sense together."""
-        ids.check(self.notify_type, self.callback_host, self.callback_url)
-
-    def selection(self, ids: Ids) -> SubscriptionSelection:
-        """Return the selection that these options and `ids` add up to; reads files."""
-        return SubscriptionSelection(**attrs.asdict(self), **ids.read(Kind.SUBSCRIPTIONS))
-
 
 @attrs.frozen(kw_only=True)
 class Packages:
     """The options that select version packages."""
+
+    kind: ClassVar = Kind.PACKAGES
 
     file_type: str | None = condition("TYPE", "Only firmwarePackage or softwarePackage.")
     device_type: str | None = condition("TEXT", "Only this one.")
@@ -67,33 +69,65 @@ class Packages:
     manufacturer_name: str | None = condition("TEXT", "Only this one.")
     version: str | None = condition("TEXT", "Only this one.")
     name: str | None = condition("GLOB", "Only names like this; * stands for anything: 'beta-*'.")
-    older_than: str | None = condition(
-        "AGE", "Only what was uploaded longer ago: 90d, 12h, 2w. What has no readable upload time stays."
+    older_than: timedelta | None = condition(  # noqa: RUF009 - a field
+        "AGE",
+        "Only what was uploaded longer ago: 90d, 12h, 2w. What has no readable upload time stays.",
+        converter=older_than,
     )
     keep_latest: int | None = condition(
         "N", "The N newest by upload time stay, of each file type, device type, model and manufacturer.", min=1
     )
 
-    def check(self, ids: Ids) -> None:
-        """Raise `ProblemError` where an option cannot be read, or the options make no sense together."""
-        older_than(self.older_than)
-        ids.check(*attrs.astuple(self))
 
-    def selection(self, ids: Ids) -> PackageSelection:
-        """Return the selection that these options and `ids` add up to; reads files."""
-        options = attrs.asdict(self) | {"older_than": older_than(self.older_than)}
-        return PackageSelection(**options, **ids.read(Kind.PACKAGES))
+Conditions = Subscriptions | Packages
 
 
-class Conditions(Protocol):
-    """The options that select items of one kind."""
+@attrs.frozen(kw_only=True)
+class Ids:
+    """The options that select by id, for every kind."""
 
-    def check(self, ids: Ids) -> None:
-        """Raise `ProblemError` where the options make no sense."""
+    ids_file: str | None = condition(
+        "FILE", "Only these ids: a file with one per line, or with --csv-column a CSV file; - reads standard input."
+    )
+    csv_column: str | None = condition(
+        "NAME", "The ids are in this column of a CSV file, whose first line has the names."
+    )
+    exclude: list[str] | None = condition("ID", "Never this one; can be repeated.")  # noqa: RUF009 - a field
+    exclude_file: str | None = condition("FILE", "Never those that this file has, one per line.")
+    everything: bool = condition(None, "Select everything: where no other condition is given.", "--all", default=False)
 
-    def selection(self, ids: Ids) -> Selection[Any]:
-        """Return the selection that these options and `ids` add up to; reads files."""
-        ...
+    @property
+    def read_stdin(self) -> bool:
+        """Whether standard input has ids."""
+        return STDIN in {self.ids_file, self.exclude_file}
+
+    def check(self, which: Conditions) -> None:
+        """Check that these options make sense together with `which`, those of the kind.
+
+        Raises:
+            ProblemError: They contradict each other, or would select everything without ``--all``.
+        """
+        if self.ids_file == self.exclude_file == STDIN:
+            raise ProblemError("--ids-file - and --exclude-file - cannot both read standard input: give one a file")
+        if self.csv_column is not None and self.ids_file is None:
+            raise ProblemError("--csv-column is of no use without --ids-file: give the CSV file there")
+        conditions = attrs.asdict(which) | {"authorized_app_id": None, "ids_file": self.ids_file}
+        given = any(value is not None for value in conditions.values())
+        if given and self.everything:
+            raise ProblemError("--all and other conditions contradict each other: leave --all out")
+        if not given and not self.everything:
+            raise ProblemError(
+                "no condition is given, which would select everything: give one, or --all if you mean it"
+            )
+
+    def selection(self, which: Conditions) -> Selection[Any]:
+        """Return the selection that these options and `which` add up to; raises `ProblemError` for unusable files."""
+        id_name = which.kind.id_name
+        ids = None if self.ids_file is None else read_ids(self.ids_file, id_name, self.csv_column)
+        file = self.exclude_file
+        excluded = [] if file is None else read_ids(file, id_name, option="--exclude-file")
+        exclude = [*(self.exclude or []), *excluded]
+        return KINDS[which.kind].selection(**attrs.asdict(which), ids=ids, exclude=exclude, everything=self.everything)
 
 
 @attrs.frozen(kw_only=True)
@@ -103,7 +137,8 @@ class Row:
     noun: str
     """What one of them is called."""
     options: type[Conditions]
-    """The options that select some of them."""
+    """The options that select some of them; each is a condition of `selection`."""
+    selection: type[Selection[Any]]
     batch: bool
     """Whether the platform has a call that deletes many."""
     example: tuple[str, ...]
@@ -116,6 +151,7 @@ KINDS: Mapping[Kind, Row] = {
     Kind.SUBSCRIPTIONS: Row(
         noun="subscription",
         options=Subscriptions,
+        selection=SubscriptionSelection,
         batch=True,
         example=("--callback-host", "old.example.com"),
         help=f"""Delete subscriptions: those that all the conditions given select.
@@ -146,6 +182,7 @@ With --json, "results" names every id that is not known to be gone:
     Kind.PACKAGES: Row(
         noun="version package",
         options=Packages,
+        selection=PackageSelection,
         batch=False,
         example=("--keep-latest", "2", "--older-than", "90d"),
         help=f"""Delete version packages: those that all the conditions given select.

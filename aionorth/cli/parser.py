@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -12,6 +12,7 @@ import attrs
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from aionorth.cli.output.messages import ExitCode, reported
 from aionorth.common.text import visible
 
 # Some versions of typer have click's types as private ones of their own.
@@ -20,49 +21,72 @@ _Formatter = Any
 _Sections = dict[str, list[tuple[str, str]]]
 _UsageError: Any = typer.BadParameter.__base__
 
-_OPTION = "option"
-"""Under which a field of a bundle keeps what typer is to know of it."""
+_OPTION, _NAMES = "option", "names"
+"""Under which a field of a bundle keeps what typer is to know of it, and the names it was given."""
+
+Converter = Callable[[str | None], object]
+"""From the text of an option to the value of its field; raises `ProblemError`."""
 
 
-def option(metavar: str | None, says: str, *names: str, default: object = None, **more: Any) -> Any:  # noqa: ANN401 - a field has the type of its annotation
+def option(
+    metavar: str | None,
+    says: str,
+    *names: str,
+    default: object = None,
+    converter: Converter | None = None,
+    **more: Any,  # noqa: ANN401 - typer's
+) -> Any:  # noqa: ANN401 - a field has the type of its annotation
     """Return a field of a bundle: an option with this help text. Its default is in the help only if `more` says so."""
     about: dict[str, Any] = {"metavar": metavar, "help": says, "show_default": False}
-    return attrs.field(default=default, metadata={_OPTION: typer.Option(*names, **(about | more))})
+    metadata = {_OPTION: typer.Option(*names, **(about | more)), _NAMES: names}
+    return attrs.field(default=default, converter=converter, metadata=metadata)
 
 
-def bundled(command: Callable[..., None], **bundles: type | None) -> Callable[..., None]:
-    """Return `command` with the options that its bundles hold, as typer takes a command.
+def names(field: attrs.Attribute[Any]) -> list[str]:
+    """Return the names of the option that `field` of a bundle is; a switch has one for on and one for off."""
+    given: tuple[str, ...] = field.metadata[_NAMES]
+    return given[0].split("/") if given else [f"--{field.name.replace('_', '-')}"]
+
+
+def command(
+    function: Callable[..., ExitCode | None], *, without: Collection[str] = (), **bundles: type
+) -> Callable[..., None]:
+    """Return `function` as typer takes a command: with the options of its bundles, its errors reported.
 
     A bundle is a parameter whose annotation is an attrs class: the fields of the class, made by `option`, become
     options of the command, which gets them together as one value of that class.
 
     Args:
-        command: The function to be called.
-        bundles: Parameters that get another class than their annotation, or None for no options and the default.
+        function: What the command does. It returns the exit code.
+        without: Fields that become no options, but have their default.
+        bundles: Parameters that get another class than their annotation.
     """
     classes: dict[str, type[Any]] = {}
     own: list[inspect.Parameter] = []
     options: list[inspect.Parameter] = []
-    signature = inspect.signature(command, eval_str=True)
+    signature = inspect.signature(function, eval_str=True)
     for name, parameter in signature.parameters.items():
-        bundle = bundles.get(name, parameter.annotation)
-        if bundle is None:
-            continue
+        bundle: Any = bundles.get(name, parameter.annotation)
         if not attrs.has(bundle):
             own.append(parameter)
             continue
         classes[name] = bundle
         for field in attrs.fields(attrs.resolve_types(bundle)):
-            annotation = Annotated[field.type, field.metadata[_OPTION]]  # type: ignore[name-defined]  # a value here
-            options.append(parameter.replace(name=field.name, default=field.default, annotation=annotation))
+            if field.name not in without:
+                type_ = str | None if field.converter else field.type
+                annotation = Annotated[type_, field.metadata[_OPTION]]  # type: ignore[valid-type]  # a value here
+                options.append(parameter.replace(name=field.name, default=field.default, annotation=annotation))
 
-    @functools.wraps(command)
+    @functools.wraps(function)
     def wrapper(**arguments: Any) -> None:  # noqa: ANN401 - the values of whatever options it has
-        for name, bundle in classes.items():
-            arguments[name] = bundle(**{field.name: arguments.pop(field.name) for field in attrs.fields(bundle)})
-        command(**arguments)
+        with reported():
+            for name, bundle in classes.items():
+                fields = attrs.fields_dict(bundle).keys() - without
+                arguments[name] = bundle(**{field: arguments.pop(field) for field in fields})
+            if (exit_code := function(**arguments)) is not None:
+                raise typer.Exit(exit_code)
 
-    vars(wrapper)["__signature__"] = signature.replace(parameters=[*own, *options])
+    vars(wrapper)["__signature__"] = signature.replace(parameters=[*own, *options], return_annotation=None)
     return wrapper
 
 

@@ -39,17 +39,16 @@ from aionorth import (
     Target,
     UpgradePackage,
 )
-from aionorth.cli.commands.confirm import sample
 from aionorth.cli.commands.demo import Shown
-from aionorth.cli.commands.ids import parse_ids
-from aionorth.cli.commands.run import Job, carry_out
-from aionorth.cli.output.display import LINES_EVERY, Lines, LiveView, drawn
-from aionorth.cli.output.exits import ExitCode, ProblemError, in_words
-from aionorth.cli.output.progress import Meter, Moment
-from aionorth.cli.output.summary import Ended, as_json, as_text
-from aionorth.cli.output.terminal import OutputError, noted, put, resume_command, say
+from aionorth.cli.id_files import parse_ids
+from aionorth.cli.output.messages import ExitCode, OutputError, ProblemError, in_words, noted, put, resume_command, say
+from aionorth.cli.output.progress import LINES_EVERY, Meter, Moment, drawn, in_lines, in_place
+from aionorth.cli.runs.confirm import sample
+from aionorth.cli.runs.job import Ended, carry_out
 from aionorth.simulator import CannedReply, Simulator
 from aionorth.wire.checks import id_fault
+
+AIONORTH = [sys.executable, "-c", "from aionorth.cli import main; main()"]
 
 
 def python(code: str) -> subprocess.CompletedProcess[str]:
@@ -100,7 +99,7 @@ LATER = {"aionorth.stores.machine", "aionorth.stores.redis", "sqlite3", "redis",
         ("from aionorth import NorthSession", LATER),
         ("import aionorth", {"aiohttp", "asyncio", "attrs"}),
         ("import aionorth.simulator", {"aiohttp.web"}),
-        ("import aionorth.cli.app", {"aiohttp.web", "jinja2", "redis"}),
+        ("import aionorth.cli.program", {"aiohttp.web", "jinja2", "redis"}),
     ],
 )
 def test_what_takes_long_to_import_is_imported_when_it_is_needed(statement: str, later: set[str]) -> None:
@@ -483,8 +482,8 @@ def test_no_way_to_the_platform_is_one_message(shell: Shell, platform: Simulator
 async def test_a_refused_connection_ends_the_run_after_its_attempts() -> None:
     with noted() as notes:
         async with aionorth.NorthSession(UNREACHABLE, app_id=APP, secret=SECRET) as north:
-            job = Job(kind=Kind.PACKAGES, run=north.delete_upgrade_packages(["a", "b"]), distinct=2)
-            ended = await carry_out(job, north, Lines("x"), notes)
+            run = north.delete_upgrade_packages(["a", "b"])
+            ended = await carry_out(run, north, notes, kind=Kind.PACKAGES, title="x", distinct=2)
     assert ended.exit_code is ExitCode.FAILED
     assert ended.summary.skipped == 2
     assert "check the URL and the network" in (ended.reason or "")
@@ -494,7 +493,7 @@ def test_a_reader_that_has_gone_away_is_no_error() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     run = subprocess.run(
-        [sys.executable, "-c", "from aionorth.cli import main; main()", "--version"],
+        [*AIONORTH, "--version"],
         stdout=writing,
         stderr=subprocess.PIPE,
         check=False,
@@ -509,7 +508,7 @@ def test_a_full_disk_does_not_lose_the_account(platform: Simulator, shell: Shell
     shell.point_at(platform)
     with Path("/dev/full").open("w") as full:
         run = subprocess.run(
-            [sys.executable, "-c", "from aionorth.cli import main; main()", "delete", "packages", "--ids-file", ids],
+            [*AIONORTH, "delete", "packages", "--ids-file", ids],
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
@@ -528,7 +527,7 @@ def test_help_that_does_not_fit_is_one_line(words: str) -> None:
     completion = {} if words else {"_AIONORTH_COMPLETE": "source_bash"}
     with Path("/dev/full").open("w") as full:
         run = subprocess.run(
-            [sys.executable, "-c", "from aionorth.cli import main; main()", *words.split()],
+            [*AIONORTH, *words.split()],
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
@@ -546,7 +545,9 @@ def test_an_error_of_the_system_is_reported_with_its_file_and_reason(
     def fail(*_: object, **__: object) -> None:
         raise OSError(errno.ENAMETOOLONG, "File name too long", "x" * 300)
 
-    monkeypatch.setattr("aionorth.cli.settings.resolve" if where == "in a command" else "aionorth.cli.app.app", fail)
+    monkeypatch.setattr(
+        "aionorth.cli.settings.resolve" if where == "in a command" else "aionorth.cli.program.app", fail
+    )
     assert ready("check") == Run(1, "", f"aionorth: {'x' * 300}: File name too long\n")
 
 
@@ -600,12 +601,13 @@ def test_exit_codes(facts: dict[str, Any], code: int) -> None:
     end = ended(**facts)
     assert end.exit_code == code
     assert (end.reason is None) == (code == 0)
-    assert json.loads(as_json(end))["exit_code"] == code
+    assert json.loads(end.as_json())["exit_code"] == code
 
 
 def test_the_text_names_the_first_ids_that_failed_and_counts_the_rest() -> None:
     results = tuple(DeleteResult(f"id{number}", Outcome.FAILED) for number in range(12))
-    text = as_text(ended(counts={"results": (*results, DeleteResult("never-tried", Outcome.SKIPPED))})).plain
+    end = ended(counts={"results": (*results, DeleteResult("never-tried", Outcome.SKIPPED))})
+    text = end.as_text().plain
     assert "failed   id9" in text
     assert "id10" not in text
     assert "and 2 more" in text
@@ -706,9 +708,9 @@ def test_the_rate_is_that_of_the_last_period() -> None:
 
 
 def test_lines_come_every_ten_seconds_and_not_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
-    with Lines("Deleting [red]things[/]") as view:
+    with in_lines("Deleting [red]things[/]") as show:
         for tick in range(151):
-            view.show(moment(counts={"elapsed": tick / 5}, ended=tick == 150))
+            show(moment(counts={"elapsed": tick / 5}, ended=tick == 150))
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 30 / LINES_EVERY
     assert lines[0].startswith("Deleting [red]things[/]: 0 of 3,000 (0 %); 0 deleted; 0 calls a minute; 0 of 100 calls")
@@ -725,8 +727,8 @@ def test_the_live_view_fits_any_terminal(width: int, height: int) -> None:
         note="another attempt in 3.1 s, after: [bold]" + "x" * 300,
         rate=100.0,
     )
-    with LiveView("Deleting packages of [app] at \x1bhttp://x", console, transient=False) as view:
-        view.show(busy)
+    with in_place("Deleting packages of [app] at \x1bhttp://x", console, transient=False) as show:
+        show(busy)
         drawn = screen.getvalue().split("\x1b[?25l")[-1]
     assert max(len(line) for line in drawn.splitlines()) <= width
     if width >= 80 and height > 1:
@@ -790,7 +792,8 @@ def test_text_of_others_forges_no_line(text: str) -> None:
         say(resume_command(text, ["--profile", text]))
         logger.info("after: %s", text)
         assert notes.latest is not None
-        Lines(text).show(moment(note=notes.latest.getMessage()))
+        with in_lines(text) as show:
+            show(moment(note=notes.latest.getMessage()))
     assert_lines(err.shown(), 8)
 
 

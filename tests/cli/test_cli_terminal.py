@@ -18,8 +18,7 @@ import pytest
 import trustme
 
 from aionorth.cli.commands.demo import show_demo
-from aionorth.cli.output.exits import ExitCode
-from aionorth.cli.output.terminal import Notes
+from aionorth.cli.output.messages import ExitCode, Notes
 
 pytestmark = pytest.mark.slow
 
@@ -290,7 +289,7 @@ def test_what_is_missing_is_said_before_a_secret_is_asked_for(without_secret: di
 
 
 @pytest.mark.parametrize(
-    "module", ["aiohttp.typedefs", "aiohttp", "aionorth.session.north", "typer.core", "aionorth.cli.app"]
+    "module", ["aiohttp.typedefs", "aiohttp", "aionorth.session.north", "typer.core", "aionorth.cli.program"]
 )
 @pytest.mark.parametrize("start", [AIONORTH[1:], ["-m", "aionorth"]])
 def test_ctrl_c_while_the_command_line_is_being_loaded_leaves_no_traceback(module: str, start: list[str]) -> None:

@@ -30,11 +30,10 @@ from aionorth import (
     SubscriptionNotFoundError,
 )
 from aionorth.bulk.record import Record
-from aionorth.cli.output.exits import ProblemError
-from aionorth.cli.output.times import interval
+from aionorth.cli.output.messages import ProblemError
 from aionorth.cli.reports.chart import CUT, WIDTHS, Chart
-from aionorth.cli.reports.files import COLUMNS, ReportError, check_report, write_report
-from aionorth.cli.reports.page import MAX_IDS, render, verdict
+from aionorth.cli.reports.formats import COLUMNS, ReportError, check_report, write_report
+from aionorth.cli.reports.page import MAX_IDS, interval, render, verdict
 from aionorth.cli.reports.timeline import MAX_BARS, timeline
 from aionorth.errors import JournalError, NorthError
 from aionorth.models import Kind, Target
@@ -225,7 +224,7 @@ def test_a_file_of_another_user_is_not_replaced(tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 from datetime import UTC, datetime
-from aionorth.cli.reports import files
+from aionorth.cli.reports import formats
 from aionorth.purge.journal import read
 
 def killed(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
@@ -235,7 +234,7 @@ match when:
     case "while it is written": os.fsync = killed
     case "before it is in place" if os.path.exists(report): os.replace = killed
     case "before it is in place": os.replace = os.link = killed
-files.write_report(report, read(journal), now=datetime.now(UTC))
+formats.write_report(report, read(journal), now=datetime.now(UTC))
 killed()
 """
 
@@ -647,12 +646,12 @@ def test_a_timeline_has_30_to_120_intervals_and_every_id_in_one(spans: list[tupl
         assert column.area.x >= 0
         assert column.area.x + column.area.width <= 100.1
         assert all(inside.ids.top - 0.1 <= box.y for _, box in column.parts)
-    assert [labels.width for labels in inside.labels] == list(WIDTHS)
-    for labels in inside.labels:
-        assert len(labels.ticks) >= 2
-        places = [tick.x for tick in labels.ticks]
+    assert inside.widths == WIDTHS
+    for width in inside.widths:
+        places = [tick.x for tick in inside.ticks(width)]
+        assert len(places) >= 2
         assert places == sorted(places)
-        assert len(labels.flags) == len(spans)
+        assert len(list(inside.flags(width))) == len(spans)
 
 
 def test_a_bars_title_has_its_time_outcomes_and_calls() -> None:

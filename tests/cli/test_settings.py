@@ -15,9 +15,9 @@ from support import shown
 
 from aionorth import ArgumentError, FlowControl, MachineStore, RedisStore
 from aionorth.cli import settings
-from aionorth.cli.output.exits import ProblemError
+from aionorth.cli.output.messages import ProblemError
 from aionorth.cli.settings import Connection, profiles, resolve, secrets
-from aionorth.cli.settings.options import Given
+from aionorth.cli.settings.given import Given
 from aionorth.common.text import visible
 from aionorth.simulator import Simulator
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from shell import Shell
 
-from aionorth.cli.commands.confirm import sample
-from aionorth.cli.commands.ids import parse_ids
 from aionorth.cli.commands.simulate import add_packages, add_subscriptions
+from aionorth.cli.id_files import parse_ids
 from aionorth.cli.kinds import older_than
-from aionorth.cli.output.exits import ProblemError
+from aionorth.cli.output.messages import ProblemError
+from aionorth.cli.runs.confirm import sample
 from aionorth.models import Kind, Subscription, Target
 from aionorth.purge.journal import read
 from aionorth.purge.plan import Plan

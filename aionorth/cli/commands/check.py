@@ -10,13 +10,11 @@ import typer
 from rich.text import Text
 
 from aionorth.cli import settings
-from aionorth.cli.commands.options import ENVIRONMENT
-from aionorth.cli.output.exits import ExitCode, ProblemError, code_of, reported
+from aionorth.cli.output.messages import ExitCode, ProblemError, code_of, noted, put, say
 from aionorth.cli.output.progress import flow_in_words
-from aionorth.cli.output.terminal import noted, put, say
-from aionorth.cli.parser import bundled
+from aionorth.cli.parser import command
 from aionorth.cli.settings import Connection
-from aionorth.cli.settings.options import Given
+from aionorth.cli.settings.given import ENVIRONMENT, Given
 from aionorth.cli.settings.profiles import config_file
 from aionorth.common.text import visible
 from aionorth.session.checkup import Checkup, Verdict
@@ -69,19 +67,19 @@ Exit codes:
 _COLOURS = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.NOT_USED: "yellow", Verdict.FAILED: "red"}
 
 
-@bundled
+@command
 def check(
     *,
     json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
     given: Given,
-) -> None:
+) -> ExitCode:
     """Test the connection."""
-    with reported(), noted():
+    with noted():
         connection = settings.resolve(given)
         checkup = asyncio.run(_checkup(connection))
         exit_code = ExitCode.OK if checkup.error is None else code_of(checkup.error)
         put(_as_json(checkup, connection, exit_code) if json else _as_text(checkup, connection))
-        raise typer.Exit(exit_code)
+        return exit_code
 
 
 async def _checkup(connection: Connection) -> Checkup:

@@ -3,19 +3,48 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+import difflib
+import json
+import os
+import time
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
 
+import attrs
 import typer
 
 from aionorth.cli import settings
-from aionorth.cli.commands.journals import list_journals
-from aionorth.cli.commands.options import ENVIRONMENT, EXIT_CODES, Batch, How, Ids, Output
-from aionorth.cli.commands.purge import Request, check_files, purge, resume_purge
-from aionorth.cli.kinds import KINDS, Conditions
-from aionorth.cli.output.exits import reported
-from aionorth.cli.output.terminal import noted
-from aionorth.cli.parser import GroupedCommand, GroupedCommands, bundled
-from aionorth.cli.settings.options import Given
+from aionorth.cli.kinds import KINDS, Conditions, Ids
+from aionorth.cli.output.messages import (
+    EXIT_CODES,
+    ExitCode,
+    Notes,
+    ProblemError,
+    in_words,
+    noted,
+    put,
+    resume_command,
+    say,
+)
+from aionorth.cli.output.progress import Listing, view_of
+from aionorth.cli.parser import GroupedCommand, GroupedCommands, command, option
+from aionorth.cli.reports.formats import check_report, write_report
+from aionorth.cli.runs.confirm import can_ask, confirmed, described
+from aionorth.cli.runs.job import DRAIN_TIMEOUT, REFRESH, Ended, carry_out, on_signals
+from aionorth.cli.runs.journals import list_journals, new_journal, own_directory
+from aionorth.cli.settings import Connection
+from aionorth.cli.settings.given import ENVIRONMENT, Given
+from aionorth.common.text import visible
+from aionorth.errors import JournalError
+from aionorth.models import DeleteSummary
+from aionorth.purge.journal import check_new, read
+from aionorth.purge.plan import Plan
+from aionorth.purge.selections import Selection
+from aionorth.session.north import NorthSession
+from aionorth.wire.resources import NOTIFY_TYPES
 
 _HELP = f"""Find subscriptions or version packages, show them, have it confirmed, and delete them.
 
@@ -51,6 +80,43 @@ Examples:
 {EXIT_CODES}
 """
 
+SETTLE_TIME = 0.05
+"""Seconds in which the loop notices connections that were closed while a person thought."""
+
+_how = partial(option, rich_help_panel="How")
+
+
+@attrs.frozen(kw_only=True)
+class How:
+    """How a deletion proceeds."""
+
+    dry_run: bool = _how(None, "Show what would be deleted, and end.", "--dry-run", default=False)
+    yes: bool = _how(None, "Do not ask: for scripts.", "--yes", default=False)
+    max_delete: int | None = _how("N", "Refuse to delete more than this, before the first deletion.", min=0)
+    journal: str | None = _how(
+        "FILE", "Record the run in this new file. [default: a file in the user's state directory]"
+    )
+    batch: bool = _how(
+        None,
+        "Delete by the platform's batch call, where one takes exactly what is selected; it also takes what was created "
+        "since it was listed.",
+        "--batch",
+        default=False,
+    )
+
+
+@attrs.frozen(kw_only=True)
+class Output:
+    """What a run writes at its end."""
+
+    report: str | None = _how(
+        "FILE",
+        "Write a report of the whole purge at the end: .html for people, .csv or .jsonl for programs. A file that is "
+        "there is replaced.",
+    )
+    json: bool = _how(None, "Print the result as one JSON object.", "--json", default=False)
+
+
 delete = typer.Typer(
     help=_HELP,
     short_help="Find, show, confirm and delete subscriptions or packages.",
@@ -60,31 +126,22 @@ delete = typer.Typer(
 )
 
 
-def _delete(
-    *,
-    which: Conditions,
-    ids: Ids,
-    how: How,
-    batch: Batch = Batch(),  # noqa: B008 - it is frozen
-    output: Output,
-    given: Given,
-) -> None:
-    with reported(), noted() as notes:
-        which.check(ids)
-        check_files(how.journal, output.report, ids.ids_file, ids.exclude_file)
+def _delete(*, which: Conditions, ids: Ids, how: How, output: Output, given: Given) -> ExitCode:
+    with noted() as notes:
+        ids.check(which)
+        _check_files(how.journal, output.report, ids.ids_file, ids.exclude_file)
         connection = settings.resolve(given, stdin_is_data=ids.read_stdin)
-        selection = which.selection(ids)
-        request = Request(selection=selection, how=how, output=output, batch=batch.batch, options=given.as_typed())
-        raise typer.Exit(asyncio.run(purge(request, connection.session(), connection.workers, notes)))
+        selection = ids.selection(which)
+        return asyncio.run(_purge(selection, connection, notes, how=how, output=output, given=given))
 
 
 for _kind, _row in KINDS.items():
     delete.command(_kind.value, help=_row.help, short_help=f"Delete {_row.noun}s.", cls=GroupedCommand)(
-        bundled(_delete, which=_row.options, batch=Batch if _row.batch else None)
+        command(_delete, which=_row.options, without=() if _row.batch else {"batch"})
     )
 
 
-@bundled
+@command
 def resume(
     journal: Annotated[
         str | None,
@@ -97,12 +154,194 @@ def resume(
     *,
     output: Output,
     given: Given,
-) -> None:
+) -> ExitCode:
     """Resume a deletion."""
-    with reported(), noted() as notes:
+    with noted() as notes:
         if journal is None:
-            raise typer.Exit(list_journals())
-        check_files(None, output.report, journal)
-        connection = settings.resolve(given)
-        work = resume_purge(journal, output, connection.session(), connection.workers, notes, options=given.as_typed())
-        raise typer.Exit(asyncio.run(work))
+            return list_journals()
+        _check_files(None, output.report, journal)
+        return asyncio.run(_resume(journal, settings.resolve(given), notes, output=output, given=given))
+
+
+def _check_files(journal: str | None, report: str | None, *sources: str | None) -> None:
+    """Check that the files can be written, before anything is sent.
+
+    Raises:
+        ProblemError: One cannot be written, or the report would replace the journal or a source.
+    """
+    if report is not None:
+        check_report(report)
+        for other in (journal, *sources):
+            if other is not None and os.path.realpath(other) == os.path.realpath(report):
+                raise ProblemError(f"the report {report} would replace {other}: name another file for the report")
+    if journal is not None:
+        if os.path.lexists(journal):
+            with suppress(JournalError):  # of what cannot be resumed, the check below says why
+                read(journal)
+                raise ProblemError(
+                    f"{journal} exists already: resume it by '{resume_command(journal)}', or name another file for "
+                    "the journal"
+                )
+        check_new(journal)
+
+
+async def _purge(
+    selection: Selection[Any], connection: Connection, notes: Notes, *, how: How, output: Output, given: Given
+) -> ExitCode:
+    """Find what is selected, show it, have it confirmed and delete it."""
+    north = connection.session()
+    directory = None if how.dry_run or how.journal is not None else own_directory()
+    async with north:
+        plan = await _planned(selection, north)
+        kind = plan.target.kind
+        if how.dry_run:
+            put(json.dumps(plan.to_dict()) if output.json else described(plan))
+        if how.max_delete is not None and plan.calls > how.max_delete:
+            raise ProblemError(
+                f"{plan.calls:,} {kind.value} are selected, and --max-delete is {how.max_delete:,}: "
+                "nothing was deleted; look at them with --dry-run"
+            )
+        if how.batch and plan.batch is None:
+            raise ProblemError(
+                "--batch: no single call takes exactly what is selected, so nothing was deleted; leave it out"
+            )
+        if how.dry_run:
+            say("aionorth: a dry run: nothing was deleted")
+            return ExitCode.OK
+        if not plan.delete:
+            nothing = "aionorth: no ids: there is nothing to delete"
+            say(f"aionorth: there is nothing to delete\n{plan}" if plan.keep or plan.absent else nothing)
+            _hint_at_notify_type(selection)
+            return _reported(Ended(kind=kind, summary=DeleteSummary()), output)
+        if not _agreed(plan, how, selection):
+            say("aionorth: nothing was deleted")
+            return ExitCode.FAILED
+        await asyncio.sleep(SETTLE_TIME)
+        journal = new_journal(directory, plan.target) if directory is not None else str(how.journal)
+        run = north.purge(
+            plan,
+            journal=journal,
+            batch=how.batch,
+            workers=connection.workers,
+            collect="failures",
+            grace=DRAIN_TIMEOUT,
+        )
+        say(f"aionorth: this run is recorded in {visible(journal)}")
+        ended = await carry_out(
+            run,
+            north,
+            notes,
+            kind=kind,
+            title=f"Deleting {plan.target}",
+            distinct=plan.calls,
+            journal=journal,
+            options=given.as_typed(),
+        )
+        if not ended.summary.calls:  # nothing to resume, and perhaps the wrong platform
+            ended = _without_journal(ended, journal)
+    return _reported(ended, output)
+
+
+def _without_journal(ended: Ended, journal: str) -> Ended:
+    """Remove a journal that holds nothing but the plan; the same command makes another."""
+    try:
+        Path(journal).unlink(missing_ok=True)
+    except OSError:  # then it stays, and can be resumed
+        return ended
+    say("aionorth: nothing was sent to delete anything: no journal is kept")
+    return attrs.evolve(ended, journal=None)
+
+
+async def _resume(journal: str, connection: Connection, notes: Notes, *, output: Output, given: Given) -> ExitCode:
+    """Resume a run from its journal."""
+    async with connection.session() as north:
+        history = read(journal)
+        run = north.resume(journal, workers=connection.workers, collect="failures", grace=DRAIN_TIMEOUT)
+        say(f"aionorth: {history.gone:,} of {len(history.entries):,} are known to be gone already")
+        ended = await carry_out(
+            run,
+            north,
+            notes,
+            kind=history.target.kind,
+            title=f"Deleting {history.target}",
+            distinct=len(history.entries),
+            journal=journal,
+            options=given.as_typed(),
+        )
+    return _reported(ended, output)
+
+
+# --- Before a deletion
+
+
+async def _planned(selection: Selection[Any], north: NorthSession) -> Plan[Any]:
+    """List what there is, showing how far that is."""
+    listed = 0
+
+    def count(number: int) -> None:
+        nonlocal listed
+        listed = number
+
+    work = asyncio.ensure_future(north.plan(selection, on_listed=count))
+    began = time.monotonic()
+    with on_signals(work.cancel), view_of("Finding out what there is", brief=True) as show:
+        while not (await asyncio.wait({work}, timeout=REFRESH))[0]:
+            show(Listing(listed=listed, flow=north.flow, elapsed=time.monotonic() - began))
+    if work.cancelled():
+        raise KeyboardInterrupt
+    return work.result()
+
+
+def _hint_at_notify_type(selection: Selection[Any]) -> None:
+    """Name the notify type that may have been meant, where the one requested is not in the documents."""
+    requested: str | None = getattr(selection, "notify_type", None)
+    if requested is not None and requested not in NOTIFY_TYPES:
+        by_lower = {name.lower(): name for name in NOTIFY_TYPES}
+        near = difflib.get_close_matches(requested.lower(), by_lower, n=1)
+        meant = f"; did you mean {by_lower[near[0]]}?" if near else ""
+        say(f"aionorth: the documents have no notify type {requested!r}{meant}")
+
+
+def _agreed(plan: Plan[Any], how: How, selection: Selection[Any]) -> bool:
+    """Whether the deletion may go ahead, after a question where one is needed."""
+    by_script = selection.only_ids and not can_ask()  # for which a list of ids is explicit enough
+    if how.yes or by_script:
+        return True
+    if not can_ask():
+        raise ProblemError(
+            f"{plan.calls:,} {plan.target.kind.value} are selected, and there is no terminal to ask on: nothing was "
+            "deleted; look at them with --dry-run, then give --yes"
+        )
+    say(described(plan))
+    return confirmed(plan, batch=how.batch)
+
+
+# --- After it
+
+
+def _reported(ended: Ended, output: Output) -> ExitCode:
+    """Report how a run ended, on stdout, in a file and in messages; return the exit code."""
+    try:
+        if output.json:
+            put(ended.as_json())
+        elif ended.summary.total:
+            put(ended.as_text())
+    except OSError:
+        say(f"{ended.summary}")  # the account of a run must not be lost
+        raise
+    if ended.reason is not None:
+        say(f"aionorth: {ended.reason}")
+    elif 0 < ended.summary.total == ended.summary.not_found:
+        say(f"aionorth: the platform knows none of these ids: are they {ended.kind.value} of this app?")
+    if output.report is None:
+        return ended.exit_code
+    if ended.journal is None:
+        say("aionorth: no report is written: nothing was sent to delete anything")
+        return ended.exit_code
+    try:
+        write_report(output.report, read(ended.journal), now=datetime.now().astimezone())
+    except JournalError as exc:
+        say(f"aionorth: no report is written: {in_words(exc)}")
+        return max(ended.exit_code, ExitCode.FAILED)
+    say(f"aionorth: the report is in {visible(output.report)}")
+    return ended.exit_code

@@ -10,15 +10,13 @@ import time
 from collections.abc import Iterable
 
 import attrs
-import typer
 
 from aionorth.bulk.retry import RetryPolicy
-from aionorth.cli.commands.run import DRAIN_TIMEOUT, Job, carry_out
-from aionorth.cli.output.display import view_of
-from aionorth.cli.output.exits import ExitCode, reported
-from aionorth.cli.output.summary import Ended, as_text
-from aionorth.cli.output.terminal import Notes, command, noted, put
-from aionorth.cli.output.times import duration
+from aionorth.cli.output.messages import ExitCode, Notes, noted, own_name, put
+from aionorth.cli.parser import command
+from aionorth.cli.runs.job import DRAIN_TIMEOUT, Ended, carry_out
+from aionorth.cli.settings.given import FLOW, TIMEOUT
+from aionorth.common.times import duration
 from aionorth.flow.settings import FlowControl
 from aionorth.models import Kind
 from aionorth.session.north import NorthSession
@@ -37,12 +35,6 @@ STRAYS = 5
 """How many ids in each list do not exist, and how many are named twice."""
 LOST = 0.02
 """The chance that a call is carried out and its reply is lost."""
-FULL_PERIOD = 60.0
-"""The platform's period, in seconds, which the demonstration shortens."""
-
-FULL_TIMEOUT = 30.0
-"""The session's usual time-out, shortened likewise."""
-
 _APP_ID, _SECRET = "demo-app", "demo-secret"
 
 _NEXT = """
@@ -61,10 +53,11 @@ What to do next
 """
 
 
-def demo() -> None:
+@command
+def demo() -> ExitCode:
     """Show what this is."""
-    with reported(), noted() as notes:
-        raise typer.Exit(show_demo(notes))
+    with noted() as notes:
+        return show_demo(notes)
 
 
 def show_demo(notes: Notes, *, period: float = 3.0) -> ExitCode:
@@ -73,7 +66,7 @@ def show_demo(notes: Notes, *, period: float = 3.0) -> ExitCode:
     put(
         _paragraph(
             f"A simulated platform on this machine: {SUBSCRIPTIONS} subscriptions, {PACKAGES} version packages, and "
-            f"flow control that accepts {flow_control.calls} calls in {period:g} s (in life: {FULL_PERIOD:g} s). Each "
+            f"flow control that accepts {flow_control.calls} calls in {period:g} s (in life: {FLOW.period:g} s). Each "
             f"list of ids names {STRAYS} that do not exist and {STRAYS} twice; one reply in {1 / LOST:.0f} is lost on "
             "its way."
         )
@@ -83,7 +76,7 @@ def show_demo(notes: Notes, *, period: float = 3.0) -> ExitCode:
     if any(run.interrupted for run in shown.runs):
         return ExitCode.INTERRUPTED
     put(shown.in_words())
-    put(_NEXT.format(command=command()))
+    put(_NEXT.format(command=own_name()))
     return ExitCode.OK
 
 
@@ -124,7 +117,7 @@ class Shown:
 
 
 async def _shown(flow_control: FlowControl, notes: Notes) -> Shown:
-    scale = flow_control.period / FULL_PERIOD
+    scale = flow_control.period / FLOW.period  # the demonstration's minute is shorter
     policy = RetryPolicy()
     chance = random.Random(SEED)  # noqa: S311 - nobody's secret
     async with (
@@ -141,7 +134,7 @@ async def _shown(flow_control: FlowControl, notes: Notes) -> Shown:
             secret=_SECRET,
             flow_control=flow_control,
             retry=RetryPolicy(base=policy.base * scale, longest=policy.longest * scale),
-            timeout=FULL_TIMEOUT * scale,
+            timeout=TIMEOUT * scale,
         ) as north,
     ):
         lists = [
@@ -152,11 +145,12 @@ async def _shown(flow_control: FlowControl, notes: Notes) -> Shown:
         began = time.monotonic()
         for kind, delete, known in lists:
             ids = _as_in_life(known, chance)
-            job = Job(kind=kind, run=delete(ids, collect="failures", grace=DRAIN_TIMEOUT), distinct=len(set(ids)))
-            ended = await carry_out(job, north, view_of(f"Deleting {kind.value}"), notes)
+            run = delete(ids, collect="failures", grace=DRAIN_TIMEOUT)
+            title = f"Deleting {kind.value}"
+            ended = await carry_out(run, north, notes, kind=kind, title=title, distinct=len(set(ids)))
             runs.append(ended)
             put(f"{kind.value.capitalize()}:")
-            put(as_text(ended))
+            put(ended.as_text())
             put("")
             if ended.interrupted:
                 break

@@ -11,6 +11,7 @@ import shlex
 import ssl
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -18,17 +19,16 @@ from typing import Any
 import attrs
 import typer
 
-from aionorth.cli.commands.run import on_signals
 from aionorth.cli.kinds import KINDS
-from aionorth.cli.output.exits import ProblemError, reported
-from aionorth.cli.output.terminal import command, put
-from aionorth.cli.parser import bundled, option
-from aionorth.cli.settings.options import FLOW
+from aionorth.cli.output.messages import ProblemError, own_name, put
+from aionorth.cli.parser import command, option
+from aionorth.cli.runs.job import on_signals
+from aionorth.cli.settings.connection import variable
+from aionorth.cli.settings.given import FLOW
 from aionorth.cli.settings.secrets import SECRET
-from aionorth.cli.settings.sources import variable
 from aionorth.common.text import visible
 from aionorth.models import Kind
-from aionorth.simulator import MODELS, Fault, HtmlPage, Reset, ServerError, Simulator
+from aionorth.simulator import MODELS, HtmlPage, Reset, ServerError, Simulator
 
 HELP = """Serve a simulated platform on this machine until Ctrl-C.
 
@@ -65,47 +65,43 @@ def _checked(accepts: Callable[[Any], bool], remedy: str) -> Callable[[Any], Any
 
 _positive = _checked(lambda seconds: 0 < seconds < math.inf, "give seconds, above 0")
 _not_negative = _checked(lambda seconds: 0 <= seconds < math.inf, "give seconds, 0 or more")
-_chance = _checked(lambda chance: 0 <= chance <= 1, "give a probability, from 0 to 1")
+_probability = _checked(lambda chance: 0 <= chance <= 1, "give a probability, from 0 to 1")
 _model = _checked(MODELS.__contains__, f"give one of {', '.join(MODELS)}")
 
-
-def _shown(metavar: str, says: str, default: object, **more: Any) -> Any:  # noqa: ANN401 - a field
-    return option(metavar, says, default=default, show_default=True, **more)
-
-
-@attrs.frozen(kw_only=True)
-class Platform:
-    """Where the platform is, and how its flow control counts."""
-
-    host: str = _shown("ADDRESS", "The address to listen on.", "127.0.0.1")
-    port: int = _shown("N", "The port to listen on; 0 takes a free one.", 8743, min=0, max=65535)
-    calls: int = _shown("N", "Calls that flow control allows per period; 0 switches it off.", FLOW.calls, min=0)
-    period: float = _shown("SECONDS", "Its period, in seconds.", FLOW.period, callback=_positive)
-    model: str = _shown("MODEL", f"How flow control counts: {', '.join(MODELS)}.", "sliding", callback=_model)
+_shown = partial(option, show_default=True)
+_number = partial(_shown, "N")
+_chance = partial(_shown, "CHANCE", default=0.0, callback=_probability)
 
 
 @attrs.frozen(kw_only=True)
-class Content:
-    """What the platform has."""
+class Options:  # more than 12 fields: one an option
+    """Where the platform is and how its flow control counts, what it has, how it serves https, what befalls calls."""
 
-    subscriptions: int = _shown("N", "How many subscriptions there are to delete.", 1000, min=0)
-    packages: int = _shown("N", "How many version packages there are to delete.", 1000, min=0)
-    app_id: str = _shown("ID", "The id of the app there is.", "demo-app")
+    host: str = _shown("ADDRESS", "The address to listen on.", default="127.0.0.1")
+    port: int = _number("The port to listen on; 0 takes a free one.", default=8743, min=0, max=65535)
+    calls: int = _number("Calls that flow control allows per period; 0 switches it off.", default=FLOW.calls, min=0)
+    period: float = _shown("SECONDS", "Its period, in seconds.", default=FLOW.period, callback=_positive)
+    model: str = _shown("MODEL", f"How flow control counts: {', '.join(MODELS)}.", default="sliding", callback=_model)
+    subscriptions: int = _number("How many subscriptions there are to delete.", default=1000, min=0)
+    packages: int = _number("How many version packages there are to delete.", default=1000, min=0)
+    app_id: str = _shown("ID", "The id of the app there is.", default="demo-app")
     write_subscription_ids: str | None = option("FILE", "Write their ids there.")
     write_package_ids: str | None = option("FILE", "Write their ids there.")
-    seed: int = _shown("N", "Seeds all chance: ids, latency, faults.", 0)
-
-
-@attrs.frozen(kw_only=True)
-class Tls:
-    """The files for https; without a certificate it is http."""
-
+    seed: int = _number("Seeds all chance: ids, latency, faults.", default=0)
     cert: str | None = option("FILE", "Serve https with this PEM certificate.")
     key: str | None = option("FILE", "PEM file of its key, if it is in another file.")
     client_ca: str | None = option("FILE", "Ask for client certificates signed by this CA.")
+    latency: float = _shown(
+        "SECONDS", "The longest time that a call takes to arrive, and its reply.", default=0.0, callback=_not_negative
+    )
+    reset_before: float = _chance("Chance that a call is lost: the connection is reset, nothing done.")
+    reset_after: float = _chance("Chance that a call is carried out and its reply is lost.")
+    congested: float = _chance("Chance that a call is answered 503, platform congested.")
+    bad_gateway: float = _chance("Chance that a call is answered by a proxy's 502 page, nothing done.")
+    retry_after: bool = option(None, "Refusals carry a Retry-After header.", "--retry-after", default=False)
 
-    def context(self) -> ssl.SSLContext | None:
-        """Return the server's context; raises `ProblemError` for files that it cannot use."""
+    def tls(self) -> ssl.SSLContext | None:
+        """Return the server's context, None for http; raises `ProblemError` for files that it cannot use."""
         if self.cert is None:
             if self.key is not None or self.client_ca is not None:
                 raise ProblemError("--key and --client-ca are of no use without --cert: give the certificate as well")
@@ -125,37 +121,6 @@ class Tls:
             context.verify_mode = ssl.CERT_REQUIRED
         return context
 
-
-@attrs.frozen(kw_only=True)
-class Faults:
-    """What befalls calls."""
-
-    latency: float = _shown(
-        "SECONDS", "The longest time that a call takes to arrive, and its reply.", 0.0, callback=_not_negative
-    )
-    reset_before: float = _shown(
-        "CHANCE", "Chance that a call is lost: the connection is reset, nothing done.", 0.0, callback=_chance
-    )
-    reset_after: float = _shown(
-        "CHANCE", "Chance that a call is carried out and its reply is lost.", 0.0, callback=_chance
-    )
-    congested: float = _shown(
-        "CHANCE", "Chance that a call is answered 503, platform congested.", 0.0, callback=_chance
-    )
-    bad_gateway: float = _shown(
-        "CHANCE", "Chance that a call is answered by a proxy's 502 page, nothing done.", 0.0, callback=_chance
-    )
-    retry_after: bool = option(None, "Refusals carry a Retry-After header.", "--retry-after", default=False)
-
-    def chances(self) -> dict[Fault, float]:
-        """Return the chances as the simulator takes them."""
-        return {
-            Reset(): self.reset_before,
-            Reset(after_effect=True): self.reset_after,
-            ServerError(): self.congested,
-            HtmlPage(): self.bad_gateway,
-        }
-
     def delays(self, chance: random.Random) -> tuple[float, float]:
         """Return the seconds that a call takes to arrive, and its reply."""
         return chance.uniform(0, self.latency), chance.uniform(0, self.latency)
@@ -164,69 +129,73 @@ class Faults:
 # --- The server
 
 
-@bundled
-def simulate(*, platform: Platform, content: Content, tls: Tls, faults: Faults) -> None:
+@command
+def simulate(*, options: Options) -> None:
     """Serve the simulator."""
-    with reported():
-        asyncio.run(_serve(platform, content, tls, faults))
+    asyncio.run(_serve(options))
 
 
-async def _serve(platform: Platform, content: Content, tls: Tls, faults: Faults) -> None:
+async def _serve(options: Options) -> None:
     """Serve until SIGINT or SIGTERM."""
     try:
         simulator = Simulator(
-            {content.app_id: DEMO_SECRET},
-            model=platform.model,
-            calls=platform.calls or None,
-            period=platform.period,
-            retry_after=faults.retry_after,
-            latency=faults.delays if faults.latency else None,
-            chances=faults.chances(),
-            seed=content.seed,
-            host=platform.host,
-            port=platform.port,
-            tls=tls.context(),
+            {options.app_id: DEMO_SECRET},
+            model=options.model,
+            calls=options.calls or None,
+            period=options.period,
+            retry_after=options.retry_after,
+            latency=options.delays if options.latency else None,
+            chances={
+                Reset(): options.reset_before,
+                Reset(after_effect=True): options.reset_after,
+                ServerError(): options.congested,
+                HtmlPage(): options.bad_gateway,
+            },
+            seed=options.seed,
+            host=options.host,
+            port=options.port,
+            tls=options.tls(),
             log_limit=LOG_LIMIT,
         )
     except ValueError as exc:
         raise ProblemError(str(exc)) from exc
     ended = asyncio.Event()
-    _write(content.write_subscription_ids, add_subscriptions(simulator, content.subscriptions))
-    _write(content.write_package_ids, add_packages(simulator, content.packages, datetime.now(UTC)))
+    _write(options.write_subscription_ids, add_subscriptions(simulator, options.subscriptions))
+    _write(options.write_package_ids, add_packages(simulator, options.packages, datetime.now(UTC)))
     try:
         await simulator.start()
     except (OSError, UnicodeError) as exc:
         # asyncio's own text has the address a second time.
         number = exc.errno if isinstance(exc, OSError) else None
         reason = os.strerror(number) if number is not None and number in errno.errorcode else exc
-        where = f"{platform.host}:{platform.port}"
+        where = f"{options.host}:{options.port}"
         raise ProblemError(f"cannot listen on {where}: {reason}; choose another --port or --host") from exc
     try:
         with on_signals(ended.set):
-            put(_introduction(platform, content, tls, simulator.url))
+            put(_introduction(options, simulator.url))
             await ended.wait()
         subscriptions, packages = len(simulator.subscription_ids()), len(simulator.package_ids())
     finally:
         await simulator.close()
     put(
-        f"\nEnded, with {subscriptions:,} of {content.subscriptions:,} subscriptions and {packages:,} of "
-        f"{content.packages:,} version packages left."
+        f"\nEnded, with {subscriptions:,} of {options.subscriptions:,} subscriptions and {packages:,} of "
+        f"{options.packages:,} version packages left."
     )
 
 
-def _introduction(platform: Platform, content: Content, tls: Tls, url: str) -> str:
+def _introduction(options: Options, url: str) -> str:
     """Return what to know about the simulator at `url`, and what to type in another terminal."""
-    allowed = f"{platform.calls:,} calls in {platform.period:g} s, counted by the model {platform.model!r}"
-    exports = {variable("url"): url, variable("app_id"): content.app_id, SECRET: DEMO_SECRET}
-    exports |= {variable("calls"): str(platform.calls)} if platform.calls not in {0, FLOW.calls} else {}
-    exports |= {variable("period"): f"{platform.period:g}"} if platform.period != FLOW.period else {}
-    files = {Kind.SUBSCRIPTIONS: content.write_subscription_ids, Kind.PACKAGES: content.write_package_ids}
-    selected = [_command(tls, kind, *row.example, "--dry-run") for kind, row in KINDS.items()]
-    commands = [_command(tls, kind, "--ids-file", file) for kind, file in files.items() if file is not None]
+    allowed = f"{options.calls:,} calls in {options.period:g} s, counted by the model {options.model!r}"
+    exports = {variable("url"): url, variable("app_id"): options.app_id, SECRET: DEMO_SECRET}
+    exports |= {variable("calls"): str(options.calls)} if options.calls not in {0, FLOW.calls} else {}
+    exports |= {variable("period"): f"{options.period:g}"} if options.period != FLOW.period else {}
+    files = {Kind.SUBSCRIPTIONS: options.write_subscription_ids, Kind.PACKAGES: options.write_package_ids}
+    selected = [_command(options, kind, *row.example, "--dry-run") for kind, row in KINDS.items()]
+    commands = [_command(options, kind, "--ids-file", file) for kind, file in files.items() if file is not None]
     lines = [
         f"A simulated platform at {url}",
-        f"  flow control: {allowed if platform.calls else 'off'}",
-        f"  to delete: {content.subscriptions:,} subscriptions, {content.packages:,} version packages",
+        f"  flow control: {allowed if options.calls else 'off'}",
+        f"  to delete: {options.subscriptions:,} subscriptions, {options.packages:,} version packages",
         "",
         "In another terminal:",
         "",
@@ -239,12 +208,12 @@ def _introduction(platform: Platform, content: Content, tls: Tls, url: str) -> s
     return "\n".join(map(visible, lines))
 
 
-def _command(tls: Tls, kind: Kind, *which: str) -> str:
+def _command(options: Options, kind: Kind, *which: str) -> str:
     """Return the command that deletes `which`."""
     words = ["delete", kind.value, *which]
-    words += ["--ca-file", "CA.pem"] if tls.cert is not None else []
-    words += ["--client-cert", "CLIENT.pem"] if tls.client_ca is not None else []
-    return f"{command()} {shlex.join(words)}"
+    words += ["--ca-file", "CA.pem"] if options.cert is not None else []
+    words += ["--client-cert", "CLIENT.pem"] if options.client_ca is not None else []
+    return f"{own_name()} {shlex.join(words)}"
 
 
 def _write(file: str | None, ids: Iterable[str]) -> None:

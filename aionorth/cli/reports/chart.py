@@ -13,8 +13,8 @@ from itertools import pairwise
 
 import attrs
 
-from aionorth.cli.output.times import DAY, MINUTE, clock_time, day, duration, rough
 from aionorth.cli.reports.timeline import STEPS, Bar, Timeline
+from aionorth.common.times import DAY, HOUR, MINUTE, duration
 from aionorth.models import Outcome
 
 IDS = (13.0, 60.0)
@@ -148,19 +148,10 @@ class Pause:
     title: str
 
 
-@attrs.frozen(kw_only=True)
-class Labels:
-    """The words of a drawing, chosen for a page of some width."""
-
-    width: Width
-    ticks: tuple[Tick, ...]
-    flags: tuple[Flag, ...]
-    pauses: tuple[Pause, ...]
-    """Those whose label fits."""
-
-
 class Chart:
     """A drawing of a timeline. Places and lengths are in percent of its width and height."""
+
+    widths = WIDTHS
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
@@ -178,16 +169,6 @@ class Chart:
         self.calls = Panel.of(CALLS, max((bar.calls for bar in timeline.bars), default=0))
         self.columns = [self._column(bar) for bar in timeline.bars]
         self.pauses = list(self._pauses())
-        self.labels = [
-            Labels(
-                width=width,
-                ticks=tuple(self._ticks(width)),
-                flags=tuple(self._flags(width)),
-                pauses=tuple(pause for pause in self.pauses if width.of(pause.label) <= pause.box.width),
-            )
-            for width in WIDTHS
-        ]
-        """One set for each width of the page."""
 
     def _at(self, place: float) -> int:
         """Return the number of the stretch that `place`, counted in intervals, is in."""
@@ -239,7 +220,8 @@ class Chart:
 
     # --- The axis of time
 
-    def _ticks(self, width: Width) -> Iterator[Tick]:
+    def ticks(self, width: Width) -> Iterator[Tick]:
+        """Yield the times that fit a page of this width."""
         interval = self._timeline.interval
         step, apart = self._tick_step(width)
         ratio = step / interval  # intervals from one tick to the next
@@ -269,7 +251,8 @@ class Chart:
 
     # --- Runs, and the pauses between
 
-    def _flags(self, width: Width) -> Iterator[Flag]:
+    def flags(self, width: Width) -> Iterator[Flag]:
+        """Yield where runs begin; those have a label that fit a page of this width."""
         taken = -math.inf
         for number, run in enumerate(self._timeline.runs, 1):
             x = self._x(self._timeline.place(run.start))
@@ -303,3 +286,31 @@ class Chart:
                 cut=cut,
                 title=f"No run was at work for {duration(lasted)}" + (" (drawn shorter than that)" if cut else ""),
             )
+
+
+# --- Times in few characters
+
+
+def rough(value: float) -> str:
+    """Return about how long `value` seconds are, in few characters: ``40 min``, ``5 h``, ``3 d``."""
+    for length, unit in ((DAY, "d"), (HOUR, "h"), (MINUTE, "min")):
+        if value >= length:
+            amount = value / length
+            digits = 0 if unit == "min" or amount >= 10 else 1  # noqa: PLR2004 - two digits will do
+            return f"{round(amount, digits):g} {unit}"
+    return f"{value:.0f} s"
+
+
+def day(at: datetime) -> str:
+    """Return a date as in ``4 Nov``."""
+    return f"{at.day} {at:%b}"
+
+
+def clock_time(at: datetime, precision: float) -> str:
+    """Return the time of day, as exactly as `precision` in seconds needs."""
+    if precision >= MINUTE:
+        return f"{at:%H:%M}"
+    if precision >= 1:
+        return f"{at:%H:%M:%S}"
+    digits = 1 if precision * 10 % 1 == 0 else 2
+    return f"{at:%H:%M:%S.%f}"[: digits - 6]

@@ -17,11 +17,11 @@ from markupsafe import Markup
 
 from aionorth import __version__
 from aionorth.cli.kinds import KINDS
-from aionorth.cli.output.exits import in_words
-from aionorth.cli.output.times import duration, interval, moment
+from aionorth.cli.output.messages import in_words
 from aionorth.cli.reports.chart import Chart
 from aionorth.cli.reports.timeline import Work, outcome_at, timeline, works
 from aionorth.common.text import shortened, visible
+from aionorth.common.times import DAY, HOUR, MINUTE, duration
 from aionorth.errors import NorthApiError, NorthError
 from aionorth.models import FailureGroup, Outcome, failure_groups
 from aionorth.purge.journal import Entry, History
@@ -66,12 +66,13 @@ def render(history: History, *, now: datetime) -> str:
         finalize=_shown,
     )
 
-    def moment_of(at: float | None) -> str:
-        return "" if at is None else moment(datetime.fromtimestamp(at, zone))
+    def moment(at: float | None) -> str:
+        """As in ``4 Nov 2026, 03:12:05``."""
+        return "" if at is None else f"{(then := datetime.fromtimestamp(at, zone)).day} {then:%b %Y, %H:%M:%S}"
 
     filters: dict[str, Callable[..., object]] = {
         "codes": _codes,
-        "moment": moment_of,
+        "moment": moment,
         "name": _name,
         "outcome_at": outcome_at,
         "reason": _reason,
@@ -132,6 +133,15 @@ def _drawing(history: History, offset: timedelta) -> dict[str, object]:
         "shown": {outcome for bar in drawn.bars for outcome in bar.outcomes},
         "refused": any(bar.refusals for bar in drawn.bars),
     }
+
+
+def interval(value: float) -> str:
+    """Return seconds as in ``second``, ``0.05 seconds``, ``5 minutes``, ``hour``: what may stand after *per*."""
+    for length, name in ((DAY, "day"), (HOUR, "hour"), (MINUTE, "minute"), (1, "second")):
+        if value >= length:
+            number = f"{value / length:g}"
+            return name if number == "1" else f"{number} {name}s"
+    return f"{value:g} seconds"
 
 
 # --- The purge as a whole

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import attrs
 
-from aionorth.cli.output.times import DAY, HOUR, MINUTE
+from aionorth.common.times import DAY, HOUR, MINUTE
 from aionorth.models import Outcome
 from aionorth.purge.journal import Entry, History
 

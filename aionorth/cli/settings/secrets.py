@@ -10,8 +10,7 @@ import sys
 import warnings
 
 from aionorth.auth.sources import Secret
-from aionorth.cli.output.exits import ProblemError
-from aionorth.cli.output.terminal import on_terminal, say
+from aionorth.cli.output.messages import ProblemError, on_terminal, say
 from aionorth.common.files import check_owner
 from aionorth.common.text import visible
 from aionorth.wire.checks import check_string

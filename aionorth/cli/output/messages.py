@@ -1,29 +1,46 @@
-"""The two streams: messages go to stderr, results to stdout. Text from others reaches a terminal only if visible."""
+"""What a command says and how it ends: messages on stderr, results on stdout, one exit code, no traceback.
+
+Text from others reaches a terminal only if visible.
+"""
 
 from __future__ import annotations
 
+import enum
 import logging
 import math
 import os
 import shlex
 import shutil
 import sys
+import time
 import warnings
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
+import typer
 from rich.console import Console
 from rich.text import Text
 
 from aionorth.common.text import visible, visible_lines
-from aionorth.errors import NorthWarning
+from aionorth.errors import (
+    AppFrozenError,
+    AppNotFoundError,
+    ArgumentError,
+    CredentialsError,
+    InvalidTokenError,
+    JournalError,
+    NorthConnectionError,
+    NorthError,
+    NorthWarning,
+    StoreError,
+)
 
 _log = logging.getLogger("aionorth")
 
 
-def command() -> str:
+def own_name() -> str:
     """Return how this command line is called: by its name where the shell finds it, else as it was called now."""
     called = sys.argv[0]
     by_path = Path(called).stem == "aionorth" and not shutil.which("aionorth")
@@ -32,7 +49,7 @@ def command() -> str:
 
 def resume_command(journal: str, options: Sequence[str] = ()) -> str:
     """Return what to type to resume a run, with the `options` that it was started with."""
-    return f"{command()} resume {visible(shlex.join([journal, *options]))}"
+    return f"{own_name()} resume {visible(shlex.join([journal, *options]))}"
 
 
 def cut(text: str) -> str:
@@ -102,6 +119,11 @@ class Notes(logging.Handler):
         else:
             self.latest = record
 
+    def recent(self, seconds: float) -> str:
+        """Return the latest message; empty where it is older than so many seconds, or there is none."""
+        record = self.latest
+        return record.getMessage() if record is not None and time.time() - record.created < seconds else ""
+
 
 @contextmanager
 def noted() -> Generator[Notes, None, None]:
@@ -115,18 +137,11 @@ def noted() -> Generator[Notes, None, None]:
         with warnings.catch_warnings():
             as_usual = warnings.showwarning
 
-            def show(  # noqa: PLR0917 - Python's own signature
-                message: Warning | str,
-                category: type[Warning],
-                filename: str,
-                lineno: int,
-                file: TextIO | None = None,
-                line: str | None = None,
-            ) -> None:
+            def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:  # noqa: ANN401 - Python's own
                 if issubclass(category, NorthWarning):
                     say(f"aionorth: {visible(str(message))}")
                 else:
-                    as_usual(message, category, filename, lineno, file, line)
+                    as_usual(message, category, *where, **more)
 
             warnings.showwarning = show
             warnings.simplefilter("always", NorthWarning)
@@ -135,3 +150,77 @@ def noted() -> Generator[Notes, None, None]:
         _log.removeHandler(notes)
         _log.setLevel(level)
         _log.propagate = propagate
+
+
+# --- How it ends
+
+
+class ExitCode(enum.IntEnum):
+    """The exit code of a command."""
+
+    OK = 0
+    """All gone."""
+    FAILED = 1
+    """Some ids failed, or the run ended early."""
+    USAGE = 2
+    """Something is missing or cannot be used; nothing was sent."""
+    REFUSED = 3
+    """The platform refused the app or its secret."""
+    INTERRUPTED = 130
+    """Ended by SIGINT or SIGTERM; what a shell calls 128 + 2."""
+
+
+EXIT_CODES = """\b
+Exit codes:
+  0    all ids are gone from the platform
+  1    some are not, or the run ended early
+  2    something is missing or cannot be used; nothing was deleted
+  3    the platform refused the app or its secret
+  130  interrupted; the messages before it say how far the run came"""
+
+_REFUSALS = (CredentialsError, InvalidTokenError, AppNotFoundError, AppFrozenError)
+
+
+class ProblemError(Exception):
+    """What the user has to put right before anything can be sent; each line names the input and the remedy."""
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__("\n".join(map(visible, lines)))
+
+
+def code_of(cause: BaseException) -> ExitCode:
+    """Return the exit code of a run that `cause` ended early."""
+    return ExitCode.REFUSED if isinstance(cause, _REFUSALS) else ExitCode.FAILED
+
+
+def in_words(error: BaseException) -> str:
+    """Return the message for `error`, with a remedy where the library leaves it to its user."""
+    text = str(error) or type(error).__name__
+    if isinstance(error, ProblemError):
+        return text  # whose lines stay lines
+    if isinstance(error, OSError):
+        text = error.strerror or text
+        if error.filename is not None and not isinstance(error, OutputError):
+            text = f"{error.filename}: {text}"
+    elif isinstance(error, StoreError):
+        what = "check AIONORTH_REDIS_URL, or redis_url in the profile; " if "Redis" in text else ""
+        text = f"{text.removesuffix('.')}; {what}or, while nothing else uses this app, do without: --store memory"
+    elif type(error) is NorthConnectionError:
+        text += "; check the URL and the network"
+    return visible(text)
+
+
+@contextmanager
+def reported() -> Generator[None, None, None]:
+    """Turn what a user can do something about into one message and an exit code."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say("aionorth: interrupted")
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    except (ProblemError, ArgumentError, JournalError, StoreError) as exc:
+        say(f"aionorth: {in_words(exc)}")
+        raise typer.Exit(ExitCode.USAGE) from None
+    except (NorthError, OSError) as exc:
+        say(f"aionorth: {in_words(exc)}")
+        raise typer.Exit(code_of(exc)) from None

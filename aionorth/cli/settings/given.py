@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
 
 import attrs
 
 from aionorth.bulk.run import WORKERS
-from aionorth.cli.parser import option
+from aionorth.cli.parser import names, option
 from aionorth.cli.settings import profiles
 from aionorth.flow.settings import FlowControl
+
+ENVIRONMENT = """\b
+Environment (options come before it, and it comes before a profile):
+  AIONORTH_URL          the platform's base URL, as in https://server:8743
+  AIONORTH_APP_ID       the app's id
+  AIONORTH_SECRET       the app's secret; there is no option for it, because
+                        options show in the list of processes
+  AIONORTH_SECRET_FILE  instead of it, a file that holds it and that only you
+                        can read; with neither, you are asked on a terminal
+  AIONORTH_PROFILE      settings under a name of their own, in config.toml;
+                        'aionorth check --help' shows an example
+  AIONORTH_REDIS_URL    a Redis server through which hosts share flow control
+                        and token, as in rediss://user:password@host:6379/0
+  AIONORTH_CALLS, _PERIOD, _HEADROOM, _BURST, _STORE, _WORKERS, _TIMEOUT,
+  _CA_FILE, _CLIENT_CERT, _CLIENT_KEY: as the options of these names"""
 
 FLOW = FlowControl()
 """Flow control where no setting says otherwise."""
@@ -18,12 +33,8 @@ TIMEOUT = 30.0
 """Seconds that one call may take where no setting says otherwise."""
 
 
-def _connection(metavar: str | None, says: str, *names: str, **more: Any) -> Any:  # noqa: ANN401 - a field
-    return option(metavar, says, *names, rich_help_panel="Connection", **more)
-
-
-def _flow(metavar: str | None, says: str, *names: str) -> Any:  # noqa: ANN401 - as above
-    return option(metavar, says, *names, rich_help_panel="Flow control")
+_connection = partial(option, rich_help_panel="Connection")
+_flow = partial(option, rich_help_panel="Flow control")
 
 
 @attrs.frozen(kw_only=True)
@@ -82,17 +93,10 @@ class Given:  # more than 12 fields: one a setting
     def as_typed(self) -> list[str]:
         """Return the options as they could be typed again."""
         words: list[str] = []
-        for name, value in attrs.asdict(self).items():
-            option_name = name.replace("_", "-")
+        for field in attrs.fields(Given):
+            value = getattr(self, field.name)
             if isinstance(value, bool):
-                words.append(f"--{option_name}" if value else _SWITCHED_OFF[name])
+                words.append(names(field)[not value])
             elif value is not None:
-                words += [f"--{option_name}", str(value)]
+                words += [*names(field), str(value)]
         return words
-
-
-_SWITCHED_OFF = {
-    "share_token": "--no-share-token",
-    "trust_env": "--no-trust-env",
-    "unsafe_accept_any_host_name": "--verify-host-name",
-}

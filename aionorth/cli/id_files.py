@@ -9,8 +9,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from aionorth.cli.output.exits import ProblemError
-from aionorth.cli.output.terminal import on_terminal, say
+from aionorth.cli.output.messages import ProblemError, on_terminal, say
 from aionorth.common.text import shown
 from aionorth.wire.checks import id_fault
 

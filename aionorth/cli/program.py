@@ -8,10 +8,9 @@ import typer
 
 from aionorth import __version__
 from aionorth.cli.commands import check, delete, demo, simulate
-from aionorth.cli.commands.options import ENVIRONMENT, EXIT_CODES
-from aionorth.cli.output.exits import reported
-from aionorth.cli.output.terminal import put
+from aionorth.cli.output.messages import EXIT_CODES, put, reported
 from aionorth.cli.parser import GroupedCommand, GroupedCommands
+from aionorth.cli.settings.given import ENVIRONMENT
 
 _HELP = f"""Delete subscriptions and version packages from a Huawei-style IoT platform in bulk.
 

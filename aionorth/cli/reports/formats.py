@@ -14,12 +14,11 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-from aionorth.cli.output.exits import ProblemError
-from aionorth.cli.output.times import utc
+from aionorth.cli.output.messages import ProblemError
 from aionorth.cli.reports.timeline import outcome_at
 from aionorth.common import files
 from aionorth.errors import NorthApiError, NorthError
@@ -151,8 +150,8 @@ def _rows(history: History) -> Iterator[dict[str, Any]]:
             "refusals": entry.refusals,
             "calls": entry.all_calls,
             "elapsed": round(entry.elapsed, 3),
-            "began_at": utc(entry.began_at),
-            "ended_at": utc(outcome_at(entry)),
+            "began_at": _utc(entry.began_at),
+            "ended_at": _utc(outcome_at(entry)),
         }
 
 
@@ -165,6 +164,13 @@ def _error(error: NorthError) -> dict[str, Any]:
         "description": (reply.description if reply else str(error)) or None,
         "remedy": reply and (reply.remedy or None),
     }
+
+
+def _utc(at: float | None) -> str | None:
+    """Return seconds since 1970 as in ``2026-11-04T02:12:05.120Z``."""
+    if at is None:
+        return None
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _suffix(path: str) -> str:

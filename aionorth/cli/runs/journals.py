@@ -6,14 +6,13 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
-from aionorth.cli.output.exits import ExitCode, ProblemError, in_words
-from aionorth.cli.output.terminal import put, say
-from aionorth.cli.settings.home import state_directory
+from aionorth.cli.output.messages import ExitCode, ProblemError, in_words, put, say
+from aionorth.cli.settings.profiles import state_directory
 from aionorth.common.files import check_own_directory
 from aionorth.common.text import visible
 from aionorth.errors import JournalError
 from aionorth.models import Target
-from aionorth.purge.journal import History, read
+from aionorth.purge.journal import read
 
 
 def own_directory() -> Path:
@@ -33,12 +32,12 @@ def new_journal(directory: Path, target: Target) -> str:
     return str(directory / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{target.kind.value}-{app}.jsonl")
 
 
-def journals() -> list[tuple[Path, History]]:
-    """Return the journals in the user's state directory that have something left to do, the newest first.
+def list_journals() -> ExitCode:
+    """Say which runs of those in the user's state directory have something left to do, the newest first.
 
     One that cannot be resumed is left out with a message, so that it does not hide the others.
     """
-    found: list[tuple[Path, History]] = []
+    found: list[str] = []
     for path in sorted(_directory().glob("*.jsonl"), reverse=True):
         try:
             history = read(path)
@@ -46,17 +45,12 @@ def journals() -> list[tuple[Path, History]]:
             say(f"aionorth: left out: {in_words(exc)}")
             continue
         if history.gone < len(history.entries):
-            found.append((path, history))
-    return found
-
-
-def list_journals() -> ExitCode:
-    """Say which runs could be resumed."""
-    found = journals()
-    for path, history in found:
-        began = datetime.fromtimestamp(history.runs[0]).astimezone()
-        gone = f"{history.gone:,} of {len(history.entries):,} gone"
-        put(f"{began:%Y-%m-%d %H:%M}  {gone}  {visible(str(history.target))}\n  {visible(str(path))}")
+            began = datetime.fromtimestamp(history.runs[0]).astimezone()
+            gone = f"{history.gone:,} of {len(history.entries):,} gone"
+            about = f"{began:%Y-%m-%d %H:%M}  {gone}  {visible(str(history.target))}"
+            found.append(f"{about}\n  {visible(str(path))}")
+    for run in found:
+        put(run)
     if not found:
         where = visible(str(_directory()))
         say(f"aionorth: there is no run to resume in {where}; name its journal, if it is elsewhere")

@@ -1,0 +1,71 @@
+"""The question before a deletion. The answer is a number, which nobody types by habit."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import Any
+
+from aionorth.cli.output.messages import cut, on_terminal
+from aionorth.common.text import visible, visible_lines
+from aionorth.purge.plan import Plan
+
+SAMPLE = 5
+"""How many of the items that go are shown."""
+
+
+def sample(plan: Plan[Any]) -> str:
+    """Return the first items that go, a line each, and how many more there are."""
+    lines = [cut(f"  {visible(item.in_words())}") for item in plan.delete[:SAMPLE]]
+    if (more := len(plan.delete) - SAMPLE) > 0:
+        lines.append(f"  and {more:,} more; --dry-run --json names them all")
+    return "\n".join(lines)
+
+
+def described(plan: Plan[Any]) -> str:
+    """Return what `plan` would do, with a sample of what goes, and what `--batch` would do if it can be used."""
+    parts = [str(plan)]
+    if plan.delete:
+        parts.append(f"Those that go:\n{sample(plan)}")
+    if plan.batch is not None:
+        parts += [
+            f"One call would do: --batch deletes by {visible(str(plan.batch))}.",
+            "It would also take what was created since this list was made.",
+        ]
+    return "\n".join(parts)
+
+
+def can_ask() -> bool:
+    """Whether somebody can be asked: one of the streams is a terminal."""
+    try:
+        with open("/dev/tty"):  # noqa: PTH123 - a device
+            return any(map(on_terminal, (sys.stdin, sys.stdout, sys.stderr)))
+    except OSError:
+        return False
+
+
+def confirmed(plan: Plan[Any], *, batch: bool) -> bool:
+    """Ask on the terminal whether `plan` is to be carried out; return True only if its number is typed."""
+    import termios  # noqa: PLC0415 - not on every system, and of no use where there is no /dev/tty
+
+    number = len(plan.delete)
+    how = f"by one call that takes all with {visible(str(plan.batch))}" if batch else f"in {plan.size()}"
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # asyncio wants it for itself
+    try:
+        # The terminal is there also where standard input has ids or messages go to a file.
+        with open("/dev/tty", encoding="utf-8") as keyboard, open("/dev/tty", "w", encoding="utf-8") as tty:  # noqa: PTH123 - a device
+            screen = sys.stderr if on_terminal(sys.stderr) else tty
+            if screen is not sys.stderr:
+                print(visible_lines(str(plan)), file=screen)
+            print(f"Nothing brings them back. They will be deleted {how}.", file=screen)
+            termios.tcflush(keyboard, termios.TCIFLUSH)  # what was typed before the question is no answer to it
+            print(f"Type {number} to delete them, anything else to leave them: ", end="", file=screen, flush=True)
+            answer = ""
+            try:
+                answer = keyboard.readline()
+            finally:
+                if not answer.endswith("\n"):
+                    print(file=screen)  # the terminal's own line end was not typed
+    finally:
+        signal.signal(signal.SIGINT, before)
+    return answer.strip().replace(",", "") == str(number)

@@ -1,0 +1,191 @@
+"""A bulk run from the command line: started, shown, stopped by signals, and how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import attrs
+from rich.text import Text
+
+from aionorth.bulk.run import BulkDelete
+from aionorth.cli.output.messages import ExitCode, Notes, code_of, in_words, resume_command, say
+from aionorth.cli.output.progress import COLOURS, Meter, Moment, view_of
+from aionorth.common.text import visible
+from aionorth.errors import BulkAbortedError
+from aionorth.models import DeleteSummary, Kind, Outcome
+from aionorth.session.north import NorthSession
+
+DRAIN_TIMEOUT = 0.5
+"""Seconds for calls in flight after the second signal; after the first they have all the time they need."""
+
+REFRESH = 0.2
+"""Seconds from one look at the run to the next."""
+
+NOTE_SHOWN = 15.0
+"""Seconds for which the display shows the library's latest message."""
+
+MAX_IDS = 10
+"""How many of the ids that failed the text names; JSON names them all."""
+
+
+@attrs.frozen(kw_only=True)
+class Ended:
+    """How a run ended."""
+
+    kind: Kind
+    summary: DeleteSummary
+    interrupted: bool = False
+    cause: BaseException | None = None
+    """What ended it early; None where nothing did."""
+    journal: str | None = None
+    """Where it is recorded."""
+    options: Sequence[str] = ()
+    """The options of the connection, for the command that resumes it."""
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The exit code of the command."""
+        if self.interrupted:
+            return ExitCode.INTERRUPTED
+        if self.cause is not None:
+            return code_of(self.cause)
+        return ExitCode.OK if self.summary.ok else ExitCode.FAILED
+
+    @property
+    def reason(self) -> str | None:
+        """What to say of an end that leaves something to be done; None where there is nothing."""
+        if self.cause is not None:
+            said = f"the run ended early: {in_words(self.cause)}"
+        elif self.interrupted:
+            said = "the run was interrupted"
+        elif self.summary.ok:
+            return None
+        else:
+            said = "some are not known to be gone"
+        return said if self.journal is None else f"{said}\nto go on: {resume_command(self.journal, self.options)}"
+
+    def as_json(self) -> str:
+        """Return it as a JSON object on one line; ``results`` holds every id that is not known to be gone."""
+        content: dict[str, Any] = {
+            "kind": self.kind.value,
+            **self.summary.to_dict(),
+            "interrupted": self.interrupted,
+            "journal": self.journal,
+            "error": None if self.cause is None else {"type": type(self.cause).__name__, "message": str(self.cause)},
+            "exit_code": int(self.exit_code),
+        }
+        return json.dumps(content)
+
+    def as_text(self) -> Text:
+        """Return the summary as a table, and after it the first of the ids that failed."""
+        text = Text()
+        colours = {outcome.value: colour for outcome, colour in COLOURS.items()}
+        for line in str(self.summary).splitlines():
+            name, _, number = line.rpartition(" ")
+            happened = number.strip() != "0"
+            text.append(visible(line) + "\n", colours.get(name.strip(), "") if happened else "dim")
+        failed = [result for result in self.summary.failures if result.outcome is not Outcome.SKIPPED]
+        for result in failed[:MAX_IDS]:
+            text.append(visible(f"{result.outcome.value:<8} {result.id}") + "\n")
+        if len(failed) > MAX_IDS:
+            text.append(f"and {len(failed) - MAX_IDS:,} more; --json names them all\n")
+        text.rstrip()
+        return text
+
+
+async def carry_out(
+    run: BulkDelete,
+    north: NorthSession,
+    notes: Notes,
+    *,
+    kind: Kind,
+    title: str,
+    distinct: int,
+    journal: str | None = None,
+    options: Sequence[str] = (),
+) -> Ended:
+    """Carry `run` out in an open session, from the main thread: it is shown, and signals stop it.
+
+    The first signal drains it, each further one cancels it.
+
+    Args:
+        run: A run that has not begun.
+        north: Its session.
+        notes: Where the library's messages are kept for the display.
+        kind: What is deleted.
+        title: What the display calls it.
+        distinct: How many different ids it is about.
+        journal: As in `Ended`.
+        options: As in `Ended`.
+    """
+    notes.latest = None
+    before, interrupts = run.summary, 0
+    calls, ids = Meter(north.flow.period, before.calls), Meter(north.flow.period, before.total)
+    work = asyncio.create_task(_whole(run))
+
+    def interrupt() -> None:
+        nonlocal interrupts
+        interrupts += 1
+        if interrupts == 1:
+            say("finishing what has been begun, retries included; Ctrl-C again stops at once")
+            run.stop()
+        else:
+            work.cancel()
+
+    with on_signals(interrupt), view_of(title) as show:
+        while True:
+            ended, summary = work.done(), run.summary
+            moment = Moment(
+                summary=summary,
+                flow=north.flow,
+                distinct=distinct,
+                rate=calls.rate(summary.elapsed, summary.calls),
+                pace=ids.pace(summary.elapsed, summary.total - summary.pending),
+                stopping=interrupts > 0,
+                ended=ended,
+                note="" if ended else notes.recent(NOTE_SHOWN),
+            )
+            show(moment)
+            if ended:
+                break
+            await asyncio.wait({work}, timeout=REFRESH)
+    return Ended(
+        kind=kind,
+        summary=run.summary,
+        interrupted=interrupts > 0,
+        cause=None if work.cancelled() else work.result(),
+        journal=journal,
+        options=options,
+    )
+
+
+async def _whole(run: BulkDelete) -> BaseException | None:
+    """Await `run`; return what ended it early."""
+    try:
+        await run
+    except BulkAbortedError as exc:
+        return exc.__cause__
+    return None
+
+
+@contextmanager
+def on_signals(callback: Callable[[], object]) -> Generator[None, None, None]:
+    """While the block runs, call `callback` in the running loop at each SIGINT and SIGTERM; for the main thread."""
+    loop = asyncio.get_running_loop()
+
+    # Not loop.add_signal_handler(), which Windows does not have.
+    def received(_: int, __: FrameType | None) -> None:
+        loop.call_soon_threadsafe(callback)
+
+    before = {number: signal.signal(number, received) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
