@@ -58,6 +58,7 @@ __all__ = [
     "BulkError",
     "BulkAbortedError",
     "BulkFailedError",
+    "TooManyFailuresError",
     # Errors of the connection
     "NorthConnectionError",
     "OutageError",
@@ -73,6 +74,7 @@ __all__ = [
     "TokenEvictedError",
     "AppNotAuthorizedError",
     "CredentialsError",
+    "AppKeyMissingError",
     "AppNotFoundError",
     "AppFrozenError",
     "NotFoundError",

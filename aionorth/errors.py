@@ -259,6 +259,17 @@ class CredentialsError(NorthApiError):
     ends_run = True
 
 
+class AppKeyMissingError(NorthApiError):
+    """401 / 100025: the platform did not get the ``app_key`` header. Ends a bulk run."""
+
+    not_done = True
+    remedy = (
+        "Something between here and the platform drops headers with an underscore, as nginx does by default: "
+        "set underscores_in_headers on; there."
+    )
+    ends_run = True
+
+
 class AppNotFoundError(NorthApiError):
     """100203: the app does not exist. Ends a bulk run."""
 
@@ -301,6 +312,7 @@ CODES: dict[str, type[NorthApiError]] = {
     "100224": TooManyResultsError,
     "123029": PageOutOfRangeError,
     "100208": CredentialsError,
+    "100025": AppKeyMissingError,
     "100203": AppNotFoundError,
     "100247": AppFrozenError,
     "100501": CongestionError,
@@ -313,6 +325,12 @@ CODES: dict[str, type[NorthApiError]] = {
 
 
 # --- Bulk runs
+
+
+class TooManyFailuresError(NorthError):
+    """So many ids have failed that the run ends: as many as ``max_failures`` allows, or the first ones all alike."""
+
+    ends_run = True
 
 
 class BulkError(NorthError):

@@ -9,10 +9,11 @@ from typing import Protocol
 
 import attrs
 
+from aionorth.bulk.failures import Failures
 from aionorth.bulk.record import Progress, Record
 from aionorth.bulk.results import ResultStream
 from aionorth.bulk.seen import SeenIds
-from aionorth.errors import JournalError, detached
+from aionorth.errors import JournalError, NorthError, detached
 from aionorth.models import Collect, DeleteResult, DeleteSummary, Outcome
 
 Settled = tuple[str, Record, Outcome]
@@ -115,16 +116,19 @@ class Account:
         *,
         places: int,
         now: Callable[[], float],
-        on_failure: Callable[[JournalError], object],
+        on_failure: Callable[[NorthError], object],
+        max_failures: int | None = None,
     ) -> None:
         """Begin with what the runs before have finished.
 
-        `places` are those of the stream of results; `on_failure` is called with what keeps `recorder` from recording.
+        `places` are those of the stream of results; `on_failure` is called with what ends the run: `recorder` cannot
+        record, or too many ids have failed.
         """
         self.stream = ResultStream(places)
         self.recorder = recorder
         self._now = now
         self._on_failure = on_failure
+        self._failures = Failures(max_failures)
         self._tally = tally
         self._seen = SeenIds()
         self._open: dict[Progress, tuple[float, str | Share]] = {}
@@ -164,12 +168,14 @@ class Account:
 
     def _settle_one(self, id_: str, record: Record, outcome: Outcome, since: float) -> None:
         self._tally.add(record, outcome)
-        if self._tally.keeps(outcome) or self.stream.fetched or self.recorder is not None:
+        if not outcome.ok or self._tally.keeps(outcome) or self.stream.fetched or self.recorder is not None:
             self._hand_over(record, record.result(id_, self._now() - since, outcome))
 
     def _hand_over(self, record: Record, result: DeleteResult) -> None:
         if result.error is not None:
             detached(result.error)
+        if record.begun and (cause := self._failures.add(result)) is not None:
+            self._on_failure(cause)
         self._tally.keep(result)
         self.stream.put(result)
         if self.recorder is not None and record.begun:

@@ -13,7 +13,14 @@ from aionorth.auth.sources import Obtain, Secret
 from aionorth.bulk.decide import GiveUp, RenewToken, Requeue, Retry, ending_of, next_step, unanswered
 from aionorth.bulk.record import Progress, Record
 from aionorth.bulk.retry import RetryPolicy
-from aionorth.errors import InvalidTokenError, NorthConnectionError, NorthError, OutageError, SessionStateError
+from aionorth.errors import (
+    InvalidTokenError,
+    NorthApiError,
+    NorthConnectionError,
+    NorthError,
+    OutageError,
+    SessionStateError,
+)
 from aionorth.flow.limiter import Limiter
 from aionorth.flow.window import Ending, Permit
 from aionorth.wire.replies import Reply, read_error
@@ -178,11 +185,8 @@ class Caller:
     async def _probe(self, permit: Permit, live: LiveToken | None) -> None:
         """Make a call that only shows whether the platform answers. Releases `permit`."""
         reply = await self._attempt(probe(), Progress(), permit, live)
-        if isinstance(reply, NorthError):
-            if reply.ends_run:
-                raise reply
-            if unanswered(reply):
-                _log.info("the platform does not answer: %s", reply)
+        if isinstance(reply, NorthError) and not isinstance(reply, NorthApiError) and reply.ends_run:
+            raise reply
 
     async def _attempt(
         self, request: Request, progress: Progress, permit: Permit, live: LiveToken | None
@@ -211,7 +215,7 @@ class Caller:
                 ending,
                 counted_at=counted_at,
                 retry_after=None if error is None else error.retry_after,
-                unanswered=str(error) if unanswered(error) else None,
+                unanswered=str(error) if unanswered(error) and self._transport.is_open else None,
             )
         progress.end(error)
         if pauses:

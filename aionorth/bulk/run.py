@@ -29,12 +29,15 @@ class RunOptions:
     workers: int = WORKERS
     collect: Collect = "all"
     grace: float = DRAIN_TIMEOUT
+    max_failures: int | None = None
 
     def __attrs_post_init__(self) -> None:
         whole("workers", self.workers)
         if self.collect not in {"all", "failures", "none"}:
             raise ArgumentError(f"collect={self.collect!r}: give 'all', 'failures' or 'none'")
         seconds("grace", self.grace, zero=True)
+        if self.max_failures is not None:
+            whole("max_failures", self.max_failures)
 
 
 class Work(Protocol):
@@ -91,6 +94,7 @@ class BulkDelete:
             places=2 * options.workers,
             now=now,
             on_failure=self._workers.fail,
+            max_failures=options.max_failures,
         )
         self._began: float | None = None
         self._ended: float | None = None

@@ -93,6 +93,7 @@ class NorthSession(Session):  # more than 15 methods: one a public call
         workers: int = WORKERS,
         collect: Collect = "all",
         grace: float = DRAIN_TIMEOUT,
+        max_failures: int | None = None,
     ) -> BulkDelete:
         """Delete subscriptions in bulk, one call each, as fast as flow control allows; await or stream what it returns.
 
@@ -104,19 +105,28 @@ class NorthSession(Session):  # more than 15 methods: one a public call
             collect: Which results the summary keeps: "all", "failures" (which takes a million ids in little memory)
                 or "none".
             grace: Seconds that calls in flight are given when the run is cancelled or left early.
+            max_failures: After how many ids that are FAILED or UNKNOWN the run ends; None means that it goes on.
 
         Raises:
             ArgumentError: An argument cannot be used; nothing was sent.
         """
         other = optional_string(authorized_app_id, "authorized_app_id")
-        options = RunOptions(workers=workers, collect=collect, grace=grace)
+        options = RunOptions(workers=workers, collect=collect, grace=grace, max_failures=max_failures)
         return self._bulk(ids, SUBSCRIPTIONS, other, options)
 
     def delete_upgrade_packages(
-        self, ids: Ids, *, workers: int = WORKERS, collect: Collect = "all", grace: float = DRAIN_TIMEOUT
+        self,
+        ids: Ids,
+        *,
+        workers: int = WORKERS,
+        collect: Collect = "all",
+        grace: float = DRAIN_TIMEOUT,
+        max_failures: int | None = None,
     ) -> BulkDelete:
         """Delete version packages in bulk; everything is as for `delete_subscriptions`."""
-        return self._bulk(ids, PACKAGES, None, RunOptions(workers=workers, collect=collect, grace=grace))
+        return self._bulk(
+            ids, PACKAGES, None, RunOptions(workers=workers, collect=collect, grace=grace, max_failures=max_failures)
+        )
 
     def _bulk(
         self, ids: Ids, resource: Resource[Any], authorized_app_id: str | None, options: RunOptions
@@ -242,6 +252,7 @@ class NorthSession(Session):  # more than 15 methods: one a public call
         workers: int = WORKERS,
         collect: Collect = "all",
         grace: float = DRAIN_TIMEOUT,
+        max_failures: int | None = None,
     ) -> BulkDelete:
         """Delete what `plan` says; await or stream what it returns, as with `delete_subscriptions`.
 
@@ -254,6 +265,7 @@ class NorthSession(Session):  # more than 15 methods: one a public call
             workers: As for `delete_subscriptions`.
             collect: As for `delete_subscriptions`.
             grace: As for `delete_subscriptions`.
+            max_failures: As for `delete_subscriptions`.
 
         Raises:
             ArgumentError: The plan is another platform's or app's, or has no batch call.
@@ -262,7 +274,7 @@ class NorthSession(Session):  # more than 15 methods: one a public call
         if not isinstance(plan, Plan):
             raise ArgumentError(f"plan={plan!r}: give what the session's plan() returned")
         self._check_target(plan.target, "the plan")
-        options = RunOptions(workers=workers, collect=collect, grace=grace)
+        options = RunOptions(workers=workers, collect=collect, grace=grace, max_failures=max_failures)
         ids = list(dict.fromkeys(one.id for one in plan.delete))
         duplicates = plan.duplicates + len(plan.delete) - len(ids)
         resource, other = RESOURCES[plan.target.kind], plan.target.authorized_app_id
@@ -280,7 +292,13 @@ class NorthSession(Session):  # more than 15 methods: one a public call
         return self._run(work, options, duplicates=duplicates, journal=created)
 
     def resume(
-        self, journal: StrPath, *, workers: int = WORKERS, collect: Collect = "all", grace: float = DRAIN_TIMEOUT
+        self,
+        journal: StrPath,
+        *,
+        workers: int = WORKERS,
+        collect: Collect = "all",
+        grace: float = DRAIN_TIMEOUT,
+        max_failures: int | None = None,
     ) -> BulkDelete:
         """Resume a purge from its journal; await or stream what it returns, as with `delete_subscriptions`.
 
@@ -293,7 +311,7 @@ class NorthSession(Session):  # more than 15 methods: one a public call
             JournalError: It is no journal, it is damaged, it is not to be trusted (another user owns it, can write to
                 it or has put a link to it), or another process is at work on it.
         """
-        options = RunOptions(workers=workers, collect=collect, grace=grace)
+        options = RunOptions(workers=workers, collect=collect, grace=grace, max_failures=max_failures)
         target = read(journal).target
         self._check_target(target, os.fspath(journal))
         self._opened()

@@ -68,6 +68,8 @@ TABLE: dict[type[NorthError], Row] = {
     errors.ServerError: api(Retry, ambiguous=True),
     errors.CongestionError: api(Retry, ambiguous=True),
     errors.GatewayError: api(Retry, Outcome.UNKNOWN, ambiguous=True),
+    errors.AppKeyMissingError: api(GiveUp),
+    errors.TooManyFailuresError: Row(GiveUp, Outcome.FAILED, ambiguous=True),
     errors.BulkError: Row(GiveUp, Outcome.FAILED, ambiguous=True),
     errors.BulkFailedError: Row(GiveUp, Outcome.FAILED, ambiguous=True),
     errors.BulkAbortedError: Row(GiveUp, Outcome.FAILED, ambiguous=True),

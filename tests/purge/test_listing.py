@@ -120,7 +120,7 @@ async def test_unknown_fields_are_kept_and_missing_ones_tolerated() -> None:
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"totalCount": 3}', b'{"subscriptions": 5}', b""])
 async def test_a_reply_that_is_no_list_is_a_lost_reply(body: bytes) -> None:
     async with Simulator() as platform, session(platform) as north:
-        platform.script(CannedReply(200, body), method="GET", times=50)
+        platform.script(CannedReply(200, body), method="GET", times=1000)
         with pytest.raises(aionorth.ReplyLostError):
             _ = [one async for one in north.list_subscriptions()]
 

@@ -78,9 +78,14 @@ class Transport:  # more than 12 attributes: a pool, and what is needed to fill 
             self._http = None
             await http.close()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the pool is open."""
+        return self._http is not None and (self._own or not self._http.closed)
+
     def check_open(self) -> None:
         """Raise `SessionStateError` where the pool has been closed."""
-        if self._http is None or (not self._own and self._http.closed):
+        if not self.is_open:
             raise SessionStateError("the session, or the aiohttp session it was given, is closed")
 
     async def exchange(self, request: Request, app_id: str, token: Token | None, until: float) -> Reply:
