@@ -1,4 +1,7 @@
-"""A purge whose process is killed again and again: no id is lost, counted twice, or called after it was gone."""
+"""A purge whose process is killed again and again: no id is lost, counted twice, or called after it was gone.
+
+A module of its own, because the tests that use it have different markers.
+"""
 
 import json
 import os
@@ -11,27 +14,35 @@ from collections import Counter
 from pathlib import Path
 
 import attrs
-import pytest
 
 from aionorth.purge.journal import read
 
-pytestmark = pytest.mark.slow
-
 PURGE = [sys.executable, "-c", "from aionorth.cli import main; main()"]
-KILLS = 20
 EXISTING, STRANGERS = 580, 20
 TIMEOUT = 60
 
 PLATFORM = """
-import asyncio, json, sys, time
-from aionorth.simulator import Reset, Simulator
+import asyncio, json, random, sys, time
+from aionorth.simulator import HtmlPage, Reset, ServerError, Simulator
+
+async def trouble(platform, chance):
+    while True:
+        await asyncio.sleep(chance.uniform(1.0, 6.0))
+        match chance.choice(["token", "busy", "page"]):
+            case "token":
+                platform.expire_tokens()
+            case "busy":
+                platform.script(ServerError(), times=6)
+            case "page":
+                platform.script(HtmlPage(502), times=6)
 
 async def main():
-    lost, strangers = float(sys.argv[1]), int(sys.argv[3])
+    lost, seed = float(sys.argv[1]), sys.argv[3]
     chances = {Reset(after_effect=True): lost} if lost else {}
     latency = lambda chance: (chance.uniform(0.0, 0.02), chance.uniform(0.0, 0.02))
     async with Simulator(calls=None, chances=chances, latency=latency, seed=5) as platform:
         ids = platform.add_packages(int(sys.argv[2]))
+        task = asyncio.create_task(trouble(platform, random.Random(seed))) if seed else None
         print(json.dumps({"url": platform.url, "ids": ids}), flush=True)
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
         began = time.time() - asyncio.get_running_loop().time()
@@ -80,11 +91,14 @@ class Purge:
         return self.journal.read_bytes().count(b"\n") if self.journal.exists() else 0
 
 
-@pytest.mark.parametrize("lost", [0.0, 0.05])
-def test_every_id_has_one_outcome_however_often_the_process_is_killed(tmp_path: Path, lost: float) -> None:
-    chance = random.Random(f"kills {lost}")
+def kill_again_and_again(directory: Path, seed: str, *, kills: int, lost: float, trouble: bool) -> None:
+    """Kill the processes of one purge so often, then let it end, and check all that is known of it.
+
+    A part of the replies is `lost`; with `trouble` tokens expire and the platform is away for a few calls, too.
+    """
+    chance = random.Random(seed)
     with subprocess.Popen(
-        [sys.executable, "-c", PLATFORM, str(lost), str(EXISTING), str(STRANGERS)],
+        [sys.executable, "-c", PLATFORM, str(lost), str(EXISTING), seed if trouble else ""],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -95,7 +109,7 @@ def test_every_id_has_one_outcome_however_often_the_process_is_killed(tmp_path: 
         strangers = [f"never-was-{number}" for number in range(STRANGERS)]
         ids = [*there["ids"], *strangers]
         chance.shuffle(ids)
-        file = tmp_path / "ids.txt"
+        file = directory / "ids.txt"
         file.write_text("\n".join(ids))
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIONORTH_")}
         env = inherited | {
@@ -103,15 +117,15 @@ def test_every_id_has_one_outcome_however_often_the_process_is_killed(tmp_path: 
             "AIONORTH_APP_ID": "demo-app",
             "AIONORTH_SECRET": "demo-secret",
         }
-        purge = Purge(tmp_path / "journal.jsonl", env)
-        while purge.kills < KILLS:
+        purge = Purge(directory / "journal.jsonl", env)
+        while purge.kills < kills:
             # 600 ids are two lines each; the kills are spread over them, some in the same moment as the one before.
-            purge.run(file, purge.lines() + chance.randint(1, 2 * 2 * len(ids) // KILLS - 5))
+            purge.run(file, purge.lines() + chance.randint(1, 2 * 2 * len(ids) // kills - 5))
             history = read(purge.journal) if purge.begun else None
             assert history is None or len(history.entries) == len(ids)
             if history is not None and all(entry.gone for entry in history.entries.values()):
                 break
-        assert purge.kills == KILLS, "the purge was over before the last kill"
+        assert purge.kills == kills, "the purge was over before the last kill"
         code = purge.run(file, None)
         while code == 1:  # a reply was lost six times in a row: possible, but not the end
             code = purge.run(file, None)
@@ -121,7 +135,7 @@ def test_every_id_has_one_outcome_however_often_the_process_is_killed(tmp_path: 
     outcomes = {entry.id: entry.final_outcome().value for entry in history.entries.values()}
     counts = Counter(outcomes.values())
     assert set(outcomes) == set(ids)
-    assert len(history.runs) > KILLS
+    assert len(history.runs) > kills
     assert sum(counts.values()) == len(ids)
     assert seen["left"] == []
     assert counts["deleted"] + counts["gone"] + counts["not_found"] == len(ids)
