@@ -100,7 +100,7 @@ class Caller:
                 call.deadline = self._loop.time() + self._policy.deadline
             while True:
                 outages = self._flow.outages
-                reply = await self._attempt(request, progress, permit, live)
+                reply = await self._attempt(request, progress, permit, live, in_bulk=not priority)
                 if isinstance(reply, Reply):
                     return reply
                 failed_at = self._loop.time()
@@ -121,7 +121,8 @@ class Caller:
 
         There had been so many `outages` before the attempt that ended in `error`.
         """
-        if not call.priority and self._flow.held and unanswered(error) and not progress.halted:
+        may_be_outage = not call.priority and unanswered(error) and not progress.halted
+        if may_be_outage and (self._flow.held or self._is_last(progress.record.faults)):
             permit, live = await self._acquire(call)
             if self._flow.outages > outages:
                 return permit, live
@@ -189,7 +190,7 @@ class Caller:
             raise reply
 
     async def _attempt(
-        self, request: Request, progress: Progress, permit: Permit, live: LiveToken | None
+        self, request: Request, progress: Progress, permit: Permit, live: LiveToken | None, *, in_bulk: bool = False
     ) -> Reply | NorthError:
         """Make one call; return the reply that means success, or else the error. Releases `permit`."""
         ending, counted_at = Ending.UNSENT, None
@@ -216,6 +217,7 @@ class Caller:
                 counted_at=counted_at,
                 retry_after=None if error is None else error.retry_after,
                 unanswered=str(error) if unanswered(error) and self._transport.is_open else None,
+                last=in_bulk and unanswered(error) and self._is_last(progress.record.faults + 1),
             )
         progress.end(error)
         if pauses:
@@ -229,6 +231,9 @@ class Caller:
             return error
         assert reply is not None
         return reply
+
+    def _is_last(self, attempt: int) -> bool:
+        return self._policy.wait_after(attempt) is None
 
     def _secrets(self, request: Request, live: LiveToken | None) -> list[str]:
         """Return what a reply may echo and no error may show."""

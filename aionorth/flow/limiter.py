@@ -16,7 +16,7 @@ from aiolimiter import AsyncLimiter
 
 from aionorth.errors import OutageError
 from aionorth.flow.local import LocalWindow, WindowAccess
-from aionorth.flow.outage import longest_wait
+from aionorth.flow.outage import HELD_AFTER, longest_wait
 from aionorth.flow.settings import FlowControl, FlowState, Limits
 from aionorth.flow.turns import Turns
 from aionorth.flow.window import Ending, Permit
@@ -226,6 +226,7 @@ class Limiter:
         counted_at: float | None = None,
         retry_after: float | None = None,
         unanswered: str | None = None,
+        last: bool = False,
     ) -> bool:
         """Say what became of a permit's call, once and for all.
 
@@ -239,6 +240,7 @@ class Limiter:
                 reply came, that is its time-out.
             retry_after: Seconds that the platform asked to wait; kept to whatever the pause's own length.
             unanswered: How it ended, if without a word from the platform. Several in a row hold all calls.
+            last: Whether no attempt at the call is left. Then one that was not answered holds them by itself.
 
         Returns:
             Whether a pause began.
@@ -249,8 +251,9 @@ class Limiter:
         if ending is Ending.UNSENT:
             self._bucket.give_back()
         self._refusals += ending is Ending.REFUSED
+        weight = 0 if unanswered is None else HELD_AFTER if last else 1
         begins = self._window.release(
-            permit, ending, max(now, counted_at or now), retry_after or 0.0, unanswered=unanswered is not None
+            permit, ending, max(now, counted_at or now), retry_after or 0.0, unanswered=weight
         )
         self._last_fault = unanswered or self._last_fault
         self._watch()

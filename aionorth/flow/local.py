@@ -31,7 +31,7 @@ class WindowAccess(Protocol):
         ...
 
     def release(
-        self, permit: Permit, ending: Ending, counted_at: float, retry_after: float, *, unanswered: bool = False
+        self, permit: Permit, ending: Ending, counted_at: float, retry_after: float, *, unanswered: int = 0
     ) -> bool:
         """Take note of what became of a permit's call, once.
 
@@ -40,7 +40,7 @@ class WindowAccess(Protocol):
             ending: What became of its call. Unsent, its slot is free at once; else a period after `counted_at`.
             counted_at: When the platform had counted it at the latest, on the event loop's clock.
             retry_after: Seconds for which a refusal pauses the app at least.
-            unanswered: Whether it ended without a word from the platform.
+            unanswered: As how many calls without a word from the platform it counts, if it was one.
 
         Returns:
             Whether a pause began.
@@ -102,7 +102,7 @@ class LocalWindow:
         return self.acquire_now()
 
     def release(
-        self, permit: Permit, ending: Ending, counted_at: float, retry_after: float, *, unanswered: bool = False
+        self, permit: Permit, ending: Ending, counted_at: float, retry_after: float, *, unanswered: int = 0
     ) -> bool:
         """See `WindowAccess.release`."""
         before = self._window.adaptive

@@ -2,9 +2,10 @@
 
 A call fails so where it finds no connection, where no reply comes, and where a gateway replies in the platform's place
 or the platform says that it is congested. One such call says nothing: it may be that call's own fault. Several in a row
-make an outage likely. Then all calls are held, and one at a time a probe is sent, a call that changes nothing. If the
-platform answers it, it was no outage: what failed has failed by its own fault. If not, the outage is certain, and
-probes follow after growing waits until one is answered.
+make an outage likely. So does one to which no attempt is left: before it is given up, it should be known whose fault it
+is. Then all calls are held, and one at a time a probe is sent, a call that changes nothing. If the platform answers it,
+it was no outage: what failed has failed by its own fault. If not, the outage is certain, and probes follow after
+growing waits until one is answered.
 """
 
 from __future__ import annotations
@@ -50,11 +51,11 @@ class Outage:
         """Whether a probe was not answered either."""
         return self.probes > 0
 
-    def call_unanswered(self, now: float) -> Outage:
-        """Return what is known after another call without a word from the platform."""
+    def call_unanswered(self, now: float, weight: int = 1) -> Outage:
+        """Return what is known after another call without a word from the platform, which counts as so many."""
         since = self.since if self.unanswered else now
         next_probe = self.next_probe if self.held else now
-        return attrs.evolve(self, unanswered=self.unanswered + 1, since=since, next_probe=next_probe)
+        return attrs.evolve(self, unanswered=self.unanswered + weight, since=since, next_probe=next_probe)
 
     def probe_begun(self, ends_by: float) -> Outage:
         """Return what is known while a probe is on its way, which has ended by `ends_by` at the latest."""

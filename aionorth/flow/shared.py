@@ -146,7 +146,7 @@ class SharedWindow:  # more than 12 attributes: what is on its way between a pro
             raise
 
     def release(
-        self, permit: Permit, ending: Ending, counted_at: float, retry_after: float, *, unanswered: bool = False
+        self, permit: Permit, ending: Ending, counted_at: float, retry_after: float, *, unanswered: int = 0
     ) -> bool:
         """See `WindowAccess.release`. A pause holds here at once, and for the others as soon as the store knows."""
         pause, known = 0.0, self._response
@@ -162,7 +162,7 @@ class SharedWindow:  # more than 12 attributes: what is on its way between a pro
         self._released[number] = Release(
             permit, ending, counted_at, pause, retry_after, unanswered, probe_wait, self._process, number
         )
-        urgent = known.pauses > 0 or unanswered or known.outage.held or ending in {Ending.UNSENT, Ending.REFUSED}
+        urgent = known.pauses > 0 or unanswered > 0 or known.outage.held or ending in {Ending.UNSENT, Ending.REFUSED}
         if not self._closed and (urgent or all(report.done() for report in self._reports)):
             report = asyncio.ensure_future(self._report(0.0 if urgent else self._limits.period * REPORT_DELAY))
             self._reports.add(report)

@@ -82,8 +82,8 @@ class Release(NamedTuple):
     """How long the pause is to be if this refusal begins one, in seconds."""
     retry_after: float = 0.0
     """Seconds that the platform asked to wait."""
-    unanswered: bool = False
-    """Whether it ended without a word from the platform."""
+    unanswered: int = 0
+    """As how many calls without a word from the platform it counts, if it was one."""
     probe_wait: float = 0.0
     """Seconds until the next probe, if this was one that was not answered."""
     process: str = ""
@@ -234,9 +234,9 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
             if release.counted >= outage.since:
                 self.outage = outage.answered()
         elif release.permit.probe:
-            self.outage = outage.probe_ended(now, release.probe_wait, unanswered=release.unanswered)
+            self.outage = outage.probe_ended(now, release.probe_wait, unanswered=release.unanswered > 0)
         elif release.unanswered:
-            self.outage = outage.call_unanswered(now)
+            self.outage = outage.call_unanswered(now, release.unanswered)
 
     def _learn(self, released: Sequence[Release], limits: Limits) -> None:
         """Let the adaptive limit learn from what became of calls."""

@@ -179,3 +179,16 @@ async def test_four_processes_make_the_probes_of_one(state: State, tmp_path: Pat
     probes = [at for at in meanwhile if at > began + 160]
     assert len(probes) >= 10 or state == "refused"
     assert all(later - earlier > 15 for earlier, later in pairwise(probes))
+
+
+@pytest.mark.parametrize("attempts", [1, 2])
+@pytest.mark.parametrize("state", ["refused", "503"])
+async def test_an_outage_fails_no_id_however_few_attempts_there_are(state: State, attempts: int) -> None:
+    policy = aionorth.RetryPolicy(attempts=attempts)
+    async with (
+        small_platform() as platform,
+        session(platform, retry=policy) as north,
+        away(platform, state, 30.0, 300.0),
+    ):
+        summary = await north.delete_subscriptions(IDS[:200], workers=3)
+    assert summary.deleted + summary.gone == summary.total == 200
