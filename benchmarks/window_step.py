@@ -71,7 +71,7 @@ async def in_store(store: Store, limit: int, steps: int) -> float:
     limits = limits_of(limit)
 
     async def pair() -> None:
-        response = await exchange(store, limits, ask=Acquire(process="one", key="one"), now=loop.time())
+        response = await exchange(store, limits, acquire=Acquire(process="one", key="one"), now=loop.time())
         if response.wait:
             raise PremiseError(f"no slot was free in a window that is nine tenths full: {response.wait} s to wait")
         unused = Release(permit=Permit(response.episode, "one"), ending=Ending.UNSENT, counted=loop.time())

@@ -1,8 +1,8 @@
-"""An app's token, cached in the store for its other processes: with one login for all, none evicts another's token.
+"""An app's token, cached in the store for its other processes: one login serves all, so none evicts another's token.
 
 A process that needs a token reads the cache first. If that has none that is fresh enough, it takes the lease, which one
-process at a time can hold. Then it reads again, obtains a token and caches it. Its holder keeps renewing the lease, so
-that of a process that has died soon ends.
+process at a time can hold. Then it reads again, obtains a token and caches it. The holder renews its lease, so the
+lease of a dead process soon expires.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ LEASE = 15.0
 
 FIRST_WAIT = 0.1
 LONGEST_WAIT = 2.0
-"""Seconds. While another process logs in, the cache is read after waits that grow from the one to the other."""
+"""Seconds. While another process logs in, the cache is read after waits that grow from one to the other."""
 
 
 def derived_key(secret: str, app: str) -> bytes:
-    """Return what only those can compute who know the secret: it names and seals the cached token. Takes some 50 ms."""
+    """Derive a key from the secret; it names and seals the cached token. Takes about 50 ms."""
     return hashlib.scrypt(secret.encode(), salt=f"aionorth {app}".encode(), n=2**14, r=8, p=1, dklen=32)
 
 
@@ -48,7 +48,7 @@ class ObtainedToken:
 
     @property
     def spent(self) -> float:
-        """The part of its lifetime that is over; 1 or more where it has expired."""
+        """The fraction of its lifetime that has passed; 1 or more if it has expired."""
         return self.age / self.token.lifetime
 
     def entry(self) -> StoredToken:
@@ -57,7 +57,7 @@ class ObtainedToken:
 
     @classmethod
     def from_entry(cls, entry: StoredToken) -> ObtainedToken | None:
-        """Return the token of a cache entry; None where it holds none that could be sent."""
+        """Return the token of a cache entry; None if it holds none that could be sent."""
         try:
             access, refresh, lifetime = json.loads(entry.text)
             usable = fits_header(access) and (refresh is None or isinstance(refresh, str)) and lifetime > 0
@@ -79,9 +79,9 @@ class TokenCache:
     """The cache of one app's token, for processes that know its secret."""
 
     def __init__(self, store: Store, key: Callable[[], bytes]) -> None:
-        """`key` is slow; it is called once, in a thread."""
+        """`key` derives the key. It is slow, and called once, in a thread."""
         self._store = store
-        self._reach = StoreRetry()
+        self._retry = StoreRetry()
         self._derive = key
         self._key: bytes | None = None
         self._holder = uuid.uuid4().hex
@@ -93,8 +93,8 @@ class TokenCache:
 
         Args:
             obtain: How to obtain a token.
-            refused: The access token that the platform has refused, which will not do.
-            max_spent: The part of its lifetime from which on a token will not do.
+            refused: The access token that the platform has refused, which must not be returned.
+            max_spent: The fraction of its lifetime from which on a token must not be returned.
 
         Raises:
             NorthError: What `obtain` raises.
@@ -105,13 +105,13 @@ class TokenCache:
         key = self._key
 
         async def cached() -> ObtainedToken | None:
-            entry = await self._reach.until(lambda: self._store.read_token(key))
+            entry = await self._retry.until(lambda: self._store.read_token(key))
             found = None if entry is None else ObtainedToken.from_entry(entry)
             return None if found is None or found.token.access == refused else found
 
         waits = growing_waits(FIRST_WAIT, LONGEST_WAIT)
         while (found := await cached()) is None or found.spent >= max_spent:
-            if await self._reach.until(lambda: self._store.lease_token(key, self._holder, LEASE)):
+            if await self._retry.until(lambda: self._store.lease_token(key, self._holder, LEASE)):
                 holding, new = asyncio.ensure_future(self._hold(key)), None
                 try:
                     found = await cached()  # another process may have cached one before the lease was ours
@@ -120,7 +120,7 @@ class TokenCache:
                         found = new = await obtained(obtain, before)
                 finally:
                     holding.cancel()
-                    # If this fails the lease ends by itself, and the other processes log in again.
+                    # If this fails the lease expires by itself, and the other processes log in again.
                     with suppress(StoreError, SessionStateError):
                         await self._store.end_lease(key, self._holder, None if new is None else new.entry())
                 if new is not None:

@@ -1,6 +1,6 @@
 """The app's access token in one process: obtained on first use, renewed in time, in a single flight.
 
-Where several calls need a new token, one obtains it and the others wait for the outcome. If that one is cancelled, or
+If several calls need a new token, one obtains it and the others wait for the outcome. If that one is cancelled, or
 its connection fails, the next takes over. How a token is obtained is up to the caller, because it takes a session's
 connection and the app's flow control.
 """
@@ -36,17 +36,17 @@ class LiveToken:
     token: Token
     obtained_at: float
     renew_at: float
-    """When to renew it. It is used once even if that has passed, however short its lifetime."""
+    """When to renew it. It is used at least once even after that time, however short its lifetime."""
     used: bool = False
-    proven: bool = False
+    was_accepted: bool = False
     """Whether the platform has accepted it."""
 
 
 class TokenKeeper:
     """Keeps one app's token for all calls that share it.
 
-    Its state is the token, `_live`, whether it is `_stale`, and what is known of the tokens before it: `_unproven` and
-    `_evictions`. `_finished` and `_refusal` tell calls that waited for a renewal what came of it.
+    Its state is the token, `_live`, whether it is `_stale`, and what is known of the tokens before it:
+    `_never_accepted` and `_evictions`. `_finished` and `_refusal` give waiting calls the result of a renewal.
     """
 
     def __init__(self, cache: TokenCache | None = None) -> None:
@@ -55,10 +55,10 @@ class TokenKeeper:
         self._cache = cache
         self._single_flight = asyncio.Lock()
         self._finished: int = 0  # renewals that have ended
-        self._refusal: NorthError | None = None  # of the last renewal by the platform, which would refuse others too
+        self._refusal: NorthError | None = None  # by the platform, of the last renewal: it would refuse others too
         self._live: LiveToken | None = None
         self._stale = True  # whether the platform has refused the token, or there never was one
-        self._unproven = 0  # tokens in a row that were refused without ever being accepted
+        self._never_accepted = 0  # tokens in a row that were refused without ever being accepted
         self._evictions = 0  # tokens in a row that were accepted and refused soon after
 
     def current(self, now: float) -> LiveToken | None:
@@ -69,11 +69,11 @@ class TokenKeeper:
         return live
 
     async def renewed(self, obtain: Obtain) -> None:
-        """Return once there is a token to be used.
+        """Return once there is a usable token.
 
         Raises:
             NorthError: What `obtain` raised. A refusal by the platform is raised for every call that waited for it.
-                After any other failure the next of them tries by means of its own.
+                After any other failure the next of them tries itself.
         """
         finished = self._finished
         async with self._single_flight:
@@ -91,7 +91,7 @@ class TokenKeeper:
                 raise self._failed(exc) from exc.__cause__
             finally:
                 self._finished += 1
-            if not self._stale:  # the one before lived as long as it should
+            if not self._stale:  # the previous token lasted its full time
                 self._evictions = 0
             obtained_at = self._loop.time() - found.age
             self._live = LiveToken(found.token, obtained_at, obtained_at + RENEW_AT * found.token.lifetime)
@@ -104,7 +104,7 @@ class TokenKeeper:
         return await self._cache.renewed(obtain, refused=refused, max_spent=RENEW_AT)
 
     def _keeps_using(self, live: LiveToken | None, error: NorthError) -> bool:
-        """Put the renewal off if the token is still valid and the error may pass; return whether that is so."""
+        """Postpone the renewal if the token is still valid and the error may be temporary; return whether it is so."""
         if live is None or not error.retryable:
             return False
         left = live.obtained_at + live.token.lifetime - self._loop.time()
@@ -113,7 +113,7 @@ class TokenKeeper:
 
     def _failed(self, error: NorthError) -> NorthError:
         """Make `error` one that ends a run: without a token nothing can succeed."""
-        if isinstance(error, NotFoundError):  # it must not look as if what was to be deleted were not there
+        if isinstance(error, NotFoundError):  # must not be mistaken for "the resource is not there"
             text = "no access token: there is no such call; check the base URL"
             error = NorthApiError(error.status, error.code, text)
         error.ends_run = True
@@ -123,8 +123,8 @@ class TokenKeeper:
 
     def accepted(self, live: LiveToken) -> None:
         """Record that the platform accepted a call with this token."""
-        live.proven = True
-        self._unproven = 0
+        live.was_accepted = True
+        self._never_accepted = 0
 
     def refused(self, live: LiveToken, error: InvalidTokenError) -> None:
         """Record that the platform refused this token (1010005).
@@ -136,19 +136,19 @@ class TokenKeeper:
         if live is not self._live or self._stale:
             return  # another call has recorded it
         self._stale = True
-        if live.proven:
+        if live.was_accepted:
             young = self._loop.time() - live.obtained_at < SHORT_LIFE
             self._evictions = self._evictions + 1 if young else 1
         else:
-            self._unproven += 1
+            self._never_accepted += 1
         _log.warning("the platform refused the access token (%s)", error.code)
-        if self._evictions >= MAX_EVICTIONS or (self._evictions and self._unproven > 1):
+        if self._evictions >= MAX_EVICTIONS or (self._evictions and self._never_accepted > 1):
             self._give_up(TokenEvictedError(error.status, error.code, error.description))
-        if self._unproven > 1:
+        if self._never_accepted > 1:
             self._give_up(error)
 
     def _give_up(self, error: InvalidTokenError) -> None:
-        # Forgotten, so that a later run with the same keeper starts afresh.
-        self._evictions = self._unproven = 0
+        # Reset, so that a later run with the same keeper starts afresh.
+        self._evictions = self._never_accepted = 0
         error.ends_run = True
         raise error

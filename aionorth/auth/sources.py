@@ -19,7 +19,7 @@ GivenToken = str | Callable[[], Awaitable[str]]
 """An access token, or an async function that returns one. It is called again when the platform refuses the token."""
 
 Obtain = Callable[[Token | None], Awaitable[Token]]
-"""Obtains a token, given the one before; None where that one was refused, or there was none."""
+"""Obtains a token, given the previous one; None if that was refused, or if there was none."""
 
 
 @attrs.frozen
@@ -30,13 +30,13 @@ class Secret:
 
 
 def by_login(app_id: str, secret: Secret, send: Send) -> Obtain:
-    """Return how to obtain a token with the app's secret: by refresh, or by login where that is impossible or fails."""
+    """Return how to obtain a token with the app's secret: by refresh, or by login if that is impossible or fails."""
 
     async def obtain(before: Token | None) -> Token:
         if before is not None and before.refresh is not None:
             try:
                 return read_token(await send(refresh_token(app_id, secret.value, before.refresh)))
-            except NorthError as exc:  # maybe a wrong secret, which has the same reply: logging in will show
+            except NorthError as exc:  # maybe a wrong secret, which has the same reply: the login will show
                 _log.info("refreshing the access token failed (%s); logging in", type(exc).__name__)
         return read_token(await send(login(app_id, secret.value)))
 
@@ -44,7 +44,7 @@ def by_login(app_id: str, secret: Secret, send: Send) -> Obtain:
 
 
 def given(token: GivenToken) -> Obtain:
-    """Return how to obtain a token that the user brings; raises `ArgumentError` for what is none, nor a function."""
+    """Return how to obtain a given token, a str or an async function; raises `ArgumentError` for anything else."""
     if isinstance(token, str):
         ready = Token(_usable(token))
         used = False
@@ -61,16 +61,16 @@ def given(token: GivenToken) -> Obtain:
         raise ArgumentError("token must be a str, or an async function that returns one")
 
     async def called(_: Token | None) -> Token:
-        answer = token()
-        if not inspect.isawaitable(answer):
+        result = token()
+        if not inspect.isawaitable(result):
             raise ArgumentError("token must be an *async* function; what it returned cannot be awaited")
-        return Token(_usable(await answer))
+        return Token(_usable(await result))
 
     return called
 
 
 def _usable(token: object) -> str:
-    """Return an access token that can stand in a header."""
+    """Return an access token that is valid in a header."""
     if not isinstance(token, str) or not fits_header(token):
         del token  # a traceback must not show it
         raise ArgumentError(

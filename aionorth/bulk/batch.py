@@ -34,7 +34,7 @@ class Batch:
         async def work(number: int) -> None:
             if workers.stopping:
                 return
-            workers.turn_to(number, progress)
+            workers.set_current(number, progress)
             try:
                 await self._send(self._request, progress)
             except Exception as exc:  # noqa: BLE001 - whatever it is, each id is accounted for

@@ -225,7 +225,7 @@ class Caller:
         if live is not None and self._auth is not None:
             if isinstance(error, InvalidTokenError):
                 self._auth[0].refused(live, error)  # it raises where a new one would not help
-            elif ending is Ending.ACCEPTED and not live.proven:
+            elif ending is Ending.ACCEPTED and not live.was_accepted:
                 self._auth[0].accepted(live)
         if error is not None:
             return error

@@ -10,12 +10,12 @@ from aionorth.errors import NorthApiError, NorthError, TooManyFailuresError
 from aionorth.models import DeleteResult, Outcome
 
 ALIKE = 20
-"""Ids. Where the platform refuses as many first ones with the same code, it would refuse the others too."""
+"""If the platform refuses this many ids at the start with the same code, it would refuse the others, too."""
 
 
 @attrs.define
 class Failures:
-    """Counts the failures of a run. Its state: the numbers, and the answer that all ids got so far, if they did."""
+    """Counts the failures of a run. Its state: the counts, and the refusal that all ids got so far, if they did."""
 
     maximum: int | None = None
     """How many failures a run may have before it ends; None: any number."""
@@ -24,10 +24,9 @@ class Failures:
     alike: tuple[int, str | None] | None = None
 
     def add(self, result: DeleteResult) -> NorthError | None:
-        """Add what became of an id that was called; return why the run is to end, if it is.
+        """Add the result of an id for which a call was made; return why the run must end, if it must.
 
-        Only an answer by which the platform refuses the caller, 401 or 403, can be meant for all ids. Codes that are
-        known have their own rules.
+        Only a refusal of the caller, 401 or 403, can apply to all ids. Codes that are known have their own rules.
         """
         self.settled += 1
         if result.outcome not in {Outcome.FAILED, Outcome.UNKNOWN} or result.error is None:
@@ -39,10 +38,10 @@ class Failures:
                 f"{self.failed} ids have failed, as many as max_failures allows; the last: {error}"
             )
         refused = type(error) is NorthApiError and error.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
-        answer = (error.status, error.code) if isinstance(error, NorthApiError) and refused else None
+        refusal = (error.status, error.code) if isinstance(error, NorthApiError) and refused else None
         if self.settled == 1:
-            self.alike = answer
-        elif answer != self.alike:
+            self.alike = refusal
+        elif refusal != self.alike:
             self.alike = None
         if self.alike is not None and self.settled == self.failed == ALIKE:
             return TooManyFailuresError(f"the first {ALIKE} ids all failed alike, and so would the others: {error}")

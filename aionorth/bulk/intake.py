@@ -12,7 +12,7 @@ Ids = Iterable[str] | AsyncIterable[str]
 """Ids of resources: a list, a set, a generator, an asynchronous generator."""
 
 CheckId = Callable[[Any], object]
-"""Raises `InvalidIdError` for what cannot be an id."""
+"""Raises `InvalidIdError` for an invalid id."""
 
 _END = object()
 
@@ -24,7 +24,7 @@ def checked(ids: Ids, check: CheckId) -> Ids:
         The input. A collection is checked whole and copied, so that changes to it do not change the run.
 
     Raises:
-        ArgumentError: It is no iterable of ids, or one of the ids in a collection cannot be one.
+        ArgumentError: It is not an iterable of ids, or a collection contains an invalid id.
     """
     if isinstance(ids, (str, bytes)) or not isinstance(ids, (Iterable, AsyncIterable)):
         raise ArgumentError(f"ids is {type(ids).__name__}; pass an iterable of ids: for one id, [id]")
@@ -58,7 +58,7 @@ class Intake:
     async def draw(self) -> str | None:
         """Return the next id, or None at the end of the input.
 
-        Raises what the input raises, and `InvalidIdError` for what is not a str; then it has ended too.
+        Raises what the input raises, and `InvalidIdError` for an item that is not a str. Either ends the input, too.
         """
         try:
             if self._stream is not None:
@@ -76,12 +76,12 @@ class Intake:
         return None
 
     def rest(self) -> Iterator[str]:
-        """Return what is left of a collection. A stream is left as it is: it may never end."""
+        """Return the remaining ids of a collection, but none of a stream: it may never end."""
         return iter(()) if self.size is None else self._items
 
     async def _next_of(self, stream: AsyncIterator[str]) -> object:
-        # No lock: it would pass from worker to worker, one draw in a pass of the event loop. Here those that wait draw
-        # at once, one after the other, as long as the input does not make them wait.
+        # No lock: it would pass from worker to worker, one draw per pass of the event loop. Here the waiting workers
+        # draw at once, one after the other, as long as the input does not make them wait.
         while not self._free.is_set():
             await self._free.wait()
         self._free.clear()

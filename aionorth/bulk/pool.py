@@ -46,7 +46,7 @@ class Pool:
                     workers.wind_down()
                 elif (progress := account.open_one(id_)) is not None:
                     duplicates = 0
-                    workers.turn_to(number, progress)
+                    workers.set_current(number, progress)
                     try:
                         if not workers.stopping:  # as it is where the input stops the run
                             await self._send(self._build(id_), progress)
@@ -55,7 +55,7 @@ class Pool:
                         await asyncio.sleep(0)  # an input full of ids that cannot be sent must not hold up the loop
                     finally:
                         account.settle(progress)
-                    workers.turn_to(number, None)
+                    workers.set_current(number, None)
                 else:
                     duplicates += 1
                     if duplicates % BREATHER == 0:

@@ -1,4 +1,4 @@
-"""The results of a run on their way to the caller that iterates it, with backpressure."""
+"""The results of a run for the caller that iterates it, with backpressure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from aionorth.models import DeleteResult
 
 
 class ResultStream:
-    """Hands over results in the order in which they come about.
+    """Hands over results as they complete.
 
     A worker reserves a place for a result before it draws an id. So a slow consumer holds up the drawing, never a call.
 
@@ -25,7 +25,7 @@ class ResultStream:
         self.fetched = False
 
     async def reserve(self) -> None:
-        """Wait for a place."""
+        """Wait for a place, and reserve it."""
         await self._places.acquire()
 
     def put(self, result: DeleteResult) -> None:
@@ -41,7 +41,7 @@ class ResultStream:
         """Return the next result, or None after the last."""
         result = await self._results.get()
         if result is None:
-            self._results.put_nowait(None)  # for the next that asks
+            self._results.put_nowait(None)  # for the next fetch
         else:
             self._places.release()
         return result

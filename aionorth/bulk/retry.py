@@ -1,4 +1,4 @@
-"""What is done about faults: how often, and after which waits, a call is tried again."""
+"""How failed calls are retried: how often, and after which waits."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from aionorth.wire.checks import optional_seconds_field, seconds_field, whole_fi
 
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
-    """What is done about faults: lost connections, time-outs, 500, 502, 503, 504 and congestion (100501).
+    """How calls are retried after faults: lost connections, time-outs, 500, 502, 503, 504 and congestion (100501).
 
     Flow control's refusals are not faults: they pause the app and use up none of the `attempts`. The deadline bounds
-    both. It runs from the first attempt's sending, and no attempt begins after it; one that has begun may end after it.
+    both. It runs from when the first attempt is sent. No attempt begins after it, but one that has begun may end later.
     """
 
     attempts: int = attrs.field(default=6, validator=whole_field)
-    """How often one call is tried in all; 1 means no retry."""
+    """The maximum number of attempts at one call; 1 means no retry."""
     base: float = attrs.field(default=1.0, validator=seconds_field)
-    """The longest wait before the second attempt, in seconds; it doubles with each further one."""
+    """The upper bound of the wait before the second attempt, in seconds; it doubles with each further attempt."""
     longest: float = attrs.field(default=60.0, validator=seconds_field)
     """No wait is longer than this, in seconds."""
     deadline: float | None = attrs.field(default=1800.0, validator=optional_seconds_field)
-    """Seconds from the first sending after which no attempt begins; None means no deadline."""
+    """Seconds after the first attempt was sent from which no attempt begins; None means no deadline."""
     outage: float | None = attrs.field(default=1800.0, validator=optional_seconds_field)
     """Seconds for which a bulk run waits while the platform answers no call at all; None means for ever. Such an outage
-    uses up no attempts, and the deadline of a call in a bulk run does not run meanwhile. Where the platform has never
-    answered, as with a wrong URL, it waits for a minute at most."""
+    uses up no attempts, and the deadline of a call in a bulk run does not run meanwhile. If the platform has never
+    answered, as with a wrong URL, it waits for at most a minute."""
     jitter: Jitter = full_jitter
-    """Draws each wait from its longest; the default spreads it evenly between 0 and that."""
+    """Draws each wait, given its upper bound; the default is uniform between 0 and that."""
 
     def waits(self) -> Iterator[float]:
         """The waits between the attempts at one call, in seconds; it ends when no attempt is left."""

@@ -19,12 +19,12 @@ WORKERS = 16
 """How many calls may be in flight at once, by default."""
 
 DRAIN_TIMEOUT = 5.0
-"""Seconds that replies to calls in flight are awaited when a run is cancelled or left early, by default."""
+"""Seconds for which replies to calls in flight are awaited when a run is cancelled or exited early, by default."""
 
 
 @attrs.frozen(kw_only=True)
 class RunOptions:
-    """How a run is carried out; raises `ArgumentError` for what cannot be used."""
+    """How a run is carried out; raises `ArgumentError` for an invalid option."""
 
     workers: int = WORKERS
     collect: Collect = "all"
@@ -45,7 +45,7 @@ class Work(Protocol):
 
     @property
     def size(self) -> int | None:
-        """How many ids it has, duplicates included; None where that is not known."""
+        """How many ids it has, duplicates included; None if that is not known."""
 
     def start(self, workers: Workers, account: Account) -> None:
         """Start workers that open and settle calls in `account`."""
@@ -55,14 +55,16 @@ class Work(Protocol):
 
 
 class BulkDelete:
-    """One bulk run, to be awaited whole or streamed; `NorthSession.delete_subscriptions` and its twin make it.
+    """One bulk run, to be awaited whole or streamed.
+
+    `NorthSession.delete_subscriptions` and `delete_upgrade_packages` make it.
 
     * ``summary = await run``: to the end; then the `DeleteSummary`.
-    * ``async with run:`` and in it ``async for result in run``: a `DeleteResult` for each distinct id, as it comes
-      about. Leaving the block early ends the run: no new calls begin, calls in flight get ``grace`` seconds, what
-      is still open then is UNKNOWN, and `summary` is exact.
+    * ``async with run:`` and in it ``async for result in run``: a `DeleteResult` for each distinct id, as soon
+      as it is known. Exiting the block early ends the run: no new calls begin, calls in flight get ``grace`` seconds,
+      what is still open then is UNKNOWN, and `summary` is exact.
 
-    Both raise `BulkAbortedError`, which carries the summary, where the run could not continue; its cause says why.
+    Both raise `BulkAbortedError`, which carries the summary, if the run could not continue; its cause says why.
 
     Its state: its beginning and end on the loop's clock; the rest is that of its account and workers.
     """
@@ -79,8 +81,9 @@ class BulkDelete:
     ) -> None:
         """Prepare a run; nothing is sent before it is awaited or entered.
 
-        `check` raises where it cannot begin, when it is about to. `recorder` records it, has recorded the runs before
-        it, and is closed with it. `duplicates` ids were dropped already because they had been named before.
+        `check` is called when it is about to begin, and raises if it cannot. `recorder` records it, has recorded
+        the runs before it, and is closed with it. `duplicates` ids were dropped already because they had been named
+        before.
         """
         self._work = work
         self._drain_timeout = options.grace
@@ -111,7 +114,7 @@ class BulkDelete:
 
     @property
     def expected(self) -> int | None:
-        """How many ids the input has, duplicates included, and those of earlier runs; None where it is a stream."""
+        """How many ids the input has, duplicates included, and those of earlier runs; None for a stream."""
         return None if self._work.size is None else self._account.finished + self._work.size
 
     def stop(self) -> None:
@@ -135,7 +138,8 @@ class BulkDelete:
         except BaseException:
             self._close()
             raise
-        self._workers.begin(self._end)  # not before: a run that is dropped unbegun is not to wait for the collector
+        # Not before: otherwise a reference cycle would delay the warning about a run that was never begun.
+        self._workers.begin(self._end)
         self._work.start(self._workers, self._account)
         return self
 
@@ -188,7 +192,7 @@ class BulkDelete:
             self._recorder.close()
 
     def _end(self) -> None:
-        """Account for every id that is not accounted for, once; called when the workers have ended, or are given up."""
+        """Account for every id that is not accounted for, once; called when all workers have ended or been given up."""
         if self._ended is None:
             self._workers.wind_down()
             self._account.settle_all()

@@ -6,7 +6,7 @@ import secrets
 import struct
 
 EXACT = 8192
-"""As long as there are no more ids than this, they are kept as they are, because that is fastest."""
+"""Up to this many ids are kept as they are, because that is fastest."""
 
 BUCKET_BITS = 12
 
@@ -22,7 +22,7 @@ class SeenIds:
 
     A `set` of a million ids takes some 100 MiB. Of more than a few thousand, 76 bits of two of Python's own string
     hashes (SipHash, whose key each process draws at random) are kept: 12 bits choose a bucket, and 64 are appended to
-    it. Two ids of a million share all of them with a probability of 7 in a million millions.
+    it. That any two ids of a million share all of them has a probability of 7 in a million millions.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class SeenIds:
         self._buckets: list[bytearray] = []
 
     def add(self, item: str) -> bool:
-        """Add `item` and return True, or return False where it was there already."""
+        """Add `item` and return True, or return False if it was there already."""
         if self._ids is not None:
             if item in self._ids:
                 return False
@@ -42,7 +42,7 @@ class SeenIds:
         bucket = self._buckets[hash(item) & _WHICH]
         print_ = _print_of(hash(self._salt + item))
         at = bucket.find(print_)
-        while at >= 0 and at % PRINT_SIZE:  # found astride two entries: not an entry
+        while at >= 0 and at % PRINT_SIZE:  # the match spans two entries
             at = bucket.find(print_, at + 1)
         if at >= 0:
             return False
@@ -50,7 +50,7 @@ class SeenIds:
         return True
 
     def _shrink(self, ids: set[str]) -> None:
-        """Keep from now on only what tells the ids apart."""
+        """From now on, keep only what tells the ids apart."""
         self._ids = None
         self._buckets = [bytearray() for _ in range(1 << BUCKET_BITS)]
         for id_ in ids:

@@ -16,8 +16,8 @@ def _nothing() -> None:
 class Workers:
     """The tasks of a run.
 
-    Their state: the tasks, and the call that each is at; the tasks that were cancelled here; whether nothing new is
-    taken up; and what ended the run early.
+    Their state: the tasks, and each task's current call; the tasks that were cancelled here; whether no new id is
+    started; and what ended the run early.
     """
 
     def __init__(self) -> None:
@@ -25,39 +25,39 @@ class Workers:
         self.cause: BaseException | None = None
         self._on_end: Callable[[], object] = _nothing
         self._tasks: dict[asyncio.Task[None], int] = {}
-        self._at: list[Progress | None] = []
-        self._dismissed: set[asyncio.Task[None]] = set()
+        self._current: list[Progress | None] = []
+        self._cancelled: set[asyncio.Task[None]] = set()
 
     def begin(self, on_end: Callable[[], object]) -> None:
-        """Have `on_end` called when the last task has ended, or is not to be waited for any longer."""
+        """Have `on_end` called when the last task has ended, or is no longer awaited."""
         self._on_end = on_end
 
     def start(self, number: int, work: Callable[[int], Coroutine[object, object, None]]) -> None:
-        """Start so many tasks that do `work`, each of which is called with its number."""
-        self._at = [None] * number
+        """Start `number` tasks that do `work`, each called with a number of its own."""
+        self._current = [None] * number
         for count in range(number):
             task = asyncio.create_task(work(count), name=f"aionorth worker {count}")
             self._tasks[task] = count
             task.add_done_callback(self._done)
 
-    def turn_to(self, number: int, progress: Progress | None) -> None:
-        """Note which call a task is at."""
-        self._at[number] = progress
+    def set_current(self, number: int, progress: Progress | None) -> None:
+        """Record a task's current call."""
+        self._current[number] = progress
 
     def stop(self) -> None:
-        """Take up nothing new. Calls that were attempted are finished, retries included."""
+        """Start no new id. Calls that were attempted are finished, retries included."""
         self.stopping = True
         self._cancel(lambda progress: progress.record.begun)
 
     def wind_down(self, cause: BaseException | None = None) -> None:
-        """Take up nothing new, because of `cause`, if any; what has been taken up is finished."""
+        """Start no new id, because of `cause`, if any; ids that have been started are finished."""
         self.stopping = True
         self.cause = self.cause or cause
 
     def halt(self) -> None:
         """Begin no further call; those in flight are awaited."""
         self.stopping = True
-        for progress in self._at:
+        for progress in self._current:
             if progress is not None:
                 progress.halted = True
         self._cancel(lambda progress: progress.record.in_flight)
@@ -68,7 +68,7 @@ class Workers:
         self.halt()
 
     def check(self, error: Exception, progress: Progress) -> None:
-        """Note what a call ended in; `fail` where the run cannot continue after it."""
+        """Record a call's error; end the run if it cannot continue."""
         if isinstance(error, NorthError):
             progress.give_up(error)
         if not isinstance(error, NorthError) or error.ends_run:
@@ -80,24 +80,24 @@ class Workers:
         try:
             if self._tasks:
                 await asyncio.wait(self._tasks, timeout=drain_timeout)
-        finally:  # also where the wait itself is cancelled: then at once
+        finally:  # also if the wait itself is cancelled: then at once
             self._cancel(lambda _: False)
             self._on_end()
         if self._tasks:
             await asyncio.wait(self._tasks)
 
     def _cancel(self, spared: Callable[[Progress], bool]) -> None:
-        """Cancel the tasks that are at no call, or at one that is not to be spared."""
+        """Cancel the tasks without a current call, or whose call `spared` rejects."""
         for task, number in list(self._tasks.items()):
-            progress = self._at[number]
+            progress = self._current[number]
             if task is not asyncio.current_task() and (progress is None or not spared(progress)):
-                self._dismissed.add(task)
+                self._cancelled.add(task)
                 task.cancel()
 
     def _done(self, task: asyncio.Task[None]) -> None:
         del self._tasks[task]
-        if task in self._dismissed:
-            self._dismissed.remove(task)
+        if task in self._cancelled:
+            self._cancelled.remove(task)
         elif task.cancelled():
             self.fail(NorthError("the input, or the function that gives the token, was cancelled"))
         elif (exc := task.exception()) is not None:

@@ -1,8 +1,7 @@
 """Flow control: no more calls than the platform allows, however it counts. The only user of `aiolimiter`.
 
-What gives the guarantee is the window (`aionorth.flow.window`). Before it stands a token bucket, which shapes the flow.
-A token bucket alone gives no guarantee: it starts full and refills meanwhile, so its worst minute holds 199 calls of an
-allowed 100.
+The window (`aionorth.flow.window`) gives the guarantee. A token bucket in front of it shapes the flow. A token bucket
+alone gives no guarantee: it starts full and refills meanwhile, so its worst minute holds 199 calls of an allowed 100.
 """
 
 from __future__ import annotations
@@ -27,82 +26,82 @@ SHORTEST_PAUSE = 1 / 16
 """The first pause after a refusal is drawn from up to this part of a period; it doubles four times, to a whole one."""
 
 FULL_SPEED = 1 / 120
-"""The part of a period over which as many calls as the limit are spread at the least. Nothing shows beforehand that the
+"""The part of a period over which a full window of calls is spread, at least. Nothing shows beforehand that the
 platform accepts so many: if it refuses one, not many should have been sent after it."""
 
 SHORTEST_GAP = 1e-3
-"""Seconds. Calls that are closer than timers are precise are not spread."""
+"""Seconds. A shorter gap is below the precision of timers, so calls are not spread."""
 
-LARGEST_LOT = 64
-"""How many tokens of the bucket are taken at once at most."""
+LARGEST_BATCH = 64
+"""The maximum number of tokens that are taken from the bucket at once."""
 
 SLOW_START = 8
 SLOW_START_PART = 12
-"""Until as many calls as the limit have been sent, no more are in flight than the first, or the limit over the second.
-If the platform refuses one of them, it refuses those that it counts after it too, and slow ones add up."""
+"""Until as many calls as the limit have been sent, at most this many are in flight: `SLOW_START`, or the limit divided
+by `SLOW_START_PART`, whichever is larger. If the platform refuses one of them, it also refuses those that it counts
+after it, and the slower its replies are, the more there are of them."""
 
 
 class SlowStart:
-    """How many calls may be in flight while nothing shows that the platform accepts as many as the limit."""
+    """How many calls may be in flight before the platform has shown that it accepts as many as the limit."""
 
     def __init__(self, limit: int) -> None:
         self._in_flight = 0
         self._left = limit
-        self._most = max(SLOW_START, limit // SLOW_START_PART)
+        self._maximum = max(SLOW_START, limit // SLOW_START_PART)
 
     @property
     def full(self) -> bool:
         """Whether a call has to end before another one is sent."""
-        return self._left > 0 and self._in_flight >= self._most
+        return self._left > 0 and self._in_flight >= self._maximum
 
     def begin(self) -> None:
-        """Count a call in."""
+        """Record that a call begins."""
         if self._left:
             self._in_flight += 1
             self._left -= 1
 
     def end(self, *, sent: bool) -> None:
-        """Count a call out."""
+        """Record that a call has ended, or was not sent after all."""
         if self._left:
             self._in_flight -= 1
             self._left += not sent
 
 
 class Bucket:
-    """The token bucket. Tokens are taken from it in lots, of an eighth of it at most, and kept until they are used.
+    """The token bucket. Tokens are taken from it in batches, of at most an eighth of its size, and kept until used.
 
-    One call in so many goes the long way: that is a third of what flow control costs a call that waits for nothing.
+    Only one call per batch awaits the limiter, which is a third of what flow control costs a call that need not wait.
     """
 
     def __init__(self, settings: FlowControl) -> None:
         burst = min(settings.burst or settings.limit, settings.limit)
         self._limiter = AsyncLimiter(burst, settings.period * burst / settings.limit)
-        self._lot = next(lot for lot in range(max(1, min(burst // 8, LARGEST_LOT)), 0, -1) if burst % lot == 0)
+        self._batch = next(size for size in range(max(1, min(burst // 8, LARGEST_BATCH)), 0, -1) if burst % size == 0)
         self._unused = 0
 
     def acquire_now(self) -> bool:
-        """Take a token if one is at hand; returns whether one was."""
-        if at_hand := self._unused > 0:
+        """Take a token that was kept, if there is one; return whether there was."""
+        if kept := self._unused > 0:
             self._unused -= 1
-        return at_hand
+        return kept
 
     async def acquire(self) -> None:
         """Take a token, once there is one."""
         if not self.acquire_now():
-            await self._limiter.acquire(self._lot)
-            self._unused += self._lot - 1
+            await self._limiter.acquire(self._batch)
+            self._unused += self._batch - 1
 
     def give_back(self) -> None:
-        """Keep a token that was not used: the limiter takes none back."""
+        """Keep a token that was not used: `AsyncLimiter` cannot take it back."""
         self._unused += 1
 
 
 class Limiter:
     """Flow control of one app in one event loop, shared by all of its calls.
 
-    One call at a time stands at the head of each queue (`aionorth.flow.turns`). There it waits for all that must be so
-    before it may go: no pause in force, a token of the bucket, and then a permit of the window, which looks at the
-    pause once more.
+    One call at a time stands at the head of each queue (`aionorth.flow.turns`). There it waits until it may go: no
+    pause in force, a token from the bucket, then a permit from the window, which checks the pause once more.
     """
 
     def __init__(
@@ -117,8 +116,8 @@ class Limiter:
 
         Args:
             settings: The app's flow control.
-            pauses: Gives growing waits from a first and a longest one, in seconds.
-            window: Makes the window that keeps to some limits.
+            pauses: Returns growing waits, given the first and the longest, in seconds.
+            window: Makes the window, given the limits that it keeps to.
             timeout: Seconds that a call may take.
         """
         self.settings = settings
@@ -152,14 +151,14 @@ class Limiter:
         return half + next(self._pauses(half, half))
 
     def tighten(self, settings: FlowControl) -> None:
-        """Keep within `settings` as well from now on."""
+        """From now on, also keep within `settings`."""
         self.settings = self.settings.stricter(settings)
         # aiolimiter does not honour a changed rate, so there is a new bucket. It starts full, but the window holds.
         self._bucket = Bucket(self.settings)
         self._window.keep_to(self._limits())
 
     def outlast(self, timeout: float) -> None:
-        """Allow for calls that take as long as this from now on, in seconds."""
+        """From now on, allow for calls that take up to `timeout` seconds."""
         self._timeout = max(self._timeout, timeout)
         self._window.keep_to(self._limits())
 
@@ -171,11 +170,11 @@ class Limiter:
         While the platform does not answer, a permit is for a probe only: see `Permit.probe`.
 
         Args:
-            priority: Whether it goes before bulk work that waits, as a single call does.
-            longest_outage: Seconds for which the platform may be silent.
+            priority: Whether it goes before waiting bulk work, as a single call does.
+            longest_outage: Seconds for which the platform may leave every call unanswered.
 
         Raises:
-            OutageError: It has been silent for longer.
+            OutageError: It has answered none for longer.
         """
         if not self._turns.waiting and (permit := self._acquire_now()) is not None:
             return permit
@@ -193,7 +192,7 @@ class Limiter:
             return permit
 
     def _acquire_now(self) -> Permit | None:
-        """Return a permit where there is nothing to wait for."""
+        """Return a permit if there is nothing to wait for, else None."""
         if self._slow_start.full or not self._bucket.acquire_now():
             return None
         permit = self._window.acquire_now()
@@ -209,14 +208,14 @@ class Limiter:
                 await self._turns.sleep(math.inf)
                 continue
             wakings = self._turns.wakings
-            answer = await self._window.acquire()
+            response = await self._window.acquire()
             self._watch()
-            if isinstance(answer, Permit):
-                return answer
+            if isinstance(response, Permit):
+                return response
             if self.held and (silent_for := self._window.view().silent_for) > longest_outage:
                 raise OutageError(silent_for, self._last_fault)
-            if wakings == self._turns.wakings:  # else something changed meanwhile that the answer may not know of
-                await self._turns.sleep(answer)
+            if wakings == self._turns.wakings:  # else the response may not reflect what has changed
+                await self._turns.sleep(response)
 
     def release(
         self,
@@ -228,18 +227,18 @@ class Limiter:
         unanswered: str | None = None,
         last: bool = False,
     ) -> bool:
-        """Say what became of a permit's call, once and for all.
+        """Release a permit, once, with the outcome of its call.
 
         A call that was refused (1010009) pauses the app. Calls that were in flight when the pause began belong to the
         same episode: one pause, not one for each, and one reaction of the adaptive limit.
 
         Args:
             permit: What `acquire` returned.
-            ending: What became of the call.
-            counted_at: When the platform had counted it at the latest, on the loop's clock; now unless given. Where no
-                reply came, that is its time-out.
-            retry_after: Seconds that the platform asked to wait; kept to whatever the pause's own length.
-            unanswered: How it ended, if without a word from the platform. Several in a row hold all calls.
+            ending: The outcome of the call.
+            counted_at: The latest time at which the platform may have counted it, on the loop's clock; default: now. If
+                no reply came, that is its time-out.
+            retry_after: Seconds that the platform asked to wait; observed even if the pause itself is shorter.
+            unanswered: How it ended, if the platform did not answer it. Several such calls in a row hold all calls.
             last: Whether no attempt at the call is left. Then one that was not answered holds them by itself.
 
         Returns:
@@ -262,7 +261,7 @@ class Limiter:
         return begins
 
     def _watch(self) -> None:
-        """Report where an outage begins, and where it ends."""
+        """Report when an outage begins, and when it ends."""
         outage = self._window.outage
         if outage.certain and self._silent_since is None:
             silent_for = self._window.view().silent_for
@@ -291,12 +290,12 @@ class Limiter:
 
     @property
     def paused_for(self) -> float:
-        """Seconds until the pause is over; 0 where none is in force."""
+        """Seconds until the pause is over; 0 if none is in force."""
         return self._window.paused_for
 
     @property
     def idle_in(self) -> float:
-        """Seconds until no call counts any more and no pause is in force, if none is made meanwhile."""
+        """Seconds until no call counts any more and no pause is in force, if no further call is made."""
         return self._window.idle_in
 
     def state(self) -> FlowState:
@@ -318,5 +317,5 @@ class Limiter:
         )
 
     async def close(self) -> None:
-        """Let go of the window; no call may follow."""
+        """Close the window; no call may follow."""
         await self._window.close()

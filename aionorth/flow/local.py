@@ -1,4 +1,4 @@
-"""Where the callers of an app find its window: a protocol, and the window that the sessions of one event loop share."""
+"""How an app's callers reach its window: a protocol, and the window that the sessions of one event loop share."""
 
 from __future__ import annotations
 
@@ -13,34 +13,35 @@ from aionorth.flow.window import Acquire, Ending, Permit, Release, View, Window
 
 
 class WindowAccess(Protocol):
-    """An app's window, wherever it is kept. One call of this process asks for a slot at a time."""
+    """An app's window, wherever it is kept. In this process, one call at a time asks for a slot."""
 
     changed: Callable[[], None]
-    """Called when a call that waits may go sooner: it asks again."""
+    """Called when a waiting call may go sooner, so that it tries again."""
 
     def keep_to(self, limits: Limits) -> None:
         """Keep to `limits` from now on."""
         ...
 
     def acquire_now(self) -> Permit | float | None:
-        """Return what `acquire` would; None where that takes waiting."""
+        """Return what `acquire` would; None if that has to wait for the store."""
         ...
 
     async def acquire(self) -> Permit | float:
-        """Return a permit, or after how many seconds to ask again."""
+        """Return a permit, or the seconds after which to ask again."""
         ...
 
     def release(
         self, permit: Permit, ending: Ending, counted_at: float, retry_after: float, *, unanswered: int = 0
     ) -> bool:
-        """Take note of what became of a permit's call, once.
+        """Record the outcome of a permit's call, once.
 
         Args:
             permit: What `acquire` returned.
-            ending: What became of its call. Unsent, its slot is free at once; else a period after `counted_at`.
-            counted_at: When the platform had counted it at the latest, on the event loop's clock.
-            retry_after: Seconds for which a refusal pauses the app at least.
-            unanswered: As how many calls without a word from the platform it counts, if it was one.
+            ending: The outcome of its call. If that was not sent, its slot is free at once; else a period after
+                `counted_at`.
+            counted_at: The latest time at which the platform may have counted it, on the event loop's clock.
+            retry_after: The minimum number of seconds for which a refusal pauses the app.
+            unanswered: As how many unanswered calls it counts, if it was one.
 
         Returns:
             Whether a pause began.
@@ -49,17 +50,17 @@ class WindowAccess(Protocol):
 
     @property
     def paused_for(self) -> float:
-        """Seconds until the pause is over, as far as is known; 0 where none is in force."""
+        """Seconds until the pause is over, as far as is known; 0 if none is in force."""
         ...
 
     @property
     def outage(self) -> Outage:
-        """What is known of an outage of the platform. Its times are the store's."""
+        """What is known of an outage of the platform. Its times are on the store's clock."""
         ...
 
     @property
     def reached(self) -> bool:
-        """Whether the store can be reached in which the window is kept."""
+        """Whether the store in which the window is kept can be reached."""
         ...
 
     def view(self) -> View:
@@ -68,11 +69,11 @@ class WindowAccess(Protocol):
 
     @property
     def idle_in(self) -> float:
-        """Seconds for which it must be kept when its users have gone, because calls of theirs still count."""
+        """Seconds for which the window must be kept after its last user has gone, because calls still count."""
         ...
 
     async def close(self) -> None:
-        """Hand over what has not been handed over yet, and let go."""
+        """Report what has not been reported yet, and close."""
         ...
 
 
@@ -87,7 +88,7 @@ class LocalWindow:
         self._keys = count(1)
 
     def keep_to(self, limits: Limits) -> None:
-        """See `WindowAccess.keep_to`. A longer period holds for calls that count already, too."""
+        """See `WindowAccess.keep_to`. A longer period also applies to calls that count already."""
         self._window.delay(max(0.0, limits.hold - self._limits.hold))
         self._limits = limits
 
@@ -126,7 +127,7 @@ class LocalWindow:
 
     @property
     def reached(self) -> bool:
-        """See `WindowAccess.reached`: there is nothing to be reached."""
+        """See `WindowAccess.reached`: there is nothing to reach."""
         return True
 
     def view(self) -> View:
@@ -139,7 +140,7 @@ class LocalWindow:
         return self._window.idle_in(self._now(), self._limits)
 
     async def close(self) -> None:
-        """See `WindowAccess.close`: there is nothing to hand over."""
+        """See `WindowAccess.close`: there is nothing to report."""
 
 
 def _nothing() -> None:

@@ -12,12 +12,12 @@ from aionorth.errors import ArgumentError
 from aionorth.wire.checks import seconds_field, whole_field
 
 CLOCK_TOLERANCE = 1e-3
-"""The part of a period for which a slot is held longer. Two clocks that NTP steers differ by up to a thousandth: 60 ms
-a minute, more than a fast network's round trip makes up for."""
+"""The part of a period for which a slot is held longer. NTP may make two clocks differ by a thousandth: 60 ms a
+minute, longer than a round trip on a fast network."""
 
 BUCKETS = 150
-"""Where the limit is larger, slots that come free in the same of so many parts of a period are counted together, at the
-end of it. So the window's size has a bound whatever the limit."""
+"""If the limit is larger, a period has this many parts, and slots that come free in the same part are counted together,
+at its end. So the window's size has a bound whatever the limit."""
 
 
 def _part(_: object, __: object, value: float) -> None:
@@ -47,7 +47,7 @@ class FlowControl:
         return max(1, math.floor(self.calls * (1 - self.headroom) + 1e-9))
 
     def stricter(self, other: FlowControl) -> FlowControl:
-        """Return settings that keep within both: the fewer calls in the longer period, the smaller burst."""
+        """Return settings that keep within both: fewer calls, the longer period, the smaller burst."""
         bursts = [burst for burst in (self.burst, other.burst) if burst is not None]
         return FlowControl(
             calls=min(self.limit, other.limit), period=max(self.period, other.period), burst=min(bursts, default=None)
@@ -65,28 +65,28 @@ class FlowState:
     in_use: int
     """Slots taken: calls in flight, and calls answered less than a period ago."""
     next_slot: float
-    """Seconds until the next slot comes free; 0 where one is free, infinite where every slot is a call in flight."""
+    """Seconds until the next slot comes free; 0 if one is free, infinite if every slot is a call in flight."""
     waiting: int
     """Calls waiting for their turn."""
     paused_for: float
-    """Seconds until the pause that a refusal began is over; 0 where there is none."""
+    """Seconds until the pause that a refusal began is over; 0 if there is none."""
     refusals: int
     """Calls refused by the platform so far."""
     learned_limit: int | None = None
-    """Calls that the platform seems to allow in a period, where refusals have taught that they are fewer than `limit`;
-    they hold until the platform is seen to accept more."""
+    """Calls that the platform seems to allow in a period, if refusals have shown fewer than `limit`; this holds until
+    the platform is seen to accept more."""
     gap: float = 0.0
-    """Seconds from each call to the next, where refusals have taught to spread them; 0 where they need not be."""
+    """Seconds from each call to the next, if refusals have shown that calls must be spread; else 0."""
     silent_for: float = 0.0
-    """Seconds for which the platform has not answered any call, while that is an outage; 0 where it is none."""
+    """Seconds for which the platform has not answered any call, during an outage; else 0."""
     next_probe: float = 0.0
-    """Seconds until it is asked again, while it is one. Calls are held until the platform answers."""
+    """Seconds until the next probe, during an outage. Calls are held until the platform answers."""
     store_reached: bool = True
     """Whether the store that the app's callers share can be reached; until it can, calls are held."""
 
     @property
     def in_force(self) -> int:
-        """The most calls that are made in a period: the learned limit, or else the one of the settings."""
+        """The maximum number of calls in a period: the learned limit if there is one, else that of the settings."""
         return self.limit if self.learned_limit is None else self.learned_limit
 
     @property
@@ -115,11 +115,11 @@ class Limits:
     timeout: float
     """Seconds after which a call that was sent has been counted, if no reply comes."""
     pause: Callable[[int], float] = attrs.field(eq=False)
-    """From how many pauses an episode has had to how long the next one is, in seconds."""
+    """Returns the length of the next pause in seconds, given how many the episode has had."""
     probe_wait: Callable[[int], float] = attrs.field(eq=False, default=lambda _: 0.0)
-    """From how many probes of an outage were not answered to how many seconds later the next one is sent."""
+    """Returns the seconds until the next probe, given how many of the outage were not answered."""
     clock_error: float = 0.0
-    """Seconds that the clock by which slots come free may be off, to either side, without anybody noticing."""
+    """Seconds by which the store's clock may be wrong in either direction without being noticed."""
 
     @cached_property
     def hold(self) -> float:
@@ -128,5 +128,5 @@ class Limits:
 
     @cached_property
     def quantum(self) -> float:
-        """Slots that come free within the same so many seconds are counted together; 0: none are."""
+        """Slots that come free within the same span of this many seconds are counted together; 0 if none are."""
         return self.period / BUCKETS if self.limit > BUCKETS else 0.0

@@ -1,8 +1,9 @@
 """An app's window as one process sees it through a store that others share.
 
-Each step reads the window from the store, changes it, and puts it back where nobody else was faster; else it begins
-again. Everything goes by the store's clock. The process reports what became of its calls as soon as it can, and asks
-for slots. While the store cannot be reached it holds its calls and tries again: it never goes on without.
+Each step reads the window from the store, changes it, and writes it back if no other process has written meanwhile
+(compare and set), or starts again. Everything goes by the store's clock. The process reports the outcomes of its calls
+as soon as it can, and asks for slots. While the store cannot be reached the process holds its calls and tries again: no
+call is sent without the store.
 """
 
 from __future__ import annotations
@@ -24,21 +25,23 @@ from aionorth.flow.settings import Limits
 from aionorth.flow.window import Acquire, Ending, Permit, Release, View, Window, forgotten_after
 from aionorth.stores.base import Store, StoreRetry
 
-LAST_CHANCE = 2.0
-"""Seconds that a closed window gets for handing over what became of its calls. What is not handed over by then comes
-free as the slots of a dead process do."""
+FINAL_REPORT_TIMEOUT = 2.0
+"""Seconds that a closed window gets for reporting the outcomes of its calls. Slots whose calls are not reported by then
+come free as those of a dead process do."""
 
 REPORT_DELAY = 1 / 200
 """The part of a period for which calls that have ended are collected before they are reported. Their slots come free a
-period after their replies anyway. What others wait for is reported at once: a slot unused, a refusal, a probe's end."""
+period after their replies anyway. What others wait for is reported at once: an unused slot, a refusal, the end of a
+probe."""
 
 FIRST_RETRY = 0.002
 LONGEST_RETRY = 0.05
-"""Seconds. A step that another process came in between is made again after waits that grow from one to the other."""
+"""Seconds. If another process wrote in between, the step is repeated after waits that grow from one to the other."""
 
 CLOCK_ERROR = 1 / 500
-"""The part of a period by which a store's clock may be set without anybody noticing. It may be as much to the one side
-and then as much to the other, so slots are held for twice as long. That costs more than a question asked in vain."""
+"""The part of a period by which a store's clock may be set without being noticed. It may be set so far in one direction
+and then in the other, so slots are held longer by twice as much. A larger part would cost more than the requests in
+vain that a small one leads to."""
 
 LONGEST_CLOCK_ERROR = 0.25
 """Seconds."""
@@ -48,29 +51,29 @@ _log = logging.getLogger("aionorth")
 
 @attrs.frozen(kw_only=True, eq=False)
 class Response:
-    """What became of a step."""
+    """The result of a step."""
 
     view: View = attrs.field(factory=View)
     episode: int = 0
     """How many pauses have begun."""
     pauses: int = 0
-    """How many of them belong to the open episode; 0 where none is open."""
+    """How many of them belong to the open episode; 0 if none is open."""
     outage: Outage = attrs.field(factory=Outage)
     wait: float = 0.0
-    """0 if the slot asked for was given; else after how many seconds to ask again."""
+    """0 if the slot was given; else the seconds after which to ask again."""
 
 
 async def exchange(
-    store: Store, limits: Limits, released: Sequence[Release] = (), ask: Acquire | None = None, *, now: float
+    store: Store, limits: Limits, released: Sequence[Release] = (), acquire: Acquire | None = None, *, now: float
 ) -> Response:
-    """Make one step of the window in a store; nothing comes in between, no other process and none that dies.
+    """Make one step of the window in a store, atomically, even if a process dies.
 
     Args:
         store: Where the window is kept.
         limits: What this process keeps to.
-        released: What became of permits; `counted` is on the process's clock.
-        ask: For whom a slot is asked for, if one is.
-        now: What the process's clock shows. Only what has passed since `counted` is of use, by the store's clock.
+        released: The outcomes of permits' calls; `counted` is on the process's clock.
+        acquire: Who asks for a slot, if anyone does.
+        now: The time on the process's clock. It only serves to tell how long ago each `counted` was.
 
     Raises:
         StoreError: The store cannot be reached or used, or what it keeps is damaged.
@@ -86,9 +89,9 @@ async def exchange(
             raise store.damaged_because(str(exc)) from exc
         if snapshot.lost:
             window.lose(snapshot.now)
-        # The process looked at its clock before the store did, so nothing seems to have been counted too early.
-        there = [one._replace(counted=snapshot.now - (now - one.counted)) for one in released]
-        wait = window.step(snapshot.now, limits, there, ask)
+        # The process read its clock before the store read its own, so no call seems to have been counted too early.
+        by_its_clock = [one._replace(counted=snapshot.now - (now - one.counted)) for one in released]
+        wait = window.step(snapshot.now, limits, by_its_clock, acquire)
         if await store.replace(snapshot, window.to_json(), keep=2 * forgotten_after(limits)):
             adaptive = window.adaptive
             view = window.view(snapshot.now, limits)
@@ -98,10 +101,10 @@ async def exchange(
         await asyncio.sleep(next(waits))
 
 
-class SharedWindow:  # more than 12 attributes: what is on its way between a process and a store takes this much
+class SharedWindow:  # more than 12 attributes: reports in transit need their own state
     """The window in a store.
 
-    Its state: what has not been reported (`_released`), the tasks that report it, and what the store said last
+    Its state: what has not been reported (`_released`), the tasks that report it, and what the store showed last
     (`_response`, at `_seen_at`), with what this process knows to have happened since.
     """
 
@@ -112,7 +115,7 @@ class SharedWindow:  # more than 12 attributes: what is on its way between a pro
         self._now = asyncio.get_running_loop().time
         self._process = uuid.uuid4().hex
         self._closed = False
-        self._released: dict[int, Release] = {}  # what the store does not know yet, by their numbers
+        self._released: dict[int, Release] = {}  # by number: what the store does not know yet
         self._numbers = count(1)
         self._exchanging = asyncio.Lock()
         self._reports = set[asyncio.Task[None]]()
@@ -131,24 +134,24 @@ class SharedWindow:  # more than 12 attributes: what is on its way between a pro
 
     async def acquire(self) -> Permit | float:
         """See `WindowAccess.acquire`."""
-        ask = Acquire(self._process, uuid.uuid4().hex)
+        acquire = Acquire(self._process, uuid.uuid4().hex)
         try:
             while True:
                 asked_at = self._now()
-                response = await self._retry.until(lambda: self._exchange(ask))
+                response = await self._retry.until(lambda: self._exchange(acquire))
                 if response.wait > 0:
                     return response.wait
                 if self._now() - asked_at < self._limits.timeout:
-                    return Permit(response.episode, ask.key, response.outage.held)
-                # The process stood still, and before long the slot may be another's.
-        except asyncio.CancelledError:  # nobody knows whether it was given
-            self.release(Permit(self._response.episode, ask.key), Ending.UNSENT, self._now(), 0.0)
+                    return Permit(response.episode, acquire.key, response.outage.held)
+                # The process was suspended. The slot may soon be given to another.
+        except asyncio.CancelledError:  # the slot may or may not have been given
+            self.release(Permit(self._response.episode, acquire.key), Ending.UNSENT, self._now(), 0.0)
             raise
 
     def release(
         self, permit: Permit, ending: Ending, counted_at: float, retry_after: float, *, unanswered: int = 0
     ) -> bool:
-        """See `WindowAccess.release`. A pause holds here at once, and for the others as soon as the store knows."""
+        """See `WindowAccess.release`. A pause takes effect here at once, elsewhere as soon as the store knows of it."""
         pause, known = 0.0, self._response
         begins = ending is Ending.REFUSED and permit.episode == known.episode
         if begins:
@@ -182,13 +185,13 @@ class SharedWindow:  # more than 12 attributes: what is on its way between a pro
         while self._released:
             await self._retry.until(lambda: self._exchange(None))
 
-    async def _exchange(self, ask: Acquire | None) -> Response:
+    async def _exchange(self, acquire: Acquire | None) -> Response:
         async with self._exchanging:
-            if ask is None and not self._released:
-                return self._response  # they went along with another call's question
+            if acquire is None and not self._released:
+                return self._response  # another call's exchange has reported them
             released = dict(self._released)
             probing, held = self._response.pauses > 0, self._response.outage.held
-            response = await exchange(self._store, self._limits, list(released.values()), ask, now=self._now())
+            response = await exchange(self._store, self._limits, list(released.values()), acquire, now=self._now())
             for number in released:
                 del self._released[number]
             self._see(response)
@@ -206,7 +209,7 @@ class SharedWindow:  # more than 12 attributes: what is on its way between a pro
             )
         known, paused_for = self._response, self.paused_for
         self._response, self._seen_at = response, self._now()
-        if any(one.ending is Ending.REFUSED for one in self._released.values()):  # of which the store does not know yet
+        if any(one.ending is Ending.REFUSED for one in self._released.values()):  # which the store does not know yet
             view = attrs.evolve(response.view, paused_for=paused_for)
             self._response = attrs.evolve(response, view=view, episode=known.episode, pauses=known.pauses)
 
@@ -241,20 +244,20 @@ class SharedWindow:  # more than 12 attributes: what is on its way between a pro
 
     @property
     def idle_in(self) -> float:
-        """See `WindowAccess.idle_in`: what still counts stands in the store."""
+        """See `WindowAccess.idle_in`: what still counts is in the store."""
         return 0.0
 
     async def close(self) -> None:
         """See `WindowAccess.close`."""
         try:
             with suppress(TimeoutError):
-                async with asyncio.timeout(LAST_CHANCE):
+                async with asyncio.timeout(FINAL_REPORT_TIMEOUT):
                     await self._report_all()
         except StoreError as exc:
             _log.warning("%s; what became of the last calls is not handed over, and others wait for them longer", exc)
         finally:
             self._closed = True
-            self.changed()  # the calls that wait for a slot wait in vain
+            self.changed()  # the calls that wait for a slot would wait for ever
             for report in self._reports:
                 report.cancel()
             await self._store.close()

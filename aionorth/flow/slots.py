@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 
 class Slots:
-    """The taken slots, in use and free again by seconds on the window's clock.
+    """The taken slots. Times are seconds on the window's clock.
 
     Its state: `in_flight` and `ended`. `calls` and `refused` are the sums over `ended`.
     """
@@ -19,25 +19,25 @@ class Slots:
         self, in_flight: Mapping[str, tuple[float, float]] | None = None, ended: Iterable[tuple[float, int, int]] = ()
     ) -> None:
         self.in_flight = dict(in_flight or {})
-        """By a permit's key: when its call has ended at the latest, and when its slot then comes free."""
+        """By a permit's key: the latest time at which its call ends, and when its slot then comes free."""
         self.ended = sorted(ended)
         """Calls that have ended: when their slots come free, how many there are, and how many were refused."""
         self.calls = sum(calls for _, calls, _ in self.ended)
         self.refused = sum(refused for _, _, refused in self.ended)
 
     def take(self, key: str, ends_by: float, free_at: float) -> None:
-        """Take a slot for a call that has ended by `ends_by` at the latest."""
+        """Take a slot for a call that ends at `ends_by` at the latest."""
         self.in_flight[key] = ends_by, free_at
 
     def drop(self, key: str) -> bool:
-        """Free the slot of a call in flight at once; returns whether there was one."""
+        """Free the slot of a call in flight at once; return whether there was one."""
         return self.in_flight.pop(key, None) is not None
 
     def end(self, key: str, free_at: float, *, refused: bool, quantum: float) -> None:
         """Let the slot of a call come free at `free_at`.
 
-        Slots that come free within the same `quantum` of seconds are counted together, at its end; 0: only those that
-        come free at the same time.
+        Slots that come free within the same `quantum` of seconds are stored as one entry that comes free at the end of
+        the quantum; if it is 0, only those that come free at the same time are.
         """
         self.in_flight.pop(key, None)
         if quantum:
@@ -63,11 +63,11 @@ class Slots:
             self.refused -= refused
 
     def all_ended(self, free_at: float) -> Slots:
-        """Return as many slots, which all come free at `free_at`."""
+        """Return as many slots, all of calls that have ended, which come free at `free_at`."""
         return Slots(ended=[(free_at, self.in_use, self.refused)] if self.in_use else [])
 
     def delayed(self, seconds: float) -> Slots:
-        """Return the slots as they are, but that they come free so much later."""
+        """Return the same slots, except that each comes free `seconds` later."""
         in_flight = {key: (ends_by, free_at + seconds) for key, (ends_by, free_at) in self.in_flight.items()}
         return Slots(in_flight, [(free_at + seconds, calls, refused) for free_at, calls, refused in self.ended])
 
@@ -77,15 +77,15 @@ class Slots:
         return len(self.in_flight) + self.calls
 
     def flying(self, now: float) -> int:
-        """Return how many calls may still be on their way; others in flight have ended, though nobody has said so."""
+        """Return how many calls may still be in flight; the others have ended, though nobody has reported it."""
         return sum(ends_by > now for ends_by, _ in self.in_flight.values())
 
     def accepted(self, now: float) -> int:
-        """Return how many calls have ended otherwise than by a refusal."""
+        """Return how many calls have ended without being refused."""
         return self.in_use - self.flying(now) - self.refused
 
     def free_at(self, surplus: int) -> float:
-        """Return when `surplus` slots and one more have come free; infinite if there are not so many."""
+        """Return when `surplus` + 1 slots have come free; infinite if fewer are taken."""
         slots = [(free_at, calls) for free_at, calls, _ in self.ended]
         slots += [(free_at, 1) for _, free_at in self.in_flight.values()]
         for free_at, calls in sorted(slots):

@@ -1,4 +1,4 @@
-"""Values as they come back from a store: nothing is taken on trust. Everything raises `ValueError`."""
+"""Checks of values read from a store, which may be damaged. Each raises `ValueError` for a value that does not fit."""
 
 from __future__ import annotations
 
@@ -10,27 +10,28 @@ import attrs
 T = TypeVar("T", bound=attrs.AttrsInstance)
 
 LARGEST_NUMBER = 2**53
-"""The largest number that is believed of a stored value: from there on a float does not tell one from the next."""
+"""The largest number that is accepted in a store: above it a float cannot tell an integer from the next."""
 
 
 def number(value: object) -> float:
-    """Return a number as it is."""
+    """Return `value` if it is a number."""
     if type(value) not in {int, float} or not abs(cast("float", value)) <= LARGEST_NUMBER:
         raise ValueError(f"{value!r} is not a number that it can hold")
     return cast("float", value)
 
 
 def count(value: object) -> int:
-    """Return a count as it is."""
+    """Return `value` if it is a count."""
     if type(value) is not int or not 0 <= value <= LARGEST_NUMBER:
         raise ValueError(f"{value!r} is not a count")
     return value
 
 
 def fields(kind: type[T], values: object) -> T:
-    """Return what `attrs.asdict` made of one of `kind`, by this version or another one, as far as it is understood.
+    """Return the `kind` from which `attrs.asdict` made `values`, in this version or another.
 
-    Every field of `kind` has a default, and is a flag or a number that is not negative.
+    Fields that this version does not have are ignored, and missing ones have their defaults. Every field of `kind` has
+    a default, and is a flag or a number that is not negative.
     """
     if not isinstance(values, dict):
         raise ValueError(f"{kind.__name__} is not an object")  # noqa: TRY004 - a value like any other

@@ -7,12 +7,12 @@ import math
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-MOST_IN_A_ROW = 4
-"""How many single calls in a row may go before bulk work that waits has its turn."""
+MAX_IN_A_ROW = 4
+"""How many single calls in a row may go before waiting bulk work has its turn."""
 
 
 class Turns:
-    """Two queues, each first come, first served. The call at the head of a queue waits for all that it needs to go.
+    """Two queues, each first come, first served. The call at the head of a queue waits until it may be sent.
 
     Its state: the queues, who waits in them, and what the heads wait for.
     """
@@ -47,8 +47,8 @@ class Turns:
     def gives_way(self, *, priority: bool) -> bool:
         """Whether a head waits until the other one has gone."""
         if priority:
-            return self._in_a_row >= MOST_IN_A_ROW and self._waiting[False] > 0
-        return self._in_a_row < MOST_IN_A_ROW and self._waiting[True] > 0
+            return self._in_a_row >= MAX_IN_A_ROW and self._waiting[False] > 0
+        return self._in_a_row < MAX_IN_A_ROW and self._waiting[True] > 0
 
     async def sleep(self, seconds: float) -> None:
         """Wait for `seconds`, or until something changes that may let a head go earlier."""
@@ -63,7 +63,7 @@ class Turns:
                 timer.cancel()
 
     def wake(self) -> None:
-        """Let the heads look again whether they can go."""
+        """Wake the heads, so that they check again."""
         self.wakings += 1
         for woken in self._wakes:
             _done(woken)

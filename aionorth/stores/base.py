@@ -1,4 +1,4 @@
-"""What a store must be able to do: keep a document under a version, tell the time, lend a lease."""
+"""What a store must be able to do: keep a document under a version, tell the time, grant a lease."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def _check_characters(value: str, name: str) -> None:
         raise InvalidIdError(f"{name} {value!r} was not decoded rightly: read it with the right encoding")
     if _has_step(value):
         raise InvalidIdError(
-            f"{name} {value!r} has a step of a path in it, by which a proxy may find another resource: "
+            f"{name} {value!r} has a path segment like '..' in it, by which a proxy may find another resource: "
             "it cannot be an id"
         )
     if any(";" in reading for reading in _readings(value)):

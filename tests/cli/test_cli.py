@@ -280,7 +280,7 @@ def test_ids_come_back_whatever_blank_stands_around_them(ids: list[str], ends: l
         ("a\nb".encode("utf-16-le"), "f, line 1: file_id 'a\\x00' has an invisible character"),
         (b"a\n\nb\tc", "f, line 3: file_id 'b\\tc' has an invisible character"),
         (b"a\r\n" + b"x" * 257, "f, line 2: file_id 'xxxxxxxxxxxxxxxxxxxx'… has 257 characters"),
-        (b"..", "f, line 1: file_id '..' has a step of a path in it"),
+        (b"..", "f, line 1: file_id '..' has a path segment like '..' in it"),
         ("a\u2028b\n.".encode(), "f, line 1: file_id 'a\\u2028b' has an invisible"),
     ],
 )

@@ -13,7 +13,7 @@ from aionorth.common.waits import growing_waits
 from aionorth.errors import ArgumentError
 from aionorth.flow.limiter import SLOW_START, Limiter
 from aionorth.flow.settings import CLOCK_TOLERANCE, FlowControl
-from aionorth.flow.turns import MOST_IN_A_ROW
+from aionorth.flow.turns import MAX_IN_A_ROW
 from aionorth.simulator import virtual_time
 from aionorth.simulator.throttle import MODELS
 
@@ -488,7 +488,7 @@ async def test_bulk_work_advances_however_many_single_calls_there_are() -> None:
 
     end = loop.time() + 200
     await asyncio.gather(*(user(priority=number % 2 == 0) for number in range(20)))
-    assert 1 / MOST_IN_A_ROW <= made[False] / made[True] <= 1.5 / MOST_IN_A_ROW
+    assert 1 / MAX_IN_A_ROW <= made[False] / made[True] <= 1.5 / MAX_IN_A_ROW
 
 
 async def test_a_single_call_that_is_given_up_lets_bulk_work_go_on() -> None:

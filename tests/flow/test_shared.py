@@ -18,7 +18,7 @@ from aionorth.auth.keeper import RENEW_AT, TokenKeeper
 from aionorth.common.waits import growing_waits
 from aionorth.errors import CredentialsError, InvalidTokenError, NorthConnectionError, StoreUnavailableError
 from aionorth.flow.limiter import Limiter
-from aionorth.flow.shared import LAST_CHANCE, SharedWindow
+from aionorth.flow.shared import FINAL_REPORT_TIMEOUT, SharedWindow
 from aionorth.flow.window import Ending
 from aionorth.simulator import Simulator
 from aionorth.stores.base import Snapshot, StoredToken
@@ -162,7 +162,7 @@ async def test_closing_does_not_wait_for_ever_for_a_store_that_is_gone(tmp_path:
     slot.release()
     start = loop.time()
     await flow.close()
-    assert loop.time() - start == pytest.approx(LAST_CHANCE, abs=0.1)
+    assert loop.time() - start == pytest.approx(FINAL_REPORT_TIMEOUT, abs=0.1)
     assert store.closed
 
 
@@ -275,7 +275,7 @@ async def test_a_run_ends_with_the_store_and_says_why(tmp_path: Path, caplog: py
             assert f"{file}, cannot be used: no such table: flow; remove it and the files beside it" in text
         assert caught.value.summary.deleted == 9  # and a login
         assert caught.value.summary.skipped + caught.value.summary.failed == 21
-        assert loop.time() - ended < LAST_CHANCE
+        assert loop.time() - ended < FINAL_REPORT_TIMEOUT
         assert "what became of the last calls is not handed over" not in caplog.text
 
 

@@ -847,7 +847,7 @@ async def once_stepped(directory: Path) -> OpenMachineStore:
     store = OpenMachineStore(directory / "app.sqlite3", Clock())
     await store.begin()
     for asker in "abc":
-        await exchange(store, limits(2), ask=Acquire(process=asker, key=asker), now=5000.0)
+        await exchange(store, limits(2), acquire=Acquire(process=asker, key=asker), now=5000.0)
     await store.lease_token(KEY, "a", 10)
     await store.end_lease(KEY, "a", StoredToken("text", 0.0))
     return store
@@ -867,7 +867,7 @@ async def damaged(directory: Path, *statements: Any, reopened: bool) -> StoreErr
         if reopened:
             store = OpenMachineStore(directory / "app.sqlite3", Clock())
             await store.begin()
-        await exchange(store, limits(2), ask=Acquire(process="b", key="b2"), now=5000.0)
+        await exchange(store, limits(2), acquire=Acquire(process="b", key="b2"), now=5000.0)
         await store.lease_token(KEY, "a", 10)
         await store.end_lease(KEY, "a", StoredToken("text", 0.0))
     except StoreError as exc:

@@ -109,7 +109,7 @@ STEPS = [
 
 @pytest.mark.parametrize("id_", STEPS)
 def test_an_id_with_a_step_of_a_path_is_refused(id_: str) -> None:
-    with pytest.raises(aionorth.InvalidIdError, match="step of a path"):
+    with pytest.raises(aionorth.InvalidIdError, match="path segment like"):
         delete(PACKAGES, id_)
 
 
