@@ -12,6 +12,7 @@ import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -39,26 +40,31 @@ STATE_KEPT = 30 * 24 * 3600.0
 """Seconds after its last call for which an app's document is kept. Where there is none it may have been lost."""
 
 PASSING = re.compile(
-    r"(?:^|-)(?:BUSY|LOADING|READONLY|OOM|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|MISCONF|NOREPLICAS|UNKILLABLE)\b"
+    r"(?:^|-)(?:BUSY|LOADING|READONLY|OOM|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|MOVED|ASK|MISCONF|NOREPLICAS|UNKILLABLE)\b"
     "|max number of clients"
 )
 """A server's errors that may be over after a while, though nobody has seen to the store. Those of a script's commands
 come with more before the code."""
 
-# KEYS: the entry.
-LOOK = """
-local info = redis.call('INFO', 'server')
-return {redis.call('HGETALL', KEYS[1]), redis.call('TIME'), string.match(info, 'run_id:(%w+)') or ''}
+# A server that becomes a replica and then the primary again may have lost something without having been started anew.
+# It shows which history it goes on from; zeros where it has always been a primary.
+RUN = """
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or ''
+local before = string.match(redis.call('INFO', 'replication'), 'master_replid2:(%w+)') or ''
+if string.find(before, '[^0]') then run = run .. '-' .. before end
 """
-# ARGV: the version to be replaced, seconds to keep the new entry, its fields and values. Where somebody else was faster
-# it is a look, too.
-REPLACE = f"""
-if (redis.call('HGET', KEYS[1], 'version') or '') == ARGV[1] then
-  redis.call('HSET', KEYS[1], unpack(ARGV, 3))
-  redis.call('EXPIRE', KEYS[1], ARGV[2])
+# KEYS: the entry.
+LOOK_ONLY = "return {redis.call('HGETALL', KEYS[1]), redis.call('TIME'), run}"
+LOOK = RUN + LOOK_ONLY
+# ARGV: the version to be replaced, the run of the server that showed it, seconds to keep the new entry, its fields and
+# values. Where somebody else was faster, or this is another server by now, it is a look, too.
+REPLACE = f"""{RUN}
+if (redis.call('HGET', KEYS[1], 'version') or '') == ARGV[1] and run == ARGV[2] then
+  redis.call('HSET', KEYS[1], unpack(ARGV, 4))
+  redis.call('EXPIRE', KEYS[1], ARGV[3])
   return false
 end
-{LOOK}"""
+{LOOK_ONLY}"""
 # KEYS of each: the token, its lease.
 READ_STORED = """
 local kept, now = redis.call('HMGET', KEYS[1], 'text', 'obtained_at'), redis.call('TIME')
@@ -164,7 +170,6 @@ class OpenRedisStore:
         self._client = client
         self._root = root
         self._process_clock = clock
-        self._scripts = {text: client.register_script(text) for text in (LOOK, REPLACE, READ_STORED, LEASE, END_LEASE)}
         self._closed = False
         self._app_clock = AppClock()
         self._look: Look | None = None
@@ -177,7 +182,8 @@ class OpenRedisStore:
         await self.read_token(b"")
 
     async def _run(self, script: str, keys: list[str], *arguments: str | float) -> Any:  # noqa: ANN401 - a script's own
-        return await self._reached(cast("Awaitable[Any]", self._scripts[script](keys, list(arguments))))
+        # By its text: a server that has taken another's place knows no script by its hash.
+        return await self._reached(self._client.eval(script, len(keys), *keys, *arguments))
 
     async def _reached(self, answer: Awaitable[T]) -> T:
         from redis.exceptions import RedisError  # noqa: PLC0415 - optional, and slow to import
@@ -189,10 +195,13 @@ class OpenRedisStore:
         except (RedisError, OSError) as exc:
             if self._closed:
                 raise SessionStateError("the session is closed") from detached(exc)
-            raise _store_error(self._root, exc) from detached(exc)
+            error = _store_error(self._root, exc)
+            if error.retryable:  # the next attempt connects anew: by then another server may be the primary
+                await self._disconnect()
+            raise error from detached(exc)
         finally:
             if self._closed:  # redis-py has connected again, for a question from before or after
-                await self._client.aclose()
+                await self._disconnect()
 
     # --- The document
 
@@ -215,7 +224,7 @@ class OpenRedisStore:
         moment = cast("_Snapshot", snapshot).moment
         entry = attrs.evolve(moment.entry, version=uuid.uuid4().hex, document=document, writes=moment.entry.writes + 1)
         kept = int(max(STATE_KEPT, keep))
-        self._look = await self._looked(REPLACE, snapshot.version, kept, *entry.fields())
+        self._look = await self._looked(REPLACE, snapshot.version, entry.run, kept, *entry.fields())
         if self._look is None:
             self._app_clock.wrote(moment, entry)
         return self._look is None
@@ -263,7 +272,14 @@ class OpenRedisStore:
     async def close(self) -> None:
         """See `Store.close`."""
         self._closed = True
-        await self._client.aclose()
+        await self._disconnect()
+
+    async def _disconnect(self) -> None:
+        """Let go of all connections."""
+        from redis.exceptions import RedisError  # noqa: PLC0415 - optional, and slow to import
+
+        with suppress(RedisError, OSError):  # it is let go of all the same
+            await self._client.aclose()
 
 
 def _machine_clock() -> float:
@@ -283,6 +299,7 @@ def _store_error(root: str, error: Exception) -> StoreError:
         exceptions.TimeoutError,
         exceptions.OutOfMemoryError,
         exceptions.ReadOnlyError,
+        exceptions.AskError,
         exceptions.ClusterDownError,
         exceptions.TryAgainError,
         OSError,
