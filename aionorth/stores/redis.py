@@ -1,4 +1,4 @@
-"""A store for processes on several hosts: a Redis server, reached with redis-py.
+"""A store for processes on several hosts: a Redis server, a Cluster, or what Sentinels watch, reached with redis-py.
 
 The document lies in a hash, together with what its clock goes by (`aionorth.stores.redis_clock`). Two small scripts
 read it with the server's time, and replace it where nobody else was faster.
@@ -22,16 +22,18 @@ from aionorth.common.text import shown
 from aionorth.errors import ArgumentError, SessionStateError, StoreError, StoreUnavailableError, detached
 from aionorth.stores.base import LONGEST_LEASE, Snapshot, StoredToken, token_name
 from aionorth.stores.redis_clock import AppClock, Entry, Look, Moment
-from aionorth.stores.redis_url import wrong_with_url
+from aionorth.stores.redis_url import read_url, wrong_with_url
 
 if TYPE_CHECKING:
     from cryptography.fernet import Fernet
-    from redis.asyncio import Redis
+    from redis.asyncio import Redis, RedisCluster
 
 T = TypeVar("T")
 
 TIMEOUT = 5.0
 """Seconds that the server gets for an answer."""
+
+PORT, SENTINEL_PORT = 6379, 26379
 
 TOKEN_KEPT = 24 * 3600.0
 """Seconds. How long a token is valid stands in it; this is when it is cleared away."""
@@ -45,6 +47,8 @@ PASSING = re.compile(
 )
 """A server's errors that may be over after a while, though nobody has seen to the store. Those of a script's commands
 come with more before the code."""
+
+UNUSABLE = "the store of flow control on the Redis server cannot be used"
 
 # A server that becomes a replica and then the primary again may have lost something without having been started anew.
 # It shows which history it goes on from; zeros where it has always been a primary.
@@ -131,26 +135,49 @@ class RedisStore:
             raise
         return store
 
-    def _client(self) -> Redis | None:
+    def _client(self) -> Redis | RedisCluster | None:
         """Return a client; None where redis-py cannot use the URL, whose error would show it."""
-        from redis.asyncio import Redis  # noqa: PLC0415 - optional, and slow to import
+        from redis.asyncio import Redis, RedisCluster, Sentinel  # noqa: PLC0415 - optional, and slow to import
+        from redis.asyncio.cluster import ClusterNode  # noqa: PLC0415 - as above
         from redis.asyncio.retry import Retry  # noqa: PLC0415 - as above
         from redis.backoff import NoBackoff  # noqa: PLC0415 - as above
-        from redis.exceptions import RedisError  # noqa: PLC0415 - as above
+        from redis.exceptions import RedisClusterException, RedisError  # noqa: PLC0415 - as above
 
+        given: dict[str, Any] = {
+            "socket_timeout": TIMEOUT,
+            "socket_connect_timeout": TIMEOUT,
+            "retry": Retry(NoBackoff(), 0),  # tried again where it is known what for
+            "decode_responses": True,
+            "encoding_errors": "replace",  # what is damaged need not be text
+        }
+        url = read_url(self.url)
+        assert url is not None
         try:
-            client = cast("Any", Redis).from_url(  # partly untyped
-                self.url,
-                socket_timeout=TIMEOUT,
-                socket_connect_timeout=TIMEOUT,
-                retry=Retry(NoBackoff(), 0),  # tried again where it is known what for
-                decode_responses=True,
-                encoding_errors="replace",  # what is damaged need not be text
-            )
+            client = cast("Any", Redis).from_url(url.server, **given)  # partly untyped
             client.connection_pool.make_connection()  # else the options are only looked at when it is needed
-        except (ValueError, TypeError, RedisError):
+            if url.kind == "cluster":
+                nodes = [ClusterNode(host, port or PORT) for host, port, _ in map(_options, url.others)]
+                client = RedisCluster.from_url(url.server, startup_nodes=nodes, **given)
+            elif url.kind == "sentinel":
+                sentinels = [_options(one) for one in url.others]
+                client = cast("Any", Sentinel)(
+                    [(host, port or SENTINEL_PORT) for host, port, _ in sentinels],
+                    sentinel_kwargs=given | sentinels[0][2],
+                    **given | _options(url.server)[2],
+                ).master_for(url.service)
+        except (ValueError, TypeError, RedisError, RedisClusterException):
             return None
-        return cast("Redis", client)
+        return cast("Redis | RedisCluster", client)
+
+
+def _options(url: str) -> tuple[str, int, dict[str, Any]]:
+    """Return host, port and what else redis-py reads in the URL of one server."""
+    from redis.asyncio.connection import SSLConnection, parse_url  # noqa: PLC0415 - optional, and slow to import
+
+    options: dict[str, Any] = dict(parse_url(url))
+    if options.pop("connection_class", None) is SSLConnection:
+        options["ssl"] = True
+    return options.pop("host"), options.pop("port", 0), options
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -166,8 +193,10 @@ class OpenRedisStore:
 
     steady = False
 
-    def __init__(self, client: Redis, root: str, clock: Callable[[], float]) -> None:
-        self._client = client
+    def __init__(self, client: Redis | RedisCluster, root: str, clock: Callable[[], float]) -> None:
+        self._client: Any = client  # partly untyped
+        sentinels = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
+        self._clients = [self._client, *(sentinels.sentinels if sentinels else ())]
         self._root = root
         self._process_clock = clock
         self._closed = False
@@ -176,9 +205,16 @@ class OpenRedisStore:
 
     async def begin(self) -> None:
         """See whether the server is there; raises `StoreError`."""
+        if hasattr(self._client, "connection_pool"):  # not that of a Cluster, which would not do with another server
+            info = await self._reached(self._client.info("server"))
+            mode = info.get("redis_mode", info.get("server_mode"))
+            if mode in {"cluster", "sentinel"}:
+                what = "part of a Redis Cluster" if mode == "cluster" else "a Sentinel"
+                remedy = f"begin its URL with redis+{mode}:// or, with TLS, rediss+{mode}://"
+                raise StoreError(f"{UNUSABLE}: it is {what}; {remedy}")
         # What is to be done there must be allowed: a replica that cannot be written to is of no use.
         await self._reached(self._client.set(f"{self._root}:probe", "", px=1))
-        await self._reached(cast("Any", self._client).info("server"))
+        await self._run(LOOK, [f"{self._root}:state"])
         await self.read_token(b"")
 
     async def _run(self, script: str, keys: list[str], *arguments: str | float) -> Any:  # noqa: ANN401 - a script's own
@@ -186,13 +222,13 @@ class OpenRedisStore:
         return await self._reached(self._client.eval(script, len(keys), *keys, *arguments))
 
     async def _reached(self, answer: Awaitable[T]) -> T:
-        from redis.exceptions import RedisError  # noqa: PLC0415 - optional, and slow to import
+        from redis.exceptions import RedisClusterException, RedisError  # noqa: PLC0415 - optional, and slow to import
 
         try:
             return await answer
         except asyncio.CancelledError as exc:
             raise detached(exc)  # noqa: B904 - redis-py's frames hold the password
-        except (RedisError, OSError) as exc:
+        except (RedisError, RedisClusterException, OSError) as exc:
             if self._closed:
                 raise SessionStateError("the session is closed") from detached(exc)
             error = _store_error(self._root, exc)
@@ -278,8 +314,9 @@ class OpenRedisStore:
         """Let go of all connections."""
         from redis.exceptions import RedisError  # noqa: PLC0415 - optional, and slow to import
 
-        with suppress(RedisError, OSError):  # it is let go of all the same
-            await self._client.aclose()
+        for client in self._clients:
+            with suppress(RedisError, OSError):  # it is let go of all the same
+                await client.aclose()
 
 
 def _machine_clock() -> float:
@@ -300,19 +337,25 @@ def _store_error(root: str, error: Exception) -> StoreError:
         exceptions.OutOfMemoryError,
         exceptions.ReadOnlyError,
         exceptions.AskError,
-        exceptions.ClusterDownError,
+        exceptions.ClusterError,
+        exceptions.RedisClusterException,
         exceptions.TryAgainError,
         OSError,
     )
     if isinstance(error, (exceptions.AuthenticationError, exceptions.AuthorizationError)):
         remedy = "; check user and password in the URL"
+    elif type(error).__name__ == "MasterNotFoundError":  # it would show how each Sentinel is reached, with password
+        said, kind = "no Sentinel that can be reached names a primary of that service", StoreUnavailableError
+        remedy = "; check the service's name and addresses in the URL, and sentinel_password if the Sentinels want one"
+    elif "Cluster mode is not enabled" in text:
+        said, remedy = "it is no Redis Cluster", "; begin the URL with redis:// or rediss://"
     elif isinstance(error, passing) or PASSING.search(text):
         kind = StoreUnavailableError
     elif isinstance(error, exceptions.NoPermissionError) or "The user executing the script can't" in text:
         remedy = f"; the user needs INFO and TIME, scripts, and all keys that begin with {root}"
     elif "WRONGTYPE" in text or "script" in text:
         return _damaged(root, said)
-    return kind(f"the store of flow control on the Redis server cannot be used: {said}{remedy}")
+    return kind(f"{UNUSABLE}: {said}{remedy}")
 
 
 def _damaged(root: str, reason: str) -> StoreError:

@@ -3,23 +3,29 @@
 import asyncio
 import os
 import shutil
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import RedisServer, put_in_service
+from processes import Platform, RedisServer, Worker, in_service, put_in_service
+from support import shown
 
-from aionorth import RedisStore
+from aionorth import RedisStore, StoreError
 from aionorth.errors import StoreUnavailableError
 from aionorth.flow.settings import CLOCK_TOLERANCE, Limits
 from aionorth.flow.shared import CLOCK_ERROR, LONGEST_CLOCK_ERROR, Response, exchange
 from aionorth.flow.window import Acquire
-from aionorth.stores.base import StoreRetry
+from aionorth.stores.base import StoredToken, StoreRetry
 from aionorth.stores.redis import OpenRedisStore
 
+KEY = bytes(range(32))
+PASSWORD, OTHER_PASSWORD = "hush-hush", "not-a-word"
 APP = "app"
 STATE = "{aionorth:app}:state"
 LIMITS = Limits(limit=3, period=60.0, gap=0.0, timeout=30.0, pause=lambda _: 4.0)
@@ -37,9 +43,17 @@ class Node(RedisServer):
     def __init__(self, program: str, directory: Path, *options: str) -> None:
         super().__init__(directory, keeps=False)
         directory.mkdir()
-        self._command[0] = program
-        self._command += ["--repl-diskless-sync-delay", "0", "--shutdown-timeout", "0", *options]
+        if "--sentinel" in options:
+            self._command = [program, *options, "--port", str(self.port), "--bind", "127.0.0.1"]
+        else:
+            self._command[0] = program
+            self._command += ["--repl-diskless-sync-delay", "0", "--shutdown-timeout", "0", *options]
         self.start()
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(10)
 
     async def say(self, *words: Any) -> Any:
         async with self.client() as client:
@@ -53,8 +67,11 @@ class Node(RedisServer):
     async def follow(self, primary: "Node") -> None:
         """Become a replica, and wait until it has what the primary has."""
         await self.say("REPLICAOF", "127.0.0.1", primary.port)
+        await self.has_caught_up()
+
+    async def has_caught_up(self) -> None:
         async with self.client() as client:
-            await until(lambda: client.info("replication"), lambda info: info["master_link_status"] == "up")
+            await until(lambda: client.info("replication"), lambda info: info.get("master_link_status") == "up")
 
     async def lead(self) -> None:
         """Become a primary."""
@@ -132,8 +149,8 @@ class Users:
     def __init__(self, url: str, stack: AsyncExitStack) -> None:
         self._url, self._stack = url, stack
 
-    async def new(self, url: str = "") -> OpenRedisStore:
-        store = await RedisStore(url or self._url).open(APP)
+    async def new(self, app: str = APP) -> OpenRedisStore:
+        store = await RedisStore(self._url).open(app)
         self._stack.push_async_callback(store.close)
         return store
 
@@ -298,6 +315,42 @@ def test_a_primary_that_gets_a_replica_has_lost_nothing(start: Start) -> None:
     play(story, primary)
 
 
+@pytest.mark.slow
+def test_over_a_failover_that_loses_steps_nothing_is_refused_and_nothing_lost(start: Start) -> None:
+    calls, period, timeout = 40, 2.0, 3.0
+    old, new = start(), start()
+
+    async def main() -> None:
+        await new.follow(old)
+        endpoint = Endpoint(old)
+        async with endpoint.served() as url:
+            await asyncio.to_thread(in_service, url, there.url)
+            options: dict[str, Any] = {"store": url, "calls": calls, "period": period, "timeout": timeout}
+            workers = [stack.enter_context(Worker(there, **options)) for _ in range(2)]
+            for number, worker in enumerate(workers):
+                await asyncio.to_thread(worker.ready)
+                worker.write(there.ids[number :: len(workers)])
+            await asyncio.sleep(2.5)
+            await new.lead()  # what the old one is told from now on is lost
+            await asyncio.sleep(1)
+            endpoint.node = new
+            await old.follow(new)
+            lines = [await asyncio.to_thread(worker.read_rest) for worker in workers]
+        arrivals = there.arrivals()
+        assert not [arrival for arrival in arrivals if arrival.refused]
+        assert not there.left
+        assert sum(arrival.method == "DELETE" for arrival in arrivals) == len(there.ids)
+        results = [one for line in lines for one in line if isinstance(one, list)]
+        assert sorted(results) == sorted([one, "deleted"] for one in there.ids)
+        received = sorted(arrival.received for arrival in arrivals)
+        silent = max(later - earlier for earlier, later in pairwise(received))
+        assert timeout + period - 1 < silent < timeout + period + HELD  # one that had lost nothing would go on at once
+
+    with ExitStack() as stack:
+        there = stack.enter_context(Platform(model="sliding-refusals", calls=calls, period=period, subscriptions=200))
+        asyncio.run(main())
+
+
 @pytest.mark.parametrize(
     "code", ["READONLY", "MOVED 12 127.0.0.1:1", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "ASK 12 h:1"]
 )
@@ -316,3 +369,253 @@ def test_a_connection_that_leads_to_the_wrong_server_is_made_anew(start: Start, 
         assert not (await take(store, "b")).wait
 
     play(story, start())
+
+
+# --- A Cluster
+
+SLOTS = 16384
+
+
+async def cluster(start: Start) -> list[Node]:
+    """Start three primaries, and a replica of the one that keeps the app; return that one, the replica, the others."""
+    nodes = []
+    for _ in range(4):
+        nodes.append(start_clustered(start))
+        await nodes[-1].say("CLUSTER", "SET-CONFIG-EPOCH", len(nodes))
+        await nodes[-1].say("CLUSTER", "MEET", "127.0.0.1", nodes[0].port, await bus_of(nodes[0]))
+    *primaries, replica = nodes
+    for number, node in enumerate(primaries):
+        await node.say("CLUSTER", "ADDSLOTSRANGE", number * SLOTS // 3, (number + 1) * SLOTS // 3 - 1)
+    slot = await replica.say("CLUSTER", "KEYSLOT", STATE)
+    keeper = primaries.pop(slot * 3 // SLOTS)
+    identity = await keeper.say("CLUSTER", "MYID")
+    await until(lambda: replica.say("CLUSTER", "NODES"), lambda text: text.count(" connected") == len(nodes))
+    await replica.say("CLUSTER", "REPLICATE", identity)
+    await replica.has_caught_up()
+    for node in nodes:
+        await until(partial(node.say, "CLUSTER", "INFO"), lambda text: "cluster_state:ok" in text)
+        await until(partial(node.say, "CLUSTER", "NODES"), lambda text: " slave " in text or ",slave " in text)
+    return [keeper, replica, *primaries]
+
+
+def start_clustered(start: Start) -> Node:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        bus = free.getsockname()[1]
+    return start("--cluster-enabled", "yes", "--cluster-port", str(bus), "--cluster-node-timeout", "1000")
+
+
+async def bus_of(node: Node) -> int:
+    async with node.client() as client:
+        return int((await client.config_get("cluster-port"))["cluster-port"])
+
+
+def url_of(*nodes: Node) -> str:
+    return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes)
+
+
+def play_in_cluster(story: Callable[..., Any], start: Start) -> None:
+    """Let a story happen to users of a Cluster that has known their app for long."""
+
+    async def main() -> None:
+        nodes = await cluster(start)
+        async with AsyncExitStack() as stack:
+            users = Users(url_of(*nodes[2:]), stack)
+            await put_in_service(await users.new())
+            await story(users, *nodes)
+
+    asyncio.run(main())
+
+
+@pytest.mark.slow
+def test_in_a_cluster_every_app_has_its_store(start: Start) -> None:
+    async def story(users: Users, *nodes: Node) -> None:
+        for app in map(str, range(12)):
+            one, other = await users.new(app=app), await users.new(app=app)
+            await put_in_service(one)
+            for key in "abc":
+                assert not (await take(one, key)).wait
+            assert (await take(other, "d")).wait > 0
+            assert await one.lease_token(KEY, "one", 10)
+            assert not await other.lease_token(KEY, "other", 10)
+            await one.end_lease(KEY, "one", StoredToken("token", 0.0))
+            stored = await other.read_token(KEY)
+            assert stored is not None
+            assert stored.text == "token"
+        counts = [await node.say("DBSIZE") for node in nodes]
+        assert all(counts)
+
+    play_in_cluster(story, start)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", [False, True], ids=["and stays", "and is killed"])
+def test_in_a_cluster_calls_go_on_after_a_primary_is_replaced(start: Start, *, killed: bool) -> None:
+    async def story(users: Users, keeper: Node, replica: Node, *_: Node) -> None:
+        store = await users.new()
+        assert not (await take(store, "a")).wait
+        if killed:
+            keeper.kill()
+        else:
+            await replica.say("CLUSTER", "FAILOVER")
+        await assert_goes_on(store, keeper, replica, killed=killed)
+        assert_feared(await take(await users.new(), "c"))
+
+    play_in_cluster(story, start)
+
+
+async def assert_goes_on(store: OpenRedisStore, old: Node, new: Node, *, killed: bool) -> None:
+    """Assert that calls are held no longer than they may be; an old primary that stays up gives slots to its end."""
+    asking = asyncio.ensure_future(held(store, "b")) if killed else None
+    await until(lambda: leads(new), bool)
+    if not killed:
+        await until(lambda: leads(old), lambda still: not still)
+    began = time.monotonic()
+    assert_feared(await (asking or held(store, "b")))
+    assert time.monotonic() - began < HELD
+
+
+async def leads(node: Node) -> bool:
+    from redis.exceptions import ConnectionError as Lost  # noqa: PLC0415 - optional
+
+    async with node.client() as client:
+        with suppress(Lost):  # it ends connections as it becomes the primary
+            return bool((await client.info("replication"))["role"] == "master")
+    return False
+
+
+@pytest.mark.slow
+def test_in_a_cluster_an_app_that_is_moved_is_found(start: Start) -> None:
+    async def story(users: Users, keeper: Node, _: Node, goal: Node, other: Node) -> None:
+        store = await users.new()
+        assert not (await take(store, "a")).wait
+        slot = await goal.say("CLUSTER", "KEYSLOT", STATE)
+        source_id, goal_id = await keeper.say("CLUSTER", "MYID"), await goal.say("CLUSTER", "MYID")
+        await goal.say("CLUSTER", "SETSLOT", slot, "IMPORTING", source_id)
+        await keeper.say("CLUSTER", "SETSLOT", slot, "MIGRATING", goal_id)
+        await keeper.say("MIGRATE", "127.0.0.1", goal.port, STATE, 0, 5000)
+        assert_feared(await held(store, "b"))  # half way
+        for node in (goal, keeper, other):
+            await node.say("CLUSTER", "SETSLOT", slot, "NODE", goal_id)
+        assert_feared(await held(store, "b"))
+        assert await goal.say("EXISTS", STATE)
+
+    play_in_cluster(story, start)
+
+
+def test_one_node_of_a_cluster_is_refused_whatever_the_app(start: Start) -> None:
+    async def main() -> None:
+        await node.say("CLUSTER", "ADDSLOTSRANGE", 0, SLOTS // 2)
+        await until(partial(node.say, "CLUSTER", "NODES"), lambda text: "0-8192" in text)
+        for app in "abcd":  # their slots are in both halves
+            with pytest.raises(StoreError, match=r"part of a Redis Cluster; .* with redis\+cluster://") as caught:
+                await RedisStore(node.url).open(app)
+            assert not caught.value.retryable
+
+    node = start_clustered(start)
+    asyncio.run(main())
+
+
+def test_one_server_is_no_cluster(start: Start) -> None:
+    async def main() -> None:
+        with pytest.raises(StoreError, match="it is no Redis Cluster; begin the URL with redis://") as caught:
+            await RedisStore(url_of(node)).open(APP)
+        assert not caught.value.retryable
+
+    node = start()
+    asyncio.run(main())
+
+
+def test_a_cluster_that_is_not_there_is_named_and_its_password_is_not() -> None:
+    with pytest.raises(StoreUnavailableError, match="Redis Cluster cannot be connected") as caught:
+        asyncio.run(RedisStore(f"redis+cluster://user:{PASSWORD}@127.0.0.1:1,127.0.0.1:2").open(APP))
+    assert PASSWORD not in shown(caught.value)
+
+
+# --- Sentinels
+
+
+class Watch:
+    """A primary, a replica of it and a Sentinel; all want a password."""
+
+    def __init__(self, start: Start, directory: Path) -> None:
+        options = ["--requirepass", PASSWORD, "--masterauth", PASSWORD]
+        self.nodes = [start(*options), start(*options)]
+        for node in self.nodes:
+            node.url = node.url.replace("://", f"://:{PASSWORD}@")
+        file = directory / "sentinel.conf"
+        file.write_text(
+            f"sentinel monitor service 127.0.0.1 {self.nodes[0].port} 1\n"
+            f"sentinel auth-pass service {PASSWORD}\n"
+            "sentinel down-after-milliseconds service 500\n"
+            "sentinel failover-timeout service 2000\n"
+            f"requirepass {OTHER_PASSWORD}\n"
+        )
+        self._start = partial(start, str(file), "--sentinel")
+
+    async def begin(self) -> None:
+        await self.nodes[1].follow(self.nodes[0])
+        self.sentinel = self._start()  # it looks at once, and then once in ten seconds
+        self.address = f"127.0.0.1:1,127.0.0.1:{self.sentinel.port}"  # the first of them is down
+        self.sentinel.url = self.sentinel.url.replace("://", f"://:{OTHER_PASSWORD}@")
+        self.url = f"redis+sentinel://:{PASSWORD}@{self.address}/service/0?sentinel_password={OTHER_PASSWORD}"
+        async with self.sentinel.client() as client:
+            await until(client.sentinel_masters, lambda known: known["service"]["num-slaves"] == 1)
+
+
+async def agreed(sentinel: Node) -> bool:
+    """Whether the Sentinel begins a failover; it does not before it has looked at the replica again."""
+    from redis.exceptions import ResponseError  # noqa: PLC0415 - optional
+
+    try:
+        await sentinel.say("SENTINEL", "FAILOVER", "service")
+    except ResponseError as exc:
+        assert "NOGOODSLAVE" in str(exc)  # noqa: PT017 - any other one fails the test
+        return False
+    return True
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", [False, True], ids=["and stays", "and is killed"])
+def test_calls_go_on_at_the_primary_that_sentinels_name(start: Start, tmp_path: Path, *, killed: bool) -> None:
+    async def main() -> None:
+        async with AsyncExitStack() as stack:
+            await watch.begin()
+            users = Users(watch.url, stack)
+            store = await users.new()
+            await put_in_service(store)
+            assert not (await take(store, "a")).wait
+            if killed:
+                watch.nodes[0].kill()
+            else:
+                await until(lambda: agreed(watch.sentinel), bool)
+            await assert_goes_on(store, *watch.nodes, killed=killed)
+            assert_feared(await take(await users.new(), "c"))
+
+    watch = Watch(start, tmp_path)
+    asyncio.run(main())
+
+
+@pytest.mark.slow
+def test_what_is_wrong_with_sentinels_is_told_and_no_password_shown(start: Start, tmp_path: Path) -> None:
+    async def error_of(url: str) -> StoreError:
+        with pytest.raises(StoreError) as caught:
+            await RedisStore(url).open(APP)
+        assert PASSWORD not in shown(caught.value)
+        assert OTHER_PASSWORD not in shown(caught.value)
+        return caught.value
+
+    async def main() -> None:
+        await watch.begin()
+        for wrong in (
+            watch.url.replace("/service", "/other"),
+            watch.url.replace("sentinel_password=", "sentinel_password=not-"),
+            watch.url.partition("?")[0],
+        ):
+            assert "no Sentinel that can be reached names a primary of that service" in str(await error_of(wrong))
+        wrong = watch.url.replace(f"//:{PASSWORD}", f"//:not-{PASSWORD}")
+        assert "check user and password in the URL" in str(await error_of(wrong))
+        assert "it is a Sentinel; begin its URL with redis+sentinel://" in str(await error_of(watch.sentinel.url))
+
+    watch = Watch(start, tmp_path)
+    asyncio.run(main())
