@@ -98,12 +98,17 @@ class RedisStore:
     All that an app's processes need is kept under ``{PREFIX:APP}`` for 30 days after its last call. The token is sealed
     with a key that only those can derive who know the app's secret.
 
-    Where the server has nothing of an app, or was started anew, calls may have been sent just before of which it knows
-    nothing: then no call is sent for a period and a time-out, with a warning that says so.
+    Where the server has nothing of an app, was started anew, or is another one since a failover, calls may have been
+    sent just before of which it knows nothing: then no call is sent for a period and a time-out, with a warning that
+    says so.
     """
 
     url: str = attrs.field(repr=False)
-    """As in ``rediss://user:password@host:6379/0``; the password goes nowhere else."""
+    """As in ``rediss://user:password@host:6379/0``; the password goes nowhere else.
+
+    For a Redis Cluster as in ``redis+cluster://user:password@host:6379,host:6379``, for a primary that Sentinels name
+    as in ``redis+sentinel://user:password@host:26379,host:26379/service/0``; with TLS they begin with ``rediss+``.
+    """
     prefix: str
 
     def __init__(self, url: str, prefix: str = "aionorth") -> None:
@@ -328,6 +333,11 @@ def _store_error(root: str, error: Exception) -> StoreError:
     """Return what to tell of an error of redis-py, and what to do about it."""
     from redis import exceptions  # noqa: PLC0415 - optional, and slow to import
 
+    cause = error.__cause__ or error.__context__
+    if isinstance(error, exceptions.RedisClusterException) and isinstance(
+        cause, (exceptions.RedisError, exceptions.RedisClusterException)
+    ):
+        return _store_error(root, cause)  # whatever a node has said, redis-py calls it no Cluster
     text = str(error)
     said, remedy = f"{type(error).__name__}: {shown(text).removesuffix('.')}", ""
     kind: type[StoreError] = StoreError
@@ -346,13 +356,16 @@ def _store_error(root: str, error: Exception) -> StoreError:
         remedy = "; check user and password in the URL"
     elif type(error).__name__ == "MasterNotFoundError":  # it would show how each Sentinel is reached, with password
         said, kind = "no Sentinel that can be reached names a primary of that service", StoreUnavailableError
-        remedy = "; check the service's name and addresses in the URL, and sentinel_password if the Sentinels want one"
-    elif "Cluster mode is not enabled" in text:
-        said, remedy = "it is no Redis Cluster", "; begin the URL with redis:// or rediss://"
+        remedy = (
+            "; check the service's name, addresses and TLS in the URL, and sentinel_password if the Sentinels want one"
+        )
+    elif "cluster support disabled" in text:
+        said, remedy = "it is no Redis Cluster", "; begin its URL with redis:// or, with TLS, rediss://"
     elif isinstance(error, passing) or PASSING.search(text):
         kind = StoreUnavailableError
     elif isinstance(error, exceptions.NoPermissionError) or "The user executing the script can't" in text:
         remedy = f"; the user needs INFO and TIME, scripts, and all keys that begin with {root}"
+        remedy += ", in a Cluster also CLUSTER SLOTS and COMMAND"
     elif "WRONGTYPE" in text or "script" in text:
         return _damaged(root, said)
     return kind(f"{UNUSABLE}: {said}{remedy}")

@@ -40,15 +40,11 @@ OPTIONS = frozenset({
 """What may follow its question mark; redis-py would take more, of which the store could not be used."""
 
 
-SCHEMES = (
-    "redis://",
-    "rediss://",
-    "unix://",
-    *(f"{s}+{k}://" for s in ("redis", "rediss") for k in ("cluster", "sentinel")),
-)
-
 SENTINEL = "sentinel_"
-"""What user name and password for the Sentinels begin with. They are not those of the servers."""
+SENTINEL_OPTIONS = (f"{SENTINEL}username", f"{SENTINEL}password")
+"""What may follow a question mark, too: user name and password for the Sentinels. They are not those of the servers."""
+
+SCHEMES = ("unix://", *(f"redis{tls}{kind}://" for tls in ("", "s") for kind in ("", "+cluster", "+sentinel")))
 
 
 @attrs.frozen
@@ -73,14 +69,16 @@ def read_url(url: str) -> ServerUrl | None:
         return ServerUrl("", url) if _can_be_read(url) else None
     scheme, kind, user, hosts, service, db, query = (part or "" for part in several.groups())
     kind = kind.lower()
-    ours = [option for option in query.split("&") if not option.startswith(SENTINEL) or kind != "sentinel"]
+    options = query.split("&")
+    credentials = [one for one in options if kind == "sentinel" and one.partition("=")[0] in SENTINEL_OPTIONS]
+    ours = [one for one in options if one not in credentials]
     servers = [f"{scheme}://{user}{host}{db}?{'&'.join(ours)}".rstrip("?") for host in hosts.split(",")]
     if (kind == "sentinel") != bool(service) or not all(hosts.split(",")) or not all(map(_can_be_read, servers)):
         return None
     if kind == "cluster":
         return None if db else ServerUrl(kind, servers[0], tuple(servers[1:]))
-    theirs = [option for option in ours if not option.startswith(("username=", "password=", "db=", "client_name="))]
-    theirs += [option.removeprefix(SENTINEL) for option in query.split("&") if option.startswith(SENTINEL)]
+    theirs = [one for one in ours if not one.startswith(("username=", "password=", "db=", "client_name="))]
+    theirs += [one.removeprefix(SENTINEL) for one in credentials]
     sentinels = [f"{scheme}://{host}?{'&'.join(theirs)}".rstrip("?") for host in hosts.split(",")]
     return ServerUrl(kind, servers[0], tuple(sentinels), service)
 
@@ -99,9 +97,9 @@ def wrong_with_url(url: object) -> str:
             f"service/0, and write {SEPARATORS} in user, password and options percent-encoded (# is %23, / %2F, ? %3F, "
             "@ %40)"
         )
-    for one in (read.server, *read.others):
-        if not {option.partition("=")[0] for option in one.partition("?")[2].split("&") if option} <= OPTIONS:
-            return f"it has an option that there is not: there are {', '.join(sorted(OPTIONS))}"
+    if not {option.partition("=")[0] for option in read.server.partition("?")[2].split("&") if option} <= OPTIONS:
+        there_are = ", ".join(sorted(OPTIONS)) + (f", {', '.join(SENTINEL_OPTIONS)}" if read.kind == "sentinel" else "")
+        return f"it has an option that there is not: there are {there_are}"
     return ""
 
 

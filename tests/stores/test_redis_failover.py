@@ -518,7 +518,7 @@ def test_one_node_of_a_cluster_is_refused_whatever_the_app(start: Start) -> None
 
 def test_one_server_is_no_cluster(start: Start) -> None:
     async def main() -> None:
-        with pytest.raises(StoreError, match="it is no Redis Cluster; begin the URL with redis://") as caught:
+        with pytest.raises(StoreError, match="it is no Redis Cluster; begin its URL with redis://") as caught:
             await RedisStore(url_of(node)).open(APP)
         assert not caught.value.retryable
 
@@ -526,13 +526,59 @@ def test_one_server_is_no_cluster(start: Start) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.slow
+def test_what_a_cluster_refuses_a_user_is_told_and_not_waited_for(start: Start) -> None:
+    rights = ["reset", "on", "~{aionorth:*", "+info", "+time", "+@scripting", "+@hash", "+@string", "+@keyspace"]
+    need = "the user needs INFO and TIME, .*, in a Cluster also CLUSTER SLOTS and COMMAND"
+
+    async def main() -> None:
+        await node.say("CLUSTER", "ADDSLOTSRANGE", 0, SLOTS - 1)
+        await until(partial(node.say, "CLUSTER", "INFO"), lambda text: "cluster_state:ok" in text)
+        for more, words in (
+            ((f">{PASSWORD}",), need),
+            ((f">{PASSWORD}", "+cluster|slots"), need),
+            ((f">{OTHER_PASSWORD}",), "check user and password"),
+            ((f">{PASSWORD}", "+cluster|slots", "+command"), ""),
+        ):
+            await node.say("ACL", "SETUSER", "user", *rights, *more)
+            store = RedisStore(url_of(node).replace("://", f"://user:{PASSWORD}@"))
+            if not words:
+                await (await store.open(APP)).close()
+                return
+            with pytest.raises(StoreError, match=words) as caught:
+                await store.open(APP)
+            assert not caught.value.retryable
+            assert PASSWORD not in shown(caught.value)
+
+    node = start_clustered(start)
+    asyncio.run(main())
+
+
 def test_a_cluster_that_is_not_there_is_named_and_its_password_is_not() -> None:
-    with pytest.raises(StoreUnavailableError, match="Redis Cluster cannot be connected") as caught:
+    with pytest.raises(StoreUnavailableError, match=r"ConnectionError: Error .* connecting to 127") as caught:
         asyncio.run(RedisStore(f"redis+cluster://user:{PASSWORD}@127.0.0.1:1,127.0.0.1:2").open(APP))
     assert PASSWORD not in shown(caught.value)
 
 
 # --- Sentinels
+
+
+def test_what_a_url_with_sentinels_says_goes_to_whom_it_concerns() -> None:
+    hosts = "host,[::1]:7,host3:8"
+    client: Any = RedisStore(
+        f"rediss+sentinel://me:p%40ss@{hosts}/my-service/3?sentinel_username=s&sentinel_password=%23&socket_timeout=2"
+    )._client()
+    pool = client.connection_pool
+    assert pool.service_name == "my-service"
+    connection = pool.make_connection()
+    said = connection.username, connection.password, connection.db, connection.socket_timeout
+    assert said == ("me", "p@ss", 3, 2)
+    assert "SSL" in type(connection).__name__
+    sentinels = [one.connection_pool.make_connection() for one in pool.sentinel_manager.sentinels]
+    assert [(one.host, one.port) for one in sentinels] == [("host", 26379), ("::1", 7), ("host3", 8)]
+    for one in sentinels:
+        assert (one.username, one.password, one.db, one.socket_timeout) == ("s", "#", 0, 2)
+        assert "SSL" in type(one).__name__
 
 
 class Watch:

@@ -1552,6 +1552,25 @@ SHAPES = [
     f"unix://:{PASSWORD}@host/socket",
     f"unix://:{PASSWORD}@",
     f"unix:///socket@{PASSWORD}",
+    *(
+        f"redis+{kind}://user:{PASSWORD}{mark}{rest}@host:6379,host2/{service}"
+        for kind, service in (("cluster", ""), ("sentinel", "service"))
+        for mark in "#/?@[] \t\n\x00\ud800\u202e"
+        for rest in ("", "12")
+    ),
+    f"redis+cluster://user:{PASSWORD}",
+    f"redis+cluster://:{PASSWORD}@host/0",
+    f"redis+cluster://:{PASSWORD}@host,",
+    f"redis+cluster://:{PASSWORD}@host?db=1",
+    f"redis+cluster://:{PASSWORD}@host?sentinel_password=x",
+    f"redis+cluster://:{PASSWORD}@host,:{PASSWORD}@host2",
+    f"redis+sentinel://:{PASSWORD}@host",
+    f"redis+sentinel://:{PASSWORD}@host/",
+    f"redis+sentinel://:{PASSWORD}@host,host:99999/service",
+    f"redis+sentinel://user:12/{PASSWORD}%40host",
+    f"redis+sentinel://host/service?sentinel_password={PASSWORD}&sentinel_db=1",
+    f"redis+sentinel://host/service?sentinel_password={PASSWORD}#12",
+    f"redis+unix://:{PASSWORD}@/socket",
     f"http://:{PASSWORD}@host",
     f" redis://:{PASSWORD}@host",
 ]
@@ -1602,6 +1621,10 @@ def test_a_password_is_read_as_it_stands_or_refused(password: str, url: str) -> 
         "rediss://host?ssl_ca_certs=/etc/ssl/ca.pem&ssl_check_hostname=no",
         "unix:///run/redis.sock?db=2",
         "unix://user:pass@/run/redis.sock",
+        "redis+cluster://host",
+        "REDISS+cluster://user:p%40s%2Fs@[::1]:7000,host-2,10.0.0.3:7002?client_name=me&socket_timeout=1.5",
+        "redis+sentinel://host/service",
+        "rediss+sentinel://user:pass@host:26379,host2/my.service-1/2?ssl_ca_certs=/ca.pem&sentinel_password=hush%23",
     ],
 )
 def test_a_url_of_any_usual_shape_is_taken(url: str) -> None:
