@@ -1,4 +1,4 @@
-"""A store for processes on several hosts: a Redis server, reached with redis-py.
+"""A store for processes on several hosts: a Redis server, a Cluster, or what Sentinels watch, reached with redis-py.
 
 The document lies in a hash, together with what its clock goes by (`aionorth.stores.redis_clock`). Two small scripts
 read it with the server's time, and replace it where nobody else was faster.
@@ -12,6 +12,7 @@ import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -21,16 +22,18 @@ from aionorth.common.text import shown
 from aionorth.errors import ArgumentError, SessionStateError, StoreError, StoreUnavailableError, detached
 from aionorth.stores.base import LONGEST_LEASE, Snapshot, StoredToken, token_name
 from aionorth.stores.redis_clock import AppClock, Entry, Look, Moment
-from aionorth.stores.redis_url import wrong_with_url
+from aionorth.stores.redis_url import read_url, wrong_with_url
 
 if TYPE_CHECKING:
     from cryptography.fernet import Fernet
-    from redis.asyncio import Redis
+    from redis.asyncio import Redis, RedisCluster
 
 T = TypeVar("T")
 
 TIMEOUT = 5.0
 """Seconds that the server gets for an answer."""
+
+PORT, SENTINEL_PORT = 6379, 26379
 
 TOKEN_KEPT = 24 * 3600.0
 """Seconds. How long a token is valid stands in it; this is when it is cleared away."""
@@ -39,26 +42,33 @@ STATE_KEPT = 30 * 24 * 3600.0
 """Seconds after its last call for which an app's document is kept. Where there is none it may have been lost."""
 
 PASSING = re.compile(
-    r"(?:^|-)(?:BUSY|LOADING|READONLY|OOM|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|MISCONF|NOREPLICAS|UNKILLABLE)\b"
+    r"(?:^|-)(?:BUSY|LOADING|READONLY|OOM|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|MOVED|ASK|MISCONF|NOREPLICAS|UNKILLABLE)\b"
     "|max number of clients"
 )
 """A server's errors that may be over after a while, though nobody has seen to the store. Those of a script's commands
 come with more before the code."""
 
-# KEYS: the entry.
-LOOK = """
-local info = redis.call('INFO', 'server')
-return {redis.call('HGETALL', KEYS[1]), redis.call('TIME'), string.match(info, 'run_id:(%w+)') or ''}
+UNUSABLE = "the store of flow control on the Redis server cannot be used"
+
+# A server that becomes a replica and then the primary again may have lost something without having been started anew.
+# It shows which history it goes on from; zeros where it has always been a primary.
+RUN = """
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or ''
+local before = string.match(redis.call('INFO', 'replication'), 'master_replid2:(%w+)') or ''
+if string.find(before, '[^0]') then run = run .. '-' .. before end
 """
-# ARGV: the version to be replaced, seconds to keep the new entry, its fields and values. Where somebody else was faster
-# it is a look, too.
-REPLACE = f"""
-if (redis.call('HGET', KEYS[1], 'version') or '') == ARGV[1] then
-  redis.call('HSET', KEYS[1], unpack(ARGV, 3))
-  redis.call('EXPIRE', KEYS[1], ARGV[2])
+# KEYS: the entry.
+LOOK_ONLY = "return {redis.call('HGETALL', KEYS[1]), redis.call('TIME'), run}"
+LOOK = RUN + LOOK_ONLY
+# ARGV: the version to be replaced, the run of the server that showed it, seconds to keep the new entry, its fields and
+# values. Where somebody else was faster, or this is another server by now, it is a look, too.
+REPLACE = f"""{RUN}
+if (redis.call('HGET', KEYS[1], 'version') or '') == ARGV[1] and run == ARGV[2] then
+  redis.call('HSET', KEYS[1], unpack(ARGV, 4))
+  redis.call('EXPIRE', KEYS[1], ARGV[3])
   return false
 end
-{LOOK}"""
+{LOOK_ONLY}"""
 # KEYS of each: the token, its lease.
 READ_STORED = """
 local kept, now = redis.call('HMGET', KEYS[1], 'text', 'obtained_at'), redis.call('TIME')
@@ -88,12 +98,17 @@ class RedisStore:
     All that an app's processes need is kept under ``{PREFIX:APP}`` for 30 days after its last call. The token is sealed
     with a key that only those can derive who know the app's secret.
 
-    Where the server has nothing of an app, or was started anew, calls may have been sent just before of which it knows
-    nothing: then no call is sent for a period and a time-out, with a warning that says so.
+    Where the server has nothing of an app, was started anew, or is another one since a failover, calls may have been
+    sent just before of which it knows nothing: then no call is sent for a period and a time-out, with a warning that
+    says so.
     """
 
     url: str = attrs.field(repr=False)
-    """As in ``rediss://user:password@host:6379/0``; the password goes nowhere else."""
+    """As in ``rediss://user:password@host:6379/0``; the password goes nowhere else.
+
+    For a Redis Cluster as in ``redis+cluster://user:password@host:6379,host:6379``, for a primary that Sentinels name
+    as in ``redis+sentinel://user:password@host:26379,host:26379/service/0``; with TLS they begin with ``rediss+``.
+    """
     prefix: str
 
     def __init__(self, url: str, prefix: str = "aionorth") -> None:
@@ -125,26 +140,49 @@ class RedisStore:
             raise
         return store
 
-    def _client(self) -> Redis | None:
+    def _client(self) -> Redis | RedisCluster | None:
         """Return a client; None where redis-py cannot use the URL, whose error would show it."""
-        from redis.asyncio import Redis  # noqa: PLC0415 - optional, and slow to import
+        from redis.asyncio import Redis, RedisCluster, Sentinel  # noqa: PLC0415 - optional, and slow to import
+        from redis.asyncio.cluster import ClusterNode  # noqa: PLC0415 - as above
         from redis.asyncio.retry import Retry  # noqa: PLC0415 - as above
         from redis.backoff import NoBackoff  # noqa: PLC0415 - as above
-        from redis.exceptions import RedisError  # noqa: PLC0415 - as above
+        from redis.exceptions import RedisClusterException, RedisError  # noqa: PLC0415 - as above
 
+        given: dict[str, Any] = {
+            "socket_timeout": TIMEOUT,
+            "socket_connect_timeout": TIMEOUT,
+            "retry": Retry(NoBackoff(), 0),  # tried again where it is known what for
+            "decode_responses": True,
+            "encoding_errors": "replace",  # what is damaged need not be text
+        }
+        url = read_url(self.url)
+        assert url is not None
         try:
-            client = cast("Any", Redis).from_url(  # partly untyped
-                self.url,
-                socket_timeout=TIMEOUT,
-                socket_connect_timeout=TIMEOUT,
-                retry=Retry(NoBackoff(), 0),  # tried again where it is known what for
-                decode_responses=True,
-                encoding_errors="replace",  # what is damaged need not be text
-            )
+            client = cast("Any", Redis).from_url(url.server, **given)  # partly untyped
             client.connection_pool.make_connection()  # else the options are only looked at when it is needed
-        except (ValueError, TypeError, RedisError):
+            if url.kind == "cluster":
+                nodes = [ClusterNode(host, port or PORT) for host, port, _ in map(_options, url.others)]
+                client = RedisCluster.from_url(url.server, startup_nodes=nodes, **given)
+            elif url.kind == "sentinel":
+                sentinels = [_options(one) for one in url.others]
+                client = cast("Any", Sentinel)(
+                    [(host, port or SENTINEL_PORT) for host, port, _ in sentinels],
+                    sentinel_kwargs=given | sentinels[0][2],
+                    **given | _options(url.server)[2],
+                ).master_for(url.service)
+        except (ValueError, TypeError, RedisError, RedisClusterException):
             return None
-        return cast("Redis", client)
+        return cast("Redis | RedisCluster", client)
+
+
+def _options(url: str) -> tuple[str, int, dict[str, Any]]:
+    """Return host, port and what else redis-py reads in the URL of one server."""
+    from redis.asyncio.connection import SSLConnection, parse_url  # noqa: PLC0415 - optional, and slow to import
+
+    options: dict[str, Any] = dict(parse_url(url))
+    if options.pop("connection_class", None) is SSLConnection:
+        options["ssl"] = True
+    return options.pop("host"), options.pop("port", 0), options
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -160,39 +198,51 @@ class OpenRedisStore:
 
     steady = False
 
-    def __init__(self, client: Redis, root: str, clock: Callable[[], float]) -> None:
-        self._client = client
+    def __init__(self, client: Redis | RedisCluster, root: str, clock: Callable[[], float]) -> None:
+        self._client: Any = client  # partly untyped
+        sentinels = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
+        self._clients = [self._client, *(sentinels.sentinels if sentinels else ())]
         self._root = root
         self._process_clock = clock
-        self._scripts = {text: client.register_script(text) for text in (LOOK, REPLACE, READ_STORED, LEASE, END_LEASE)}
         self._closed = False
         self._app_clock = AppClock()
         self._look: Look | None = None
 
     async def begin(self) -> None:
         """See whether the server is there; raises `StoreError`."""
+        if hasattr(self._client, "connection_pool"):  # not that of a Cluster, which would not do with another server
+            info = await self._reached(self._client.info("server"))
+            mode = info.get("redis_mode", info.get("server_mode"))
+            if mode in {"cluster", "sentinel"}:
+                what = "part of a Redis Cluster" if mode == "cluster" else "a Sentinel"
+                remedy = f"begin its URL with redis+{mode}:// or, with TLS, rediss+{mode}://"
+                raise StoreError(f"{UNUSABLE}: it is {what}; {remedy}")
         # What is to be done there must be allowed: a replica that cannot be written to is of no use.
         await self._reached(self._client.set(f"{self._root}:probe", "", px=1))
-        await self._reached(cast("Any", self._client).info("server"))
+        await self._run(LOOK, [f"{self._root}:state"])
         await self.read_token(b"")
 
     async def _run(self, script: str, keys: list[str], *arguments: str | float) -> Any:  # noqa: ANN401 - a script's own
-        return await self._reached(cast("Awaitable[Any]", self._scripts[script](keys, list(arguments))))
+        # By its text: a server that has taken another's place knows no script by its hash.
+        return await self._reached(self._client.eval(script, len(keys), *keys, *arguments))
 
     async def _reached(self, answer: Awaitable[T]) -> T:
-        from redis.exceptions import RedisError  # noqa: PLC0415 - optional, and slow to import
+        from redis.exceptions import RedisClusterException, RedisError  # noqa: PLC0415 - optional, and slow to import
 
         try:
             return await answer
         except asyncio.CancelledError as exc:
             raise detached(exc)  # noqa: B904 - redis-py's frames hold the password
-        except (RedisError, OSError) as exc:
+        except (RedisError, RedisClusterException, OSError) as exc:
             if self._closed:
                 raise SessionStateError("the session is closed") from detached(exc)
-            raise _store_error(self._root, exc) from detached(exc)
+            error = _store_error(self._root, exc)
+            if error.retryable:  # the next attempt connects anew: by then another server may be the primary
+                await self._disconnect()
+            raise error from detached(exc)
         finally:
             if self._closed:  # redis-py has connected again, for a question from before or after
-                await self._client.aclose()
+                await self._disconnect()
 
     # --- The document
 
@@ -215,7 +265,7 @@ class OpenRedisStore:
         moment = cast("_Snapshot", snapshot).moment
         entry = attrs.evolve(moment.entry, version=uuid.uuid4().hex, document=document, writes=moment.entry.writes + 1)
         kept = int(max(STATE_KEPT, keep))
-        self._look = await self._looked(REPLACE, snapshot.version, kept, *entry.fields())
+        self._look = await self._looked(REPLACE, snapshot.version, entry.run, kept, *entry.fields())
         if self._look is None:
             self._app_clock.wrote(moment, entry)
         return self._look is None
@@ -263,7 +313,15 @@ class OpenRedisStore:
     async def close(self) -> None:
         """See `Store.close`."""
         self._closed = True
-        await self._client.aclose()
+        await self._disconnect()
+
+    async def _disconnect(self) -> None:
+        """Let go of all connections."""
+        from redis.exceptions import RedisError  # noqa: PLC0415 - optional, and slow to import
+
+        for client in self._clients:
+            with suppress(RedisError, OSError):  # it is let go of all the same
+                await client.aclose()
 
 
 def _machine_clock() -> float:
@@ -275,6 +333,11 @@ def _store_error(root: str, error: Exception) -> StoreError:
     """Return what to tell of an error of redis-py, and what to do about it."""
     from redis import exceptions  # noqa: PLC0415 - optional, and slow to import
 
+    cause = error.__cause__ or error.__context__
+    if isinstance(error, exceptions.RedisClusterException) and isinstance(
+        cause, (exceptions.RedisError, exceptions.RedisClusterException)
+    ):
+        return _store_error(root, cause)  # whatever a node has said, redis-py calls it no Cluster
     text = str(error)
     said, remedy = f"{type(error).__name__}: {shown(text).removesuffix('.')}", ""
     kind: type[StoreError] = StoreError
@@ -283,19 +346,29 @@ def _store_error(root: str, error: Exception) -> StoreError:
         exceptions.TimeoutError,
         exceptions.OutOfMemoryError,
         exceptions.ReadOnlyError,
-        exceptions.ClusterDownError,
+        exceptions.AskError,
+        exceptions.ClusterError,
+        exceptions.RedisClusterException,
         exceptions.TryAgainError,
         OSError,
     )
     if isinstance(error, (exceptions.AuthenticationError, exceptions.AuthorizationError)):
         remedy = "; check user and password in the URL"
+    elif type(error).__name__ == "MasterNotFoundError":  # it would show how each Sentinel is reached, with password
+        said, kind = "no Sentinel that can be reached names a primary of that service", StoreUnavailableError
+        remedy = (
+            "; check the service's name, addresses and TLS in the URL, and sentinel_password if the Sentinels want one"
+        )
+    elif "cluster support disabled" in text:
+        said, remedy = "it is no Redis Cluster", "; begin its URL with redis:// or, with TLS, rediss://"
     elif isinstance(error, passing) or PASSING.search(text):
         kind = StoreUnavailableError
     elif isinstance(error, exceptions.NoPermissionError) or "The user executing the script can't" in text:
         remedy = f"; the user needs INFO and TIME, scripts, and all keys that begin with {root}"
+        remedy += ", in a Cluster also CLUSTER SLOTS and COMMAND"
     elif "WRONGTYPE" in text or "script" in text:
         return _damaged(root, said)
-    return kind(f"the store of flow control on the Redis server cannot be used: {said}{remedy}")
+    return kind(f"{UNUSABLE}: {said}{remedy}")
 
 
 def _damaged(root: str, reason: str) -> StoreError:

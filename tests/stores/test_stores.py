@@ -1269,7 +1269,7 @@ def test_a_user_who_may_not_ask_for_a_redis_run_is_told_what_it_needs(redis: Red
         ("~*", "+@all", "-info"),
         ("~*", "+@all", "-time"),
         ("~other*", "+@all"),
-        ("~*", "+@all", "-evalsha"),
+        ("~*", "+@all", "-eval"),
     ):
         with pytest.raises(StoreError, match=r"; the user needs INFO and TIME, scripts, and all keys") as caught:
             asyncio.run(main(*rights))
@@ -1322,19 +1322,21 @@ def test_a_network_that_has_become_slow_is_no_clock_that_was_set(redis_place: Re
     place = redis_place
 
     async def story(a: User, b: User) -> None:
-        store = cast("OpenRedisStore", a.store)
+        client = cast("Any", cast("OpenRedisStore", a.store)._client)
         await a.take()
-        read, asked = store._scripts[LOOK], 0
+        evaluate, asked = client.eval, 0
 
-        async def slow(*arguments: Any) -> Any:
+        async def slow(script: str, *arguments: Any) -> Any:
             nonlocal asked
+            if script != LOOK:
+                return await evaluate(script, *arguments)
             asked += 1
             await place.advance(2.0)
-            answer = await read(*arguments)
+            answer = await evaluate(script, *arguments)
             await place.advance(1.0)
             return answer
 
-        store._scripts[LOOK] = cast("Any", slow)
+        client.eval = slow
         for _ in range(5):
             await a.tell()
         assert asked <= 5 + DELAYS + 1
@@ -1550,6 +1552,25 @@ SHAPES = [
     f"unix://:{PASSWORD}@host/socket",
     f"unix://:{PASSWORD}@",
     f"unix:///socket@{PASSWORD}",
+    *(
+        f"redis+{kind}://user:{PASSWORD}{mark}{rest}@host:6379,host2/{service}"
+        for kind, service in (("cluster", ""), ("sentinel", "service"))
+        for mark in "#/?@[] \t\n\x00\ud800\u202e"
+        for rest in ("", "12")
+    ),
+    f"redis+cluster://user:{PASSWORD}",
+    f"redis+cluster://:{PASSWORD}@host/0",
+    f"redis+cluster://:{PASSWORD}@host,",
+    f"redis+cluster://:{PASSWORD}@host?db=1",
+    f"redis+cluster://:{PASSWORD}@host?sentinel_password=x",
+    f"redis+cluster://:{PASSWORD}@host,:{PASSWORD}@host2",
+    f"redis+sentinel://:{PASSWORD}@host",
+    f"redis+sentinel://:{PASSWORD}@host/",
+    f"redis+sentinel://:{PASSWORD}@host,host:99999/service",
+    f"redis+sentinel://user:12/{PASSWORD}%40host",
+    f"redis+sentinel://host/service?sentinel_password={PASSWORD}&sentinel_db=1",
+    f"redis+sentinel://host/service?sentinel_password={PASSWORD}#12",
+    f"redis+unix://:{PASSWORD}@/socket",
     f"http://:{PASSWORD}@host",
     f" redis://:{PASSWORD}@host",
 ]
@@ -1600,6 +1621,10 @@ def test_a_password_is_read_as_it_stands_or_refused(password: str, url: str) -> 
         "rediss://host?ssl_ca_certs=/etc/ssl/ca.pem&ssl_check_hostname=no",
         "unix:///run/redis.sock?db=2",
         "unix://user:pass@/run/redis.sock",
+        "redis+cluster://host",
+        "REDISS+cluster://user:p%40s%2Fs@[::1]:7000,host-2,10.0.0.3:7002?client_name=me&socket_timeout=1.5",
+        "redis+sentinel://host/service",
+        "rediss+sentinel://user:pass@host:26379,host2/my.service-1/2?ssl_ca_certs=/ca.pem&sentinel_password=hush%23",
     ],
 )
 def test_a_url_of_any_usual_shape_is_taken(url: str) -> None:
