@@ -112,6 +112,15 @@ class AdaptiveLimit:  # more than 12 fields: a value that is stored whole
         """Whether refusals have taught a limit."""
         return self.ceiling > 0
 
+    @property
+    def grows_at(self) -> float:
+        """When it grows, or is dropped where it has grown back, if nothing is refused until then."""
+        if self.limit == self.ceiling:
+            interval = max(self.probe_interval, PROBE_INTERVAL)
+        else:
+            interval = 1 if self.grown_from else self.probe_interval
+        return self.clean_since + self.period * interval
+
     def limit_now(self, late: int) -> int:
         """The limit in force, in calls per period."""
         return min(self.limit + late, self.ceiling) if self.first else self.limit
@@ -188,13 +197,7 @@ class AdaptiveLimit:  # more than 12 fields: a value that is stored whole
 
     def grown(self, now: float) -> AdaptiveLimit:
         """Return the limit after so much clean time; `self` where it does not grow yet."""
-        if self.pauses or not self.in_force:
-            return self
-        if self.limit == self.ceiling:
-            interval = max(self.probe_interval, PROBE_INTERVAL)
-        else:
-            interval = 1 if self.grown_from else self.probe_interval
-        if now - self.clean_since < self.period * interval:
+        if self.pauses or not self.in_force or now < self.grows_at:
             return self
         if self.limit == self.ceiling:
             return self.dropped()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from itertools import count
 from typing import Protocol
 
 from aionorth.flow.settings import Limits
 from aionorth.flow.window import Acquire, Ending, Permit, Release, View, Window
+
+_log = logging.getLogger("aionorth")
 
 
 class WindowAccess(Protocol):
@@ -99,6 +102,8 @@ class LocalWindow:
         pause = self._limits.pause(before.pauses) if begins else 0.0
         release = Release(permit, ending, counted_at, pause, retry_after)
         self._window.step(self._now(), self._limits, (release,))
+        if before.pauses and not self._window.adaptive.pauses:
+            warn_of_limit(self.view(), self._limits)
         self.changed()
         return begins
 
@@ -123,6 +128,19 @@ class LocalWindow:
 
     async def close(self) -> None:
         """See `WindowAccess.close`: there is nothing to hand over."""
+
+
+def warn_of_limit(view: View, limits: Limits) -> None:
+    """Say what refusals have taught, where that is fewer calls, once calls are accepted again."""
+    if view.limit is not None and view.limit < limits.limit:
+        _log.warning(
+            "flow control: the platform accepts calls again; about %d of %d in %g s are made from now on, and more "
+            "after %.0f s without a refusal",
+            view.limit,
+            limits.limit,
+            limits.period,
+            view.grows_in,
+        )
 
 
 def _nothing() -> None:

@@ -19,6 +19,7 @@ import attrs
 
 from aionorth.common.waits import growing_waits
 from aionorth.errors import StoreError
+from aionorth.flow.local import warn_of_limit
 from aionorth.flow.settings import Limits
 from aionorth.flow.window import Acquire, Ending, Permit, Release, View, Window, forgotten_after
 from aionorth.stores.base import Store, StoreRetry
@@ -196,6 +197,8 @@ class SharedWindow:  # more than 12 attributes: what is on its way between a pro
             )
         known, paused_for = self._response, self.paused_for
         self._response, self._seen_at = response, self._now()
+        if known.pauses and not response.pauses:
+            warn_of_limit(response.view, self._limits)
         if any(one.ending is Ending.REFUSED for one in self._released.values()):  # of which the store does not know yet
             view = attrs.evolve(response.view, paused_for=paused_for)
             self._response = attrs.evolve(response, view=view, episode=known.episode, pauses=known.pauses)

@@ -98,6 +98,8 @@ class View:
     """Calls that the platform seems to allow in a period; None where there is no adaptive limit."""
     gap: float = 0.0
     """From a call to the next, by the adaptive limit."""
+    grows_in: float = 0.0
+    """Until the adaptive limit grows if nothing is refused."""
     unknown_for: float = 0.0
     """For which no slot is given, because any may have been taken before what is known."""
 
@@ -281,6 +283,7 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
             paused_for=max(0.0, adaptive.paused_until - now),
             limit=limit if adaptive.in_force else None,
             gap=self._gap(limits) if adaptive.in_force else 0.0,
+            grows_in=max(0.0, adaptive.grows_at - now) if adaptive.in_force else 0.0,
             unknown_for=unknown_for,
         )
 

@@ -456,6 +456,13 @@ async def test_what_was_learned_is_told_and_forgotten() -> None:
     assert (state.in_force, state.learned_limit, state.gap) == (100, None, 0.0)
 
 
+async def test_a_warning_says_the_new_limit_and_when_it_grows(caplog: pytest.LogCaptureFixture) -> None:
+    flow = learner()
+    await Platform("sliding", 50, 60.0, seed=1).work(flow, 90)
+    (warning,) = [record.message for record in caplog.records if record.name == "aionorth"]
+    assert "about 50 of 100 in 60 s are made from now on, and more after 120 s without a refusal" in warning
+
+
 async def test_the_same_chance_teaches_the_same() -> None:
     states = []
     for _ in range(2):
