@@ -140,7 +140,7 @@ def trade_off(cells: Mapping[str, Mapping[str, Mapping[str, tuple[float, float]]
     """
     with mpl.rc_context(_SETTINGS):
         models = list(next(iter(cells.values())))
-        figure = Figure(figsize=(11, 2.2 * len(cells) + 0.7), layout="constrained")
+        figure = Figure(figsize=(2.2 * len(models), 2.2 * len(cells) + 0.7), layout="constrained")
         panels = figure.subplots(len(cells), len(models), sharex=True, sharey=True, squeeze=False)
         for number, (row, (case, of_case)) in enumerate(zip(panels, cells.items(), strict=True)):
             row[0].set_ylabel(f"{case}\n\nrefused of 1,000")

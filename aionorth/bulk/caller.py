@@ -242,8 +242,8 @@ class Caller:
 
     def _warn_of_pause(self) -> None:
         _log.warning(
-            "refused by flow control: another client uses this app (or did until a moment ago), "
-            "or its threshold is below %d calls in %g s; all calls pause for %.1f s",
+            "refused by flow control: another client uses this app (or did until a moment ago), its threshold is below "
+            "%d calls in %g s, or it refuses bursts; all calls pause for %.1f s, and are spread evenly from then on",
             self._flow.settings.limit,
             self._flow.settings.period,
             max(0.1, self._flow.paused_for),

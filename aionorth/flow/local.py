@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from itertools import count
 from typing import Protocol
@@ -10,6 +11,8 @@ from typing import Protocol
 from aionorth.flow.outage import Outage
 from aionorth.flow.settings import Limits
 from aionorth.flow.window import Acquire, Ending, Permit, Release, View, Window
+
+_log = logging.getLogger("aionorth")
 
 
 class WindowAccess(Protocol):
@@ -112,6 +115,8 @@ class LocalWindow:
         probe_wait = self._limits.probe_wait(self._window.outage.probes) if unanswered else 0.0
         release = Release(permit, ending, counted_at, pause, retry_after, unanswered, probe_wait)
         self._window.step(self._now(), self._limits, (release,))
+        if before.pauses and not self._window.adaptive.pauses:
+            warn_of_limit(self.view(), self._limits)
         self.changed()
         return begins
 
@@ -141,6 +146,19 @@ class LocalWindow:
 
     async def close(self) -> None:
         """See `WindowAccess.close`: there is nothing to report."""
+
+
+def warn_of_limit(view: View, limits: Limits) -> None:
+    """Say what refusals have taught, where that is fewer calls, once calls are accepted again."""
+    if view.limit is not None and view.limit < limits.limit:
+        _log.warning(
+            "flow control: the platform accepts calls again; about %d of %d in %g s are made from now on, and more "
+            "after %.0f s without a refusal",
+            view.limit,
+            limits.limit,
+            limits.period,
+            view.grows_in,
+        )
 
 
 def _nothing() -> None:

@@ -20,6 +20,7 @@ import attrs
 
 from aionorth.common.waits import growing_waits
 from aionorth.errors import StoreError
+from aionorth.flow.local import warn_of_limit
 from aionorth.flow.outage import Outage
 from aionorth.flow.settings import Limits
 from aionorth.flow.window import Acquire, Ending, Permit, Release, View, Window, forgotten_after
@@ -209,6 +210,8 @@ class SharedWindow:  # more than 12 attributes: reports in transit need their ow
             )
         known, paused_for = self._response, self.paused_for
         self._response, self._seen_at = response, self._now()
+        if known.pauses and not response.pauses:
+            warn_of_limit(response.view, self._limits)
         if any(one.ending is Ending.REFUSED for one in self._released.values()):  # which the store does not know yet
             view = attrs.evolve(response.view, paused_for=paused_for)
             self._response = attrs.evolve(response, view=view, episode=known.episode, pauses=known.pauses)

@@ -109,7 +109,9 @@ class View:
     silent_for: float = 0.0
     """Since the platform was silent first, while an outage is certain; 0 where none is."""
     next_probe: float = 0.0
-    """Until it is asked again whether it answers, while an outage is certain."""
+    """Until the next probe, while an outage is certain."""
+    grows_in: float = 0.0
+    """Until the adaptive limit grows if nothing is refused."""
     unknown_for: float = 0.0
     """For which no slot is given, because any may have been taken before what is known."""
 
@@ -314,6 +316,7 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
             gap=self._gap(limits) if adaptive.in_force else 0.0,
             silent_for=now - self.outage.since if self.outage.certain else 0.0,
             next_probe=max(0.0, self.outage.next_probe - now) if self.outage.certain else 0.0,
+            grows_in=max(0.0, adaptive.grows_at - now) if adaptive.in_force else 0.0,
             unknown_for=unknown_for,
         )
 
@@ -354,11 +357,8 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
     def to_json(self) -> str:
         """Return the state as a JSON object."""
         slots = {"in_flight": self.slots.in_flight, "ended": self.slots.ended}
-        state = attrs.asdict(self, recurse=False) | {
-            "slots": slots,
-            "adaptive": attrs.asdict(self.adaptive),
-            "outage": attrs.asdict(self.outage),
-        }
+        parts = {"slots": slots, "adaptive": attrs.asdict(self.adaptive), "outage": attrs.asdict(self.outage)}
+        state = attrs.asdict(self, recurse=False) | parts
         return json.dumps(state, separators=(",", ":"))
 
     @classmethod

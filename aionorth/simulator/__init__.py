@@ -29,8 +29,10 @@ from aionorth.simulator.throttle import (
     SlidingWindow,
     SlidingWindowCounter,
     SlidingWindowWithRefusals,
+    SmallBurst,
     Throttle,
     TokenBucket,
+    TwoLimits,
 )
 
 __all__ = [
@@ -56,4 +58,6 @@ __all__ = [
     "SlidingWindowWithRefusals",
     "SlidingWindowCounter",
     "TokenBucket",
+    "SmallBurst",
+    "TwoLimits",
 ]

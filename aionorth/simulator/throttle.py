@@ -1,4 +1,4 @@
-"""Five ways in which a platform may count the calls of one app.
+"""Seven ways in which a platform may count the calls of one app.
 
 The platform documents a threshold and the refusal, not how it counts. Each class here is one plausible way. The time is
 an argument, in seconds on any clock that never runs backwards.
@@ -6,11 +6,16 @@ an argument, in seconds on any clock that never runs backwards.
 
 import abc
 import collections
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 
 ROUNDING = 1e-9
 """The part of a token that a token bucket lets a call lack, so that none is refused because of a rounding error."""
+
+
+PARTS = 10
+"""Of the calls of a period, one in so many may be made at once where bursts are limited."""
 
 
 class Throttle(abc.ABC):
@@ -87,18 +92,56 @@ class TokenBucket(Throttle):
 
     def __init__(self, calls: int, period: float) -> None:
         super().__init__(calls, period)
-        self._tokens = float(calls)
+        self._tokens = float(self.capacity)
         self._refilled = 0.0
+
+    @property
+    def capacity(self) -> int:
+        """How many tokens it holds: so many calls may be made at once."""
+        return self.calls
 
     def admit(self, now: float) -> float | None:
         """See `Throttle.admit`."""
         rate = self.calls / self.period
-        self._tokens = min(self.calls, self._tokens + (now - self._refilled) * rate)
+        self._tokens = min(self.capacity, self._tokens + (now - self._refilled) * rate)
         self._refilled = now
         if self._tokens < 1 - ROUNDING:
             return (1 - self._tokens) / rate
         self._tokens -= 1
         return None
+
+
+class SmallBurst(TokenBucket):
+    """A token bucket that holds only a tenth of what refills it in a period, as gateways do that smooth the flow.
+
+    Nginx (``limit_req`` with ``burst`` and ``nodelay``) calls it a leaky bucket; by another reckoning it is the GCRA.
+    """
+
+    @property
+    def capacity(self) -> int:
+        """See `TokenBucket.capacity`."""
+        return math.ceil(self.calls / PARTS)
+
+
+class TwoLimits(Throttle):
+    """Two sliding windows: ``calls`` per ``period``, and a tenth of them in a sixtieth of it; both must have room."""
+
+    def __init__(self, calls: int, period: float) -> None:
+        super().__init__(calls, period)
+        self._counted: collections.deque[float] = collections.deque()
+
+    def admit(self, now: float) -> float | None:
+        """See `Throttle.admit`; at the very moment that it returns, a call is still refused."""
+        counted = self._counted
+        while counted and now - counted[0] > self.period:
+            counted.popleft()
+        wait = None
+        for calls, seconds in ((self.calls, self.period), (math.ceil(self.calls / PARTS), self.period / 60)):
+            if len(counted) >= calls and now - (earliest := counted[-calls]) <= seconds:
+                wait = max(wait or 0.0, earliest + seconds - now)
+        if wait is None:
+            counted.append(now)
+        return wait
 
 
 class SlidingWindowCounter(Throttle):
@@ -140,6 +183,8 @@ MODELS: Mapping[str, type[Throttle]] = MappingProxyType(
         "sliding-refusals": SlidingWindowWithRefusals,
         "bucket": TokenBucket,
         "counter": SlidingWindowCounter,
+        "small-burst": SmallBurst,
+        "two-limits": TwoLimits,
     }
 )
 """The ways of counting by name."""

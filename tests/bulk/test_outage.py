@@ -75,9 +75,9 @@ async def test_an_outage_is_reported_when_it_begins_and_when_it_ends(caplog: pyt
     assert "(HTTP 502" in began
     assert ended.startswith("the platform answers again, after 6")
     silent = [state for state in states if state.silent_for]
-    assert 50 <= len(silent) <= 66
+    assert 50 <= len(silent) <= 68
     assert all(0 < state.next_probe <= 91 for state in silent if state.next_probe)
-    assert max(state.silent_for for state in silent) == pytest.approx(600, abs=30)
+    assert 580 <= max(state.silent_for for state in silent) <= 662
 
 
 async def test_a_run_ends_where_the_platform_stays_away_for_longer_than_allowed() -> None:

@@ -1,15 +1,19 @@
 import json
 
 import attrs
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aionorth.flow.adaptive import (
+    AMBIGUOUS_PART,
     DECREASE_FACTOR,
+    FIRST_PROBE_INTERVAL,
     LEAST_PART,
     LONGEST_PROBE_INTERVAL,
     PAUSE_ALLOWANCE,
     PROBE_INTERVAL,
+    SOONEST_PROBE,
     AdaptiveLimit,
     Facts,
 )
@@ -103,6 +107,12 @@ def test_a_refusal_never_raises_the_limit_and_takes_no_more_than_its_part(sequen
     )
 
 
+def test_a_limit_of_the_version_before_can_be_read() -> None:
+    stored = attrs.asdict(first(70))
+    del stored["ambiguous"]
+    assert AdaptiveLimit.from_dict(stored) == first(70)
+
+
 @given(sequence=events)
 def test_a_limit_survives_a_store(sequence: list[Event]) -> None:
     limit = happen(first(70), sequence)[-1]
@@ -149,8 +159,50 @@ def test_a_refusal_within_what_was_accepted_before_spreads_the_calls_and_takes_n
 
 
 def test_a_window_that_was_full_before_is_not_taken_for_a_threshold() -> None:
-    assert first(0).limit == 50
+    assert first(30).limit == 50
+    assert first(0).limit == 100
     assert first(0, ceiling=1).limit == 1
+
+
+def test_where_only_few_were_accepted_the_first_refusal_only_spreads_and_one_probe_goes_soon() -> None:
+    few = int(100 * AMBIGUOUS_PART) - 1
+    limit = AdaptiveLimit().refused(0.0, 0.1, facts(few), ceiling=100, period=PERIOD)
+    assert (limit.limit, limit.paused_until) == (100, PERIOD * SOONEST_PROBE)
+    assert refused(AdaptiveLimit(), 0.0, facts(few + 1)).limit == few + 1
+
+
+def test_where_that_probe_is_accepted_calls_are_spread_for_long() -> None:
+    limit = refused(AdaptiveLimit(), 0.0, facts(10)).accepted(3.0, facts(11))
+    assert (limit.limit, limit.pauses) == (100, 0)
+    assert limit.grown(3.0 + LONGEST_PROBE_INTERVAL * PERIOD - 1) is limit
+    assert not limit.grown(3.0 + LONGEST_PROBE_INTERVAL * PERIOD).in_force
+
+
+def test_where_that_probe_is_refused_the_next_waits_for_a_slot_and_the_limit_stays_in_the_end() -> None:
+    limit = refused(refused(AdaptiveLimit(), 0.0, facts(10)), 3.0, facts(10, late=2))
+    assert limit.limit_now(2) == 10
+    assert limit.accepted(60.0, facts(1)).limit == 100
+
+
+def test_where_calls_in_flight_turn_out_to_have_been_many_they_are_what_the_platform_allows() -> None:
+    limit = refused(refused(AdaptiveLimit(), 0.0, facts(20)), 3.0, facts(50))
+    assert limit.accepted(60.0, facts(1)).limit == 50
+    assert limit.accepted(60.0, facts(1)).grown(60.0 + FIRST_PROBE_INTERVAL * PERIOD).limit == 51
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(1.0, 50), (9.0, 75), (50.0, 90)])
+def test_a_second_refusal_soon_after_shows_the_rate_that_the_platform_allows(seconds: float, expected: int) -> None:
+    spread = refused(AdaptiveLimit(), 0.0, facts(10)).accepted(3.0, facts(11))
+    limit = refused(spread, 3.0 + seconds, facts(20))
+    assert limit.accepted(15.0, facts(20)).limit == expected
+    assert refused(spread, 3.0 + PERIOD, facts(95)).limit == 99  # later it is a refusal as any other
+
+
+def test_a_window_that_lets_the_first_probe_through_by_chance_is_got_over_too() -> None:
+    spread = refused(AdaptiveLimit(), 0.0, facts(10)).accepted(3.0, facts(11))
+    limit = refused(refused(spread, 4.0, facts(12)), 7.0, facts(12))
+    assert limit.limit == 12
+    assert limit.accepted(60.0, facts(1)).limit == 100
 
 
 def test_the_limit_follows_what_is_accepted_when_refused_again() -> None:
@@ -163,10 +215,20 @@ def test_the_limit_follows_what_is_accepted_when_refused_again() -> None:
 def test_it_grows_after_clean_periods_first_by_one_then_faster() -> None:
     limit = first(50)
     limits: list[int] = []
-    for number in range(PROBE_INTERVAL + 7):
+    for number in range(FIRST_PROBE_INTERVAL + 7):
         limit = limit.grown(60.0 * number)
         limits.append(limit.limit)
-    assert limits == [50] * PROBE_INTERVAL + [51, 53, 57, 65, 81, 100, 100]
+    assert limits == [50] * FIRST_PROBE_INTERVAL + [51, 53, 57, 65, 81, 100, 100]
+
+
+def test_it_grows_sooner_after_one_refusal_than_after_two() -> None:
+    one = first(50)
+    two = refused(one, 30.0, facts(50)).accepted(30.0, facts(50))
+    waits = [
+        next(number for number in range(20) if limit.grown(limit.clean_since + PERIOD * number) is not limit)
+        for limit in (one, two)
+    ]
+    assert waits == [FIRST_PROBE_INTERVAL, PROBE_INTERVAL]
 
 
 def test_growth_that_is_refused_is_taken_back_and_waits_longer_each_time() -> None:
@@ -180,7 +242,7 @@ def test_growth_that_is_refused_is_taken_back_and_waits_longer_each_time() -> No
         limit = refused(grown, now, facts(50))
         assert limit.limit == 50
         limit = limit.accepted(now, facts(52))
-    assert waits == [4, 16, 16, 16, 16]
+    assert waits == [2, 16, 16, 16, 16]
 
 
 def test_nothing_grows_while_an_episode_is_open() -> None:

@@ -230,7 +230,7 @@ async def test_the_deadline_bounds_refusals_and_attempts_do_not() -> None:
         start = loop.time()
         summary = await north.delete_subscriptions(["one", "two"])
         assert summary.failed == 2
-        assert loop.time() - start <= 660.0
+        assert loop.time() - start <= 600.0 + 4.0 + 61.0  # the second one's first attempt waits for a pause and a slot
         assert isinstance(summary.results[0].error, aionorth.FlowControlError)
 
 
