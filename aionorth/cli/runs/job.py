@@ -62,6 +62,8 @@ class Ended:
         """What to say of an end that leaves something to be done; None where there is nothing."""
         if self.cause is not None:
             said = f"the run ended early: {in_words(self.cause)}"
+            if skipped := self.summary.skipped:
+                said += f"\n{skipped:,} of {self.summary.total:,} were skipped: they were never attempted"
         elif self.interrupted:
             said = "the run was interrupted"
         elif self.summary.ok:
@@ -126,13 +128,13 @@ async def carry_out(
     """
     notes.latest = None
     before, interrupts = run.summary, 0
-    calls, ids = Meter(north.flow.period, before.calls), Meter(north.flow.period, before.total)
+    calls, ids = Meter(north.flow.period, before.calls), Meter(north.flow.period, before.total - before.pending)
     work = asyncio.create_task(_whole(run))
 
     def interrupt() -> None:
         nonlocal interrupts
         interrupts += 1
-        if interrupts == 1:
+        if interrupts == 1 and not north.flow.silent_for:
             say("finishing what has been begun, retries included; Ctrl-C again stops at once")
             run.stop()
         else:
@@ -140,10 +142,15 @@ async def carry_out(
 
     with on_signals(interrupt), view_of(title) as show:
         while True:
-            ended, summary = work.done(), run.summary
+            ended, summary, flow = work.done(), run.summary, north.flow
+            if flow.silent_for:  # what was measured before and meanwhile says nothing of how fast it will be after it
+                calls = Meter(flow.period, summary.calls)
+                ids = Meter(flow.period, summary.total - summary.pending)
+                if interrupts:  # what has been begun cannot be finished now
+                    work.cancel()
             moment = Moment(
                 summary=summary,
-                flow=north.flow,
+                flow=flow,
                 distinct=distinct,
                 rate=calls.rate(summary.elapsed, summary.calls),
                 pace=ids.pace(summary.elapsed, summary.total - summary.pending),
