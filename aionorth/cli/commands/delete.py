@@ -33,7 +33,7 @@ from aionorth.cli.output.progress import Listing, view_of
 from aionorth.cli.parser import GroupedCommand, GroupedCommands, command, option
 from aionorth.cli.reports.formats import check_report, write_report
 from aionorth.cli.runs.confirm import can_ask, confirmed, described
-from aionorth.cli.runs.job import DRAIN_TIMEOUT, REFRESH, Ended, carry_out, on_signals
+from aionorth.cli.runs.job import DRAIN_TIMEOUT, REFRESH, Ended, carry_out, hangup_ignored, on_signals
 from aionorth.cli.runs.journals import list_journals, new_journal, own_directory
 from aionorth.cli.settings import Connection
 from aionorth.cli.settings.given import ENVIRONMENT, Given
@@ -352,14 +352,22 @@ def _agreed(plan: Plan[Any], how: How, selection: Selection[Any]) -> bool:
 
 def _reported(ended: Ended, output: Output) -> ExitCode:
     """Report how a run ended, on stdout, in a file and in messages; return the exit code."""
-    try:
-        if output.json:
-            put(ended.as_json())
-        elif ended.summary.total:
-            put(ended.as_text())
-    except OSError:
-        say(f"{ended.summary}")  # the account of a run must not be lost
-        raise
+    with hangup_ignored():
+        try:
+            if output.json:
+                put(ended.as_json())
+            elif ended.summary.total:
+                put(ended.as_text())
+        except OSError:
+            say(f"{ended.summary}")  # the account of a run must not be lost
+            exit_code = _in_messages_and_a_file(ended, output)
+            if ended.interrupted:  # most likely by the terminal that has gone away
+                return exit_code
+            raise
+        return _in_messages_and_a_file(ended, output)
+
+
+def _in_messages_and_a_file(ended: Ended, output: Output) -> ExitCode:
     if ended.reason is not None:
         say(f"aionorth: {ended.reason}")
     elif 0 < ended.summary.total == ended.summary.not_found:

@@ -34,6 +34,10 @@ MAX_IDS = 10
 """How many of the ids that failed the text names; JSON names them all."""
 
 
+HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
+"""The signal that a terminal sends when it goes away; None on systems without it."""
+
+
 @attrs.frozen(kw_only=True)
 class Ended:
     """How a run ended."""
@@ -183,16 +187,36 @@ async def _whole(run: BulkDelete) -> BaseException | None:
 
 @contextmanager
 def on_signals(callback: Callable[[], object]) -> Generator[None, None, None]:
-    """While the block runs, call `callback` in the running loop at each SIGINT and SIGTERM; for the main thread."""
+    """While the block runs, call `callback` in the running loop at each SIGINT and SIGTERM, and at the first SIGHUP.
+
+    For the main thread. What a parent has ignored, as nohup does, stays so.
+    """
     loop = asyncio.get_running_loop()
 
     # Not loop.add_signal_handler(), which Windows does not have.
-    def received(_: int, __: FrameType | None) -> None:
+    def received(number: int, _: FrameType | None) -> None:
+        if number == HANGUP:  # a shell that goes away sends one too, after the terminal
+            signal.signal(number, signal.SIG_IGN)
         loop.call_soon_threadsafe(callback)
 
-    before = {number: signal.signal(number, received) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [number for number in (signal.SIGINT, signal.SIGTERM, HANGUP) if number is not None]
+    before = {
+        number: signal.signal(number, received) for number in numbers if signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # after a SIGHUP what is left is to be done undisturbed
+                signal.signal(number, handler)
+
+
+@contextmanager
+def hangup_ignored() -> Generator[None, None, None]:
+    """Let the block end although the terminal may go away: it is short, and what it writes must be whole."""
+    before = None if HANGUP is None else signal.signal(HANGUP, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        if HANGUP is not None:
+            signal.signal(HANGUP, before)
