@@ -125,6 +125,7 @@ class Limiter:
         self._loop = asyncio.get_running_loop()
         self._pauses = pauses
         self._timeout = timeout
+        self._began = self._loop.time()
         self._turns = Turns()
         self._slow_start = SlowStart(settings.limit)
         self._bucket = Bucket(settings)
@@ -213,7 +214,9 @@ class Limiter:
             self._watch()
             if isinstance(answer, Permit):
                 return answer
-            if self.held and (silent_for := self._window.view().silent_for) > longest_outage:
+            silent_for = self._window.view().silent_for
+            # An outage that is older than this limiter may be over, and the next probe be the first to know.
+            if self.held and min(silent_for, self._loop.time() - self._began) > longest_outage:
                 raise OutageError(silent_for, self._last_fault)
             if wakings == self._turns.wakings:  # else something changed meanwhile that the answer may not know of
                 await self._turns.sleep(answer)
