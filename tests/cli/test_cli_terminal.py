@@ -388,7 +388,7 @@ def test_a_run_whose_terminal_goes_away_ends_in_order(ids: str, tight: dict[str,
     child = terminal(delete(ids, "--yes", *TIGHT, "--journal", str(journal), "--report", str(report)), tight)
     child.expect("20 of 20 calls used")
     os.close(child.child_fd)
-    assert child.ptyproc.wait() == 130
+    assert child.wait() == 130
     assert outcomes(journal) == {Outcome.DELETED, Outcome.SKIPPED}
     assert "Not finished" in report.read_text()
 
@@ -403,7 +403,7 @@ def test_a_run_that_is_to_outlive_its_terminal_does(ids: str, tight: dict[str, s
         signal.signal(signal.SIGHUP, before)
     child.expect("20 of 20 calls used")
     os.close(child.child_fd)
-    assert child.ptyproc.wait() == 1  # for its result could not be shown
+    assert child.wait() == 1  # for its result could not be shown
     assert outcomes(journal) == {Outcome.DELETED}
     assert "All 100 are gone" in report.read_text()
 

@@ -163,14 +163,15 @@ def test_an_end_by_an_outage_says_why_what_is_left_and_how_to_go_on(
     shell.point_at(platform)
     for method in ("DELETE", "GET"):
         platform.script(CannedReply(502, b"<html>"), method=method, times=1000)
-    journal = str(tmp_path / "purge.jsonl")
-    run = shell("delete", "packages", "--ids-file", listed, "--journal", journal, "--max-outage", "1s")
+    journal, report = str(tmp_path / "purge.jsonl"), ("--report", str(tmp_path / "purge.html"))
+    run = shell("delete", "packages", "--ids-file", listed, "--journal", journal, "--max-outage", "1s", *report)
     assert run.code == 1
     assert re.search(r"skipped\s+[45]\d\n", run.out)
     said = r"the run ended early: the platform has not answered any call for \d\.\d s \(HTTP 502.*\); check the URL and"
     assert re.search(said, run.err)
     assert re.search(r"[45]\d of 60 were skipped: they were never attempted\n", run.err)
     assert f"to go on: aionorth resume {journal} --max-outage 1s\n" in run.err
+    assert "Platform silent" in (tmp_path / "purge.html").read_text()
 
 
 def test_an_outage_is_an_early_end_like_others() -> None:

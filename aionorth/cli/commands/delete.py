@@ -378,7 +378,7 @@ def _in_messages_and_a_file(ended: Ended, output: Output) -> ExitCode:
         say("aionorth: no report is written: nothing was sent to delete anything")
         return ended.exit_code
     try:
-        write_report(output.report, read(ended.journal), now=datetime.now().astimezone())
+        write_report(output.report, read(ended.journal), now=datetime.now().astimezone(), outages=ended.outages)
     except JournalError as exc:
         say(f"aionorth: no report is written: {in_words(exc)}")
         return max(ended.exit_code, ExitCode.FAILED)

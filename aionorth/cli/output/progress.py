@@ -169,8 +169,15 @@ class Listing:
 
     def line(self) -> str:
         """Return all of it in one line."""
-        going = silence_in_words(self.flow) if self.flow.silent_for else flow_in_words(self.flow)
-        return " · ".join(part for part in (f"{self.listed:,} listed", going, self.note) if part)
+        return " · ".join(part for part in (f"{self.listed:,} listed", self.flow_control(), self.remark()) if part)
+
+    def flow_control(self) -> str:
+        """Return the state of flow control; empty while it does not matter, because the platform is silent."""
+        return "" if self.flow.silent_for else flow_in_words(self.flow)
+
+    def remark(self) -> str:
+        """Return what may explain that it takes long."""
+        return silence_in_words(self.flow) if self.flow.silent_for else self.note
 
 
 def silence_in_words(flow: FlowState) -> str:
@@ -275,7 +282,9 @@ def in_place(title: str, console: Console, *, transient: bool) -> Generator[Show
 def drawn(title: str, state: Moment | Listing, width: int) -> RenderableType:
     """Return what a terminal of so many columns shows."""
     if isinstance(state, Listing):
-        return _cut(f"{title}: {state.line()}")
+        known = " · ".join(part for part in (f"{state.listed:,} listed", state.flow_control()) if part)
+        remark = Text(state.remark(), "yellow") if state.flow.silent_for else _cut(state.remark(), "dim")
+        return Group(_cut(f"{title}: {known}"), remark)
     progress = state.progress()
     free = width - len(progress) - 2
     line = Table.grid(padding=(0, 1, 0, 0))
