@@ -171,7 +171,7 @@ def test_an_end_by_an_outage_says_why_what_is_left_and_how_to_go_on(
     assert re.search(said, run.err)
     assert re.search(r"[45]\d of 60 were skipped: they were never attempted\n", run.err)
     assert f"to go on: aionorth resume {journal} --max-outage 1s\n" in run.err
-    assert "Platform silent" in (tmp_path / "purge.html").read_text()
+    assert "s without the platform" in (tmp_path / "purge.html").read_text()
 
 
 def test_an_outage_is_an_early_end_like_others() -> None:

@@ -699,7 +699,7 @@ def test_an_outage_is_drawn_as_a_pause_within_its_run() -> None:
     assert len(list(chart.flags(WIDTHS[0]))) == 1
     words = page(made, [outage]).words
     assert "The platform was silent" in words
-    assert "Platform silent 30 min 0 s" in words
+    assert "Time 2 h 30 min 30 min 0 s without the platform" in words
     assert "No run at work" not in words
     assert "silent" not in page(made).words
 

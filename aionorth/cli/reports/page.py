@@ -178,11 +178,11 @@ def _facts(entries: Collection[Entry], runs: tuple[Work, ...], outages: Sequence
     lasted = duration(max(run.end for run in runs) - runs[0].start)
     worked = duration(sum(run.end - run.start for run in runs))
     refusals = sum(entry.refusals for entry in entries)
-    silent = duration(sum(outage.end - outage.start for outage in outages))
+    notes = [f"{worked} of it at work"] if len(runs) > 1 else []
+    notes += [f"{duration(sum(one.end - one.start for one in outages))} without the platform"] if outages else []
     return [
-        ("Time", lasted, f"{worked} of it at work" if len(runs) > 1 else ""),
+        ("Time", lasted, "; ".join(notes)),
         ("Runs", f"{len(runs):,}", ""),
-        *([("Platform silent", silent, "")] if outages else []),
         ("Calls made", f"{sum(entry.all_calls for entry in entries):,}", "logins not counted"),
         ("Refused by flow control", f"{refusals:,}", "of these calls" if refusals else ""),
     ]
