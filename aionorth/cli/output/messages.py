@@ -179,7 +179,7 @@ class ExitCode(enum.IntEnum):
     REFUSED = 3
     """The platform refused the app or its secret."""
     INTERRUPTED = 130
-    """Ended by SIGINT or SIGTERM; what a shell calls 128 + 2."""
+    """Ended by SIGINT, SIGTERM or SIGHUP; what a shell calls 128 + 2."""
 
 
 EXIT_CODES = """\b
