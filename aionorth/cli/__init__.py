@@ -38,7 +38,7 @@ def main() -> None:
         sys.exit(130)
     except OSError as exc:  # commands report their own errors; what is left is mostly help on a full disk
         if exc.filename is None:
-            drop_output()
+            drop_output(sys.stdout)
             exc = OutputError(exc)
         say(f"aionorth: {in_words(exc)}")
         sys.exit(1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
@@ -10,29 +9,21 @@ from typing import Any, ClassVar
 
 import attrs
 
+from aionorth.cli.durations import in_hours_or_more
 from aionorth.cli.id_files import STDIN, read_ids
 from aionorth.cli.output.messages import EXIT_CODES, ProblemError
 from aionorth.cli.parser import option
 from aionorth.models import Kind
 from aionorth.purge.selections import PackageSelection, Selection, SubscriptionSelection
 
-_UNITS = {"h": "hours", "d": "days", "w": "weeks"}
-
 
 def older_than(text: str | None) -> timedelta | None:
-    """Return an age as in ``90d``, ``12h``, ``2w``.
-
-    There is no ``m``, which could be months or minutes.
-
-    Raises:
-        ProblemError: It cannot be read.
-    """
-    if text is None:
-        return None
-    found = re.fullmatch(r"(\d{1,6})([hdw])", text.strip().lower())
-    if found is None or not int(found[1]):
-        raise ProblemError(f"--older-than {text!r}: give a number and h, d or w (hours, days, weeks), as in 90d")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+    """Return an age as in ``90d``, ``12h``, ``2w``; raises `ProblemError` where it cannot be read."""
+    try:
+        return None if text is None else in_hours_or_more(text)
+    except ValueError as exc:
+        remedy = "give a number and h, d or w (hours, days, weeks), as in 90d"
+        raise ProblemError(f"--older-than {text!r}: {remedy}") from exc
 
 
 condition = partial(option, rich_help_panel="Which ones")

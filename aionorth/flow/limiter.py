@@ -124,6 +124,7 @@ class Limiter:
         self._loop = asyncio.get_running_loop()
         self._pauses = pauses
         self._timeout = timeout
+        self._began = self._loop.time()
         self._turns = Turns()
         self._slow_start = SlowStart(settings.limit)
         self._bucket = Bucket(settings)
@@ -212,7 +213,9 @@ class Limiter:
             self._watch()
             if isinstance(response, Permit):
                 return response
-            if self.held and (silent_for := self._window.view().silent_for) > longest_outage:
+            silent_for = self._window.view().silent_for
+            # An outage that is older than this limiter may be over, and the next probe be the first to know.
+            if self.held and min(silent_for, self._loop.time() - self._began) > longest_outage:
                 raise OutageError(silent_for, self._last_fault)
             if wakings == self._turns.wakings:  # else the response may not reflect what has changed
                 await self._turns.sleep(response)

@@ -192,3 +192,18 @@ async def test_an_outage_fails_no_id_however_few_attempts_there_are(state: State
     ):
         summary = await north.delete_subscriptions(IDS[:200], workers=3)
     assert summary.deleted + summary.gone == summary.total == 200
+
+
+async def test_a_process_that_begins_in_an_outage_asks_before_it_gives_up(tmp_path: Path) -> None:
+    store = OneStore(tmp_path / "app.sqlite3")
+    policy = aionorth.RetryPolicy(outage=100.0)
+    async with small_platform() as platform:
+        async with session(platform, store=store, retry=policy) as north:
+            await north.delete_subscription("first")
+            await platform.become("refused")
+            with pytest.raises(aionorth.BulkAbortedError, match="not answered any call for 1"):
+                await north.delete_subscriptions(IDS[:50])
+        await platform.become("up")
+        async with session(platform, store=store, retry=policy) as north:
+            summary = await north.delete_subscriptions(IDS[:50])
+        assert summary.deleted == 50

@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,8 @@ import trustme
 
 from aionorth.cli.commands.demo import show_demo
 from aionorth.cli.output.messages import ExitCode, Notes
+from aionorth.models import Outcome
+from aionorth.purge.journal import read
 
 pytestmark = pytest.mark.slow
 
@@ -370,4 +373,62 @@ def test_the_simulator_ends_with_what_is_left(ids: str, number: signal.Signals) 
         subprocess.run(delete(ids), env=variables, check=True, capture_output=True)
         process.send_signal(number)
         wait_for(process.stdout, "2 of 2 subscriptions and 0 of 3 version packages left")
+        assert process.wait(PATIENCE) == 0
+
+
+# --- A terminal that goes away
+
+
+def outcomes(journal: Path) -> set[Outcome]:
+    return {entry.final_outcome() for entry in read(journal).entries.values()}
+
+
+def test_a_run_whose_terminal_goes_away_ends_in_order(ids: str, tight: dict[str, str], tmp_path: Path) -> None:
+    journal, report = tmp_path / "purge.jsonl", tmp_path / "purge.html"
+    child = terminal(delete(ids, "--yes", *TIGHT, "--journal", str(journal), "--report", str(report)), tight)
+    child.expect("20 of 20 calls used")
+    os.close(child.child_fd)
+    assert child.wait() == 130
+    assert outcomes(journal) == {Outcome.DELETED, Outcome.SKIPPED}
+    assert "Not finished" in report.read_text()
+
+
+def test_a_run_that_is_to_outlive_its_terminal_does(ids: str, tight: dict[str, str], tmp_path: Path) -> None:
+    journal, report = tmp_path / "purge.jsonl", tmp_path / "purge.html"
+    command = delete(ids, "--yes", *TIGHT, "--journal", str(journal), "--report", str(report))
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as by nohup; the child inherits it
+    try:
+        child = terminal(["/usr/bin/env", *command], tight)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    child.expect("20 of 20 calls used")
+    os.close(child.child_fd)
+    assert child.wait() == 1  # for its result could not be shown
+    assert outcomes(journal) == {Outcome.DELETED}
+    assert "All 100 are gone" in report.read_text()
+
+
+def test_sighup_drains_and_a_second_one_changes_nothing(ids: str, tight: dict[str, str], tmp_path: Path) -> None:
+    journal, report = tmp_path / "purge.jsonl", tmp_path / "purge.csv"
+    command = delete(ids, *TIGHT, "--journal", str(journal), "--report", str(report))
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=tight) as process:
+        wait_for(process.stderr, "0 of 100")
+        time.sleep(0.5)
+        for _ in range(3):
+            process.send_signal(signal.SIGHUP)
+            time.sleep(0.05)
+        out, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130
+    assert "skipped" in out
+    assert "to go on: " in err
+    assert f"the report is in {report}" in err
+    assert outcomes(journal) == {Outcome.DELETED, Outcome.SKIPPED}
+
+
+def test_sighup_ends_the_simulator_with_what_is_left() -> None:
+    command = [*AIONORTH, "simulate", "--port", "0", "--packages", "3", "--subscriptions", "2"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        wait_for(process.stdout, "AIONORTH_URL")
+        process.send_signal(signal.SIGHUP)
+        wait_for(process.stdout, "3 of 3 version packages left")
         assert process.wait(PATIENCE) == 0

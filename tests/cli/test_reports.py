@@ -10,7 +10,7 @@ import stat
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from html.parser import HTMLParser
 from pathlib import Path
@@ -34,7 +34,7 @@ from aionorth.cli.output.messages import ProblemError
 from aionorth.cli.reports.chart import CUT, WIDTHS, Chart
 from aionorth.cli.reports.formats import COLUMNS, ReportError, check_report, write_report
 from aionorth.cli.reports.page import MAX_IDS, interval, render, verdict
-from aionorth.cli.reports.timeline import MAX_BARS, timeline
+from aionorth.cli.reports.timeline import MAX_BARS, Outage, timeline
 from aionorth.errors import JournalError, NorthError
 from aionorth.models import Kind, Target
 from aionorth.purge.journal import Entry, History, Journal, read
@@ -130,8 +130,8 @@ class Page(HTMLParser):
         return " ".join(self.shown.split())
 
 
-def page(made: History) -> Page:
-    return Page(render(made, now=NOW))
+def page(made: History, outages: Sequence[Outage] = ()) -> Page:
+    return Page(render(made, now=NOW, outages=outages))
 
 
 # --- Where it goes
@@ -679,6 +679,45 @@ def test_a_pause_is_drawn_to_scale_until_it_is_longer_than_the_work() -> None:
     assert pause.label == "2 d"
     assert pause.box.width == CUT
     assert "drawn shorter" in pause.title
+
+
+def split(lasted: float) -> tuple[History, Outage]:
+    """A run of two hours at work, and between them an outage that lasted so long."""
+    first = steady(300, (START, HOUR))
+    second = steady(300, (START + HOUR + lasted, HOUR))
+    later = (attrs.evolve(one, id=f"later-{one.id}") for one in second.entries.values())
+    return history(*first.entries.values(), *later), Outage(start=START + HOUR, end=START + HOUR + lasted)
+
+
+def test_an_outage_is_drawn_as_a_pause_within_its_run() -> None:
+    made, outage = split(1800.0)
+    chart = Chart(timeline(made, [outage]))
+    (pause,) = chart.pauses
+    assert (pause.silent, pause.cut, pause.label) == (True, False, "30 min")
+    assert pause.title == "The platform was silent for 30 min 0 s"
+    assert pause.box.width == pytest.approx(20, abs=2)  # less the intervals that end and begin with work
+    assert len(list(chart.flags(WIDTHS[0]))) == 1
+    words = page(made, [outage]).words
+    assert "The platform was silent" in words
+    assert "Time 2 h 30 min 30 min 0 s without the platform" in words
+    assert "No run at work" not in words
+    assert "silent" not in page(made).words
+
+
+def test_a_night_without_the_platform_is_drawn_shorter() -> None:
+    made, outage = split(12 * HOUR)
+    (pause,) = Chart(timeline(made, [outage])).pauses
+    assert (pause.silent, pause.cut, pause.box.width) == (True, True, CUT)
+    assert pause.title == "The platform was silent for 12 h 0 min (drawn shorter than that)"
+
+
+def test_an_outage_that_ended_a_run_stands_before_the_time_without_one() -> None:
+    made = steady(600, (START, HOUR), (START + 3 * HOUR, HOUR))
+    chart = Chart(timeline(made, [Outage(start=START + HOUR - 5, end=START + 2 * HOUR)]))
+    assert [(pause.silent, pause.label) for pause in chart.pauses] == [(True, "1 h"), (False, "1 h")]
+    chart = Chart(timeline(steady(600, (START, HOUR)), [Outage(start=START + HOUR, end=START + 2 * HOUR)]))
+    assert [pause.silent for pause in chart.pauses] == [True]
+    assert all(column.area.x + column.area.width <= 55 for column in chart.columns)
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,8 @@ def fact(connection: Connection, key: str) -> Any:
     """What a connection has of a setting."""
     if key in {"calls", "period", "headroom", "burst"}:
         return getattr(connection.flow_control, key)
+    if key == "max_outage":
+        return f"{connection.max_outage:g}s"
     if key in {"client_cert", "client_key"}:
         return (connection.client_cert or (None, None))[key == "client_key"]
     return connection.secret.value if key == "secret_file" else getattr(connection, key)
@@ -58,6 +60,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "burst": (3, 4),
     "workers": (5, 6),
     "timeout": (1.5, 2.0),
+    "max_outage": ("3600s", "90s"),
     "ca_file": ("/one.pem", "/another.pem"),
     "client_cert": ("/one.pem", "/another.pem"),
     "unsafe_accept_any_host_name": (True, False),
@@ -94,7 +97,7 @@ def test_options_come_before_the_environment_and_that_before_the_profile(set_up:
 def test_what_nobody_sets_has_the_librarys_default() -> None:
     connection = resolve(Given())
     assert connection.flow_control == FlowControl()
-    assert (connection.workers, connection.timeout) == (16, 30.0)
+    assert (connection.workers, connection.timeout, connection.max_outage) == (16, 30.0, 12 * 3600.0)
     assert (connection.ca_file, connection.client_cert) == (None, None)
     assert not connection.trust_env
     assert not connection.unsafe_accept_any_host_name
@@ -289,6 +292,9 @@ def test_a_variable_that_cannot_be_used_is_named_in_plain_words(
         ("period = nan", "is nan: give seconds"),
         ("timeout = false", "is False: give seconds"),
         ("headroom = 1", "is 1: give a part"),
+        ("max_outage = 12", "is 12: give a number and s, min, h, d or w, as in 12h or 30min"),
+        ("max_outage = '5m'", "is '5m': give a number and s, min, h, d or w"),
+        ("max_outage = '0h'", "is '0h': give a number and s, min, h, d or w"),
         ("trust_env = 'yes'", "trust_env in profile 'p' of FILE is 'yes': give true or false, without quotes"),
         ("unsafe_accept_any_host_name = 1", "is 1: give true or false"),
         ("url = 5", "url in profile 'p' of FILE is 5: give text"),

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from aionorth.cli import settings
 from aionorth.cli.output.messages import ExitCode, ProblemError, code_of, noted, put, say
-from aionorth.cli.output.progress import flow_in_words
+from aionorth.cli.output.progress import flow_in_words, silence_in_words
 from aionorth.cli.parser import command
 from aionorth.cli.settings import Connection
 from aionorth.cli.settings.given import ENVIRONMENT, Given
@@ -98,7 +98,10 @@ async def _say_if_waiting(north: NorthSession) -> None:
         await asyncio.sleep(MESSAGE_AFTER)
         if (flow := north.flow).waiting:
             break
-    say(f"aionorth: waiting for flow control, which others of this app use too: {flow_in_words(flow)}")
+    if flow.silent_for:
+        say(f"aionorth: {silence_in_words(flow)}")
+    else:
+        say(f"aionorth: waiting for flow control, which others of this app use too: {flow_in_words(flow)}")
 
 
 def _as_text(checkup: Checkup, connection: Connection) -> Text:

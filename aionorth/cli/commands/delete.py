@@ -33,7 +33,7 @@ from aionorth.cli.output.progress import Listing, view_of
 from aionorth.cli.parser import GroupedCommand, GroupedCommands, command, option
 from aionorth.cli.reports.formats import check_report, write_report
 from aionorth.cli.runs.confirm import can_ask, confirmed, described
-from aionorth.cli.runs.job import DRAIN_TIMEOUT, REFRESH, Ended, carry_out, on_signals
+from aionorth.cli.runs.job import DRAIN_TIMEOUT, REFRESH, Ended, carry_out, hangup_ignored, on_signals
 from aionorth.cli.runs.journals import list_journals, new_journal, own_directory
 from aionorth.cli.settings import Connection
 from aionorth.cli.settings.given import ENVIRONMENT, Given
@@ -106,6 +106,17 @@ class How:
 
 
 @attrs.frozen(kw_only=True)
+class Bounds:
+    """What ends a run before all ids are done."""
+
+    max_failures: int | None = _how("N", "End the run once this many ids have failed.", min=1)
+
+    def as_typed(self) -> list[str]:
+        """Return the options as they could be typed again."""
+        return [] if self.max_failures is None else ["--max-failures", str(self.max_failures)]
+
+
+@attrs.frozen(kw_only=True)
 class Output:
     """What a run writes at its end."""
 
@@ -126,13 +137,13 @@ delete = typer.Typer(
 )
 
 
-def _delete(*, which: Conditions, ids: Ids, how: How, output: Output, given: Given) -> ExitCode:
+def _delete(*, which: Conditions, ids: Ids, how: How, bounds: Bounds, output: Output, given: Given) -> ExitCode:
     with noted() as notes:
         ids.check(which)
         _check_files(how.journal, output.report, ids.ids_file, ids.exclude_file)
         connection = settings.resolve(given, stdin_is_data=ids.read_stdin)
         selection = ids.selection(which)
-        return asyncio.run(_purge(selection, connection, notes, how=how, output=output, given=given))
+        return asyncio.run(_purge(selection, connection, notes, how=how, bounds=bounds, output=output, given=given))
 
 
 for _kind, _row in KINDS.items():
@@ -152,6 +163,7 @@ def resume(
         ),
     ] = None,
     *,
+    bounds: Bounds,
     output: Output,
     given: Given,
 ) -> ExitCode:
@@ -160,7 +172,8 @@ def resume(
         if journal is None:
             return list_journals()
         _check_files(None, output.report, journal)
-        return asyncio.run(_resume(journal, settings.resolve(given), notes, output=output, given=given))
+        connection = settings.resolve(given)
+        return asyncio.run(_resume(journal, connection, notes, bounds=bounds, output=output, given=given))
 
 
 def _check_files(journal: str | None, report: str | None, *sources: str | None) -> None:
@@ -186,13 +199,20 @@ def _check_files(journal: str | None, report: str | None, *sources: str | None) 
 
 
 async def _purge(
-    selection: Selection[Any], connection: Connection, notes: Notes, *, how: How, output: Output, given: Given
+    selection: Selection[Any],
+    connection: Connection,
+    notes: Notes,
+    *,
+    how: How,
+    bounds: Bounds,
+    output: Output,
+    given: Given,
 ) -> ExitCode:
     """Find what is selected, show it, have it confirmed and delete it."""
     north = connection.session()
     directory = None if how.dry_run or how.journal is not None else own_directory()
     async with north:
-        plan = await _planned(selection, north)
+        plan = await _planned(selection, north, notes)
         kind = plan.target.kind
         if how.dry_run:
             put(json.dumps(plan.to_dict()) if output.json else described(plan))
@@ -225,6 +245,7 @@ async def _purge(
             workers=connection.workers,
             collect="failures",
             grace=DRAIN_TIMEOUT,
+            max_failures=bounds.max_failures,
         )
         say(f"aionorth: this run is recorded in {visible(journal)}")
         ended = await carry_out(
@@ -235,7 +256,7 @@ async def _purge(
             title=f"Deleting {plan.target}",
             distinct=plan.calls,
             journal=journal,
-            options=given.as_typed(),
+            options=[*given.as_typed(), *bounds.as_typed()],
         )
         if not ended.summary.calls:  # nothing to resume, and perhaps the wrong platform
             ended = _without_journal(ended, journal)
@@ -252,11 +273,19 @@ def _without_journal(ended: Ended, journal: str) -> Ended:
     return attrs.evolve(ended, journal=None)
 
 
-async def _resume(journal: str, connection: Connection, notes: Notes, *, output: Output, given: Given) -> ExitCode:
+async def _resume(
+    journal: str, connection: Connection, notes: Notes, *, bounds: Bounds, output: Output, given: Given
+) -> ExitCode:
     """Resume a run from its journal."""
     async with connection.session() as north:
         history = read(journal)
-        run = north.resume(journal, workers=connection.workers, collect="failures", grace=DRAIN_TIMEOUT)
+        run = north.resume(
+            journal,
+            workers=connection.workers,
+            collect="failures",
+            grace=DRAIN_TIMEOUT,
+            max_failures=bounds.max_failures,
+        )
         say(f"aionorth: {history.gone:,} of {len(history.entries):,} are known to be gone already")
         ended = await carry_out(
             run,
@@ -266,7 +295,7 @@ async def _resume(journal: str, connection: Connection, notes: Notes, *, output:
             title=f"Deleting {history.target}",
             distinct=len(history.entries),
             journal=journal,
-            options=given.as_typed(),
+            options=[*given.as_typed(), *bounds.as_typed()],
         )
     return _reported(ended, output)
 
@@ -274,19 +303,21 @@ async def _resume(journal: str, connection: Connection, notes: Notes, *, output:
 # --- Before a deletion
 
 
-async def _planned(selection: Selection[Any], north: NorthSession) -> Plan[Any]:
+async def _planned(selection: Selection[Any], north: NorthSession, notes: Notes) -> Plan[Any]:
     """List what there is, showing how far that is."""
     listed = 0
 
     def count(number: int) -> None:
         nonlocal listed
         listed = number
+        notes.latest = None
 
     work = asyncio.ensure_future(north.plan(selection, on_listed=count))
     began = time.monotonic()
     with on_signals(work.cancel), view_of("Finding out what there is", brief=True) as show:
         while not (await asyncio.wait({work}, timeout=REFRESH))[0]:
-            show(Listing(listed=listed, flow=north.flow, elapsed=time.monotonic() - began))
+            elapsed = time.monotonic() - began
+            show(Listing(listed=listed, flow=north.flow, elapsed=elapsed, note=notes.recent(elapsed)))
     if work.cancelled():
         raise KeyboardInterrupt
     return work.result()
@@ -321,14 +352,22 @@ def _agreed(plan: Plan[Any], how: How, selection: Selection[Any]) -> bool:
 
 def _reported(ended: Ended, output: Output) -> ExitCode:
     """Report how a run ended, on stdout, in a file and in messages; return the exit code."""
-    try:
-        if output.json:
-            put(ended.as_json())
-        elif ended.summary.total:
-            put(ended.as_text())
-    except OSError:
-        say(f"{ended.summary}")  # the account of a run must not be lost
-        raise
+    with hangup_ignored():
+        try:
+            if output.json:
+                put(ended.as_json())
+            elif ended.summary.total:
+                put(ended.as_text())
+        except OSError:
+            say(f"{ended.summary}")  # the account of a run must not be lost
+            exit_code = _in_messages_and_a_file(ended, output)
+            if ended.interrupted:  # most likely by the terminal that has gone away
+                return exit_code
+            raise
+        return _in_messages_and_a_file(ended, output)
+
+
+def _in_messages_and_a_file(ended: Ended, output: Output) -> ExitCode:
     if ended.reason is not None:
         say(f"aionorth: {ended.reason}")
     elif 0 < ended.summary.total == ended.summary.not_found:
@@ -339,7 +378,7 @@ def _reported(ended: Ended, output: Output) -> ExitCode:
         say("aionorth: no report is written: nothing was sent to delete anything")
         return ended.exit_code
     try:
-        write_report(output.report, read(ended.journal), now=datetime.now().astimezone())
+        write_report(output.report, read(ended.journal), now=datetime.now().astimezone(), outages=ended.outages)
     except JournalError as exc:
         say(f"aionorth: no report is written: {in_words(exc)}")
         return max(ended.exit_code, ExitCode.FAILED)

@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.text import Text
 
 from aionorth.common.text import visible, visible_lines
+from aionorth.common.times import duration
 from aionorth.errors import (
     AppFrozenError,
     AppNotFoundError,
@@ -34,6 +35,7 @@ from aionorth.errors import (
     NorthConnectionError,
     NorthError,
     NorthWarning,
+    OutageError,
     StoreError,
 )
 
@@ -63,7 +65,7 @@ def say(text: str) -> None:
 
     Line ends are kept, so text from others must have gone through `visible` before it becomes part of a message.
     """
-    with suppress(OSError):  # with stderr closed nobody can read it
+    with ending_output(sys.__stderr__):  # with stderr closed nobody can read it
         print(visible_lines(text), file=sys.stderr, flush=True)  # noqa: T201 - a command line prints
 
 
@@ -89,15 +91,25 @@ def put(text: Text | str) -> None:
         else:
             print(shown, flush=True)  # noqa: T201 - as above
     except OSError as exc:
-        drop_output()
+        drop_output(sys.stdout)
         if not isinstance(exc, BrokenPipeError):
             raise OutputError(exc) from exc
 
 
-def drop_output() -> None:
-    """Drop what stdout could not take. Left in the buffer it would raise again when Python flushes it at exit."""
-    if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison] - None where a parent closed it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def drop_output(stream: TextIO | None) -> None:
+    """Drop what `stream` could not take, and what follows: it would raise again, at the latest when Python ends."""
+    if stream is not None:  # as it is where a parent closed it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+@contextmanager
+def ending_output(stream: TextIO | None) -> Generator[None, None, None]:
+    """Let the block write to `stream` as long as that can be written to: a terminal may go away."""
+    try:
+        yield
+    except OSError:
+        with suppress(OSError, ValueError):  # no file, or a closed one
+            drop_output(stream)
 
 
 def on_terminal(stream: TextIO | None) -> bool:
@@ -167,7 +179,7 @@ class ExitCode(enum.IntEnum):
     REFUSED = 3
     """The platform refused the app or its secret."""
     INTERRUPTED = 130
-    """Ended by SIGINT or SIGTERM; what a shell calls 128 + 2."""
+    """Ended by SIGINT, SIGTERM or SIGHUP; what a shell calls 128 + 2."""
 
 
 EXIT_CODES = """\b
@@ -205,6 +217,12 @@ def in_words(error: BaseException) -> str:
     elif isinstance(error, StoreError):
         what = "check AIONORTH_REDIS_URL, or redis_url in the profile; " if "Redis" in text else ""
         text = f"{text.removesuffix('.')}; {what}or, while nothing else uses this app, do without: --store memory"
+    elif isinstance(error, OutageError):
+        reason = f" ({error.reason})" if error.reason else ""
+        text = (
+            f"the platform has not answered any call for {duration(error.silent_for)}{reason}; check the URL and the "
+            "network, or wait until it is back"
+        )
     elif type(error) is NorthConnectionError:
         text += "; check the URL and the network"
     return visible(text)

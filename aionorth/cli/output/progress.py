@@ -6,7 +6,7 @@ import math
 import sys
 from collections import deque
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 
 import attrs
 from rich.console import Console, Group, RenderableType
@@ -15,8 +15,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from aionorth.cli.output.messages import on_terminal, say
-from aionorth.common.text import visible
+from aionorth.cli.output.messages import ending_output, on_terminal, say
+from aionorth.common.text import shortened, visible
 from aionorth.common.times import MINUTE, duration
 from aionorth.flow.settings import FlowState
 from aionorth.models import DeleteSummary, Outcome
@@ -33,6 +33,9 @@ WIDEST_NOTE = 72
 """Columns. What is narrower than the terminal survives when the terminal is made narrower."""
 
 NARROWEST_BAR = 8
+
+LONGEST_FAILURE = 200
+"""Characters of the last failure that a line of a log has."""
 
 LINES_EVERY = 10.0
 """Seconds from one line to the next where there is no terminal."""
@@ -75,14 +78,21 @@ class Moment:
         return self._settled / self.distinct if self.distinct else 1.0
 
     @property
+    def silent(self) -> bool:
+        """Whether there is an outage: neither a rate nor a time left means anything."""
+        return self.flow.silent_for > 0 and not self.ended
+
+    @property
     def _settled(self) -> int:
         return self.summary.total - self.summary.pending
 
     def line(self) -> str:
         """Return all of it in one line of a log."""
         counts = ", ".join(text for _, text in self.counts())
-        flow = [self.calls_a_minute(), self.flow_control(), self.advice()]
-        parts = [self.progress(), counts, *flow, self.remaining(), self.note]
+        going = [self.silence()] if self.silent else [self.calls_a_minute(), self.flow_control(), self.advice()]
+        if not self.silent:
+            going += [self.remaining(), self.note]
+        parts = [self.progress(), counts, *going, shortened(self.failure(), LONGEST_FAILURE)]
         return "; ".join(part for part in parts if part)
 
     def progress(self) -> str:
@@ -97,6 +107,16 @@ class Moment:
             if self.summary.count(outcome) or outcome is Outcome.DELETED
         ]
         return [*counts, (None, f"{self.summary.pending:,} in work")] if self.summary.pending else counts
+
+    def silence(self) -> str:
+        """Return what there is to know of an outage."""
+        return f"{silence_in_words(self.flow)}; nothing is lost"
+
+    def failure(self) -> str:
+        """Return why the last id failed of those that did; empty where none did, or it is not known."""
+        failed = {Outcome.FAILED, Outcome.UNKNOWN}
+        last = next((result for result in reversed(self.summary.results) if result.outcome in failed), None)
+        return "" if last is None or last.error is None else f"last failure: {last.error}"
 
     def calls_a_minute(self) -> str:
         """Return the rate as in ``98 calls a minute``."""
@@ -144,10 +164,28 @@ class Listing:
     elapsed: float
     """Seconds since it began."""
     ended: bool = False
+    note: str = ""
+    """The library's latest message, if nothing was listed since."""
 
     def line(self) -> str:
         """Return all of it in one line."""
-        return f"{self.listed:,} listed · {flow_in_words(self.flow)}"
+        return " · ".join(part for part in (f"{self.listed:,} listed", self.flow_control(), self.remark()) if part)
+
+    def flow_control(self) -> str:
+        """Return the state of flow control; empty while it does not matter, because the platform is silent."""
+        return "" if self.flow.silent_for else flow_in_words(self.flow)
+
+    def remark(self) -> str:
+        """Return what may explain that it takes long."""
+        return silence_in_words(self.flow) if self.flow.silent_for else self.note
+
+
+def silence_in_words(flow: FlowState) -> str:
+    """Return a text as in ``the platform has not answered for 3 min 10 s; next try in 40 s``."""
+    upcoming = f"next try in {math.ceil(flow.next_probe)} s" if flow.next_probe else "trying now"
+    silent_for = round(flow.silent_for)
+    words = f"{silent_for} s" if silent_for < MINUTE else duration(silent_for)
+    return f"the platform has not answered for {words}; {upcoming}"
 
 
 def flow_in_words(flow: FlowState, *, ended: bool = False) -> str:
@@ -169,8 +207,13 @@ def seconds(value: float) -> str:
     return f"{value:.1f} s" if value < 9.95 else f"{value:.0f} s"  # noqa: PLR2004 - from 10 s on whole ones will do
 
 
+ROUND_TRIPS = 1.05
+"""Periods in which a pace is measured. Where calls go out in bursts, there is one a period and a round trip: in one
+period alone there may be none."""
+
+
 class Meter:
-    """Measures how fast a count grows, over the last period. State: its samples in that period."""
+    """Measures how fast a count grows, over the last period or so. State: its samples in that time."""
 
     def __init__(self, period: float, before: int = 0) -> None:
         """`before` is the count at the start."""
@@ -180,17 +223,17 @@ class Meter:
 
     def rate(self, elapsed: float, count: int) -> float:
         """Return the growth a minute, at `elapsed` seconds; nothing is extrapolated."""
-        return self._grown(elapsed, count) * MINUTE / self._period
+        return self._grown(elapsed, count, self._period) * MINUTE / self._period
 
     def pace(self, elapsed: float, count: int) -> float | None:
         """Return the growth a second, over the part of the last period that was seen; None while that is too short."""
-        grown = self._grown(elapsed, count)
-        seen = elapsed - self._samples[0][0]
+        grown = self._grown(elapsed, count, ROUND_TRIPS * self._period)
+        seen = min(elapsed - self._samples[0][0], self._period)
         return grown / seen if seen >= min(SETTLING, self._period / 2) else None
 
-    def _grown(self, elapsed: float, count: int) -> int:
+    def _grown(self, elapsed: float, count: int, span: float) -> int:
         samples, count = self._samples, count - self._before
-        while samples and samples[0][0] < elapsed - self._period:
+        while samples and samples[0][0] < elapsed - span:
             samples.popleft()
         if not samples or elapsed - samples[-1][0] >= self._period / SAMPLES:
             samples.append((elapsed, count))
@@ -224,21 +267,24 @@ def in_place(title: str, console: Console, *, transient: bool) -> Generator[Show
     live = Live(console=console, auto_refresh=False, transient=transient, redirect_stdout=False, redirect_stderr=True)
 
     def show(state: Moment | Listing) -> None:
-        with suppress(OSError):  # a terminal that has gone away ends the view, not the run
+        with ending_output(sys.__stderr__):  # a terminal that has gone away ends the view, not the run
             live.update(drawn(title, state, console.width), refresh=True)
 
-    live.start()
+    with ending_output(sys.__stderr__):
+        live.start()
     try:
         yield show
     finally:
-        with suppress(OSError):  # as above
+        with ending_output(sys.__stderr__):
             live.stop()
 
 
 def drawn(title: str, state: Moment | Listing, width: int) -> RenderableType:
     """Return what a terminal of so many columns shows."""
     if isinstance(state, Listing):
-        return _cut(f"{title}: {state.line()}")
+        known = " · ".join(part for part in (f"{state.listed:,} listed", state.flow_control()) if part)
+        remark = Text(state.remark(), "yellow") if state.flow.silent_for else _cut(state.remark(), "dim")
+        return Group(_cut(f"{title}: {known}"), remark)
     progress = state.progress()
     free = width - len(progress) - 2
     line = Table.grid(padding=(0, 1, 0, 0))
@@ -252,12 +298,17 @@ def drawn(title: str, state: Moment | Listing, width: int) -> RenderableType:
         _cut(title, "bold"),
         line,
         Text(" · ").join(counts),
-        Text(f"{state.calls_a_minute()} · {state.flow_control()}", "yellow" if state.flow.paused_for else ""),
-        Text(state.remaining()),
     ]
-    if advice := state.advice():
+    if state.silent:
+        lines.append(Text(state.silence(), "yellow"))
+    else:
+        going = f"{state.calls_a_minute()} · {state.flow_control()}"
+        lines += [Text(going, "yellow" if state.flow.paused_for else ""), Text(state.remaining())]
+    if failure := state.failure():
+        lines.append(_cut(failure, "red"))
+    if not state.silent and (advice := state.advice()):
         lines.append(_cut(advice, "yellow"))
-    if state.note:
+    if state.note and not state.silent:
         note = _cut(state.note, "dim")
         note.truncate(WIDEST_NOTE, overflow="ellipsis")
         lines.append(note)

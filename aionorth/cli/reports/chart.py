@@ -139,12 +139,14 @@ class Flag:
 
 @attrs.frozen(kw_only=True)
 class Pause:
-    """A time without a run."""
+    """A time without a run, or in which the platform was silent."""
 
     box: Box
     label: str
     cut: bool
     """Whether it is drawn shorter than to scale."""
+    silent: bool
+    """Whether a run was at work, and the platform silent."""
     title: str
 
 
@@ -271,8 +273,9 @@ class Chart:
             )
 
     def _pauses(self) -> Iterator[Pause]:
-        for earlier, later in pairwise(self._timeline.runs):
-            # The intervals in which the runs end and begin are theirs.
+        silent = {outage.start for outage in self._timeline.outages}
+        for earlier, later in pairwise(self._timeline.works):
+            # The intervals in which the work ends and begins are its own.
             first = math.floor(self._timeline.place(earlier.end)) + 1
             last = math.floor(self._timeline.place(later.start))
             left, right = self._x(first), self._x(last)
@@ -284,7 +287,9 @@ class Chart:
                 box=Box(round(left, 2), IDS[0], round(right - left, 2), CALLS[1] - IDS[0]),
                 label=rough(lasted),
                 cut=cut,
-                title=f"No run was at work for {duration(lasted)}" + (" (drawn shorter than that)" if cut else ""),
+                silent=earlier.end in silent,
+                title=f"{'The platform was silent' if earlier.end in silent else 'No run was at work'} for "
+                f"{duration(lasted)}" + (" (drawn shorter than that)" if cut else ""),
             )
 
 

@@ -13,13 +13,13 @@ import json
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
 from aionorth.cli.output.messages import ProblemError
-from aionorth.cli.reports.timeline import outcome_at
+from aionorth.cli.reports.timeline import Outage, outcome_at
 from aionorth.common import files
 from aionorth.errors import NorthApiError, NorthError
 from aionorth.purge.journal import History
@@ -59,18 +59,18 @@ def check_report(path: str) -> None:
     os.close(descriptor)
 
 
-def write_report(path: str, history: History, *, now: datetime) -> None:
+def write_report(path: str, history: History, *, now: datetime, outages: Sequence[Outage] = ()) -> None:
     """Write the report of `history` to `path`, in the format that its suffix names; a file that is there is replaced.
 
-    `now` is aware: the times on a page are in its time zone. Readers of `path` see the old file or the whole new one.
-    Raises `ReportError` where it cannot be written; the old file is still there then.
+    `now` is aware: the times on a page are in its time zone. The page's timeline shows the `outages`. Readers of `path`
+    see the old file or the whole new one. Raises `ReportError` where it cannot be written, with the old file as it was.
     """
     try:
         descriptor, unseen, target = _create(path)
         try:
             # Ids come from files, and may hold halves of characters.
             with open(descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:  # noqa: PTH123 - a descriptor
-                _WRITERS[_suffix(path)](file, history, now)
+                _WRITERS[_suffix(path)](file, history, now, outages)
                 file.flush()
                 os.fsync(descriptor)
                 files.put_in_place(descriptor, unseen, target)
@@ -106,11 +106,11 @@ def _create(path: str) -> tuple[int, str, str]:
 # --- The formats
 
 
-def _write_lines(file: TextIO, history: History, _: datetime) -> None:
+def _write_lines(file: TextIO, history: History, _: datetime, __: Sequence[Outage]) -> None:
     file.writelines(json.dumps(row, separators=(",", ":")) + "\n" for row in _rows(history))
 
 
-def _write_table(file: TextIO, history: History, _: datetime) -> None:
+def _write_table(file: TextIO, history: History, _: datetime, __: Sequence[Outage]) -> None:
     table = csv.DictWriter(file, COLUMNS)
     table.writeheader()
     for row in _rows(history):
@@ -123,13 +123,13 @@ def _defused(value: object) -> object:
     return _FORMULA.sub(r"\1'", value) if isinstance(value, str) else value
 
 
-def _write_page(file: TextIO, history: History, now: datetime) -> None:
+def _write_page(file: TextIO, history: History, now: datetime, outages: Sequence[Outage]) -> None:
     from aionorth.cli.reports.page import render  # noqa: PLC0415 - its templates take their time to import
 
-    file.write(render(history, now=now))
+    file.write(render(history, now=now, outages=outages))
 
 
-_WRITERS: dict[str, Callable[[TextIO, History, datetime], None]] = {
+_WRITERS: dict[str, Callable[[TextIO, History, datetime, Sequence[Outage]], None]] = {
     ".jsonl": _write_lines,
     ".csv": _write_table,
     ".html": _write_page,

@@ -6,7 +6,7 @@ This module says what is on the page. How it looks is in the template, ``page.ht
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from itertools import islice
 from typing import Literal
@@ -19,7 +19,7 @@ from aionorth import __version__
 from aionorth.cli.kinds import KINDS
 from aionorth.cli.output.messages import in_words
 from aionorth.cli.reports.chart import Chart
-from aionorth.cli.reports.timeline import Work, outcome_at, timeline, works
+from aionorth.cli.reports.timeline import Outage, Work, outcome_at, timeline, works
 from aionorth.common.text import shortened, visible
 from aionorth.common.times import DAY, HOUR, MINUTE, duration
 from aionorth.errors import NorthApiError, NorthError
@@ -53,8 +53,8 @@ class Verdict:
     sentence: str
 
 
-def render(history: History, *, now: datetime) -> str:
-    """Return the page. Its times are in the time zone of `now`, the moment at which it is made."""
+def render(history: History, *, now: datetime, outages: Sequence[Outage] = ()) -> str:
+    """Return the page. Its times are in the time zone of `now`, when it is made; its timeline shows the `outages`."""
     offset = now.utcoffset() or timedelta()
     zone = timezone(offset)  # the same for all times of the page, as in its chart
     environment = Environment(
@@ -81,7 +81,7 @@ def render(history: History, *, now: datetime) -> str:
         "thousands": "{:,}".format,
     }
     environment.filters |= filters
-    content = _content(history) | _drawing(history, offset)
+    content = _content(history, outages) | _drawing(history, outages, offset)
     return environment.get_template("page.html").render(content, made=now.timestamp(), zone=zone, version=__version__)
 
 
@@ -94,10 +94,10 @@ def _shown(value: object) -> object:
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def _content(history: History) -> dict[str, object]:
+def _content(history: History, outages: Sequence[Outage]) -> dict[str, object]:
     entries = history.entries.values()
     counts = Counter(entry.final_outcome() for entry in entries)
-    total, runs = len(entries), works(history)
+    total, runs = len(entries), works(history, outages)
     not_gone = sum(count for outcome, count in counts.items() if not outcome.ok)
     groups = failure_groups(history.results())
     return {
@@ -107,7 +107,7 @@ def _content(history: History) -> dict[str, object]:
         "verdict": verdict(counts),
         "began": runs[0].start,
         "ended": max(run.end for run in runs),
-        "facts": _facts(entries, runs),
+        "facts": _facts(entries, runs, outages),
         "tiles": [(outcome, counts[outcome], _share(counts[outcome], total), MEANINGS[outcome]) for outcome in Outcome],
         "resumed": len(history.runs) > 1,
         "unplaced": _unplaced(entries),
@@ -119,12 +119,12 @@ def _content(history: History) -> dict[str, object]:
     }
 
 
-def _drawing(history: History, offset: timedelta) -> dict[str, object]:
+def _drawing(history: History, outages: Sequence[Outage], offset: timedelta) -> dict[str, object]:
     """Return the chart and its figures; a chart of None where no id has an outcome."""
     placed = sum(outcome_at(entry) is not None for entry in history.entries.values())
     if not placed:
         return {"chart": None, "placed": 0}
-    drawn = timeline(history, offset=offset.total_seconds())
+    drawn = timeline(history, outages, offset=offset.total_seconds())
     return {
         "chart": Chart(drawn),
         "placed": placed,
@@ -173,13 +173,15 @@ def _is(number: int) -> str:
     return "is" if number == 1 else "are"
 
 
-def _facts(entries: Collection[Entry], runs: tuple[Work, ...]) -> list[tuple[str, str, str]]:
+def _facts(entries: Collection[Entry], runs: tuple[Work, ...], outages: Sequence[Outage]) -> list[tuple[str, str, str]]:
     """Return the figures of the purge as a whole: the name, the value, and a note."""
     lasted = duration(max(run.end for run in runs) - runs[0].start)
     worked = duration(sum(run.end - run.start for run in runs))
     refusals = sum(entry.refusals for entry in entries)
+    notes = [f"{worked} of it at work"] if len(runs) > 1 else []
+    notes += [f"{duration(sum(one.end - one.start for one in outages))} without the platform"] if outages else []
     return [
-        ("Time", lasted, f"{worked} of it at work" if len(runs) > 1 else ""),
+        ("Time", lasted, "; ".join(notes)),
         ("Runs", f"{len(runs):,}", ""),
         ("Calls made", f"{sum(entry.all_calls for entry in entries):,}", "logins not counted"),
         ("Refused by flow control", f"{refusals:,}", "of these calls" if refusals else ""),

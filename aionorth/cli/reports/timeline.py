@@ -10,7 +10,7 @@ import math
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import attrs
 
@@ -45,6 +45,14 @@ class Work:
     end: float
 
 
+@attrs.frozen(kw_only=True)
+class Outage:
+    """A time in which the platform answered no call, as the run that found it saw it. A journal has none."""
+
+    start: float
+    end: float
+
+
 @attrs.define
 class Bar:
     """What happened in one interval."""
@@ -69,6 +77,9 @@ class Timeline:
     offset: float
     """Seconds that the clock of the page is ahead of UTC: intervals begin at its round times."""
     runs: tuple[Work, ...]
+    works: tuple[Work, ...]
+    """The runs, less the outages in them."""
+    outages: tuple[Outage, ...]
     stretches: tuple[range, ...]
     """The numbers of the intervals that are drawn to scale; the pauses between are cut short."""
     bars: tuple[Bar, ...]
@@ -88,11 +99,11 @@ def outcome_at(entry: Entry) -> float | None:
     return None if entry.in_flight else entry.ended_at
 
 
-def works(history: History) -> tuple[Work, ...]:
-    """Return the runs in order of time, each up to the last line that the history has of it."""
+def works(history: History, outages: Iterable[Outage] = ()) -> tuple[Work, ...]:
+    """Return the runs in order of time, each up to the last line that the history has of it, or an outage's end."""
     starts = sorted(history.runs)
     ends = list(starts)
-    for moment in _moments(history.entries.values()):
+    for moment in chain(_moments(history.entries.values()), (outage.end for outage in outages)):
         run = max(bisect_right(starts, moment) - 1, 0)  # before the first run: the clock was set back
         ends[run] = max(ends[run], moment)
     return tuple(Work(start=start, end=end) for start, end in zip(starts, ends, strict=True))
@@ -106,10 +117,12 @@ def _moments(entries: Iterable[Entry]) -> Iterator[float]:
             yield entry.ended_at
 
 
-def timeline(history: History, *, offset: float = 0.0) -> Timeline:
+def timeline(history: History, outages: Sequence[Outage] = (), *, offset: float = 0.0) -> Timeline:
     """Return the timeline of a history with at least one run; `offset` is that of the clock that people read."""
-    runs = works(history)
-    spans = _spans(runs, min(_moments(history.entries.values()), default=runs[0].start))
+    runs = works(history, outages)
+    outages = _without_lines(outages, history)
+    between = tuple(_between(runs, outages))
+    spans = _spans(between, min(_moments(history.entries.values()), default=runs[0].start))
     fitting = (step for step in STEPS if sum(map(len, _stretches(spans, step, offset))) <= MAX_BARS)
     interval = next(fitting, STEPS[-1])
     bars: dict[int, Bar] = {}
@@ -124,9 +137,34 @@ def timeline(history: History, *, offset: float = 0.0) -> Timeline:
         interval=interval,
         offset=offset,
         runs=runs,
+        works=between,
+        outages=outages,
         stretches=_stretches(spans, interval, offset),
         bars=tuple(bars[number] for number in sorted(bars)),
     )
+
+
+def _without_lines(outages: Sequence[Outage], history: History) -> tuple[Outage, ...]:
+    """Return the outages, each from the last line on that the history has before its end."""
+    if not outages:
+        return ()
+    moments = sorted(_moments(history.entries.values()))
+    last = [max(bisect_right(moments, outage.end) - 1, 0) for outage in outages]
+    return tuple(
+        Outage(start=max(outage.start, min(moments[number], outage.end)) if moments else outage.start, end=outage.end)
+        for number, outage in zip(last, outages, strict=True)
+    )
+
+
+def _between(runs: Iterable[Work], outages: Sequence[Outage]) -> Iterator[Work]:
+    """Yield the runs, cut in two by each outage."""
+    for run in runs:
+        start = run.start
+        for outage in outages:
+            if start <= outage.start and outage.end <= run.end:
+                yield Work(start=start, end=outage.start)
+                start = outage.end
+        yield Work(start=start, end=run.end)
 
 
 def _spans(runs: Sequence[Work], earliest: float) -> list[tuple[float, float]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -16,6 +17,7 @@ from rich.text import Text
 from aionorth.bulk.run import BulkDelete
 from aionorth.cli.output.messages import ExitCode, Notes, code_of, in_words, resume_command, say
 from aionorth.cli.output.progress import COLOURS, Meter, Moment, view_of
+from aionorth.cli.reports.timeline import Outage
 from aionorth.common.text import visible
 from aionorth.errors import BulkAbortedError
 from aionorth.models import DeleteSummary, Kind, Outcome
@@ -34,6 +36,10 @@ MAX_IDS = 10
 """How many of the ids that failed the text names; JSON names them all."""
 
 
+HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
+"""The signal that a terminal sends when it goes away; None on systems without it."""
+
+
 @attrs.frozen(kw_only=True)
 class Ended:
     """How a run ended."""
@@ -47,6 +53,8 @@ class Ended:
     """Where it is recorded."""
     options: Sequence[str] = ()
     """The options of the connection, for the command that resumes it."""
+    outages: Sequence[Outage] = ()
+    """When the platform was silent."""
 
     @property
     def exit_code(self) -> ExitCode:
@@ -62,6 +70,8 @@ class Ended:
         """What to say of an end that leaves something to be done; None where there is nothing."""
         if self.cause is not None:
             said = f"the run ended early: {in_words(self.cause)}"
+            if skipped := self.summary.skipped:
+                said += f"\n{skipped:,} of {self.summary.total:,} were skipped: they were never attempted"
         elif self.interrupted:
             said = "the run was interrupted"
         elif self.summary.ok:
@@ -125,14 +135,14 @@ async def carry_out(
         options: As in `Ended`.
     """
     notes.latest = None
-    before, interrupts = run.summary, 0
-    calls, ids = Meter(north.flow.period, before.calls), Meter(north.flow.period, before.total)
+    before, interrupts, outages = run.summary, 0, list[Outage]()
+    calls, ids = Meter(north.flow.period, before.calls), Meter(north.flow.period, before.total - before.pending)
     work = asyncio.create_task(_whole(run))
 
     def interrupt() -> None:
         nonlocal interrupts
         interrupts += 1
-        if interrupts == 1:
+        if interrupts == 1 and not north.flow.silent_for:
             say("finishing what has been begun, retries included; Ctrl-C again stops at once")
             run.stop()
         else:
@@ -140,10 +150,16 @@ async def carry_out(
 
     with on_signals(interrupt), view_of(title) as show:
         while True:
-            ended, summary = work.done(), run.summary
+            ended, summary, flow = work.done(), run.summary, north.flow
+            if flow.silent_for:  # what was measured before and meanwhile says nothing of how fast it will be after it
+                calls = Meter(flow.period, summary.calls)
+                ids = Meter(flow.period, summary.total - summary.pending)
+                outages = _noted(outages, flow.silent_for)
+                if interrupts:  # what has been begun cannot be finished now
+                    work.cancel()
             moment = Moment(
                 summary=summary,
-                flow=north.flow,
+                flow=flow,
                 distinct=distinct,
                 rate=calls.rate(summary.elapsed, summary.calls),
                 pace=ids.pace(summary.elapsed, summary.total - summary.pending),
@@ -162,7 +178,17 @@ async def carry_out(
         cause=None if work.cancelled() else work.result(),
         journal=journal,
         options=options,
+        outages=outages,
     )
+
+
+def _noted(outages: Sequence[Outage], silent_for: float) -> list[Outage]:
+    """Return the outages with the one that has lasted for so many seconds now."""
+    now = time.time()
+    start = now - silent_for
+    if outages and start <= outages[-1].end:
+        return [*outages[:-1], attrs.evolve(outages[-1], end=now)]
+    return [*outages, Outage(start=start, end=now)]
 
 
 async def _whole(run: BulkDelete) -> BaseException | None:
@@ -176,16 +202,36 @@ async def _whole(run: BulkDelete) -> BaseException | None:
 
 @contextmanager
 def on_signals(callback: Callable[[], object]) -> Generator[None, None, None]:
-    """While the block runs, call `callback` in the running loop at each SIGINT and SIGTERM; for the main thread."""
+    """While the block runs, call `callback` in the running loop at each SIGINT and SIGTERM, and at the first SIGHUP.
+
+    For the main thread. What a parent has ignored, as nohup does, stays so.
+    """
     loop = asyncio.get_running_loop()
 
     # Not loop.add_signal_handler(), which Windows does not have.
-    def received(_: int, __: FrameType | None) -> None:
+    def received(number: int, _: FrameType | None) -> None:
+        if number == HANGUP:  # a shell that goes away sends one too, after the terminal
+            signal.signal(number, signal.SIG_IGN)
         loop.call_soon_threadsafe(callback)
 
-    before = {number: signal.signal(number, received) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [number for number in (signal.SIGINT, signal.SIGTERM, HANGUP) if number is not None]
+    before = {
+        number: signal.signal(number, received) for number in numbers if signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # after a SIGHUP what is left is to be done undisturbed
+                signal.signal(number, handler)
+
+
+@contextmanager
+def hangup_ignored() -> Generator[None, None, None]:
+    """Let the block end although the terminal may go away: it is short, and what it writes must be whole."""
+    before = None if HANGUP is None else signal.signal(HANGUP, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        if HANGUP is not None:
+            signal.signal(HANGUP, before)

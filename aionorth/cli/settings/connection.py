@@ -17,10 +17,12 @@ from typing import Any, Generic, TypeVar, cast
 import attrs
 
 from aionorth.auth.sources import Secret
+from aionorth.bulk.retry import RetryPolicy
 from aionorth.bulk.run import WORKERS
+from aionorth.cli.durations import in_any_unit
 from aionorth.cli.output.messages import ProblemError, say
 from aionorth.cli.settings import profiles, secrets
-from aionorth.cli.settings.given import FLOW, TIMEOUT, Given
+from aionorth.cli.settings.given import FLOW, MAX_OUTAGE, TIMEOUT, Given
 from aionorth.cli.settings.profiles import Profile, state_directory
 from aionorth.cli.settings.secrets import SECRET
 from aionorth.common.text import visible
@@ -97,10 +99,18 @@ class ValueType(Generic[T]):
         return cast("T", value)
 
 
+def _is_duration(text: str) -> bool:
+    try:
+        return bool(in_any_unit(text))
+    except ValueError:
+        return False
+
+
 TEXT = ValueType(str, "give text", lambda text: text != "" and text == text.strip())
 WHOLE = ValueType(int, "give a whole number from 1 on", lambda number: number >= 1)
 SECONDS = ValueType(float, "give seconds, above 0", lambda number: 0 < number < math.inf)
 PART = ValueType(float, "give a part, from 0 up to but not including 1", lambda number: 0 <= number < 1)
+DURATION = ValueType(str, "give a number and s, min, h, d or w, as in 12h or 30min", _is_duration)
 SWITCH = ValueType(bool, "give true or false")
 STORE = ValueType(str, "give machine, redis or memory", {"machine", "redis", "memory"}.__contains__)
 
@@ -193,6 +203,8 @@ class Connection:
     workers: int
     """Calls in flight at once, for commands that make many."""
     timeout: float
+    max_outage: float
+    """Seconds for which a run waits while the platform answers no call."""
     ca_file: str | None
     client_cert: tuple[str, str] | None
     trust_env: bool
@@ -207,6 +219,7 @@ class Connection:
         """Return a session that is not open yet; raises `ArgumentError` for what it cannot use."""
         options: dict[str, Any] = attrs.asdict(self, recurse=False)
         del options["url"], options["workers"]
+        options["retry"] = RetryPolicy(outage=options.pop("max_outage"))
         options["secret"] = self.secret.value
         return NorthSession(self.url, **options)
 
@@ -238,6 +251,7 @@ def resolve(given: Given, *, stdin_is_data: bool = False) -> Connection:
         share_token=sources.get("share_token", SWITCH, default=True),
         workers=sources.get("workers", WHOLE, WORKERS),
         timeout=sources.get("timeout", SECONDS, TIMEOUT),
+        max_outage=in_any_unit(sources.get("max_outage", DURATION, MAX_OUTAGE)).total_seconds(),
         ca_file=sources.path("ca_file"),
         client_cert=_client_cert(sources),
         trust_env=sources.get("trust_env", SWITCH, default=False),

@@ -24,13 +24,17 @@ Environment (options come before it, and it comes before a profile):
   AIONORTH_REDIS_URL    a Redis server through which hosts share flow control
                         and token, as in rediss://user:password@host:6379/0
   AIONORTH_CALLS, _PERIOD, _HEADROOM, _BURST, _STORE, _WORKERS, _TIMEOUT,
-  _CA_FILE, _CLIENT_CERT, _CLIENT_KEY: as the options of these names"""
+  _MAX_OUTAGE, _CA_FILE, _CLIENT_CERT, _CLIENT_KEY: as the options of these
+  names"""
 
 FLOW = FlowControl()
 """Flow control where no setting says otherwise."""
 
 TIMEOUT = 30.0
 """Seconds that one call may take where no setting says otherwise."""
+
+MAX_OUTAGE = "12h"
+"""How long a run waits for a silent platform where no setting says otherwise: until somebody is up again."""
 
 
 _connection = partial(option, rich_help_panel="Connection")
@@ -68,6 +72,11 @@ class Given:  # more than 12 fields: one a setting
         None, "Use the proxy that HTTPS_PROXY and the like name.", "--trust-env/--no-trust-env"
     )
     timeout: str | None = _connection("SECONDS", f"Seconds that one call may take. [default: {TIMEOUT:g}]")
+    max_outage: str | None = _connection(
+        "DURATION",
+        "How long a run waits where the platform answers no call at all, before it ends and can be resumed: 12h, "
+        f"30min, 2d. [default: {MAX_OUTAGE}]",
+    )
     calls: str | None = _flow("N", f"The app's flow control threshold: calls per period. [default: {FLOW.calls}]")
     period: str | None = _flow("SECONDS", f"Its period, in seconds. [default: {FLOW.period:g}]")
     headroom: str | None = _flow(
