@@ -420,6 +420,10 @@ EXPLAINED = {
     ("alone", "bucket"): {"pyrate-limiter": STAMPED_WHEN_SENT, "limits": STAMPED_WHEN_SENT},
     ("alone", "counter"): {"aiolimiter, paced": SPREAD, "throttled-py": SPREAD},
     ("alone", "small-burst"): {"aiolimiter, paced": SPREAD, "AIMD": SPREAD},
+    ("used before", "fixed"): {"aiolimiter, paced": SPREAD},
+    ("used before", "bucket"): {"aiolimiter, paced": SPREAD, "AIMD": SPREAD},
+    ("used before", "counter"): {"aiolimiter, paced": SPREAD},
+    ("used before", "small-burst"): {"aiolimiter, paced": SPREAD},
 }
 """The clients that may be better than aionorth, where and why. It takes knowing how the platform counts to use this."""
 
