@@ -42,7 +42,7 @@ def session(platform: SmallPlatform, host: str = "127.0.0.1", **options: object)
     return aionorth.NorthSession(f"http://{host}:{platform.port}", app_id=APP, token="live-token", **options)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("workers", "number"), [(1, 600), (16, 2000)])
+@pytest.mark.parametrize(("workers", "number"), [(1, 600), (16, 600), pytest.param(16, 2000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("state", ["refused", "hangs", "503", "502"])
 async def test_half_an_hour_without_the_platform_fails_no_id(state: State, workers: int, number: int) -> None:
     loop, ids = asyncio.get_running_loop(), IDS[:number]
@@ -154,6 +154,7 @@ class OneStore:
         return store
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", ["refused", "hangs"])
 async def test_four_processes_make_the_probes_of_one(state: State, tmp_path: Path) -> None:
     loop, hosts = asyncio.get_running_loop(), [f"127.0.0.{number}" for number in range(1, 5)]

@@ -103,6 +103,7 @@ async def carried_out(platform: SmallPlatform, ids: list[str]) -> Ended:
             return await carry_out(run, north, notes, kind=Kind.SUBSCRIPTIONS, title="x", distinct=len(ids))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", ["refused", "hangs"])
 async def test_the_time_left_is_right_from_the_end_of_an_outage_on(
     state: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
