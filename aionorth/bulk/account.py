@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from copy import copy
+from functools import partial
 from typing import Protocol
 
 import attrs
@@ -45,11 +46,20 @@ class Recorder(Protocol):
     def begin(self, *ids: str) -> None:
         """Record that the first attempt at each of `ids` is about to be sent."""
 
+    async def on_disk(self) -> None:
+        """Wait until all that was recorded so far would be there after a power cut."""
+
     def end(self, record: Record, result: DeleteResult) -> None:
-        """Record what became of an id."""
+        """Record what became of an id; of one that was not recorded to begin, nothing."""
 
     def close(self) -> None:
         """Record nothing more."""
+
+
+async def announce(recorder: Recorder, *ids: str) -> None:
+    """Have it recorded, for good, that the first attempt at each of `ids` is about to be sent."""
+    recorder.begin(*ids)
+    await recorder.on_disk()
 
 
 @attrs.define(eq=False)
@@ -146,7 +156,7 @@ class Account:
         if (recorder := self.recorder) is None:
             progress = Progress()
         else:
-            progress = Progress(record=recorder.recall(id_), on_begin=lambda: recorder.begin(id_))
+            progress = Progress(record=recorder.recall(id_), on_begin=partial(announce, recorder, id_))
         self.open(progress, id_)
         return progress
 
@@ -178,7 +188,7 @@ class Account:
             self._on_failure(cause)
         self._tally.keep(result)
         self.stream.put(result)
-        if self.recorder is not None and record.begun:
+        if self.recorder is not None:
             try:
                 self.recorder.end(record, result)
             except JournalError as exc:

@@ -48,9 +48,11 @@ class Entry:
 
     def ended(self, line: Mapping[str, Any]) -> Entry:
         """Return the entry after a line with an outcome; raises one of `MALFORMED` for another line."""
+        outcome = Outcome(text(line["outcome"]))
+        sent = outcome is not Outcome.SKIPPED  # else it had begun, and the run ended before its call
         return Entry(
             id=self.id,
-            outcome=Outcome(text(line["outcome"])),
+            outcome=outcome,
             error=lines.error_from_dict(line["error"]) if "error" in line else None,
             calls=count(line["calls"]),
             attempts=count(line["attempts"]),
@@ -58,8 +60,8 @@ class Entry:
             elapsed=seconds(line["elapsed"]),
             ambiguous=flag(line.get("in_doubt", False)),
             reply_lost=flag(line.get("reply_lost", False)),
-            began_at=self.began_at,
-            ended_at=seconds(line["at"]),
+            began_at=self.began_at if sent else None,
+            ended_at=seconds(line["at"]) if sent else None,
         )
 
     @property

@@ -20,6 +20,7 @@ from aionorth.errors import JournalError
 from aionorth.models import DeleteResult, Target
 from aionorth.purge.journal import lines
 from aionorth.purge.journal.history import Entry, History, parse
+from aionorth.purge.journal.sync import Syncing
 
 try:
     import fcntl
@@ -35,7 +36,8 @@ Clock = Callable[[], float]
 class Journal:  # more than 15 methods: half of them are what a run asks of its recorder
     """A journal that this process is at work on. One process at a time: the file is locked until `close`.
 
-    Its state: the history so far, the size that the file must have, and whether writing to it has failed.
+    Its state: the history so far; the ids that have begun and not ended; the size that the file must have, whether
+    writing to it has failed, whether it is closed, and, from `take` on, how much of it is on the disk.
     """
 
     def __init__(
@@ -49,6 +51,9 @@ class Journal:  # more than 15 methods: half of them are what a run asks of its 
         self._version = version
         self._size = size
         self._broken = False
+        self._closed = False
+        self._begun = set[str]()
+        self._syncing: Syncing | None = None
 
     @classmethod
     def create(
@@ -88,6 +93,7 @@ class Journal:  # more than 15 methods: half of them are what a run asks of its 
             try:
                 os.fsync(file.fileno())  # a machine that loses power must not leave the name without the ids
                 files.give_name(file.fileno(), unseen, place)
+                files.sync_directory(os.path.dirname(place))  # noqa: PTH120 - as it was given
             except OSError as exc:
                 raise _not_created(path, exc) from exc
         except BaseException:
@@ -133,12 +139,18 @@ class Journal:  # more than 15 methods: half of them are what a run asks of its 
         self._check_file()
         if os.fstat(self._file.fileno()).st_size != self._size:
             raise JournalError(f"another process has been at work on {self.path} in the meantime: resume it")
+        self._syncing = Syncing(self._file)
 
     def close(self) -> None:
-        """Close the file, and end the lock."""
-        if not self._file.closed:
-            self.release()
+        """End the lock, and close the file once the rest is on the disk."""
+        if self._closed:
+            return
+        self._closed = True
+        self.release()
+        if self._syncing is None:
             self._file.close()
+        else:
+            self._syncing.close(self.path)
 
     # --- What the runs before did
 
@@ -166,11 +178,24 @@ class Journal:  # more than 15 methods: half of them are what a run asks of its 
         now, entries = self._clock(), self.history.entries
         self._check_file()
         self._write(*({"begin": id_, "at": round(now, 3)} for id_ in ids))
+        self._begun.update(ids)
         for id_ in ids:
             entries[id_] = entries[id_].begun(now)
 
+    async def on_disk(self) -> None:
+        """Wait until all that was recorded so far is on the disk."""
+        assert self._syncing is not None, "a run takes its journal"
+        try:
+            await self._syncing.wait()
+        except (OSError, ValueError) as exc:
+            self._broken = True
+            raise JournalError(f"{self.path} cannot be brought to the disk ({_reason(exc)}): resume it") from exc
+
     def end(self, record: Record, result: DeleteResult) -> None:
-        """Record what became of an id."""
+        """Record what became of an id; of one that has not begun, nothing."""
+        if result.id not in self._begun:
+            return
+        self._begun.remove(result.id)
         line: dict[str, Any] = {
             "end": result.id,
             "at": round(self._clock(), 3),
@@ -185,6 +210,8 @@ class Journal:  # more than 15 methods: half of them are what a run asks of its 
         if result.error is not None:
             line["error"] = lines.error_to_dict(result.error)
         self._write(line)
+        if self._syncing is not None:
+            self._syncing.written()
         self.history.entries[result.id] = self.history.entries[result.id].ended(line)
 
     def _begin_run(self) -> dict[str, Any]:
