@@ -21,6 +21,6 @@ no flipped bit makes it another id. Version 1 had none; a journal keeps the vers
 """
 
 from aionorth.purge.journal.history import Entry, History
-from aionorth.purge.journal.journal import Journal, check_new, read
+from aionorth.purge.journal.journal import Journal, check_new, read, target_of
 
-__all__ = ["Entry", "History", "Journal", "check_new", "read"]
+__all__ = ["Entry", "History", "Journal", "check_new", "read", "target_of"]
