@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from copy import copy
+from functools import partial
 from typing import Protocol
 
 import attrs
@@ -19,8 +20,38 @@ from aionorth.models import Collect, DeleteResult, DeleteSummary, Outcome
 Settled = tuple[str, Record, Outcome]
 """An id, what was tried for it, and what came of it."""
 
+AT_ONCE = 1024
+"""How many ids of the runs before are taken over before the event loop gets its turn."""
+
 Share = Callable[[Record], Iterable[Settled]]
 """Says what a call has come to for each of its ids."""
+
+
+class Finished(Protocol):
+    """What became of an id that needs no further call."""
+
+    @property
+    def calls(self) -> int:
+        """As in `Record`."""
+        ...
+
+    @property
+    def refusals(self) -> int:
+        """As in `Record`."""
+        ...
+
+    @property
+    def attempts(self) -> int:
+        """As in `Record`."""
+        ...
+
+    def final_outcome(self) -> Outcome:
+        """Return what became of it."""
+        ...
+
+    def result(self) -> DeleteResult:
+        """Return that as a result."""
+        ...
 
 
 class Recorder(Protocol):
@@ -31,8 +62,17 @@ class Recorder(Protocol):
         """Seconds that the runs before took."""
         ...
 
-    def finished(self) -> Iterator[tuple[Record, DeleteResult]]:
-        """Yield what became of the ids that need no further call."""
+    @property
+    def ready(self) -> bool:
+        """Whether it is known what the runs before did."""
+        ...
+
+    def reading(self) -> Iterator[float]:
+        """Find that out, step by step; yields, after each, which part is done."""
+        ...
+
+    def finished(self) -> Iterator[Finished]:
+        """Yield, once, what became of the ids that need no further call."""
         ...
 
     def recall(self, id_: str) -> Record:
@@ -45,11 +85,20 @@ class Recorder(Protocol):
     def begin(self, *ids: str) -> None:
         """Record that the first attempt at each of `ids` is about to be sent."""
 
+    async def on_disk(self) -> None:
+        """Wait until all that was recorded so far would be there after a power cut."""
+
     def end(self, record: Record, result: DeleteResult) -> None:
-        """Record what became of an id."""
+        """Record what became of an id; of one that was not recorded to begin, nothing."""
 
     def close(self) -> None:
         """Record nothing more."""
+
+
+async def announce(recorder: Recorder, *ids: str) -> None:
+    """Have it recorded, for good, that the first attempt at each of `ids` is about to be sent."""
+    recorder.begin(*ids)
+    await recorder.on_disk()
 
 
 @attrs.define(eq=False)
@@ -65,14 +114,14 @@ class Tally:
     outcomes: Counter[Outcome] = attrs.Factory(Counter[Outcome])
     results: list[DeleteResult] = attrs.Factory(list[DeleteResult])
 
-    def add_calls(self, record: Record) -> None:
+    def add_calls(self, record: Record | Finished) -> None:
         """Add the calls of a record, settled or not."""
         self.calls += record.calls
         self.refusals += record.refusals
         if record.calls > 1:
             self.retries += max(0, record.attempts - 1)
 
-    def add(self, record: Record, outcome: Outcome) -> None:
+    def add(self, record: Record | Finished, outcome: Outcome) -> None:
         """Add an id that is settled."""
         self.add_calls(record)
         self.outcomes[outcome] += 1
@@ -119,7 +168,7 @@ class Account:
         on_failure: Callable[[NorthError], object],
         max_failures: int | None = None,
     ) -> None:
-        """Begin with what the runs before have finished.
+        """Begin with nothing.
 
         `places` are those of the stream of results; `on_failure` is called with what ends the run: `recorder` cannot
         record, or too many ids have failed.
@@ -132,10 +181,19 @@ class Account:
         self._tally = tally
         self._seen = SeenIds()
         self._open: dict[Progress, tuple[float, str | Share]] = {}
-        for record, result in recorder.finished() if recorder is not None else ():
+        self.finished = 0
+
+    def take_over(self) -> Iterator[None]:
+        """Account for what the runs before have finished; yields now and then, so that others have their turn."""
+        tally = self._tally
+        for one in self.recorder.finished() if self.recorder is not None else ():
+            outcome = one.final_outcome()
             tally.total += 1
-            tally.add(record, result.outcome)
-            tally.keep(result)
+            tally.add(one, outcome)
+            if tally.keeps(outcome):
+                tally.results.append(one.result())
+            if tally.total % AT_ONCE == 0:
+                yield
         self.finished = tally.total
 
     def open_one(self, id_: str) -> Progress | None:
@@ -146,7 +204,7 @@ class Account:
         if (recorder := self.recorder) is None:
             progress = Progress()
         else:
-            progress = Progress(record=recorder.recall(id_), on_begin=lambda: recorder.begin(id_))
+            progress = Progress(record=recorder.recall(id_), on_begin=partial(announce, recorder, id_))
         self.open(progress, id_)
         return progress
 
@@ -178,7 +236,7 @@ class Account:
             self._on_failure(cause)
         self._tally.keep(result)
         self.stream.put(result)
-        if self.recorder is not None and record.begun:
+        if self.recorder is not None:
             try:
                 self.recorder.end(record, result)
             except JournalError as exc:

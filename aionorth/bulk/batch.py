@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import attrs
 
-from aionorth.bulk.account import Account, Settled
+from aionorth.bulk.account import Account, Settled, announce
 from aionorth.bulk.pool import Send
 from aionorth.bulk.record import Progress, Record
 from aionorth.bulk.workers import Workers
@@ -28,7 +29,7 @@ class Batch:
         """Start the one worker. It reserves no places for the results: they come about all at once."""
         progress = Progress()
         if (recorder := account.recorder) is not None:
-            progress.on_begin = lambda: recorder.begin(*self._ids)
+            progress.on_begin = partial(announce, recorder, *self._ids)
         account.open(progress, self.shares, self.size)
 
         async def work(number: int) -> None:

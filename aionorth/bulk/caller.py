@@ -196,6 +196,7 @@ class Caller:
         ending, counted_at = Ending.UNSENT, None
         reply, error = None, None
         try:
+            await progress.prepare()  # it may take a while: what it leads to is counted from its end
             self._transport.check_open()
             progress.begin()
             # Without a reply the call may still be on its way: its sender was cancelled, or the connection was lost.

@@ -47,13 +47,18 @@ class Intake:
 
     def __init__(self, ids: Ids, check: CheckId) -> None:
         """`ids` are as `checked` returns them."""
-        self.size = len(ids) if isinstance(ids, Sized) else None
+        self._ids = ids
         self._stream: AsyncIterator[str] | None = aiter(ids) if isinstance(ids, AsyncIterable) else None
         self._items: Iterator[str] = iter(()) if isinstance(ids, AsyncIterable) else iter(ids)
         self._check = check
         self._ended = False
         self._free = asyncio.Event()  # set while no worker waits for an async input
         self._free.set()
+
+    @property
+    def size(self) -> int | None:
+        """How many ids there are; None where that is not known."""
+        return len(self._ids) if isinstance(self._ids, Sized) else None
 
     async def draw(self) -> str | None:
         """Return the next id, or None at the end of the input.

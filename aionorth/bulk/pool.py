@@ -27,7 +27,11 @@ class Pool:
         self._build = build
         self._send = send
         self._number = workers
-        self.size = self._intake.size
+
+    @property
+    def size(self) -> int | None:
+        """How many ids there are, duplicates included; None where that is not known."""
+        return self._intake.size
 
     def start(self, workers: Workers, account: Account) -> None:
         """Start the workers."""

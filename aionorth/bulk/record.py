@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import cached_property
 
 import attrs
@@ -107,10 +107,6 @@ class Record:
 UNTRIED = Record()
 
 
-def _nothing() -> None:
-    pass
-
-
 @attrs.define(eq=False, kw_only=True)
 class Progress:
     """A call under way.
@@ -121,13 +117,16 @@ class Progress:
 
     record: Record = UNTRIED
     halted: bool = False
-    on_begin: Callable[[], object] = _nothing
-    """Called before the first attempt is sent. Where it raises, nothing is sent."""
+    on_begin: Callable[[], Awaitable[object]] | None = None
+    """Awaited before the first attempt is sent. Where it raises, or is cancelled, nothing is sent."""
+
+    async def prepare(self) -> None:
+        """Do what must be done before an attempt is sent."""
+        if self.on_begin is not None and not self.record.begun:
+            await self.on_begin()
 
     def begin(self) -> None:
         """Note that an attempt is about to be sent."""
-        if not self.record.begun:
-            self.on_begin()
         self.record = self.record.sent
 
     def end(self, error: NorthError | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import warnings
 from collections.abc import AsyncIterator, Callable, Generator
 from types import TracebackType
@@ -66,7 +67,8 @@ class BulkDelete:
 
     Both raise `BulkAbortedError`, which carries the summary, if the run could not continue; its cause says why.
 
-    Its state: its beginning and end on the loop's clock; the rest is that of its account and workers.
+    Its state: whether its recorder is taken, and its beginning and end on the loop's clock; the rest is that of its
+    account and workers.
     """
 
     def __init__(
@@ -78,12 +80,13 @@ class BulkDelete:
         check: Callable[[], object] = lambda: None,
         recorder: Recorder | None = None,
         duplicates: int = 0,
+        on_read: Callable[[float], object] = lambda _: None,
     ) -> None:
         """Prepare a run; nothing is sent before it is awaited or entered.
 
         `check` is called when it is about to begin, and raises if it cannot. `recorder` records it, has recorded
-        the runs before it, and is closed with it. `duplicates` ids were dropped already because they had been named
-        before.
+        the runs before it, and is closed with it; `on_read` is called with the part of these that is known.
+        `duplicates` ids were dropped already because they had been named before.
         """
         self._work = work
         self._drain_timeout = options.grace
@@ -99,8 +102,13 @@ class BulkDelete:
             on_failure=self._workers.fail,
             max_failures=options.max_failures,
         )
+        self._on_read = on_read
+        self._taken = False
         self._began: float | None = None
         self._ended: float | None = None
+        if recorder is not None and recorder.ready:
+            for _ in self._account.take_over():
+                pass
 
     # --- What a user does with it
 
@@ -114,7 +122,12 @@ class BulkDelete:
 
     @property
     def expected(self) -> int | None:
-        """How many ids the input has, duplicates included, and those of earlier runs; None for a stream."""
+        """How many ids the input has, duplicates included, and those of earlier runs.
+
+        None for a stream, or for a journal that was not read yet.
+        """
+        if self._recorder is not None and not self._recorder.ready:
+            return None
         return None if self._work.size is None else self._account.finished + self._work.size
 
     def stop(self) -> None:
@@ -123,6 +136,26 @@ class BulkDelete:
         For the caller that awaits or iterates the run, it is as if the input had ended here.
         """
         self._workers.stop()
+
+    async def prepare(self) -> None:
+        """Read what the runs before did, from the journal of a run that is resumed; nothing is sent.
+
+        Whoever awaits or enters the run need not do this before. It keeps other processes from the journal.
+
+        Raises:
+            JournalError: The journal is damaged, or another process is, or has been, at work on it.
+        """
+        if self._recorder is None or self._taken:
+            return
+        self._recorder.take()
+        self._taken = True
+        if self._recorder.ready:
+            return
+        for part in self._recorder.reading():
+            self._on_read(part)
+            await asyncio.sleep(0)
+        for _ in self._account.take_over():
+            await asyncio.sleep(0)
 
     def __await__(self) -> Generator[object, None, DeleteSummary]:
         return self._whole().__await__()
@@ -133,11 +166,11 @@ class BulkDelete:
         self._began = self._now()
         try:
             self._check()
-            if self._recorder is not None:
-                self._recorder.take()
+            await self.prepare()
         except BaseException:
             self._close()
             raise
+        self._began = self._now()
         # Not before: otherwise a reference cycle would delay the warning about a run that was never begun.
         self._workers.begin(self._end)
         self._work.start(self._workers, self._account)

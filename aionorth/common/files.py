@@ -171,6 +171,21 @@ def put_in_place(descriptor: int, name: str, path: StrPath) -> None:
         raise
 
 
+def sync_directory(path: StrPath) -> None:
+    """Bring the names in a directory to the disk, where the system can do so for directories."""
+    try:
+        descriptor = os.open(path or os.curdir, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+    except PermissionError:  # as for a directory that may be written to, but not read
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as exc:
+        if exc.errno not in {errno.EINVAL, errno.EBADF}:  # a file system that cannot do that
+            raise
+    finally:
+        os.close(descriptor)
+
+
 def drop_unseen(name: str) -> None:
     """Remove the temporary name of what `create_unseen` returned, if it has one."""
     if name:

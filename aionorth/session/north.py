@@ -16,9 +16,9 @@ from aionorth.bulk.pool import Pool
 from aionorth.bulk.record import Progress
 from aionorth.bulk.run import DRAIN_TIMEOUT, WORKERS, BulkDelete, RunOptions, Work
 from aionorth.common.files import StrPath
-from aionorth.errors import ArgumentError, JournalError, NotFoundError
+from aionorth.errors import ArgumentError, NotFoundError
 from aionorth.models import Collect, DeleteResult, Subscription, Target, UpgradePackage
-from aionorth.purge.journal import Journal, read
+from aionorth.purge.journal import Journal, target_of
 from aionorth.purge.listing import Reading, list_items
 from aionorth.purge.plan import Plan, make_plan
 from aionorth.purge.selections import PackageSelection, Selection
@@ -145,13 +145,25 @@ class NorthSession(Session):  # more than 15 methods: one a public call
         )
 
     def _run(
-        self, work: Work, options: RunOptions, *, duplicates: int = 0, journal: Journal | None = None
+        self,
+        work: Work,
+        options: RunOptions,
+        *,
+        duplicates: int = 0,
+        journal: Journal | None = None,
+        on_read: Callable[[float], object] = lambda _: None,
     ) -> BulkDelete:
         caller = self._opened()
         if journal is not None:
             journal.release()  # until the run begins
         return BulkDelete(
-            work, options, now=caller.now, check=caller.check_loop, recorder=journal, duplicates=duplicates
+            work,
+            options,
+            now=caller.now,
+            check=caller.check_loop,
+            recorder=journal,
+            duplicates=duplicates,
+            on_read=on_read,
         )
 
     # --- Finding what to delete
@@ -299,6 +311,7 @@ class NorthSession(Session):  # more than 15 methods: one a public call
         collect: Collect = "all",
         grace: float = DRAIN_TIMEOUT,
         max_failures: int | None = None,
+        on_read: Callable[[float], object] = lambda _: None,
     ) -> BulkDelete:
         """Resume a purge from its journal; await or stream what it returns, as with `delete_subscriptions`.
 
@@ -306,22 +319,34 @@ class NorthSession(Session):  # more than 15 methods: one a public call
         was killed may have been deleted by it, so a 404 on it is GONE, not NOT_FOUND. The summary is that of all runs
         together; what is streamed is this run's.
 
+        A large journal is read when the run begins, a little at a time, so that the event loop is not held up. Until
+        then `BulkDelete.expected` is None, and an error within the journal is raised then.
+
+        Args:
+            journal: Its file.
+            workers: As for `delete_subscriptions`.
+            collect: As for `delete_subscriptions`.
+            grace: As for `delete_subscriptions`.
+            max_failures: As for `delete_subscriptions`.
+            on_read: Called with the part of a large journal that has been read, from 0 to 1, after each little.
+
         Raises:
             ArgumentError: The journal is another platform's or app's.
             JournalError: It is no journal, it is damaged, it is not to be trusted (another user owns it, can write to
                 it or has put a link to it), or another process is at work on it.
         """
         options = RunOptions(workers=workers, collect=collect, grace=grace, max_failures=max_failures)
-        target = read(journal).target
-        self._check_target(target, os.fspath(journal))
         self._opened()
-        reopened = Journal.reopen(journal)
-        if reopened.history.target != target:
-            reopened.close()
-            raise JournalError(f"{os.fspath(journal)} has been replaced by another one just now")
-        resource = RESOURCES[target.kind]
-        work = self._pool(reopened.unfinished(), resource, target.authorized_app_id, options)
-        return self._run(work, options, duplicates=reopened.history.duplicates, journal=reopened)
+        self._check_target(target_of(journal), os.fspath(journal))
+        opened = Journal.open(journal)
+        try:
+            target = opened.target
+            self._check_target(target, opened.path)  # it may have been replaced by another one just now
+            work = self._pool(opened.unfinished(), RESOURCES[target.kind], target.authorized_app_id, options)
+        except BaseException:
+            opened.close()
+            raise
+        return self._run(work, options, duplicates=opened.duplicates, journal=opened, on_read=on_read)
 
     def _check_target(self, target: Target, what: str) -> None:
         for name, there, here in (("url", target.url, self._url), ("app_id", target.app_id, self._app_id)):

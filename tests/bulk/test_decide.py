@@ -203,20 +203,25 @@ def test_an_error_that_ends_the_run_ends_the_call() -> None:
     assert next_step(error, Record().sent.failed(error), POLICY) == GiveUp(error)
 
 
-def test_what_is_to_be_done_before_the_first_attempt_is_done_once() -> None:
+async def test_what_is_to_be_done_before_the_first_attempt_is_done_once() -> None:
     done: list[str] = []
-    progress = Progress(on_begin=lambda: done.append("begun"))
+
+    async def record() -> None:
+        done.append("begun")
+
+    progress = Progress(on_begin=record)
     for _ in range(3):
+        await progress.prepare()
         progress.begin()
         progress.end(errors.NorthConnectionError("no"))
     assert done == ["begun"]
 
 
-def test_where_an_attempt_cannot_be_recorded_none_is_made() -> None:
-    def fail() -> None:
+async def test_where_an_attempt_cannot_be_recorded_none_is_made() -> None:
+    async def fail() -> None:
         raise errors.JournalError("full")
 
     progress = Progress(on_begin=fail)
     with pytest.raises(errors.JournalError):
-        progress.begin()
+        await progress.prepare()
     assert progress.record == Record()

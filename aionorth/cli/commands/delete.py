@@ -7,6 +7,7 @@ import difflib
 import json
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -40,7 +41,7 @@ from aionorth.cli.settings.given import ENVIRONMENT, Given
 from aionorth.common.text import visible
 from aionorth.errors import JournalError
 from aionorth.models import DeleteSummary
-from aionorth.purge.journal import check_new, read
+from aionorth.purge.journal import check_new, read, target_of
 from aionorth.purge.plan import Plan
 from aionorth.purge.selections import Selection
 from aionorth.session.north import NorthSession
@@ -82,6 +83,9 @@ Examples:
 
 SETTLE_TIME = 0.05
 """Seconds in which the loop notices connections that were closed while a person thought."""
+
+SAID_EVERY = 1.0
+"""Seconds between two messages of how much of a journal has been read."""
 
 _how = partial(option, rich_help_panel="How")
 
@@ -278,26 +282,42 @@ async def _resume(
 ) -> ExitCode:
     """Resume a run from its journal."""
     async with connection.session() as north:
-        history = read(journal)
+        target = target_of(journal)
         run = north.resume(
             journal,
             workers=connection.workers,
             collect="failures",
             grace=DRAIN_TIMEOUT,
             max_failures=bounds.max_failures,
+            on_read=_reading(journal),
         )
-        say(f"aionorth: {history.gone:,} of {len(history.entries):,} are known to be gone already")
+        await run.prepare()
+        number = run.expected or 0
+        say(f"aionorth: {run.summary.total:,} of {number:,} are known to be gone already")
         ended = await carry_out(
             run,
             north,
             notes,
-            kind=history.target.kind,
-            title=f"Deleting {history.target}",
-            distinct=len(history.entries),
+            kind=target.kind,
+            title=f"Deleting {target}",
+            distinct=number,
             journal=journal,
             options=[*given.as_typed(), *bounds.as_typed()],
         )
     return _reported(ended, output)
+
+
+def _reading(journal: str) -> Callable[[float], None]:
+    """Return what says now and then which part of a journal has been read."""
+    said_at = time.monotonic()
+
+    def read_so_far(part: float) -> None:
+        nonlocal said_at
+        if (now := time.monotonic()) - said_at >= SAID_EVERY:
+            said_at = now
+            say(f"aionorth: reading {visible(journal)}: {100 * part:.0f} %")
+
+    return read_so_far
 
 
 # --- Before a deletion

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aionorth.cli.output.messages import ExitCode, ProblemError, in_words, put, say
 from aionorth.cli.settings.profiles import state_directory
-from aionorth.common.files import check_own_directory
+from aionorth.common.files import check_own_directory, sync_directory
 from aionorth.common.text import visible
 from aionorth.errors import JournalError
 from aionorth.models import Target
@@ -19,7 +19,10 @@ def own_directory() -> Path:
     """Return the directory for journals, made where it is missing; raises `ProblemError` where it cannot be used."""
     directory = _directory()
     try:
+        made = [path for path in (directory, *directory.parents) if not path.exists()]
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path in made:  # a machine that loses power must not lose the way to a journal
+            sync_directory(path.parent)
         check_own_directory(directory)
     except OSError as exc:
         raise ProblemError(f"{directory} cannot be used ({exc.strerror}): name a file with --journal") from exc

@@ -2,7 +2,8 @@
 
 It has the ids that are to be deleted, a line before the first attempt at each, and a line with its outcome. Each line
 is handed to the operating system whole before what it announces is done: a process that is killed loses nothing that it
-knew. The file gets its name once the ids and the first run's beginning are in it.
+knew. The line before an attempt is on the disk before that is sent, and one with an outcome within a second: so it is
+for a machine that loses power. The file gets its name once the ids and the first run's beginning are in it.
 
 ======================================================  ========================================================
 ``{"aionorth": "journal", "version": 2, "kind": …}``    the first line: what, whose, and how many ids will follow
@@ -15,10 +16,11 @@ knew. The file gets its name once the ids and the first run's beginning are in i
 In each line the last field is ``"crc"``: the CRC-32 of all bytes of the line before it, as eight hexadecimal digits. So
 no flipped bit makes it another id. Version 1 had none; a journal keeps the version in which it was begun.
 
-`lines` has the format of a line, `history` what all lines say together, and `journal` the file that a run writes to.
+`lines` has the format of a line, `history` what all lines say together, `journal` the file that a run writes to, and
+`sync` brings that to the disk.
 """
 
 from aionorth.purge.journal.history import Entry, History
-from aionorth.purge.journal.journal import Journal, check_new, read
+from aionorth.purge.journal.journal import Journal, check_new, read, target_of
 
-__all__ = ["Entry", "History", "Journal", "check_new", "read"]
+__all__ = ["Entry", "History", "Journal", "check_new", "read", "target_of"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,8 +14,11 @@ from aionorth.models import DeleteResult, Kind, Outcome, Target
 from aionorth.purge.journal import lines
 from aionorth.purge.journal.lines import count, flag, optional_text, seconds, text
 
+SLICE = 1 << 16
+"""Bytes of a journal that are read at once: some hundred lines, and a few milliseconds."""
 
-@attrs.frozen(eq=False)
+
+@attrs.frozen(eq=False, weakref_slot=False)
 class Entry:
     """What a journal knows of one id. Each line about it makes another entry."""
 
@@ -40,27 +44,14 @@ class Entry:
 
     def begun(self, at: float) -> Entry:
         """Return the entry after a run's first attempt is about to be sent."""
-        began_at = at if self.began_at is None else self.began_at
         if not self.in_flight:
-            return attrs.evolve(self, began_at=began_at, in_flight=True)
+            return attrs.evolve(self, began_at=at if self.began_at is None else self.began_at, in_flight=True)
         # Begun twice: a kill cut the first one short.
         return attrs.evolve(self, calls=self.calls + 1, attempts=self.attempts + 1, ambiguous=True, reply_lost=True)
 
     def ended(self, line: Mapping[str, Any]) -> Entry:
         """Return the entry after a line with an outcome; raises one of `MALFORMED` for another line."""
-        return Entry(
-            id=self.id,
-            outcome=Outcome(text(line["outcome"])),
-            error=lines.error_from_dict(line["error"]) if "error" in line else None,
-            calls=count(line["calls"]),
-            attempts=count(line["attempts"]),
-            refusals=count(line["refusals"]),
-            elapsed=seconds(line["elapsed"]),
-            ambiguous=flag(line.get("in_doubt", False)),
-            reply_lost=flag(line.get("reply_lost", False)),
-            began_at=self.began_at,
-            ended_at=seconds(line["at"]),
-        )
+        return _ended(self.id, self.began_at, line)
 
     @property
     def all_calls(self) -> int:
@@ -97,6 +88,74 @@ class Entry:
         )
 
 
+def _ended(id_: str, began_at: float | None, line: Mapping[str, Any]) -> Entry:
+    outcome = _OUTCOMES[line["outcome"]]
+    return Entry(
+        id_,
+        outcome,
+        lines.error_from_dict(line["error"]) if "error" in line else None,
+        count(line["calls"]),
+        count(line["attempts"]),
+        count(line["refusals"]),
+        seconds(line["elapsed"]),
+        flag(line.get("in_doubt", False)),
+        flag(line.get("reply_lost", False)),
+        *_times(outcome, began_at, seconds(line["at"])),
+    )
+
+
+def _times(outcome: Outcome, began_at: float | None, at: float) -> tuple[float | None, float | None]:
+    """Return when an id that got its outcome `at` had begun and ended: never, where the run ended before its call."""
+    return (None, None) if outcome is Outcome.SKIPPED else (began_at, at)
+
+
+_OUTCOMES = {outcome.value: outcome for outcome in Outcome}
+
+
+class Entries(Mapping[str, Entry]):
+    """What a journal knows of each id, in the plan's order.
+
+    Its state: for each id its entry; or, because an id that was never tried and one under way are much smaller so, None
+    and the time of the first attempt.
+    """
+
+    def __init__(self) -> None:
+        self._of: dict[str, Entry | float | None] = {}
+
+    def __getitem__(self, id_: str) -> Entry:
+        return self._entry(id_, self._of[id_])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._of)
+
+    def __len__(self) -> int:
+        return len(self._of)
+
+    def add(self, id_: str) -> None:
+        """Add an id that is to be deleted."""
+        self._of[id_] = None
+
+    def begin(self, id_: str, at: float) -> None:
+        """Note that a run's first attempt is about to be sent; raises `KeyError` for an id that was not added."""
+        known = self._of[id_]
+        self._of[id_] = at if known is None else self._entry(id_, known).begun(at)
+
+    def began_at(self, id_: str) -> float | None:
+        """Return when the first attempt at an id was sent; raises `KeyError` for an id that was not added."""
+        known = self._of[id_]
+        return known.began_at if isinstance(known, Entry) else known
+
+    def put(self, entry: Entry) -> None:
+        """Replace what is known of an id that was added."""
+        self._of[entry.id] = entry
+
+    @staticmethod
+    def _entry(id_: str, known: Entry | float | None) -> Entry:
+        if isinstance(known, Entry):
+            return known
+        return Entry(id_) if known is None else Entry(id_, began_at=known, in_flight=True)
+
+
 @attrs.frozen(kw_only=True, eq=False)
 class History:
     """A journal, read."""
@@ -106,7 +165,7 @@ class History:
     """Which were selected, in words."""
     duplicates: int
     """Ids that were named more than once."""
-    entries: dict[str, Entry]
+    entries: Mapping[str, Entry]
     """By id, in the plan's order."""
     runs: list[float]
     """When each run began, in seconds since 1970."""
@@ -128,60 +187,128 @@ class History:
         return (entry.result() for entry in self.entries.values())
 
 
-@attrs.frozen
-class Parsed:
-    """A journal's content, parsed."""
+class Reader:
+    """Reads a journal, slice by slice; raises `JournalError`, which names its path, where it is none or damaged.
 
-    history: History
-    whole: int
-    """How many of its bytes are whole lines."""
-    version: int
+    Its state: the history so far, what the first line says of all that follows, how many lines and bytes of whole lines
+    there were, and the beginning of the next line.
+    """
 
+    def __init__(self, file: io.FileIO, path: str) -> None:
+        self._file = file
+        self._path = path
+        self._entries = Entries()
+        self._history: History | None = None
+        self._total = 0
+        self._numbered = 0
+        self._rest = b""
+        self.version = lines.VERSION
+        self.whole = 0
+        self.lacks_line_end = False
+        """Whether the last line has everything but its line end."""
 
-def parse(content: bytes, path: str) -> Parsed:
-    """Parse the content of a journal; raises `JournalError`, which names its `path`, where it is none or damaged."""
-    *whole_lines, last = content.split(b"\n")  # after the last line end: nothing, or a line that a kill tore
-    if not whole_lines and last and (last.startswith(lines.BEGINNING) or lines.BEGINNING.startswith(last)):
-        raise _broken_off(path)  # as a kill could leave it while files were not created whole
-    history, total, version = _about(whole_lines[0] if whole_lines else last, path)
-    whole = len(content)
-    if lines.is_torn(last, version):
-        whole -= len(last)
-    else:  # nothing but its line end is missing
-        whole_lines.append(last)
-    for number, line in enumerate(whole_lines[1:], 2):
+    @property
+    def begun(self) -> bool:
+        """Whether the first line was read."""
+        return self._history is not None
+
+    @property
+    def history(self) -> History:
+        """What was read, from the first line on."""
+        assert self._history is not None
+        return self._history
+
+    def read_slice(self) -> bool:
+        """Read the next slice; return False once the journal was read whole."""
         try:
-            _take(lines.decode(line, version), history)
+            data = self._file.read(SLICE)
+        except OSError as exc:
+            raise unusable(self._path, exc, "read") from exc
+        if not data:
+            self._end()
+            return False
+        *whole_lines, rest = data.split(b"\n")
+        if whole_lines:
+            whole_lines[0] = self._rest + whole_lines[0]
+            self._rest = rest
+            for line in whole_lines:
+                self._take(line)
+        else:
+            self._rest += rest
+        return True
+
+    def read_all(self) -> History:
+        """Read all of it."""
+        while self.read_slice():
+            pass
+        return self.history
+
+    def _take(self, line: bytes) -> None:
+        self._numbered += 1
+        self.whole += len(line) + 1
+        if self._history is None:
+            self._history, self._total, self.version = _about(line, self._path, self._entries)
+            return
+        try:
+            if self.version == lines.VERSION and (usual := lines.usual(line)) is not None:
+                _take_usual(usual, self._history, self._entries)
+                return
+            _take(lines.decode(line, self.version), self._history, self._entries)
         except lines.MALFORMED as exc:
-            raise _damaged(path, f"line {number} is not one of a journal") from exc
-    if not history.runs:
-        raise _broken_off(path)
-    if len(history.entries) != total:
-        raise _damaged(path, f"it has {len(history.entries):,} of the {total:,} ids of its first line")
-    return Parsed(history, whole, version)
+            raise _damaged(self._path, f"line {self._numbered} is not one of a journal") from exc
+
+    def _end(self) -> None:
+        last, history = self._rest, self._history
+        if history is None:
+            if last and (last.startswith(lines.BEGINNING) or lines.BEGINNING.startswith(last)):
+                raise _broken_off(self._path)  # as a kill could leave it while files were not created whole
+            _about(last, self._path, self._entries)
+            raise _broken_off(self._path)
+        if not lines.is_torn(last, self.version):
+            self._take(last)
+            self.whole -= 1
+            self.lacks_line_end = True
+        if not history.runs:
+            raise _broken_off(self._path)
+        if len(history.entries) != self._total:
+            raise _damaged(self._path, f"it has {len(history.entries):,} of the {self._total:,} ids of its first line")
 
 
-def _take(line: dict[str, Any], history: History) -> None:
+def _take_usual(said: tuple[bytes, ...], history: History, entries: Entries) -> None:
+    """Do as `_take` does, for a line as `lines.usual` returns it."""
+    id_, moment = said[0].decode(), float(said[1])
+    history.ends[-1] = moment
+    if len(said) == 2:  # noqa: PLR2004 - it has nothing else to say
+        entries.begin(id_, moment)
+        return
+    outcome = _OUTCOMES[said[2].decode()]
+    calls, attempts, refusals = map(int, said[3:6])
+    began_at, ended_at = _times(outcome, entries.began_at(id_), moment)
+    entry = Entry(id_, outcome, None, calls, attempts, refusals, float(said[6]), False, False, began_at, ended_at)
+    entries.put(entry)
+
+
+def _take(line: dict[str, Any], history: History, entries: Entries) -> None:
     """Add to `history` what a line says; raises one of `MALFORMED` for one that is none."""
     match line:
+        case {"end": id_, "at": moment}:
+            entries.put(_ended(id_, entries.began_at(id_), line))
+            history.ends[-1] = moment
+        case {"begin": id_, "at": moment}:
+            entries.begin(id_, seconds(moment))
+            history.ends[-1] = moment
         case {"ids": [*ids]} if not history.runs:
             for id_ in ids:
-                history.entries[text(id_)] = Entry(id_)
+                entries.add(text(id_))
         case {"run": moment}:
             history.runs.append(seconds(moment))
             history.ends.append(moment)
-        case {"begin": id_, "at": moment}:
-            history.entries[id_] = history.entries[id_].begun(seconds(moment))
-            history.ends[-1] = moment
-        case {"end": id_, "at": moment}:
-            history.entries[id_] = history.entries[id_].ended(line)
-            history.ends[-1] = moment
         case _:
             raise ValueError("not a line of a journal")
 
 
-def _about(first: bytes, path: str) -> tuple[History, int, int]:
-    """Return what the first line of a journal says: a history without entries, how many will follow, the version."""
+def _about(first: bytes, path: str, entries: Entries) -> tuple[History, int, int]:
+    """Return what a first line says: a history with these `entries`, how many ids will follow, the version."""
     try:
         line = lines.decode(first, lines.WITHOUT_CHECKSUMS)
     except lines.MALFORMED:
@@ -202,10 +329,20 @@ def _about(first: bytes, path: str) -> tuple[History, int, int]:
             authorized_app_id=optional_text(line["authorized_app_id"]),
         )
         selection, duplicates = text(line.get("selection", "")), count(line["duplicates"])
-        history = History(target=target, selection=selection, duplicates=duplicates, entries={}, runs=[])
+        history = History(target=target, selection=selection, duplicates=duplicates, entries=entries, runs=[])
         return history, count(line["total"]), version
     except lines.MALFORMED as exc:
         raise _damaged(path, "its first line is not that of a journal") from exc
+
+
+def unusable(path: str, exc: Exception, how: str) -> JournalError:
+    """Return the error for a file that cannot be read or written to."""
+    return JournalError(f"{path} cannot be {how} ({reason(exc)}): name the journal of a run")
+
+
+def reason(exc: Exception) -> str:
+    """Return why a file cannot be used, in the system's words."""
+    return (exc.strerror if isinstance(exc, OSError) else None) or str(exc)
 
 
 def _broken_off(path: str) -> JournalError:

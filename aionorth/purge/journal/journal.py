@@ -7,19 +7,20 @@ import io
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
 import attrs
 
-from aionorth.bulk.record import Record
+from aionorth.bulk.record import UNTRIED, Record
 from aionorth.common import files
 from aionorth.common.files import StrPath, UntrustedFileError
 from aionorth.errors import JournalError
 from aionorth.models import DeleteResult, Target
 from aionorth.purge.journal import lines
-from aionorth.purge.journal.history import Entry, History, parse
+from aionorth.purge.journal.history import SLICE, Entry, History, Reader, reason, unusable
+from aionorth.purge.journal.sync import Syncing
 
 try:
     import fcntl
@@ -32,23 +33,35 @@ Clock = Callable[[], float]
 """Returns the time in seconds since 1970."""
 
 
+READ_AT_ONCE = 4 * SLICE
+"""Bytes of a journal that are read when it is opened. The rest is read when the run begins, a slice at a time."""
+
+
 class Journal:  # more than 15 methods: half of them are what a run asks of its recorder
     """A journal that this process is at work on. One process at a time: the file is locked until `close`.
 
-    Its state: the history so far, the size that the file must have, and whether writing to it has failed.
+    Its state: what reads it, as long as that is not done; what the runs before did; the ids that have begun and not
+    ended; the size that the file must have, whether writing to it has failed, whether it is closed, and, from `take`
+    on, how much of it is on the disk.
     """
 
-    def __init__(
-        self, file: io.FileIO, path: str, history: History, *, clock: Clock, version: int = lines.VERSION, size: int = 0
-    ) -> None:
-        """For `create` and `reopen`."""
+    def __init__(self, file: io.FileIO, path: str, target: Target, *, clock: Clock, duplicates: int = 0) -> None:
+        """For `create` and `open`."""
         self.path = path
-        self.history = history
+        self.target = target
+        self.duplicates = duplicates
+        self.elapsed = 0.0
+        """Seconds that the runs before took."""
         self._file = file
         self._clock = clock
-        self._version = version
-        self._size = size
+        self._version = lines.VERSION
+        self._reader: Reader | None = None
+        self._entries: Mapping[str, Entry] = {}
+        self._size = 0
         self._broken = False
+        self._closed = False
+        self._begun = set[str]()
+        self._syncing: Syncing | None = None
 
     @classmethod
     def create(
@@ -75,19 +88,19 @@ class Journal:  # more than 15 methods: half of them are what a run asks of its 
             JournalError: There is such a file already, or it cannot be written.
         """
         path = os.fspath(path)
-        entries = {id_: Entry(id_) for id_ in ids}
-        history = History(target=target, selection=selection, duplicates=duplicates, entries=entries, runs=[])
-        about = attrs.asdict(target) | {"selection": selection, "total": len(entries), "duplicates": duplicates}
-        listed = list(entries)
-        of_ids = [{"ids": listed[at : at + IDS_A_LINE]} for at in range(0, len(listed), IDS_A_LINE)]
+        ids = ids if isinstance(ids, (list, tuple)) else list(ids)
+        about = attrs.asdict(target) | {"selection": selection, "total": len(ids), "duplicates": duplicates}
         file, unseen, place = _new(path)
         try:
-            journal = cls(file, path, history, clock=clock)
-            first = {"aionorth": "journal", "version": lines.VERSION, **about}
-            journal._write(first, *of_ids, journal._begin_run())
+            journal = cls(file, path, target, clock=clock, duplicates=duplicates)
+            journal._write({"aionorth": "journal", "version": lines.VERSION, **about})
+            for at in range(0, len(ids), IDS_A_LINE):
+                journal._write({"ids": ids[at : at + IDS_A_LINE]})
+            journal._write(journal._run_begins())
             try:
                 os.fsync(file.fileno())  # a machine that loses power must not leave the name without the ids
                 files.give_name(file.fileno(), unseen, place)
+                files.sync_directory(os.path.dirname(place))  # noqa: PTH120 - as it was given
             except OSError as exc:
                 raise _not_created(path, exc) from exc
         except BaseException:
@@ -97,8 +110,8 @@ class Journal:  # more than 15 methods: half of them are what a run asks of its 
         return journal
 
     @classmethod
-    def reopen(cls, path: StrPath, *, clock: Clock = time.time) -> Journal:
-        """Open a journal to resume its purge.
+    def open(cls, path: StrPath, *, clock: Clock = time.time) -> Journal:
+        """Open a journal to resume its purge. A small one is read now, of a large one only the beginning.
 
         Raises:
             JournalError: It is none, is damaged, is not to be trusted, or another process is at work on it.
@@ -107,17 +120,57 @@ class Journal:  # more than 15 methods: half of them are what a run asks of its 
         file = _opened(path, to_write=True)
         try:
             _lock(file, path)
-            content = _content(file, path)
-            parsed = parse(content, path)
-            if parsed.whole < len(content):  # a torn last line: what it would have said was not known yet
-                file.truncate(parsed.whole)
-            journal = cls(file, path, parsed.history, clock=clock, version=parsed.version, size=parsed.whole)
-            journal._write_bytes(b"" if content[: parsed.whole].endswith(b"\n") else b"\n")
-            journal._write(journal._begin_run())
+            size = os.fstat(file.fileno()).st_size
+            reader = Reader(file, path)
+            unread = True
+            while unread and (size <= READ_AT_ONCE or not reader.begun):
+                unread = reader.read_slice()
+            history = reader.history
+            journal = cls(file, path, history.target, clock=clock, duplicates=history.duplicates)
+            journal._reader, journal._size = reader, size
+            if not unread:
+                journal._resume()
         except BaseException:
             file.close()
             raise
         return journal
+
+    @classmethod
+    def reopen(cls, path: StrPath, *, clock: Clock = time.time) -> Journal:
+        """Open a journal as `open` does, and read all of it now."""
+        journal = cls.open(path, clock=clock)
+        try:
+            for _ in journal.reading():
+                pass
+        except BaseException:
+            journal.close()
+            raise
+        return journal
+
+    @property
+    def ready(self) -> bool:
+        """Whether it is known what the runs before did."""
+        return self._reader is None
+
+    def reading(self) -> Iterator[float]:
+        """Read what the runs before did; yields, after each slice, which part has been read."""
+        if self._reader is None:
+            return
+        while self._reader.read_slice():
+            yield min(1.0, self._file.tell() / max(self._size, 1))
+        self._resume()
+
+    def _resume(self) -> None:
+        """Note what was read, and that another run begins."""
+        assert self._reader is not None
+        reader, self._reader = self._reader, None
+        history = reader.history
+        self._entries, self._version, self.elapsed = history.entries, reader.version, history.elapsed
+        if reader.whole < self._size:  # a torn last line: what it would have said was not known yet
+            self._file.truncate(reader.whole)
+        self._size = reader.whole
+        self._write_bytes(b"\n" if reader.lacks_line_end else b"")
+        self._write(self._run_begins())
 
     def release(self) -> None:
         """End the lock until `take`: a run that has not begun, and perhaps never will, is not at work.
@@ -133,44 +186,63 @@ class Journal:  # more than 15 methods: half of them are what a run asks of its 
         self._check_file()
         if os.fstat(self._file.fileno()).st_size != self._size:
             raise JournalError(f"another process has been at work on {self.path} in the meantime: resume it")
+        self._syncing = Syncing(self._file)
 
     def close(self) -> None:
-        """Close the file, and end the lock."""
-        if not self._file.closed:
-            self.release()
+        """End the lock, and close the file once the rest is on the disk."""
+        if self._closed:
+            return
+        self._closed = True
+        self.release()
+        if self._syncing is None:
             self._file.close()
+        else:
+            self._syncing.close(self.path)
 
     # --- What the runs before did
 
-    @property
-    def elapsed(self) -> float:
-        """Seconds that the runs before took."""
-        return self.history.elapsed
+    def finished(self) -> Iterator[Entry]:
+        """Yield, and forget, what became of the ids that are known to be gone."""
+        left = dict[str, Entry]()
+        for entry in self._entries.values():
+            if entry.gone:
+                yield entry
+            else:
+                left[entry.id] = entry
+        self._entries = left
 
-    def finished(self) -> Iterator[tuple[Record, DeleteResult]]:
-        """Yield what became of the ids that are known to be gone."""
-        return ((entry.record(), entry.result()) for entry in self.history.entries.values() if entry.gone)
-
-    def unfinished(self) -> tuple[str, ...]:
-        """Return the other ids."""
-        return tuple(entry.id for entry in self.history.entries.values() if not entry.gone)
+    def unfinished(self) -> Unfinished:
+        """Return the other ids, as far as they will be known when they are iterated."""
+        return Unfinished(lambda: self._entries)
 
     def recall(self, id_: str) -> Record:
         """Return what the runs before tried for an id."""
-        return self.history.entries[id_].record()
+        entry = self._entries.get(id_)
+        return UNTRIED if entry is None else entry.record()
 
     # --- What this run does
 
     def begin(self, *ids: str) -> None:
         """Record that the first attempt at each of `ids` is about to be sent."""
-        now, entries = self._clock(), self.history.entries
+        now = round(self._clock(), 3)
         self._check_file()
-        self._write(*({"begin": id_, "at": round(now, 3)} for id_ in ids))
-        for id_ in ids:
-            entries[id_] = entries[id_].begun(now)
+        self._write(*({"begin": id_, "at": now} for id_ in ids))
+        self._begun.update(ids)
+
+    async def on_disk(self) -> None:
+        """Wait until all that was recorded so far is on the disk."""
+        assert self._syncing is not None, "a run takes its journal"
+        try:
+            await self._syncing.wait()
+        except (OSError, ValueError) as exc:
+            self._broken = True
+            raise JournalError(f"{self.path} cannot be brought to the disk ({reason(exc)}): resume it") from exc
 
     def end(self, record: Record, result: DeleteResult) -> None:
-        """Record what became of an id."""
+        """Record what became of an id; of one that has not begun, nothing."""
+        if result.id not in self._begun:
+            return
+        self._begun.remove(result.id)
         line: dict[str, Any] = {
             "end": result.id,
             "at": round(self._clock(), 3),
@@ -185,12 +257,11 @@ class Journal:  # more than 15 methods: half of them are what a run asks of its 
         if result.error is not None:
             line["error"] = lines.error_to_dict(result.error)
         self._write(line)
-        self.history.entries[result.id] = self.history.entries[result.id].ended(line)
+        if self._syncing is not None:
+            self._syncing.written()
 
-    def _begin_run(self) -> dict[str, Any]:
-        """Note that a run begins; returns the line that says so."""
-        self.history.runs.append(now := self._clock())
-        return {"run": round(now, 3)}
+    def _run_begins(self) -> dict[str, Any]:
+        return {"run": round(self._clock(), 3)}
 
     def _check_file(self) -> None:
         """Raise `JournalError` where somebody has removed or cut the file: what is not recorded is not done."""
@@ -212,7 +283,23 @@ class Journal:  # more than 15 methods: half of them are what a run asks of its 
                 data = data[written:]
         except (OSError, ValueError) as exc:
             self._broken = True
-            raise JournalError(f"{self.path} cannot be written to ({_reason(exc)}): make room, then resume it") from exc
+            raise JournalError(f"{self.path} cannot be written to ({reason(exc)}): make room, then resume it") from exc
+
+
+class Unfinished(Collection[str]):
+    """The ids that a run has to call, known once its journal was read. It has no state of its own."""
+
+    def __init__(self, entries: Callable[[], Mapping[str, Entry]]) -> None:
+        self._entries = entries
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._entries()
+
+    def __len__(self) -> int:
+        return len(self._entries())
+
+    def __contains__(self, id_: object) -> bool:
+        return id_ in self._entries()
 
 
 def read(path: StrPath) -> History:
@@ -223,7 +310,17 @@ def read(path: StrPath) -> History:
     """
     path = os.fspath(path)
     with _opened(path, to_write=False) as file:
-        return parse(_content(file, path), path).history
+        return Reader(file, path).read_all()
+
+
+def target_of(path: StrPath) -> Target:
+    """Return what a journal is about, from its beginning; raises `JournalError` as `read` does."""
+    path = os.fspath(path)
+    with _opened(path, to_write=False) as file:
+        reader = Reader(file, path)
+        while not reader.begun and reader.read_slice():
+            pass
+        return reader.history.target
 
 
 def check_new(path: StrPath) -> None:
@@ -257,18 +354,10 @@ def _opened(path: str, *, to_write: bool) -> io.FileIO:
             file.close()
             raise
     except UntrustedFileError as exc:
-        raise JournalError(f"{path} is not to be trusted: {_reason(exc)}") from exc
+        raise JournalError(f"{path} is not to be trusted: {reason(exc)}") from exc
     except (OSError, ValueError) as exc:
-        raise _unusable(path, exc, "written to" if to_write else "read") from exc
+        raise unusable(path, exc, "written to" if to_write else "read") from exc
     return file
-
-
-def _content(file: io.FileIO, path: str) -> bytes:
-    """Return all that is in a journal; raises `JournalError`."""
-    try:
-        return file.readall()
-    except OSError as exc:
-        raise _unusable(path, exc, "read") from exc
 
 
 def _lock(file: io.FileIO, path: str) -> None:
@@ -281,18 +370,9 @@ def _lock(file: io.FileIO, path: str) -> None:
         if exc.errno in {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}:
             raise JournalError(f"another process is at work on {path}: wait for its end") from exc
         raise JournalError(
-            f"{path} cannot be locked ({_reason(exc)}), as on a file system without locks: "
+            f"{path} cannot be locked ({reason(exc)}), as on a file system without locks: "
             "have the journal on a local disk"
         ) from exc
-
-
-def _reason(exc: Exception) -> str:
-    """Return why a file cannot be used, in the system's words."""
-    return (exc.strerror if isinstance(exc, OSError) else None) or str(exc)
-
-
-def _unusable(path: str, exc: Exception, how: str) -> JournalError:
-    return JournalError(f"{path} cannot be {how} ({_reason(exc)}): name the journal of a run")
 
 
 # --- Creation
@@ -322,7 +402,7 @@ def _new(path: str) -> tuple[io.FileIO, str, str]:
 def _not_created(path: str, exc: Exception) -> JournalError:
     if isinstance(exc, FileExistsError):
         return _exists_already(path)
-    return JournalError(f"{path} cannot be created ({_reason(exc)}): name another file for the journal")
+    return JournalError(f"{path} cannot be created ({reason(exc)}): name another file for the journal")
 
 
 def _exists_already(path: str) -> JournalError:

@@ -34,6 +34,17 @@ MALFORMED = (IndexError, KeyError, OverflowError, RecursionError, TypeError, Val
 _CHECKSUM = re.compile(rb',"crc":"[0-9a-f]{8}"\}')  # nowhere else in a line: quotes within its texts are escaped
 _CHECKSUM_LENGTH = 18
 
+_TIME = rb"([0-9]{1,10}(?:\.[0-9]+)?)"
+_COUNT = rb"([0-9]{1,9})"
+_ID = rb'"([ !#-\[\]-~]+)"'  # without anything that JSON escapes
+_BEGIN = re.compile(rb'\{"begin":%b,"at":%b%b' % (_ID, _TIME, _CHECKSUM.pattern)).fullmatch
+_END = re.compile(
+    rb'\{"end":%b,"at":%b,"outcome":"([a-z_]+)","calls":%b,"attempts":%b,"refusals":%b,"elapsed":%b%b'
+    % (_ID, _TIME, _COUNT, _COUNT, _COUNT, _TIME, _CHECKSUM.pattern)
+).fullmatch
+
+_decode = json.JSONDecoder().decode  # json.loads would find out the encoding of each line
+
 
 # --- Lines
 
@@ -49,12 +60,25 @@ def decode(line: bytes, version: int = VERSION) -> dict[str, Any]:
 
     Raises one of `MALFORMED` where it is not an object, or its checksum is another one.
     """
-    if version != WITHOUT_CHECKSUMS and line != _sealed(line[:-_CHECKSUM_LENGTH] + b"}"):
-        raise ValueError("its checksum is another one")
-    content = json.loads(line)
+    if version != WITHOUT_CHECKSUMS:
+        body = line[:-_CHECKSUM_LENGTH]
+        if line[-_CHECKSUM_LENGTH:] != _checksum(body):
+            raise ValueError("its checksum is another one")
+    content = _decode(line.decode())
     if not isinstance(content, dict):
         raise ValueError("not an object")  # noqa: TRY004 - a value like any other that is malformed
     return cast("dict[str, Any]", content)
+
+
+def usual(line: bytes) -> tuple[bytes, ...] | None:
+    """Return what a line of this version says, if it begins or ends an id without anything special; else None.
+
+    Nearly all lines of a large journal are such ones, and read in half the time of `decode`. The id and the time come
+    first, then, for an end, outcome, calls, attempts, refusals and the seconds that it took.
+    """
+    if (found := _BEGIN(line) or _END(line)) is None or line[-_CHECKSUM_LENGTH:] != _checksum(line[:-_CHECKSUM_LENGTH]):
+        return None
+    return found.groups()
 
 
 def is_torn(last: bytes, version: int) -> bool:
@@ -71,7 +95,12 @@ def is_torn(last: bytes, version: int) -> bool:
 
 def _sealed(text: bytes) -> bytes:
     body = text[:-1]
-    return body + b',"crc":"%08x"}' % zlib.crc32(body)
+    return body + _checksum(body)
+
+
+def _checksum(body: bytes) -> bytes:
+    """Return what ends a line that begins with `body`."""
+    return b',"crc":"%08x"}' % zlib.crc32(body)
 
 
 # --- Values: whatever a file may hold, nothing else comes in
