@@ -9,7 +9,6 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,7 +23,6 @@ from aionorth.cli.output.messages import (
     ExitCode,
     Notes,
     ProblemError,
-    in_words,
     noted,
     put,
     resume_command,
@@ -32,9 +30,10 @@ from aionorth.cli.output.messages import (
 )
 from aionorth.cli.output.progress import Listing, view_of
 from aionorth.cli.parser import GroupedCommand, GroupedCommands, command, option
-from aionorth.cli.reports.formats import check_report, write_report
+from aionorth.cli.reports.formats import check_report
 from aionorth.cli.runs.confirm import can_ask, confirmed, described
-from aionorth.cli.runs.job import DRAIN_TIMEOUT, REFRESH, Ended, carry_out, hangup_ignored, on_signals
+from aionorth.cli.runs.ending import Output, reported
+from aionorth.cli.runs.job import DRAIN_TIMEOUT, REFRESH, Ended, carry_out, on_signals
 from aionorth.cli.runs.journals import list_journals, new_journal, own_directory
 from aionorth.cli.settings import Connection
 from aionorth.cli.settings.given import ENVIRONMENT, Given
@@ -118,18 +117,6 @@ class Bounds:
     def as_typed(self) -> list[str]:
         """Return the options as they could be typed again."""
         return [] if self.max_failures is None else ["--max-failures", str(self.max_failures)]
-
-
-@attrs.frozen(kw_only=True)
-class Output:
-    """What a run writes at its end."""
-
-    report: str | None = _how(
-        "FILE",
-        "Write a report of the whole purge at the end: .html for people, .csv or .jsonl for programs. A file that is "
-        "there is replaced.",
-    )
-    json: bool = _how(None, "Print the result as one JSON object.", "--json", default=False)
 
 
 delete = typer.Typer(
@@ -236,7 +223,7 @@ async def _purge(
             nothing = "aionorth: no ids: there is nothing to delete"
             say(f"aionorth: there is nothing to delete\n{plan}" if plan.keep or plan.absent else nothing)
             _hint_at_notify_type(selection)
-            return _reported(Ended(kind=kind, summary=DeleteSummary()), output)
+            return reported(Ended(kind=kind, summary=DeleteSummary()), output)
         if not _agreed(plan, how, selection):
             say("aionorth: nothing was deleted")
             return ExitCode.FAILED
@@ -264,7 +251,7 @@ async def _purge(
         )
         if not ended.summary.calls:  # nothing to resume, and perhaps the wrong platform
             ended = _without_journal(ended, journal)
-    return _reported(ended, output)
+    return reported(ended, output)
 
 
 def _without_journal(ended: Ended, journal: str) -> Ended:
@@ -304,7 +291,7 @@ async def _resume(
             journal=journal,
             options=[*given.as_typed(), *bounds.as_typed()],
         )
-    return _reported(ended, output)
+    return reported(ended, output)
 
 
 def _reading(journal: str) -> Callable[[float], None]:
@@ -365,42 +352,3 @@ def _agreed(plan: Plan[Any], how: How, selection: Selection[Any]) -> bool:
         )
     say(described(plan))
     return confirmed(plan, batch=how.batch)
-
-
-# --- After it
-
-
-def _reported(ended: Ended, output: Output) -> ExitCode:
-    """Report how a run ended, on stdout, in a file and in messages; return the exit code."""
-    with hangup_ignored():
-        try:
-            if output.json:
-                put(ended.as_json())
-            elif ended.summary.total:
-                put(ended.as_text())
-        except OSError:
-            say(f"{ended.summary}")  # the account of a run must not be lost
-            exit_code = _in_messages_and_a_file(ended, output)
-            if ended.interrupted:  # most likely by the terminal that has gone away
-                return exit_code
-            raise
-        return _in_messages_and_a_file(ended, output)
-
-
-def _in_messages_and_a_file(ended: Ended, output: Output) -> ExitCode:
-    if ended.reason is not None:
-        say(f"aionorth: {ended.reason}")
-    elif 0 < ended.summary.total == ended.summary.not_found:
-        say(f"aionorth: the platform knows none of these ids: are they {ended.kind.value} of this app?")
-    if output.report is None:
-        return ended.exit_code
-    if ended.journal is None:
-        say("aionorth: no report is written: nothing was sent to delete anything")
-        return ended.exit_code
-    try:
-        write_report(output.report, read(ended.journal), now=datetime.now().astimezone(), outages=ended.outages)
-    except JournalError as exc:
-        say(f"aionorth: no report is written: {in_words(exc)}")
-        return max(ended.exit_code, ExitCode.FAILED)
-    say(f"aionorth: the report is in {visible(output.report)}")
-    return ended.exit_code
