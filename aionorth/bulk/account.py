@@ -1,4 +1,4 @@
-"""The account of a run: what has become of each id, counted, recorded and handed over once."""
+"""The account of a run: what has become of each id, counted, recorded and delivered once."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from aionorth.errors import JournalError, NorthError, detached
 from aionorth.models import Collect, DeleteResult, DeleteSummary, Outcome
 
 Settled = tuple[str, Record, Outcome]
-"""An id, what was tried for it, and what came of it."""
+"""An id, its record and its outcome."""
 
 AT_ONCE = 1024
 """How many ids of the runs before are taken over before the event loop gets its turn."""
 
 Share = Callable[[Record], Iterable[Settled]]
-"""Says what a call has come to for each of its ids."""
+"""Returns the outcome of a call for each of its ids."""
 
 
 class Finished(Protocol):
@@ -103,7 +103,7 @@ async def announce(recorder: Recorder, *ids: str) -> None:
 
 @attrs.define(eq=False)
 class Tally:
-    """The fold of results into a summary. Its state is what the fields say."""
+    """Accumulates results into a summary. All of its fields are state."""
 
     collect: Collect
     duplicates: int
@@ -214,7 +214,7 @@ class Account:
         self._open[progress] = self._now(), ids
 
     def settle(self, progress: Progress) -> None:
-        """Account for a call as far as it has come. Only the first time counts."""
+        """Settle a call with its current record. Later calls do nothing."""
         if progress not in self._open:
             return
         since, ids = self._open.pop(progress)

@@ -1,4 +1,4 @@
-"""Deleting many ids by one call, the platform's batch delete. What becomes of the call becomes of each id."""
+"""Deleting many ids by one call, the platform's batch delete. Every id gets the outcome of the call."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Batch:
         """Account for ids that were never drawn: there are none."""
 
     def shares(self, record: Record) -> Iterator[Settled]:
-        """Yield what the call has come to for each id. The calls are counted with the first."""
+        """Yield each id's outcome. The call is counted for the first id only."""
         outcome = record.outcome
         if outcome in {Outcome.NOT_FOUND, Outcome.GONE}:
             outcome = Outcome.UNKNOWN  # a 404 says that nothing matched, not that each of them is not there

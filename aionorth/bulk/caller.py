@@ -58,7 +58,7 @@ class Caller:
         self._secret: Secret | None = None
 
     def authenticate(self, tokens: TokenKeeper, obtain: Obtain, secret: Secret | None = None) -> None:
-        """Send the token of `tokens`, which `obtain` renews, with calls that need one. No error shows `secret`."""
+        """Send the token of `tokens`, which `obtain` renews, with calls that need one. `secret` is hidden in errors."""
         self._auth = tokens, obtain
         self._secret = secret
 
@@ -175,7 +175,7 @@ class Caller:
                 await self._probe(permit, live)
             elif auth is None:
                 return permit, None
-            # The token is looked at last: it may have been refused while the call queued. Then the permit is given back
+            # Check the token last: it may have been refused while the call queued. Then the permit is given back
             # unused, so that the login, which queues as well, need not wait for calls that cannot succeed.
             elif live is not None:
                 live.used = True
@@ -237,7 +237,7 @@ class Caller:
         return self._policy.wait_after(attempt) is None
 
     def _secrets(self, request: Request, live: LiveToken | None) -> list[str]:
-        """Return what a reply may echo and no error may show."""
+        """Return the secrets to hide if a reply echoes them."""
         own = [] if self._secret is None else [self._secret.value]
         return [*request.secrets, *own, *(live.token.secrets if live is not None else ())]
 

@@ -21,7 +21,7 @@ from aionorth.flow.window import Ending
 
 @attrs.frozen
 class Retry:
-    """Wait for so many seconds, then try again. It costs one of the policy's attempts."""
+    """Wait for `wait` seconds, then try again. It costs one of the policy's attempts."""
 
     wait: float
 
@@ -83,7 +83,7 @@ def next_step(
 
 
 def unanswered(error: NorthError | None) -> bool:
-    """Return whether a call ended without a word from the platform: no reply, a gateway's, or congestion."""
+    """Return whether the platform did not answer a call: no reply, a gateway's, or congestion."""
     return error is not None and error.retryable and (error.code is None or isinstance(error, CongestionError))
 
 

@@ -39,7 +39,7 @@ class Pool:
         async def work(number: int) -> None:
             duplicates = 0  # in a row
             while not workers.stopping:
-                if not duplicates and account.stream.fetched:  # else the place is still reserved, or nobody needs one
+                if not duplicates and account.stream.fetched:  # a duplicate keeps its place
                     await account.stream.reserve()
                 try:
                     id_ = await self._intake.draw()

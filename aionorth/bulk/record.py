@@ -56,7 +56,7 @@ class Record:
 
     def failed(self, error: NorthError) -> Record:
         """Return the record after an attempt that ended in `error`, by a reply, without one, or before it was sent."""
-        unsendable = self.in_flight and isinstance(error, ArgumentError)  # what cannot be sent at all is no call
+        unsendable = self.in_flight and isinstance(error, ArgumentError)  # not sent, so not counted
         refused = isinstance(error, FlowControlError)
         token_refused = isinstance(error, InvalidTokenError)
         return attrs.evolve(
@@ -109,7 +109,7 @@ UNTRIED = Record()
 
 @attrs.define(eq=False, kw_only=True)
 class Progress:
-    """A call under way.
+    """A call in progress.
 
     Its state: the record, which each step replaces, so that it is true at any moment, also after a cancellation; and
     whether no further attempt may begin. A call in flight is awaited all the same.
@@ -126,17 +126,17 @@ class Progress:
             await self.on_begin()
 
     def begin(self) -> None:
-        """Note that an attempt is about to be sent."""
+        """Record that an attempt is about to be sent."""
         self.record = self.record.sent
 
     def end(self, error: NorthError | None) -> None:
-        """Note what the attempt ended in; None means success."""
+        """Record what the attempt ended in; None means success."""
         self.record = self.record.answered if error is None else self.record.failed(error)
 
     def forgive(self) -> None:
-        """Note that the last attempts failed because of an outage of the platform."""
+        """Record that the last attempts failed because of an outage of the platform."""
         self.record = self.record.forgiven()
 
     def give_up(self, error: NorthError) -> None:
-        """Note that no further attempt is made, because of `error`."""
+        """Record that no further attempt is made, because of `error`."""
         self.record = self.record.given_up(error)

@@ -1,4 +1,4 @@
-"""The adaptive limit: what refusals teach about flow control. Pure: times come in, in seconds on one clock.
+"""The adaptive limit: how refusals change the limit. Pure: times are passed in, in seconds on one clock.
 
 A refusal says that the platform counts otherwise than we do, that its threshold is lower, or that somebody else calls.
 It does not say which. One reaction fits all three: pause, then spread the calls evenly over the period, and allow no
@@ -38,7 +38,7 @@ LONGEST_PROBE_INTERVAL = 16
 """Clean periods after which it grows again where growth was refused, or is dropped where bursts may have been."""
 
 LEAST_PART = 0.5
-"""No single reaction takes more than this part of the limit. A platform whose window was full before we came accepts
+"""The maximum part of the limit that one reaction may remove. A platform whose window was full before we came accepts
 nothing at first, and that is not a threshold."""
 
 AMBIGUOUS_PART = 1 / 4
@@ -66,19 +66,19 @@ class Facts:
     """What is known of the app's calls at one moment."""
 
     accepted: int
-    """How many ended in the last period otherwise than by a refusal."""
+    """How many ended in the last period without being refused."""
     fullest: int
-    """How many ended so in the fullest period before the first refusal."""
+    """How many ended that way in the fullest period before the first refusal."""
     late: int
-    """How many from before the episode's pause were accepted since it began."""
+    """How many from before the episode's pause have been accepted since it began."""
 
 
 @attrs.frozen(kw_only=True)
 class AdaptiveLimit:  # more than 12 fields: a value that is stored whole
-    """The limit that refusals have taught so far; the defaults say that there were none."""
+    """The limit learned from refusals so far. The defaults mean that there were none."""
 
     episode: int = 0
-    """How many pauses have begun. A call whose permit bears a smaller number was sent before the last of them."""
+    """How many pauses have begun. A call whose permit has a smaller number was sent before the last of them."""
     pauses: int = 0
     """How many of them belong to the open episode; 0 where none is open."""
     paused_until: float = 0.0
@@ -208,7 +208,7 @@ class AdaptiveLimit:  # more than 12 fields: a value that is stored whole
         )
 
     def dropped(self) -> AdaptiveLimit:
-        """Return no limit, with the number of the episode: permits bear it."""
+        """Return no limit, with the number of the episode: permits have it."""
         return AdaptiveLimit(episode=self.episode)
 
     @classmethod
@@ -230,5 +230,5 @@ def _is_few(calls: int, ceiling: int) -> bool:
 
 
 def _least(limit: int) -> int:
-    """Return the least that one reaction leaves of `limit`."""
+    """Return the minimum to which one reaction may reduce `limit`."""
     return max(1, int(limit * LEAST_PART))

@@ -1,4 +1,4 @@
-"""The window: the rules by which an app's calls share its slots. It is the same one wherever it is kept.
+"""The window: the rules by which an app's calls share its slots. They are the same in memory and in every store.
 
 A call takes one of `limit` slots before it is sent, and the slot comes free a period after its *reply*. Wherever
 between sending and reply the platform counts a call, the call that reuses its slot is counted at least a period later.
@@ -10,7 +10,7 @@ be counted when it would have timed out.
 This holds while nobody else calls, the window was empty at first, and the threshold is the configured one. A refusal
 shows that one of these is false. What it teaches, in `aionorth.flow.adaptive`, can only make the window narrower.
 
-A process that dies needs nobody to clean up after it: its slots come free when its calls cannot count any more.
+A process that dies needs no cleaning up: its slots come free when its calls cannot count any more.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Ending(enum.StrEnum):
 
     UNSENT = "unsent"
     UNCONFIRMED = "unconfirmed"
-    """It was sent, and the platform has not said whether it let it through."""
+    """It was sent, and the platform has not confirmed that it accepted it."""
     ACCEPTED = "accepted"
     REFUSED = "refused"
     """By flow control."""
@@ -87,9 +87,9 @@ class Release(NamedTuple):
     probe_wait: float = 0.0
     """Seconds until the next probe, if this was one that was not answered."""
     process: str = ""
-    """Which process says so."""
+    """The reporting process."""
     number: int = 0
-    """Which of its releases it is, counted from 1, so that it is not taken for two where it is said twice; 0: once."""
+    """The number of this report, from 1, so that a repeated one is ignored; 0: it is never repeated."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -113,20 +113,20 @@ class View:
     grows_in: float = 0.0
     """Until the adaptive limit grows if nothing is refused."""
     unknown_for: float = 0.0
-    """For which no slot is given, because any may have been taken before what is known."""
+    """For which no slot is given, because calls from before the known history may still count."""
 
 
 @attrs.define(kw_only=True, eq=False)
 class Window:  # more than 15 methods: each is one rule, and a step applies them all to one state
     """An app's slots, at the moments it is asked. It has no clock: every method is given the time, in seconds.
 
-    Its own methods change the state, nobody else does. The state is what `to_json` writes.
+    Only its own methods change its state. The state is what `to_json` writes.
     """
 
     at: float = 0.0
     """When it was last asked."""
     since: float | None = None
-    """Since when all calls are known. Just before, any slot may have been taken. None: from the beginning."""
+    """From when on all calls are known; earlier ones may have taken any slot. None: from the beginning."""
     not_before: float = 0.0
     """When the next call may be sent, by the gap."""
     slots: Slots = attrs.field(factory=Slots)
@@ -164,11 +164,11 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
         return 0.0 if ask is None else self._acquire(ask, limits)
 
     def lose(self, now: float) -> None:
-        """Take note that calls may have been sent until `now` of which nothing is known."""
+        """Record that unknown calls may have been sent until `now`."""
         self.since = now
 
     def delay(self, seconds: float) -> None:
-        """Let the slots that are taken come free so much later."""
+        """Delay when the taken slots come free."""
         self.slots = self.slots.delayed(seconds)
 
     # --- One step
@@ -203,7 +203,7 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
         self.known = {process: (last, until) for process, (last, until) in self.known.items() if until > self.at}
 
     def _take_note(self, released: Sequence[Release], limits: Limits) -> None:
-        """Take note of released permits, each once."""
+        """Record released permits, each once."""
         released = [release for release in released if not release.number or self._is_news(release, limits)]
         for release in released:
             self._end(release, limits)
@@ -230,7 +230,7 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
             self.late += release.permit.episode < self.adaptive.episode
 
     def _heed(self, release: Release) -> None:
-        """Take note of whether the platform has answered a call."""
+        """Record whether the platform has answered a call."""
         outage, now = self.outage, self.at
         if not release.unanswered and release.ending in {Ending.ACCEPTED, Ending.REFUSED}:
             if release.counted >= outage.since:
@@ -259,7 +259,7 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
             self.not_before = max(self.not_before, now + self._gap(limits))
 
     def _grow(self) -> None:
-        """Let the adaptive limit grow by the time."""
+        """Let the adaptive limit grow, if enough time has passed."""
         self.adaptive = self.adaptive.grown(self.at)
         if not self.adaptive.in_force:
             self.fullest = 0  # it may have counted refused calls
@@ -321,7 +321,7 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
         )
 
     def idle_in(self, now: float, limits: Limits) -> float:
-        """Return after how many seconds no call counts any more and no pause is in force, if none is made meanwhile."""
+        """Return in how many seconds no call counts any more and no pause is in force, if no further call is made."""
         last = max((free_at for free_at, _, _ in self.slots.ended), default=now)
         in_flight = now + limits.hold if self.slots.in_flight else now
         return max(last, in_flight, self.adaptive.paused_until, now) - now
@@ -387,7 +387,7 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
 
 
 def forgotten_after(limits: Limits) -> float:
-    """Return after how many seconds without a call what refusals taught is out of date."""
+    """Return after how many seconds without a call the learned limit is out of date."""
     return max(FORGOTTEN_AFTER, 2 * (limits.timeout + limits.hold))
 
 
