@@ -58,7 +58,7 @@ class Work(Protocol):
 class BulkDelete:
     """One bulk run, to be awaited whole or streamed.
 
-    `NorthSession.delete_subscriptions` and `delete_upgrade_packages` make it.
+    `NorthSession.delete_subscriptions` and `NorthSession.delete_upgrade_packages` make it.
 
     * ``summary = await run``: to the end; then the `DeleteSummary`.
     * ``async with run:`` and in it ``async for result in run``: a `DeleteResult` for each distinct id, as soon
