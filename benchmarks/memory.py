@@ -10,6 +10,7 @@ there are none. It is compared with a task for each id, gathered, and with worke
   duplicates, counting outcomes.
 * In the second table real calls go over loopback to a server in another process. `--http` adds a run over all ids,
   which takes minutes.
+* In the third table the journals of finished purges are resumed: each is read, and nothing is sent.
 
 What could mislead:
 
@@ -28,6 +29,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from tempfile import TemporaryDirectory
 
 import attrs
 
@@ -50,6 +52,9 @@ MAX_OWN_COST = 15.0
 """The bar: µs of CPU time of a call that may be the library's own."""
 MAX_GROWTH = 1.25
 """The bar: the maximum of the own costs for all numbers of ids, as a multiple of their minimum."""
+
+RESUMED: Mapping[int, tuple[float, float]] = {200_000: (3.0, 150.0), 1_000_000: (15.0, 500.0)}
+"""The bars: seconds that it may take to resume a finished purge of so many ids, and MiB of the peak."""
 
 OURS, GATHER = "aionorth", "gather"
 
@@ -133,8 +138,10 @@ def main(arguments: Sequence[str], record: Record) -> None:
         parser.error(f"--ids must be {rule}")
     runs = _without_aiohttp(record, many)
     _with_aiohttp(record, [FEW, 5 * FEW, *([many] if options.http else [])])
+    resumed = _resumed(record)
     print()
     check(record, runs)
+    check_resumed(record, resumed)
     _draw(record, runs)
 
 
@@ -173,6 +180,52 @@ def _with_aiohttp(record: Record, sizes: Sequence[int]) -> None:
             run = measure(OURS, ids, server)
             record.samples[f"{ids}, real calls"] = attrs.asdict(run)
             table.row(f"{ids:,}", f"{run.peak:.1f}")
+
+
+@attrs.frozen
+class Resumed:
+    """What it took to resume a finished purge."""
+
+    deleted: int
+    seconds: float
+    cpu: float
+    """CPU seconds."""
+    held: float
+    """The longest time, in seconds, for which the event loop was held up."""
+    peak: float
+    """MiB."""
+
+
+def measure_resume(ids: int) -> Resumed:
+    """Make the journal of a purge of so many ids, and resume it, each in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.memory_resume"]
+    with TemporaryDirectory() as directory:
+        path = f"{directory}/journal.jsonl"
+        subprocess.run([*command, "make", path, str(ids)], check=True, capture_output=True, cwd=ROOT)  # noqa: S603 - our own
+        done = subprocess.run([*command, "resume", path], check=True, capture_output=True, text=True, cwd=ROOT)  # noqa: S603 - as above
+    resumed = Resumed(**json.loads(done.stdout))
+    if resumed.deleted != ids:
+        raise PremiseError(f"of {ids:,} ids {resumed.deleted:,} were known to be deleted")
+    return resumed
+
+
+def _resumed(record: Record) -> dict[int, Resumed]:
+    table = record.table("a finished purge, resumed", ["      ids", "seconds", "CPU s", "held up, ms", "peak MiB"])
+    found: dict[int, Resumed] = {}
+    for ids in RESUMED:
+        found[ids] = one = measure_resume(ids)
+        record.samples[f"{ids}, resumed"] = attrs.asdict(one)
+        table.row(f"{ids:,}", f"{one.seconds:.1f}", f"{one.cpu:.1f}", f"{one.held * 1e3:.0f}", f"{one.peak:.1f}")
+    return found
+
+
+def check_resumed(record: Record, found: Mapping[int, Resumed]) -> None:
+    """Check the bars of purges that are resumed, given by number of ids."""
+    for ids, one in found.items():
+        seconds, memory = RESUMED[ids]
+        bar = f"a finished purge of {ids:,} ids is resumed in {one.seconds:.1f} s and {one.peak:.0f} MiB"
+        met = one.seconds <= seconds and one.peak <= memory
+        record.check(f"{bar}, allowed {seconds:g} s and {memory:g} MiB", met=met)
 
 
 def check(record: Record, found: Mapping[int, Runs]) -> None:

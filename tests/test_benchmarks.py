@@ -239,6 +239,17 @@ def test_a_child_whose_peak_is_no_higher_than_its_parents_proves_nothing(monkeyp
         memory.measure(memory.GATHER, 1)
 
 
+def test_a_purge_that_is_resumed_is_measured_and_checked(record: Record) -> None:
+    one = memory.measure_resume(50)
+    assert one.deleted == 50
+    assert one.peak > 10
+    memory.check_resumed(record, {200_000: attrs.evolve(one, seconds=3.0, peak=150.0)})
+    assert not record.missed
+    for seconds, peak in ((3.1, 150.0), (3.0, 151.0)):
+        memory.check_resumed(record, {200_000: attrs.evolve(one, seconds=seconds, peak=peak)})
+    assert len(record.missed) == 2
+
+
 def _used(ids: int, peak: float, own: float) -> memory.Runs:
     slices = ids // memory.SLICE
     run, bare = [(5.0 + own) * memory.SLICE / 1e6] * slices, [5.0 * memory.SLICE / 1e6] * slices

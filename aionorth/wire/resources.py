@@ -94,6 +94,10 @@ class Resource(Generic[T]):
     """Makes an item of which nothing but its id is known."""
 
 
+_NO_FIELDS: Mapping[str, Any] = {}
+"""Those of an item of which nothing but its id is known: one for all, because there may be a million of them."""
+
+
 def _subscription(fields: Mapping[str, Any]) -> Subscription | None:
     if (id_ := text(fields.get("subscriptionId"))) is None:
         return None
@@ -134,7 +138,7 @@ SUBSCRIPTIONS = Resource(
         divided_by=("notify_type", NOTIFY_TYPES),
     ),
     read=_subscription,
-    bare=lambda id_: Subscription(subscription_id=id_),
+    bare=lambda id_: Subscription(subscription_id=id_, fields=_NO_FIELDS),
 )
 """Documented: 204 for a deletion, 200 for the rest."""
 
@@ -153,7 +157,7 @@ PACKAGES = Resource(
         },
     ),
     read=_package,
-    bare=lambda id_: UpgradePackage(file_id=id_),
+    bare=lambda id_: UpgradePackage(file_id=id_, fields=_NO_FIELDS),
 )
 """Documented: 200 for each call."""
 

@@ -251,6 +251,7 @@ async def _purge(
         )
         if not ended.summary.calls:  # nothing to resume, and perhaps the wrong platform
             ended = _without_journal(ended, journal)
+        del plan, run  # a report of many ids has use for their memory
     return reported(ended, output)
 
 

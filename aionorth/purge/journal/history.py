@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+import struct
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -115,12 +116,13 @@ _OUTCOMES = {outcome.value: outcome for outcome in Outcome}
 class Entries(Mapping[str, Entry]):
     """What a journal knows of each id, in the plan's order.
 
-    Its state: for each id its entry; or, because an id that was never tried and one under way are much smaller so, None
-    and the time of the first attempt.
+    Its state: for each id its entry, or what takes much less memory, and the collector no time: of one that was never
+    tried, None; of one under way for the first time, when it began; of one that ended without an error, as nearly all
+    of a large journal, its fields in bytes.
     """
 
     def __init__(self) -> None:
-        self._of: dict[str, Entry | float | None] = {}
+        self._of: dict[str, Entry | bytes | float | None] = {}
 
     def __getitem__(self, id_: str) -> Entry:
         return self._entry(id_, self._of[id_])
@@ -137,23 +139,50 @@ class Entries(Mapping[str, Entry]):
 
     def begin(self, id_: str, at: float) -> None:
         """Note that a run's first attempt is about to be sent; raises `KeyError` for an id that was not added."""
-        known = self._of[id_]
-        self._of[id_] = at if known is None else self._entry(id_, known).begun(at)
+        self._of[id_] = at if (known := self._of[id_]) is None else self._entry(id_, known).begun(at)
 
     def began_at(self, id_: str) -> float | None:
         """Return when the first attempt at an id was sent; raises `KeyError` for an id that was not added."""
         known = self._of[id_]
-        return known.began_at if isinstance(known, Entry) else known
+        return known if known is None or isinstance(known, float) else self._entry(id_, known).began_at
 
     def put(self, entry: Entry) -> None:
         """Replace what is known of an id that was added."""
         self._of[entry.id] = entry
 
+    def put_usual(self, id_: str, outcome: Outcome, counts: Iterable[int], times: tuple[float, float, float]) -> None:
+        """Do as `put`, for an id that has no error: its calls, attempts and refusals, and `elapsed` to `ended_at`."""
+        self._of[id_] = _USUAL.pack(_NUMBERS[outcome], *counts, *times)
+
     @staticmethod
-    def _entry(id_: str, known: Entry | float | None) -> Entry:
+    def _entry(id_: str, known: Entry | bytes | float | None) -> Entry:
         if isinstance(known, Entry):
             return known
-        return Entry(id_) if known is None else Entry(id_, began_at=known, in_flight=True)
+        if not isinstance(known, bytes):
+            return Entry(id_) if known is None else Entry(id_, began_at=known, in_flight=True)
+        number, calls, attempts, refusals, elapsed, began_at, ended_at = _USUAL.unpack(known)
+        return Entry(id_, _ORDER[number], None, calls, attempts, refusals, elapsed, False, False, began_at, ended_at)
+
+
+_USUAL = struct.Struct("=BIIIddd")
+_ORDER = tuple(Outcome)
+_NUMBERS = {outcome: number for number, outcome in enumerate(_ORDER)}
+
+
+class Unfinished(Collection[str]):
+    """The ids that a run has to call, known once its journal was read. It has no state of its own."""
+
+    def __init__(self, entries: Callable[[], Mapping[str, Entry]]) -> None:
+        self._entries = entries
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._entries()
+
+    def __len__(self) -> int:
+        return len(self._entries())
+
+    def __contains__(self, id_: object) -> bool:
+        return id_ in self._entries()
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -250,8 +279,8 @@ class Reader:
             self._history, self._total, self.version = _about(line, self._path, self._entries)
             return
         try:
-            if self.version == lines.VERSION and (usual := lines.usual(line)) is not None:
-                _take_usual(usual, self._history, self._entries)
+            usual = lines.usual(line) if self.version == lines.VERSION else None
+            if usual is not None and _take_usual(usual, self._history, self._entries):
                 return
             _take(lines.decode(line, self.version), self._history, self._entries)
         except lines.MALFORMED as exc:
@@ -274,18 +303,18 @@ class Reader:
             raise _damaged(self._path, f"it has {len(history.entries):,} of the {self._total:,} ids of its first line")
 
 
-def _take_usual(said: tuple[bytes, ...], history: History, entries: Entries) -> None:
-    """Do as `_take` does, for a line as `lines.usual` returns it."""
+def _take_usual(said: tuple[bytes, ...], history: History, entries: Entries) -> bool:
+    """Do as `_take` does, for a line as `lines.usual` returns it, or return False where its id is a special case."""
     id_, moment = said[0].decode(), float(said[1])
-    history.ends[-1] = moment
     if len(said) == 2:  # noqa: PLR2004 - it has nothing else to say
         entries.begin(id_, moment)
-        return
-    outcome = _OUTCOMES[said[2].decode()]
-    calls, attempts, refusals = map(int, said[3:6])
-    began_at, ended_at = _times(outcome, entries.began_at(id_), moment)
-    entry = Entry(id_, outcome, None, calls, attempts, refusals, float(said[6]), False, False, began_at, ended_at)
-    entries.put(entry)
+    else:
+        outcome, began_at = _OUTCOMES[said[2].decode()], entries.began_at(id_)
+        if began_at is None or outcome is Outcome.SKIPPED:
+            return False
+        entries.put_usual(id_, outcome, map(int, said[3:6]), (float(said[6]), began_at, moment))
+    history.ends[-1] = moment
+    return True
 
 
 def _take(line: dict[str, Any], history: History, entries: Entries) -> None:

@@ -7,7 +7,7 @@ import io
 import os
 import stat
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -19,7 +19,7 @@ from aionorth.common.files import StrPath, UntrustedFileError
 from aionorth.errors import JournalError
 from aionorth.models import DeleteResult, Target
 from aionorth.purge.journal import lines
-from aionorth.purge.journal.history import SLICE, Entry, History, Reader, reason, unusable
+from aionorth.purge.journal.history import SLICE, Entry, History, Reader, Unfinished, reason, unusable
 from aionorth.purge.journal.sync import Syncing
 
 try:
@@ -284,22 +284,6 @@ class Journal:  # more than 15 methods: half of them are what a run asks of its 
         except (OSError, ValueError) as exc:
             self._broken = True
             raise JournalError(f"{self.path} cannot be written to ({reason(exc)}): make room, then resume it") from exc
-
-
-class Unfinished(Collection[str]):
-    """The ids that a run has to call, known once its journal was read. It has no state of its own."""
-
-    def __init__(self, entries: Callable[[], Mapping[str, Entry]]) -> None:
-        self._entries = entries
-
-    def __iter__(self) -> Iterator[str]:
-        yield from self._entries()
-
-    def __len__(self) -> int:
-        return len(self._entries())
-
-    def __contains__(self, id_: object) -> bool:
-        return id_ in self._entries()
 
 
 def read(path: StrPath) -> History:
