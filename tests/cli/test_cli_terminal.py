@@ -68,6 +68,14 @@ def platform(command: list[str]) -> Iterator[tuple[subprocess.Popen[str], dict[s
             process.terminate()
 
 
+@pytest.fixture(autouse=True)
+def _children_take_hangups() -> Iterator[None]:
+    """What is ignored here, as under nohup, is ignored by children too; what has a handler here is not."""
+    before = signal.signal(signal.SIGHUP, lambda *_: None)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture
 def ids(tmp_path: Path) -> str:
     return str(tmp_path / "ids.txt")
