@@ -213,10 +213,11 @@ class Limiter:
             self._watch()
             if isinstance(response, Permit):
                 return response
-            silent_for = self._window.view().silent_for
-            # An outage that is older than this limiter may be over, and the next probe be the first to know.
-            if self.held and min(silent_for, self._loop.time() - self._began) > longest_outage:
-                raise OutageError(silent_for, self._last_fault)
+            if self.held:
+                silent_for = self._window.view().silent_for
+                # An outage that is older than this limiter may be over, and the next probe be the first to know.
+                if min(silent_for, self._loop.time() - self._began) > longest_outage:
+                    raise OutageError(silent_for, self._last_fault)
             if wakings == self._turns.wakings:  # else the response may not reflect what has changed
                 await self._turns.sleep(response)
 
