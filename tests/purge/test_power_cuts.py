@@ -168,6 +168,7 @@ async def test_a_journal_whose_last_lines_may_be_lost_is_named(disk: Disk, caplo
     disk.meanwhile = fail
     async with Simulator() as platform, session(platform) as north:
         assert (await purge(north, platform.add_packages(1), disk.journal)).deleted == 1
+    await asyncio.get_running_loop().shutdown_default_executor()  # the journal is closed in a thread
     (record,) = caplog.records
     assert record.message == f"the end of {disk.journal} may be lost if the machine loses power (Input/output error)"
 
