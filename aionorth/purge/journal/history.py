@@ -161,7 +161,9 @@ class Entries(Mapping[str, Entry]):
         if not isinstance(known, bytes):
             return Entry(id_) if known is None else Entry(id_, began_at=known, in_flight=True)
         number, calls, attempts, refusals, elapsed, began_at, ended_at = _USUAL.unpack(known)
-        return Entry(id_, _ORDER[number], None, calls, attempts, refusals, elapsed, False, False, began_at, ended_at)
+        return Entry(
+            id_, _ORDER[int(number)], None, calls, attempts, refusals, elapsed, False, False, began_at, ended_at
+        )
 
 
 _USUAL = struct.Struct("=BIIIddd")
