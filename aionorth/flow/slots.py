@@ -66,6 +66,10 @@ class Slots:
         """Return as many slots, all of calls that have ended, which come free at `free_at`."""
         return Slots(ended=[(free_at, self.in_use, self.refused)] if self.in_use else [])
 
+    def copy(self) -> Slots:
+        """Return the same slots, which can be changed on their own."""
+        return Slots(self.in_flight, self.ended)
+
     def delayed(self, seconds: float) -> Slots:
         """Return the same slots, except that each comes free `seconds` later."""
         in_flight = {key: (ends_by, free_at + seconds) for key, (ends_by, free_at) in self.in_flight.items()}

@@ -301,7 +301,11 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
     # --- What is known
 
     def view(self, now: float, limits: Limits) -> View:
-        """Return what is known at `now`."""
+        """Return what is known at `now`. It changes nothing: when a window is looked at makes no difference to it."""
+        return attrs.evolve(self, slots=self.slots.copy())._viewed(now, limits)  # noqa: SLF001 - its own class
+
+    def _viewed(self, now: float, limits: Limits) -> View:
+        """Return what is known at `now`, and bring the window up to date."""
         self._advance(now, limits)
         self._forget()
         adaptive, unknown_for, next_slot = self.adaptive, self._unknown_for(limits), self._free_in(0, limits)

@@ -47,6 +47,14 @@ def test_a_window_that_is_written_and_read_after_each_step_does_the_same(sequenc
     assert json.loads(one.to_json()) == json.loads(other.to_json())
 
 
+@given(sequence=events, limit=st.sampled_from([1, 3, 20, 1000]), later=st.floats(-10, 10_000))
+def test_a_window_is_not_changed_by_being_viewed(sequence: list[Event], limit: int, later: float) -> None:
+    window, _ = play(Window(), sequence, limit, through_json=False)
+    before = window.to_json()
+    window.view(window.at + later, limits(limit))
+    assert window.to_json() == before
+
+
 @pytest.mark.parametrize("limit", [100, 6_000, 60_000])
 def test_the_size_of_a_full_window_has_a_bound_whatever_the_limit(limit: int) -> None:
     window = Window(at=1000.0)
