@@ -15,12 +15,18 @@ from aionorth.wire.resources import SUBSCRIPTIONS, SUCCESS, Resource
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
+LOGIN = "/iocm/app/sec/v1.1.0/login"
+REFRESH = "/iocm/app/sec/v1.1.0/refreshToken"
 
 
 @attrs.frozen(eq=False)
 class Request:
     """One call, ready to be sent but for the app's headers. `target` is percent-encoded: path and query."""
 
+    operation: str
+    """What it does, as in ``delete_subscription``."""
+    template: str = attrs.field(repr=False)
+    """Its path with names in the place of ids."""
     method: str
     target: str
     body: bytes | None = attrs.field(default=None, repr=False)
@@ -36,12 +42,12 @@ def delete(resource: Resource[Any], id_: str, *, authorized_app_id: str | None =
 
     Raises `InvalidIdError` for what cannot be an id.
     """
-    return _of_one("DELETE", resource, id_, authorized_app_id)
+    return _of_one("delete", "DELETE", resource, id_, authorized_app_id)
 
 
 def get(resource: Resource[Any], id_: str, *, authorized_app_id: str | None = None) -> Request:
     """Build the call that returns one resource; see `delete`."""
-    return _of_one("GET", resource, id_, authorized_app_id)
+    return _of_one("get", "GET", resource, id_, authorized_app_id)
 
 
 def list_page(
@@ -60,7 +66,8 @@ def list_page(
     given = {listing.filters[name]: value for name, value in (filters or {}).items() if value is not None}
     page = {"pageNo": str(page_no), "pageSize": str(page_size or listing.page_size)}
     query = _query(_app(resource, authorized_app_id) | given | page)
-    return Request("GET", f"{resource.path}{query}", success=resource.success)
+    operation = f"list_{resource.singular}s"
+    return Request(operation, resource.path, "GET", f"{resource.path}{query}", success=resource.success)
 
 
 def delete_matching_subscriptions(
@@ -75,30 +82,32 @@ def delete_matching_subscriptions(
         raise ArgumentError("a batch delete without a filter deletes every subscription: give a notify_type")
     given = {name: check_string(value, name) for name, value in filters.items() if value is not None}
     query = _query(_app(SUBSCRIPTIONS, authorized_app_id) | given)
-    return Request("DELETE", f"{SUBSCRIPTIONS.path}{query}", success=SUBSCRIPTIONS.success)
+    path = SUBSCRIPTIONS.path
+    return Request("delete_subscriptions", path, "DELETE", f"{path}{query}", success=SUBSCRIPTIONS.success)
 
 
 def probe() -> Request:
     """Build a call that changes nothing, to see whether the platform answers: a list of one subscription at most."""
-    return list_page(SUBSCRIPTIONS, 0, page_size=1)
+    return attrs.evolve(list_page(SUBSCRIPTIONS, 0, page_size=1), operation="probe")
 
 
 def login(app_id: str, secret: str) -> Request:
     """``POST /iocm/app/sec/v1.1.0/login``: 200 and a token. It makes the app's previous access token invalid."""
     body = urlencode({"appId": app_id, "secret": secret}).encode()
-    return Request("POST", "/iocm/app/sec/v1.1.0/login", body, FORM, (secret,))
+    return Request("login", LOGIN, "POST", LOGIN, body, FORM, (secret,))
 
 
 def refresh_token(app_id: str, secret: str, token: str) -> Request:
     """``POST /iocm/app/sec/v1.1.0/refreshToken``: 200 and a new token."""
     body = json.dumps({"appId": app_id, "secret": secret, "refreshToken": token}).encode()
-    return Request("POST", "/iocm/app/sec/v1.1.0/refreshToken", body, JSON, (secret, token))
+    return Request("refresh_token", REFRESH, "POST", REFRESH, body, JSON, (secret, token))
 
 
-def _of_one(method: str, resource: Resource[Any], id_: str, authorized_app_id: str | None) -> Request:
+def _of_one(verb: str, method: str, resource: Resource[Any], id_: str, authorized_app_id: str | None) -> Request:
     segment = path_segment(id_, resource.kind.id_name, resource.id_length)
     query = _query(_app(resource, authorized_app_id))
-    return Request(method, f"{resource.path}/{segment}{query}", success=resource.success)
+    operation, template = f"{verb}_{resource.singular}", f"{resource.path}/{{{resource.id_parameter}}}"
+    return Request(operation, template, method, f"{resource.path}/{segment}{query}", success=resource.success)
 
 
 def _app(resource: Resource[Any], authorized_app_id: str | None) -> dict[str, str]:

@@ -78,8 +78,12 @@ class Resource(Generic[T]):
     """A kind of resource: how the platform deletes, shows and lists it."""
 
     kind: Kind
+    singular: str
+    """What one of them is called in the names of operations."""
     path: str
     """Where one of them is found, but for its id."""
+    id_parameter: str
+    """What the documents call the id in its path."""
     id_length: int = LONGEST_STRING
     success: frozenset[int] = SUCCESS
     """The statuses of a call that succeeded."""
@@ -129,7 +133,9 @@ def _package(fields: Mapping[str, Any]) -> UpgradePackage | None:
 
 SUBSCRIPTIONS = Resource(
     kind=Kind.SUBSCRIPTIONS,
+    singular="subscription",
     path="/iocm/app/sub/v1.2.0/subscriptions",
+    id_parameter="subscriptionId",
     not_found={"100225": SubscriptionNotFoundError},
     other_app="appId",
     listing=Listing(
@@ -144,7 +150,9 @@ SUBSCRIPTIONS = Resource(
 
 PACKAGES = Resource(
     kind=Kind.PACKAGES,
+    singular="upgrade_package",
     path="/iodm/northbound/v1.5.0/category",
+    id_parameter="fileId",
     not_found={"123002": PackageNotFoundError},
     listing=Listing(
         rows="data",
