@@ -144,8 +144,7 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
     def step(self, now: float, limits: Limits, released: Sequence[Release] = (), ask: Acquire | None = None) -> float:
         """Take note of released permits, then give a slot if one is asked for and free.
 
-        Of the processes that wait, the one that has waited longest has the next slot. Each learns when its own comes
-        free.
+        Of the processes that wait, the one that has waited longest has the next slot.
 
         Args:
             now: The time.
@@ -305,7 +304,6 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
         return attrs.evolve(self, slots=self.slots.copy())._viewed(now, limits)  # noqa: SLF001 - its own class
 
     def _viewed(self, now: float, limits: Limits) -> View:
-        """Return what is known at `now`, and bring the window up to date."""
         self._advance(now, limits)
         self._forget()
         adaptive, unknown_for, next_slot = self.adaptive, self._unknown_for(limits), self._free_in(0, limits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
@@ -258,14 +259,12 @@ class Reader:
         if not data:
             self._end()
             return False
-        *whole_lines, rest = data.split(b"\n")
-        if whole_lines:
-            whole_lines[0] = self._rest + whole_lines[0]
-            self._rest = rest
-            for line in whole_lines:
-                self._take(line)
+        if end := data.rfind(b"\n") + 1:
+            whole, self._rest, start = self._rest + data[:end], data[end:], 0
+            while start < len(whole):
+                start = self._take(whole, start)
         else:
-            self._rest += rest
+            self._rest += data
         return True
 
     def read_all(self) -> History:
@@ -274,19 +273,27 @@ class Reader:
             pass
         return self.history
 
-    def _take(self, line: bytes) -> None:
+    def _take(self, data: bytes, start: int) -> int:
+        """Take the line of `data` at `start`; return where the next one starts."""
         self._numbered += 1
-        self.whole += len(line) + 1
-        if self._history is None:
-            self._history, self._total, self.version = _about(line, self._path, self._entries)
-            return
+        history = self._history
         try:
-            usual = lines.usual(line) if self.version == lines.VERSION else None
-            if usual is not None and _take_usual(usual, self._history, self._entries):
-                return
-            _take(lines.decode(line, self.version), self._history, self._entries)
+            usual = lines.usual(data, start) if history is not None and self.version == lines.VERSION else None
+            if history is not None and usual is not None and _take_usual(usual, history, self._entries):
+                end = usual.end()
+            else:
+                end = data.index(b"\n", start) + 1
+                self._take_unusual(data[start : end - 1])
         except lines.MALFORMED as exc:
             raise _damaged(self._path, f"line {self._numbered} is not one of a journal") from exc
+        self.whole += end - start
+        return end
+
+    def _take_unusual(self, line: bytes) -> None:
+        if self._history is None:
+            self._history, self._total, self.version = _about(line, self._path, self._entries)
+        else:
+            _take(lines.decode(line, self.version), self._history, self._entries)
 
     def _end(self) -> None:
         last, history = self._rest, self._history
@@ -296,7 +303,7 @@ class Reader:
             _about(last, self._path, self._entries)
             raise _broken_off(self._path)
         if not lines.is_torn(last, self.version):
-            self._take(last)
+            self._take(last + b"\n", 0)
             self.whole -= 1
             self.lacks_line_end = True
         if not history.runs:
@@ -305,16 +312,19 @@ class Reader:
             raise _damaged(self._path, f"it has {len(history.entries):,} of the {self._total:,} ids of its first line")
 
 
-def _take_usual(said: tuple[bytes, ...], history: History, entries: Entries) -> bool:
-    """Do as `_take` does, for a line as `lines.usual` returns it, or return False where its id is a special case."""
-    id_, moment = said[0].decode(), float(said[1])
-    if len(said) == 2:  # noqa: PLR2004 - it has nothing else to say
+def _take_usual(line: re.Match[bytes], history: History, entries: Entries) -> bool:
+    """Do as `_take` does, for a line as `lines.usual` matches it, or return False where it is a special case."""
+    what, id_, at, outcome, calls, attempts, refusals, elapsed, _ = line.groups()
+    if (what == b"end") is (outcome is None):
+        return False
+    id_, moment = id_.decode(), float(at)
+    if outcome is None:
         entries.begin(id_, moment)
     else:
-        outcome, began_at = _OUTCOMES[said[2].decode()], entries.began_at(id_)
-        if began_at is None or outcome is Outcome.SKIPPED:
+        became, began_at = _OUTCOMES[outcome.decode()], entries.began_at(id_)
+        if began_at is None or became is Outcome.SKIPPED:
             return False
-        entries.put_usual(id_, outcome, map(int, said[3:6]), (float(said[6]), began_at, moment))
+        entries.put_usual(id_, became, (int(calls), int(attempts), int(refusals)), (float(elapsed), began_at, moment))
     history.ends[-1] = moment
     return True
 
