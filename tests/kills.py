@@ -19,15 +19,19 @@ from aionorth.purge.journal import read
 
 PURGE = [sys.executable, "-c", "from aionorth.cli import main; main()"]
 EXISTING, STRANGERS = 580, 20
-TIMEOUT = 60
+TIMEOUT = 120
 
 PLATFORM = """
 import asyncio, json, random, sys, time
 from aionorth.simulator import HtmlPage, Reset, ServerError, Simulator
 
 async def trouble(platform, chance):
+    left = len(platform.package_ids())
     while True:
         await asyncio.sleep(chance.uniform(1.0, 6.0))
+        if len(platform.package_ids()) == left:  # not answered since the last: one after the other would never end
+            continue
+        left = len(platform.package_ids())
         match chance.choice(["token", "busy", "page"]):
             case "token":
                 platform.expire_tokens()
@@ -79,8 +83,12 @@ class Purge:
                     process.send_signal(signal.SIGKILL)
                     break
                 time.sleep(0.001)  # real processes: there is no virtual time to wait in
-            code = process.wait(TIMEOUT)
             assert process.stderr is not None
+            try:
+                code = process.wait(TIMEOUT)
+            except subprocess.TimeoutExpired as exc:
+                process.kill()
+                raise AssertionError(process.stderr.read().decode()) from exc
             errors = process.stderr.read().decode()
         assert code in {0, 1, -signal.SIGKILL}, errors
         self.begun = self.journal.exists()  # then it is whole

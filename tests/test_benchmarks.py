@@ -36,6 +36,7 @@ def record() -> Record:
 # --- schedule
 
 
+@pytest.mark.slow
 def test_aionorth_meets_the_bars_of_one_schedule(record: Record) -> None:
     schedule.check(record, "sliding", [schedule.measure(schedule.with_aionorth, "sliding", seed=1)])
     assert record.exit_code == 0, record.missed
@@ -116,6 +117,7 @@ def test_the_other_caller_starts_before_the_client_and_is_counted() -> None:
     assert 0 <= run.taken <= 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["sliding", "small-burst"])
 def test_a_window_that_was_used_before_is_so_by_the_calls_of_another(model: str) -> None:
     run = schedule.measure(schedule.with_aionorth, model, seed=1, calls=20, case=schedule.CASES[3])
@@ -202,6 +204,7 @@ def test_a_server_less_than_twice_as_fast_as_a_client_proves_nothing() -> None:
 # --- limiter, memory, startup
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", limiter.KINDS)
 @pytest.mark.parametrize("contended", [False, True])
 def test_each_limiter_lets_every_waiter_through(name: str, *, contended: bool, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,6 +242,7 @@ def test_a_child_whose_peak_is_no_higher_than_its_parents_proves_nothing(monkeyp
         memory.measure(memory.GATHER, 1)
 
 
+@pytest.mark.slow
 def test_a_purge_that_is_resumed_is_measured_and_checked(record: Record) -> None:
     one = memory.measure_resume(50)
     assert one.deleted == 50

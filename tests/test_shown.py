@@ -50,6 +50,7 @@ def assert_fit_to_be_shown(text: str) -> None:
         assert line.isprintable()
 
 
+@pytest.mark.slow
 @settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(nasty.filter(str.strip), nasty, st.sampled_from([400, 404, 429, 500]))
 @example("1010009\x1b[2J", "no.\naionorth: 3 of 3 deleted, all is well", 400)

@@ -157,6 +157,7 @@ async def test_the_first_signal_in_an_outage_stops_at_once() -> None:
 # --- Why a run ended early
 
 
+@pytest.mark.slow
 def test_an_end_by_an_outage_says_why_what_is_left_and_how_to_go_on(
     platform: Simulator, shell: Shell, tmp_path: Path
 ) -> None:

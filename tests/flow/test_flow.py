@@ -17,6 +17,12 @@ from aionorth.flow.turns import MAX_IN_A_ROW
 from aionorth.simulator import virtual_time
 from aionorth.simulator.throttle import MODELS
 
+EACH_MODEL = [
+    name if name in {"sliding-refusals", "two-limits"} else pytest.param(name, marks=pytest.mark.slow)
+    for name in MODELS
+]
+"""The fast tests have the two that differ most."""
+
 LATEST = 15.0
 """Seconds after which a call is answered or given up."""
 
@@ -378,7 +384,7 @@ def learner(settings: FlowControl | None = None) -> Limiter:
     )
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", EACH_MODEL)
 @pytest.mark.parametrize("threshold", [10, 50])
 async def test_a_lower_threshold_is_learned_and_nearly_used_up(model: str, threshold: int) -> None:
     flow = learner()
@@ -393,7 +399,7 @@ async def test_a_lower_threshold_is_learned_and_nearly_used_up(model: str, thres
     assert fullest_window(platform.log, 60.0) <= 100
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", EACH_MODEL)
 async def test_a_threshold_that_recovers_is_used_again(model: str) -> None:
     flow = learner(FlowControl(50))
     platform = Platform(model, 15, 60.0, seed=3)
@@ -405,7 +411,7 @@ async def test_a_threshold_that_recovers_is_used_again(model: str) -> None:
     assert fullest_window(platform.log, 60.0) <= 50
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", EACH_MODEL)
 async def test_a_window_that_was_full_before_we_came_is_got_over(model: str) -> None:
     flow = learner()
     platform = Platform(model, 100, 60.0, seed=100)
@@ -426,7 +432,7 @@ async def test_where_bursts_are_refused_the_calls_are_only_spread(model: str) ->
     assert fullest_window(platform.log, 60.0) <= 100
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", EACH_MODEL)
 async def test_a_window_that_somebody_else_had_nearly_filled_costs_no_more_than_that_window(model: str) -> None:
     flow = learner()
     platform = Platform(model, 100, 60.0, seed=4)

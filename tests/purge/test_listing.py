@@ -37,6 +37,7 @@ async def test_subscriptions_come_page_by_page_with_what_the_platform_says_of_th
         ]
 
 
+@pytest.mark.slow
 async def test_ten_thousand_subscriptions_take_the_fewest_calls_that_the_platform_allows() -> None:
     async with Simulator(calls=None) as platform, session(platform) as north:
         sizes = [1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 950, 501, 300, 200, 49, 0, 0, 0, 0]

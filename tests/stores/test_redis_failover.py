@@ -244,6 +244,7 @@ def test_what_the_new_primary_lacks_may_be_all_slots(start: Start, *, living: bo
     play(story, old)
 
 
+@pytest.mark.slow
 def test_what_the_old_primary_has_given_since_is_feared_from_when_its_users_come_over(start: Start) -> None:
     old, new = start(), start()
 

@@ -1288,7 +1288,14 @@ WAYS: dict[str, Callable[[random.Random], int]] = {
 }
 
 
-@pytest.mark.parametrize("step", [0.05, 0.119, 0.249])  # the one before the last is just below the slack
+@pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param(0.05, marks=pytest.mark.slow),
+        0.119,  # just below the slack
+        pytest.param(0.249, marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("way", WAYS)
 def test_a_clock_that_is_set_a_little_again_and_again_lets_no_more_calls_through(
     redis_place: RedisPlace, way: str, step: float
@@ -1722,7 +1729,7 @@ def test_a_directory_may_begin_with_the_home() -> None:
 # --- Several processes at once, in virtual time
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 5))])
 def test_no_window_of_a_period_holds_more_than_the_limit_whoever_dies(tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
     log: list[tuple[float, float]] = []
