@@ -13,9 +13,9 @@ from aionorth.common.times import duration
 from aionorth.errors import ArgumentError
 from aionorth.models import Target
 from aionorth.purge.listing import Reading, list_items
-from aionorth.purge.selections import BatchDelete, Selection
+from aionorth.purge.selections import EXCLUDED, BatchDelete, Selection
 from aionorth.wire.replies import Send
-from aionorth.wire.resources import RESOURCES, Item
+from aionorth.wire.resources import RESOURCES, Item, Resource
 
 T = TypeVar("T", bound=Item)
 
@@ -114,17 +114,29 @@ async def make_plan(
     if now is not None and now.tzinfo is None:
         raise ArgumentError(f"now={now!r} has no time zone: give it one, as in datetime.now(UTC)")
     resource, other = RESOURCES[selection.kind], selection.authorized_app_id
+    target = Target(kind=selection.kind, url=url, app_id=app_id, authorized_app_id=other)
+    if selection.only_ids:
+        return _of_ids(selection, target, resource)
     reading = Reading()
     listed: list[Any] = []
-    if selection.only_ids:
-        listed += map(resource.bare, dict.fromkeys(selection.ids or ()))
-    else:
-        async for item in list_items(resource, send, selection.filters(), reading, authorized_app_id=other):
-            listed.append(item)
-            on_listed(len(listed))
-    target = Target(kind=selection.kind, url=url, app_id=app_id, authorized_app_id=other)
-    now = now or datetime.now(UTC)
-    return planned(selection, target, listed, now, reading)
+    async for item in list_items(resource, send, selection.filters(), reading, authorized_app_id=other):
+        listed.append(item)
+        on_listed(len(listed))
+    return planned(selection, target, listed, now or datetime.now(UTC), reading)
+
+
+def _of_ids(selection: Selection[T], target: Target, resource: Resource[Any]) -> Plan[T]:
+    """Return the plan of a selection of mere ids. There may be a million, so it has no use for sets of them."""
+    named, exclude, bare = selection.ids or (), selection.exclude, resource.bare
+    distinct = dict.fromkeys(named)
+    return Plan(
+        target=target,
+        selection=selection.in_words(),
+        delete=tuple(bare(id_) for id_ in distinct if id_ not in exclude),
+        keep=tuple(Kept(item=bare(id_), reason=EXCLUDED) for id_ in distinct if id_ in exclude),
+        excluded_absent=tuple(sorted(id_ for id_ in exclude if id_ not in distinct)),
+        duplicates=len(named) - len(distinct),
+    )
 
 
 def planned(selection: Selection[T], target: Target, listed: Sequence[T], now: datetime, reading: Reading) -> Plan[T]:

@@ -23,6 +23,9 @@ T_co = TypeVar("T_co", bound=Item, covariant=True)
 
 LONGEST_AGE = timedelta(days=36_525)
 
+EXCLUDED = "excluded"
+"""Why an item is kept that `Selection.exclude` names."""
+
 
 def _ids(ids: Iterable[str] | None) -> tuple[str, ...] | None:
     if isinstance(ids, (str, bytes)):
@@ -126,7 +129,7 @@ class Selection(Generic[T_co]):
 
     def _common_reason(self, id_: str, named: frozenset[str] | None) -> str | None:
         if id_ in self.exclude:
-            return "excluded"
+            return EXCLUDED
         if id_fault(id_) is not None:
             return "its id cannot be sent in a call"
         return "not among the ids given" if named is not None and id_ not in named else None

@@ -238,20 +238,22 @@ async def _purge(
             grace=DRAIN_TIMEOUT,
             max_failures=bounds.max_failures,
         )
+        target, calls = plan.target, plan.calls
+        del plan  # its run has what it needs, and it may name a million
         say(f"aionorth: this run is recorded in {visible(journal)}")
         ended = await carry_out(
             run,
             north,
             notes,
             kind=kind,
-            title=f"Deleting {plan.target}",
-            distinct=plan.calls,
+            title=f"Deleting {target}",
+            distinct=calls,
             journal=journal,
             options=[*given.as_typed(), *bounds.as_typed()],
         )
         if not ended.summary.calls:  # nothing to resume, and perhaps the wrong platform
             ended = _without_journal(ended, journal)
-        del plan, run  # a report of many ids has use for their memory
+        del run  # a report of many ids has use for their memory
     return reported(ended, output)
 
 
