@@ -53,9 +53,9 @@ class Slots:
         self.refused += refused
 
     def forget(self, now: float) -> None:
-        """Forget the slots that have come free."""
-        for key in [key for key, (_, free_at) in self.in_flight.items() if free_at <= now]:
-            del self.in_flight[key]
+        """Forget the slots that have come free: those of overdue calls once that of the oldest call in flight has."""
+        if self.in_flight and next(iter(self.in_flight.values()))[1] <= now:
+            self.forget_overdue(now)
         come_free = self.ended[: bisect_left(self.ended, (now, math.inf))]
         del self.ended[: len(come_free)]
         for _, calls, refused in come_free:
@@ -65,6 +65,11 @@ class Slots:
     def all_ended(self, free_at: float) -> Slots:
         """Return as many slots, all of calls that have ended, which come free at `free_at`."""
         return Slots(ended=[(free_at, self.in_use, self.refused)] if self.in_use else [])
+
+    def forget_overdue(self, now: float) -> None:
+        """Forget the slots of calls in flight that have come free, because nobody has reported that they ended."""
+        for key in [key for key, (_, free_at) in self.in_flight.items() if free_at <= now]:
+            del self.in_flight[key]
 
     def copy(self) -> Slots:
         """Return the same slots, which can be changed on their own."""

@@ -197,7 +197,7 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
 
     def _forget(self) -> None:
         """Forget the slots that have come free."""
-        self.fullest = max(self.fullest, self.slots.in_use - self.slots.flying(self.at))
+        self.fullest = max(self.fullest, self.slots.calls)
         self.slots.forget(self.at)
         self.known = {process: (last, until) for process, (last, until) in self.known.items() if until > self.at}
 
@@ -305,7 +305,7 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
 
     def _viewed(self, now: float, limits: Limits) -> View:
         self._advance(now, limits)
-        self._forget()
+        self.slots.forget_overdue(now)
         adaptive, unknown_for, next_slot = self.adaptive, self._unknown_for(limits), self._free_in(0, limits)
         in_use, flying, limit = self.slots.in_use, self.slots.flying(now), self._limit(limits)
         if next_slot > 0 and flying >= limit:
@@ -343,7 +343,7 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
         limit = self._limit(limits)
         if self.slots.in_use + ahead < limit:
             return 0.0
-        self._forget()  # also calls in flight of which nobody has said that they have ended
+        self.slots.forget_overdue(self.at)
         if (surplus := self.slots.in_use + ahead - limit) < 0:
             return 0.0
         free_at = self.slots.free_at(surplus)
