@@ -61,7 +61,7 @@ def entry(
     if outcome is None:
         return begun
     line = {"at": at, "outcome": outcome.value, "calls": 1, "attempts": 1, "refusals": 0, "elapsed": 0.1} | facts
-    return attrs.evolve(begun.ended(line), error=error)
+    return begun.ended(line)._replace(error=error)
 
 
 def every_outcome() -> History:
@@ -267,7 +267,7 @@ def test_what_a_kill_leaves_of_a_report_holds_no_ids_for_ever(
 def test_what_cannot_be_written_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "a.html"
     path.write_text("old")
-    broken = attrs.evolve(entry("a", Outcome.DELETED), ended_at=1e13)  # no calendar has such a year
+    broken = entry("a", Outcome.DELETED)._replace(ended_at=1e13)  # no calendar has such a year
     with pytest.raises(ReportError, match="year"):
         write_report(str(path), history(broken), now=NOW)
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("a.html", "old")]
@@ -685,7 +685,7 @@ def split(lasted: float) -> tuple[History, Outage]:
     """A run of two hours at work, and between them an outage that lasted so long."""
     first = steady(300, (START, HOUR))
     second = steady(300, (START + HOUR + lasted, HOUR))
-    later = (attrs.evolve(one, id=f"later-{one.id}") for one in second.entries.values())
+    later = (one._replace(id=f"later-{one.id}") for one in second.entries.values())
     return history(*first.entries.values(), *later), Outage(start=START + HOUR, end=START + HOUR + lasted)
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import io
-import re
 import struct
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import attrs
 
@@ -20,8 +19,7 @@ SLICE = 1 << 16
 """Bytes of a journal that are read at once: some hundred lines, and a few milliseconds."""
 
 
-@attrs.frozen(eq=False, weakref_slot=False)
-class Entry:
+class Entry(NamedTuple):
     """What a journal knows of one id. Each line about it makes another entry."""
 
     id: str
@@ -47,9 +45,9 @@ class Entry:
     def begun(self, at: float) -> Entry:
         """Return the entry after a run's first attempt is about to be sent."""
         if not self.in_flight:
-            return attrs.evolve(self, began_at=at if self.began_at is None else self.began_at, in_flight=True)
+            return self._replace(began_at=at if self.began_at is None else self.began_at, in_flight=True)
         # Begun twice: a kill cut the first one short.
-        return attrs.evolve(self, calls=self.calls + 1, attempts=self.attempts + 1, ambiguous=True, reply_lost=True)
+        return self._replace(calls=self.calls + 1, attempts=self.attempts + 1, ambiguous=True, reply_lost=True)
 
     def ended(self, line: Mapping[str, Any]) -> Entry:
         """Return the entry after a line with an outcome; raises one of `MALFORMED` for another line."""
@@ -260,9 +258,8 @@ class Reader:
             self._end()
             return False
         if end := data.rfind(b"\n") + 1:
-            whole, self._rest, start = self._rest + data[:end], data[end:], 0
-            while start < len(whole):
-                start = self._take(whole, start)
+            whole, self._rest = self._rest + data[:end], data[end:]
+            self._take(whole)
         else:
             self._rest += data
         return True
@@ -273,27 +270,19 @@ class Reader:
             pass
         return self.history
 
-    def _take(self, data: bytes, start: int) -> int:
-        """Take the line of `data` at `start`; return where the next one starts."""
-        self._numbered += 1
-        history = self._history
-        try:
-            usual = lines.usual(data, start) if history is not None and self.version == lines.VERSION else None
-            if history is not None and usual is not None and _take_usual(usual, history, self._entries):
-                end = usual.end()
-            else:
-                end = data.index(b"\n", start) + 1
-                self._take_unusual(data[start : end - 1])
-        except lines.MALFORMED as exc:
-            raise _damaged(self._path, f"line {self._numbered} is not one of a journal") from exc
-        self.whole += end - start
-        return end
-
-    def _take_unusual(self, line: bytes) -> None:
-        if self._history is None:
-            self._history, self._total, self.version = _about(line, self._path, self._entries)
-        else:
-            _take(lines.decode(line, self.version), self._history, self._entries)
+    def _take(self, data: bytes) -> None:
+        """Take the lines of `data`."""
+        for fields in lines.split(data):
+            self._numbered += 1
+            line, history = fields[0], self._history
+            try:
+                if history is None:
+                    self._history, self._total, self.version = _about(line[:-1], self._path, self._entries)
+                elif not (self.version == lines.VERSION and _take_usual(fields, history, self._entries)):
+                    _take(lines.decode(line[:-1], self.version), history, self._entries)
+            except lines.MALFORMED as exc:
+                raise _damaged(self._path, f"line {self._numbered} is not one of a journal") from exc
+            self.whole += len(line)
 
     def _end(self) -> None:
         last, history = self._rest, self._history
@@ -303,7 +292,7 @@ class Reader:
             _about(last, self._path, self._entries)
             raise _broken_off(self._path)
         if not lines.is_torn(last, self.version):
-            self._take(last + b"\n", 0)
+            self._take(last + b"\n")
             self.whole -= 1
             self.lacks_line_end = True
         if not history.runs:
@@ -312,19 +301,19 @@ class Reader:
             raise _damaged(self._path, f"it has {len(history.entries):,} of the {self._total:,} ids of its first line")
 
 
-def _take_usual(line: re.Match[bytes], history: History, entries: Entries) -> bool:
-    """Do as `_take` does, for a line as `lines.usual` matches it, or return False where it is a special case."""
-    what, id_, at, outcome, calls, attempts, refusals, elapsed, _ = line.groups()
-    if (what == b"end") is (outcome is None):
+def _take_usual(fields: lines.Fields, history: History, entries: Entries) -> bool:
+    """Do as `_take` does, for a line that begins or ends an id, or return False where anything about it is special."""
+    line, what, id_, at, outcome, calls, attempts, refusals, elapsed, checksum = fields
+    if not what or (what == b"end") is not bool(outcome) or not lines.is_intact(line, checksum):
         return False
-    id_, moment = id_.decode(), float(at)
-    if outcome is None:
-        entries.begin(id_, moment)
+    name, moment = id_.decode(), float(at)
+    if not outcome:
+        entries.begin(name, moment)
     else:
-        became, began_at = _OUTCOMES[outcome.decode()], entries.began_at(id_)
+        became, began_at = _OUTCOMES[outcome.decode()], entries.began_at(name)
         if began_at is None or became is Outcome.SKIPPED:
             return False
-        entries.put_usual(id_, became, (int(calls), int(attempts), int(refusals)), (float(elapsed), began_at, moment))
+        entries.put_usual(name, became, (int(calls), int(attempts), int(refusals)), (float(elapsed), began_at, moment))
     history.ends[-1] = moment
     return True
 

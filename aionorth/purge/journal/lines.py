@@ -7,7 +7,7 @@ import re
 import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from aionorth import errors
 from aionorth.common.text import shown
@@ -33,15 +33,14 @@ MALFORMED = (IndexError, KeyError, OverflowError, RecursionError, TypeError, Val
 
 _CHECKSUM = re.compile(rb',"crc":"[0-9a-f]{8}"\}')  # nowhere else in a line: quotes within its texts are escaped
 _CHECKSUM_LENGTH = 18
-_BEFORE_CHECKSUM = len(',"crc":"')
 
 _TIME = rb"([0-9]{1,10}(?:\.[0-9]+)?)"
 _COUNT = rb"([0-9]{1,9})"
-_USUAL = re.compile(
-    rb'\{"(begin|end)":"([ !#-\[\]-~]+)","at":%b'  # an id without anything that JSON escapes
+_LINES = re.compile(
+    rb'(\{"(begin|end)":"([ !#-\[\]-~]+)","at":%b'  # an id without anything that JSON escapes
     rb'(?:,"outcome":"([a-z_]+)","calls":%b,"attempts":%b,"refusals":%b,"elapsed":%b)?,"crc":"([0-9a-f]{8})"\}\n'
-    % (_TIME, _COUNT, _COUNT, _COUNT, _TIME)
-).match
+    rb"|[^\n]*\n)" % (_TIME, _COUNT, _COUNT, _COUNT, _TIME)
+).findall
 
 _decode = json.JSONDecoder().decode  # json.loads would find out the encoding of each line
 
@@ -70,16 +69,23 @@ def decode(line: bytes, version: int = VERSION) -> dict[str, Any]:
     return cast("dict[str, Any]", content)
 
 
-def usual(data: bytes, start: int) -> re.Match[bytes] | None:
-    """Match the line of this version at `start`, and its line end, if it begins or ends an id without anything special.
+Fields: TypeAlias = tuple[bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes]
+"""A line with its line end; then, for one that begins or ends an id without anything special, ``begin`` or ``end``, the
+id and the time; for an end outcome, calls, attempts, refusals and the seconds that it took; and the checksum. What a
+line does not have is empty."""
 
-    Nearly all lines of a large journal are such ones, and read in half the time of `decode`. The groups: ``begin`` or
-    ``end``, the id, the time; for an end outcome, calls, attempts, refusals, the seconds that it took; the checksum.
+
+def split(data: bytes) -> list[Fields]:
+    """Return the lines of `data`, which ends with a line end.
+
+    Nearly all lines of a large journal have all fields of this version, and so are read in a third of `decode`'s time.
     """
-    found = _USUAL(data, start)
-    if found is None or int(found[9], 16) != zlib.crc32(data[start : found.start(9) - _BEFORE_CHECKSUM]):
-        return None
-    return found
+    return _LINES(data)
+
+
+def is_intact(line: bytes, checksum: bytes) -> bool:
+    """Whether a line, with its line end, has the checksum that it names."""
+    return int(checksum, 16) == zlib.crc32(line[: -_CHECKSUM_LENGTH - 1])
 
 
 def is_torn(last: bytes, version: int) -> bool:
