@@ -490,3 +490,58 @@ async def test_what_nginx_says_of_tls_in_a_page_is_heard(title: str, said: str) 
             await north.delete_subscriptions(["one", "two"], workers=1)
     assert isinstance(caught.value.__cause__, aionorth.TlsError)
     assert said in str(caught.value)
+
+
+# --- What those who trace aiohttp see
+
+
+@pytest.mark.parametrize(
+    ("answers", "cause"),
+    [
+        ([Answer(b"", "closes")], "ServerDisconnectedError"),
+        ([Answer(b"", "breaks")], "ConnectionResetError"),
+        ([Answer(head(204)), Answer(b"", "closes")], "ServerDisconnectedError"),
+        ([Answer(head(204)), Answer(b"", "breaks")], "ConnectionResetError"),
+        ([Answer(b"")], "TimeoutError"),
+    ],
+)
+async def test_who_traces_aiohttp_is_told_why_a_reply_was_lost_and_each_request_is_sent_once(
+    answers: list[Answer], cause: str
+) -> None:
+    causes: list[str] = []
+
+    async def failed(_: Any, __: Any, parameters: aiohttp.TraceRequestExceptionParams) -> None:
+        causes.append(type(parameters.exception).__qualname__)
+
+    traces = aiohttp.TraceConfig()
+    traces.on_request_exception.append(failed)
+    async with (
+        answering(*answers) as platform,
+        aiohttp.ClientSession(trace_configs=[traces]) as http,
+        aionorth.NorthSession(platform.url, app_id=APP, token="t0ken", retry=ONCE, http=http, timeout=1) as north,
+    ):
+        for _ in answers[1:]:
+            await north.delete_subscription("one")
+        with pytest.raises(aionorth.ReplyLostError) as caught:
+            await north.delete_subscription("two")
+        assert causes == [cause]
+        assert len(platform.requests) == len(answers)
+        assert caught.value.__cause__ is not None
+
+
+async def test_a_cancelled_call_is_a_cancelled_one_to_who_traces_aiohttp() -> None:
+    causes: list[str] = []
+
+    async def failed(_: Any, __: Any, parameters: aiohttp.TraceRequestExceptionParams) -> None:
+        causes.append(type(parameters.exception).__qualname__)
+
+    traces = aiohttp.TraceConfig()
+    traces.on_request_exception.append(failed)
+    async with (
+        answering(Answer(b"")) as platform,
+        aiohttp.ClientSession(trace_configs=[traces]) as http,
+        aionorth.NorthSession(platform.url, app_id=APP, token="t0ken", retry=ONCE, http=http) as north,
+    ):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(north.delete_subscription("one"), 1)
+    assert causes == ["CancelledError"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from functools import cache
 from http import HTTPStatus
 
 import aiohttp
@@ -112,7 +113,7 @@ class Transport:  # more than 12 attributes: a pool, and what is needed to fill 
                     raise_for_status=False,
                     proxy=self._proxy.url if self._proxy is not None else None,
                     timeout=self._timeout,
-                    middlewares=(_one_attempt,),
+                    middlewares=(self._one_attempt,),
                 )
                 self._reached = True
                 if response.status == NO_CONTENT.status:  # it has no body, whatever its head says
@@ -138,6 +139,28 @@ class Transport:  # more than 12 attributes: a pool, and what is needed to fill 
             error = translated(exc, self._options, https=self._https, reached=self._reached)
             cause = None if isinstance(exc, (aiohttp.ClientResponseError, ValueError)) else detached(exc)
         raise error from cause  # here, where what aiohttp raised is not its context
+
+    async def _one_attempt(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Keep aiohttp from sending a request a second time on its own, and let its tracing see why the first failed.
+
+        It repeats a DELETE whose kept-alive connection broke. That would bypass flow control, and turn a deletion whose
+        reply was lost into a 404. It repeats after two kinds of error only, and this hides them in a third.
+        """
+        assert self._shared_timeout is not None
+        try:
+            return await handler(request)
+        except (aiohttp.ClientConnectorError, aiohttp.ServerTimeoutError):
+            raise
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as exc:
+            cause = type(exc.__cause__ if isinstance(exc.__cause__, OSError) else exc)  # the system's says more
+            raise _hiding(cause.__module__, cause.__name__)(str(exc)) from exc
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            assert task is not None
+            self._shared_timeout.stop(task)  # raises `TimeoutError` if that is what it was
+            raise
 
     def _url(self, target: str) -> URL:
         if "?" in target:
@@ -186,15 +209,7 @@ def _has_known_end(response: aiohttp.ClientResponse, *, breaks_show: bool) -> bo
     return (closes and breaks_show) or response.status == HTTPStatus.NOT_MODIFIED
 
 
-async def _one_attempt(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Keep aiohttp from sending a request a second time on its own.
-
-    It repeats a DELETE whose kept-alive connection broke. That would bypass flow control, and turn a deletion whose
-    reply was lost into a 404. It repeats after two kinds of error only, and this hides them in a third.
-    """
-    try:
-        return await handler(request)
-    except (aiohttp.ClientConnectorError, aiohttp.ServerTimeoutError):
-        raise
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as exc:
-        raise aiohttp.ClientConnectionError from exc
+@cache
+def _hiding(module: str, name: str) -> type[aiohttp.ClientConnectionError]:
+    """Return a class after which aiohttp does not repeat a request, named as its cause is for those who trace."""
+    return type(name, (aiohttp.ClientConnectionError,), {"__module__": module})

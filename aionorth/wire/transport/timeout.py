@@ -33,12 +33,12 @@ class SharedTimeout:
         return task
 
     def stop(self, task: asyncio.Task[Any]) -> None:
-        """Time `task`, the current one, no more.
+        """Time `task`, the current one, no more; once is enough, and twice does no harm.
 
         Raises:
             TimeoutError: It was cut off, and nobody else has cancelled it.
         """
-        if self._timed.pop(task, None) is not None:
+        if self._timed.pop(task, None) is not None or task not in self._cut_off:
             return
         error = sys.exception()
         if task.uncancel() <= self._cut_off.pop(task) and isinstance(error, asyncio.CancelledError):
