@@ -8,12 +8,15 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
 from aionorth.errors import ArgumentError, NorthError
 from aionorth.models import DeleteResult, Kind, Outcome
+
+if TYPE_CHECKING:
+    from aionorth.flow.settings import FlowState
 
 _log = logging.getLogger("aionorth")
 
@@ -24,6 +27,22 @@ class Event:
 
     app_id: str
     """The session's app."""
+
+
+# --- The session
+
+
+@attrs.frozen(kw_only=True)
+class SessionOpened(Event):
+    """A session is open."""
+
+    flow: Callable[[], FlowState] = attrs.field(repr=False, eq=False)
+    """Returns flow control of its app at this moment."""
+
+
+@attrs.frozen(kw_only=True)
+class SessionClosed(Event):
+    """A session is closed."""
 
 
 # --- Calls
