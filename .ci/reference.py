@@ -23,7 +23,7 @@ import pdoc.render
 import pdoc.render_helpers
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("aionorth", "aionorth.simulator", "aionorth.simulator.virtual_time")
+PAGES = ("aionorth", "aionorth.observe", "aionorth.simulator", "aionorth.simulator.virtual_time")
 
 NOT_FOR_USERS = {
     "BulkDelete.__init__",
