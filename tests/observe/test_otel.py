@@ -11,46 +11,14 @@ import pytest
 from hand_made import TEMPLATE, ended, started
 from opentelemetry import context, trace
 from opentelemetry.instrumentation.utils import is_http_instrumentation_enabled
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
+from otel_sdk import Sdk, parent_id, span_id
 from support import APP
 
 from aionorth import events
 from aionorth.models import Kind, Outcome
-from aionorth.observe import OpenTelemetryObserver
 
 CALL = f"DELETE {TEMPLATE}"
-
-
-class Sdk:
-    """The real SDK, its output in memory."""
-
-    def __init__(self) -> None:
-        self.exporter, self.reader = InMemorySpanExporter(), InMemoryMetricReader()
-        self.tracer_provider = TracerProvider()
-        self.tracer_provider.add_span_processor(SimpleSpanProcessor(self.exporter))
-        self.meter_provider = MeterProvider(metric_readers=[self.reader])
-
-    def observer(self) -> OpenTelemetryObserver:
-        return OpenTelemetryObserver(self.tracer_provider, self.meter_provider)
-
-    def spans(self, name: str | None = None) -> list[ReadableSpan]:
-        """Return the spans that have ended, in the order of their ends."""
-        return [span for span in self.exporter.get_finished_spans() if name in {None, span.name}]
-
-    def durations(self) -> list[HistogramDataPoint]:
-        """Return the points of the one metric."""
-        data = self.reader.get_metrics_data()
-        assert data is not None
-        (resource,) = data.resource_metrics
-        (scope,) = resource.scope_metrics
-        (metric,) = scope.metrics
-        assert (scope.scope.name, metric.name, metric.unit) == ("aionorth", "http.client.request.duration", "s")
-        return [point for point in metric.data.data_points if isinstance(point, HistogramDataPoint)]
 
 
 @pytest.fixture
@@ -119,7 +87,11 @@ def test_a_single_call_is_below_its_caller_and_its_attempts_are_below_it(sdk: Sd
     first, second, operation, request = sdk.spans()
     assert [span.name for span in (first, second, operation, request)] == [CALL, CALL, "delete_subscription", "request"]
     assert operation.kind is SpanKind.INTERNAL
-    assert [_parent(span) for span in (first, second, operation)] == [_id(operation), _id(operation), _id(request)]
+    assert [parent_id(span) for span in (first, second, operation)] == [
+        span_id(operation),
+        span_id(operation),
+        span_id(request),
+    ]
 
 
 async def test_a_run_is_below_its_caller_and_what_its_workers_do_is_below_it(sdk: Sdk) -> None:
@@ -137,8 +109,8 @@ async def test_a_run_is_below_its_caller_and_what_its_workers_do_is_below_it(sdk
     run: dict[str, Any] = {"app_id": APP, "run": 1, "kind": Kind.SUBSCRIPTIONS, "counts": counts, "elapsed": 4.0}
     observe(events.RunEnded(**run, error_type="CredentialsError"))
     request, *attempts, whole = sdk.spans()
-    assert [_parent(span) for span in attempts] == [_id(whole)] * 3
-    assert (whole.name, whole.kind, _parent(whole)) == ("delete_subscriptions", SpanKind.INTERNAL, _id(request))
+    assert [parent_id(span) for span in attempts] == [span_id(whole)] * 3
+    assert (whole.name, whole.kind, parent_id(whole)) == ("delete_subscriptions", SpanKind.INTERNAL, span_id(request))
     assert whole.status.status_code is StatusCode.ERROR
     assert dict(whole.attributes or {}) == {
         "aionorth.ids.expected": 3,
@@ -215,7 +187,7 @@ def test_an_attempt_is_the_current_span_while_it_is_made_and_other_http_spans_ar
     assert not is_http_instrumentation_enabled()
     current = trace.get_current_span()
     observe(ended(1))
-    assert _id(sdk.spans()[0]) == current.get_span_context().span_id
+    assert span_id(sdk.spans()[0]) == current.get_span_context().span_id
     assert context.get_current() == before
     assert is_http_instrumentation_enabled()
 
@@ -230,7 +202,7 @@ def test_two_observers_of_one_session_leave_the_context_as_it_was(sdk: Sdk) -> N
     assert context.get_current() == before
     for one in (sdk, other):
         attempt, operation = one.spans()
-        assert _parent(attempt) == _id(operation)
+        assert parent_id(attempt) == span_id(operation)
 
 
 def test_an_attempt_that_ends_in_another_context_is_ended_and_nothing_is_logged(
@@ -270,13 +242,3 @@ async def test_a_generator_that_is_given_up_in_another_task_leaves_no_context_an
 
 async def _first(generator: AsyncIterator[int]) -> int:
     return await anext(generator)
-
-
-def _id(span: ReadableSpan) -> int:
-    found = span.get_span_context()
-    assert found is not None
-    return found.span_id
-
-
-def _parent(span: ReadableSpan) -> int | None:
-    return None if span.parent is None else span.parent.span_id
