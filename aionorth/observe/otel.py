@@ -61,8 +61,9 @@ class OpenTelemetryObserver:
     * The histogram ``http.client.request.duration``, with the buckets of the conventions.
 
     While an attempt is made, instrumentations of HTTP clients are suppressed as OpenTelemetry provides for it, so that
-    ``opentelemetry-instrumentation-aiohttp-client`` makes no second span for it. Hence no trace context goes to the
-    platform, either.
+    ``opentelemetry-instrumentation-aiohttp-client`` makes no second span for it. So no trace context goes to the
+    platform, unless an aiohttp session of your own (``http=``) has a ``TraceConfig`` whose ``on_request_start`` calls
+    ``opentelemetry.propagate.inject(params.headers)``.
 
     No id of what is deleted is in a span. One observer serves any number of sessions.
     """
