@@ -5,32 +5,14 @@ from typing import Any
 
 import pytest
 from hand_made import ended, started
-from prometheus_client import CollectorRegistry, Counter, generate_latest
-from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client import CollectorRegistry, Counter
+from scrape import NO_LABELS, labelled, scraped
 from support import APP
 
 import aionorth
 from aionorth import events
 from aionorth.models import DeleteResult, Kind
 from aionorth.observe import PrometheusObserver
-
-Labels = frozenset[tuple[str, str]]
-
-
-def scraped(registry: CollectorRegistry) -> dict[str, dict[Labels, float]]:
-    """Return what a scrape shows: for each sample its values by labels."""
-    found: dict[str, dict[Labels, float]] = {}
-    for family in text_string_to_metric_families(generate_latest(registry).decode()):
-        for sample in family.samples:
-            found.setdefault(sample.name, {})[frozenset(sample.labels.items())] = sample.value
-    return found
-
-
-def labelled(**labels: str) -> Labels:
-    return frozenset(labels.items())
-
-
-NO_LABELS = labelled()
 
 
 def flow(**known: Any) -> aionorth.FlowState:
