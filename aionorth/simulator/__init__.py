@@ -17,10 +17,12 @@ from aionorth.simulator.faults import (
     ErrorIn200,
     Fault,
     HtmlPage,
+    Rejection,
     Reset,
     ServerError,
     WrongContentType,
 )
+from aionorth.simulator.outage import OutageKind
 from aionorth.simulator.replies import Reply
 from aionorth.simulator.simulator import Simulator
 from aionorth.simulator.throttle import (
@@ -41,12 +43,14 @@ __all__ = [
     "Arrival",
     # What may go wrong
     "Fault",
+    "OutageKind",
     "Reply",
     "CannedReply",
     "CutBody",
     "Delay",
     "ErrorIn200",
     "HtmlPage",
+    "Rejection",
     "Reset",
     "ServerError",
     "WrongContentType",

@@ -5,7 +5,7 @@ out. One without it damages the request: the call is never carried out.
 """
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from urllib.parse import unquote
 
@@ -13,6 +13,7 @@ import attrs
 
 from aionorth.simulator import replies
 from aionorth.simulator.replies import Reply
+from aionorth.simulator.state import new_ids
 
 
 @attrs.frozen
@@ -118,6 +119,18 @@ class CannedReply(Fault):
         return Reply(self.status, self.body, self.headers)
 
 
+@attrs.frozen
+class Rejection(Fault):
+    """The call is not carried out, and the platform says so by this error; see `Simulator.reject`."""
+
+    code: str
+    after_effect: bool = attrs.field(default=False, init=False)
+
+    def distort(self, reply: Reply) -> Reply:  # noqa: ARG002 - the error takes its place
+        """See `Fault.distort`."""
+        return replies.REJECTIONS[self.code]
+
+
 @attrs.define
 class _Script:
     """A fault for the next calls that match. Mutable: ``times``, which counts down."""
@@ -131,7 +144,7 @@ class _Script:
 class FaultPlan:
     """Chooses the fault of a call: a scripted one first, else one drawn by chance.
 
-    Mutable: the scripted faults that have not been used up.
+    Mutable: the scripted faults that have not been used up, and the ids that are rejected.
     """
 
     def __init__(self, chances: Mapping[Fault, float], chance: random.Random) -> None:
@@ -140,6 +153,7 @@ class FaultPlan:
         self._chances = dict(chances)
         self._chance = chance
         self._scripts: list[_Script] = []
+        self._rejected: dict[str, Rejection] = {}
 
     def script(self, fault: Fault, *, method: str | None, path: str, times: int) -> None:
         """See `Simulator.script`."""
@@ -147,7 +161,20 @@ class FaultPlan:
             raise ValueError("a scripted fault must concern at least one call")
         self._scripts.append(_Script(fault, method, path, times))
 
-    def choose(self, method: str, target: str, *, scripted_only: bool) -> Fault | None:
+    def reject(self, ids: Iterable[str], code: str | None) -> None:
+        """See `Simulator.reject`."""
+        if isinstance(ids, str):
+            raise ValueError(f"ids must be several ids, not one string: [{ids!r}]")  # noqa: TRY004 - as documented
+        if code is not None and code not in replies.REJECTIONS:
+            hint = " (for flow control there is throttle)" if code == replies.THROTTLED.code else ""
+            raise ValueError(f"code must be one of {', '.join(replies.REJECTIONS)}, not {code!r}{hint}")
+        for identifier in new_ids(list(ids), str):
+            if code is None:
+                self._rejected.pop(identifier, None)
+            else:
+                self._rejected[identifier] = Rejection(code)
+
+    def choose(self, method: str, target: str, item_id: str | None, *, scripted_only: bool) -> Fault | None:
         """Return the fault, if any, of a call to ``target``, path and query as on the wire.
 
         Of several scripted faults that match, the call gets the one scripted first, and uses up one of its times.
@@ -159,6 +186,8 @@ class FaultPlan:
                 if not script.times:
                     self._scripts.remove(script)
                 return script.fault
+        if item_id is not None and item_id in self._rejected:
+            return self._rejected[item_id]
         if scripted_only or not self._chances:
             return None
         drawn = self._chance.random()

@@ -23,7 +23,7 @@ Answer = Callable[[web.BaseRequest, bytes], Awaitable[Reply | None]]
 class HttpServer:
     """Serves HTTP at one address. When a caller goes away, its request is still answered to the end.
 
-    Mutable: the server while it runs, and the tasks that answer requests.
+    Mutable: the server while it runs, the socket that holds its port while it refuses, the tasks that answer requests.
     """
 
     def __init__(self, answer: Answer, host: str, port: int, tls: ssl.SSLContext | None) -> None:
@@ -34,6 +34,7 @@ class HttpServer:
         self._server: web.Server | None = None
         self._listener: asyncio.Server | None = None
         self._url: str | None = None
+        self._refusing: socket.socket | None = None
         self._handlers: set[asyncio.Task[object]] = set()
 
     @property
@@ -55,10 +56,37 @@ class HttpServer:
         host = f"[{self._host}]" if ":" in self._host else self._host
         self._url = f"{scheme}://{host}:{self._listener.sockets[0].getsockname()[1]}"
 
+    async def refuse(self) -> None:
+        """Refuse connections, and reset those that are open, until `accept`."""
+        if self._listener is None or self._server is None or self._refusing is not None:
+            return
+        listening = self._listener.sockets[0]
+        asyncio.get_running_loop().remove_reader(listening.fileno())
+        for _ in range(3):  # asyncio forgets connections whose acceptance has begun when the server is closed
+            await asyncio.sleep(0)
+        address, self._refusing = listening.getsockname(), socket.socket(listening.family)
+        self._listener.close()
+        # Bound, but not listening: nobody else can take the port, and the kernel refuses whoever tries it.
+        self._refusing.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._refusing.bind(address)
+        for connection in self._server.connections:
+            if connection.transport is not None:
+                connection.transport.abort()
+
+    async def accept(self) -> None:
+        """Accept connections again, at the same port."""
+        if self._refusing is None or self._server is None:
+            return
+        held, self._refusing = self._refusing, None
+        self._listener = await asyncio.get_running_loop().create_server(self._server, sock=held, ssl=self._tls)
+
     async def close(self) -> None:
         """See `Simulator.close`."""
         if self._listener is None or self._server is None:
             return
+        if self._refusing is not None:
+            self._refusing.close()
+            self._refusing = None
         self._listener.close()
         transports = [connection.transport for connection in self._server.connections]
         for handler in self._handlers:

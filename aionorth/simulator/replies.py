@@ -57,3 +57,19 @@ ALREADY_SUBSCRIBED = error(409, "100227", "The resource is conflicted.")
 BAD_REQUEST = error(400, "120015", "Bad request error.")
 PAGE_OUT_OF_RANGE = error(400, "123029", "pageNo or pageSize beyond the limit.")
 PACKAGE_NOT_FOUND = error(404, "123002", "Device or package file not found.")
+
+REJECTIONS = {
+    reply.code: reply
+    for reply in (
+        *(NOT_AUTHORIZED, TOKEN_INVALID, APP_KEY_MISSING, INPUT_INVALID, BAD_REQUEST),
+        *(SUBSCRIPTION_NOT_FOUND, PACKAGE_NOT_FOUND),
+        error(400, "100247", "The application is frozen."),
+        error(500, "50252", "Server internal error."),
+        error(500, "100001", "Internal server error."),
+        error(500, "100023", "The data in dataBase is abnormal."),
+        error(500, "100220", "Get AppKey from header failed."),
+        error(503, "100501", "The server is busy or in error."),
+    )
+    if reply.code is not None
+}
+"""The errors that a call on one item may get, by their codes."""

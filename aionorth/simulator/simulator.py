@@ -18,6 +18,7 @@ from aionorth.simulator.arrivals import Arrival, Log
 from aionorth.simulator.faults import Delay, Fault, FaultPlan
 from aionorth.simulator.flow_control import FlowControl
 from aionorth.simulator.northbound import perform, routes_of
+from aionorth.simulator.outage import Outage, OutageKind, planned, until
 from aionorth.simulator.replies import Reply
 from aionorth.simulator.requests import Call, read_call, tidied
 from aionorth.simulator.resources import PACKAGES, RESOURCES, SUBSCRIPTIONS, Resource
@@ -96,6 +97,8 @@ class Simulator:  # more than 15 methods: each is one way to set the platform up
         for app_id in self._platform.apps:
             self.throttle(calls, app_id)
         self._faults = FaultPlan(chances or {}, chance)
+        self._outages: list[Outage] = []
+        self._refusals: set[asyncio.Task[None]] = set()
         self._log = Log(log_limit)
         rows = [attrs.evolve(row, deleted=package_status) if row is PACKAGES else row for row in RESOURCES]
         self._routes = routes_of(rows)
@@ -125,6 +128,11 @@ class Simulator:  # more than 15 methods: each is one way to set the platform up
 
     async def close(self) -> None:
         """Stop listening, cancel all calls in progress, and close every connection."""
+        refusals, self._refusals = self._refusals, set()
+        self._outages.clear()
+        for refusal in refusals:
+            refusal.cancel()
+        await asyncio.gather(*refusals, return_exceptions=True)
         await self._http.close()
 
     @property
@@ -235,6 +243,51 @@ class Simulator:  # more than 15 methods: each is one way to set the platform up
         """
         self._faults.script(fault, method=method, path=path, times=times)
 
+    def reject(self, ids: Iterable[str], *, code: str | None = "100217") -> None:
+        """Refuse every call on these ids, of any app, with an error of the platform, until told otherwise.
+
+        Flow control counts the calls as ever. A scripted fault comes first.
+
+        Args:
+            ids: The ids; the platform need not have them.
+            code: The platform's error code; it is sent with its documented status. ``None`` refuses them no longer.
+
+        Raises:
+            ValueError: The code is none that a call on an id can get, or ``ids`` is one string, or an id is not 1 to
+                256 printable characters.
+        """
+        self._faults.reject(ids, code)
+
+    def outage(self, *, seconds: float, kind: OutageKind = "refused", after: float = 0.0) -> None:
+        """Let the platform be away for a while. Calls that arrive meanwhile are neither counted nor carried out.
+
+        Args:
+            seconds: How long it is away; ``math.inf``: until it is closed.
+            kind: What callers see. ``refused``: connections are refused, and those that are open end. ``hangs``: there
+                is no reply, and the connection is reset when the outage ends. ``503``: the platform says that it is
+                congested. ``502``: a proxy answers with its page.
+            after: Seconds from now until it begins.
+
+        Raises:
+            RuntimeError: The simulator has not been started.
+            ValueError: The kind is unknown, a time cannot be, or another outage is at the same time.
+        """
+        _ = self.url  # raises where it has not been started
+        outage = planned(seconds, kind, after, self._platform.now())
+        if any(outage.begins < other.ends and other.begins < outage.ends for other in self._outages):
+            raise ValueError("the platform is away for a part of that time already")
+        self._outages.append(outage)
+        if kind == "refused":
+            refusal = asyncio.get_running_loop().create_task(self._refuse(outage))
+            self._refusals.add(refusal)
+            refusal.add_done_callback(self._refusals.discard)
+
+    async def _refuse(self, outage: Outage) -> None:
+        await until(outage.begins)
+        await self._http.refuse()
+        await until(outage.ends)
+        await self._http.accept()
+
     def throttle(self, calls: int | None, app_id: str | None = None) -> None:
         """Set an app's threshold, as an operator may at any time; ``None`` switches its flow control off.
 
@@ -268,10 +321,11 @@ class Simulator:  # more than 15 methods: each is one way to set the platform up
             target = passed_on
         call = read_call(self._routes, method, target, request.headers, body)
         counted = self._platform.now()
-        wait = self._flow_control.admit(call, counted)
-        fault: Fault | None = None
-        if call is not None and wait is None:
-            fault = self._faults.choose(method, target, scripted_only=call.route.takes_secret)
+        away = next(filter(None, [await outage.fault(counted) for outage in self._outages]), None)
+        wait = None if away else self._flow_control.admit(call, counted)
+        fault = away
+        if call is not None and wait is None and away is None:
+            fault = self._faults.choose(method, target, call.item_id, scripted_only=call.route.takes_secret)
         number = self._log.open(
             Arrival(
                 received,
@@ -285,7 +339,9 @@ class Simulator:  # more than 15 methods: each is one way to set the platform up
             )
         )
         reply: Reply | None
-        if call is None:
+        if away is not None:
+            reply = away.distort(replies.NO_CONTENT)
+        elif call is None:
             reply = replies.UNROUTED
         elif wait is not None:
             reply = self._flow_control.refusal(wait)
