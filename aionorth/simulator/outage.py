@@ -9,6 +9,7 @@ import attrs
 from aionorth.simulator.faults import Fault, HtmlPage, Reset, ServerError
 
 OutageKind = Literal["refused", "hangs", "503", "502"]
+"""What callers see of an outage; see `Simulator.outage`."""
 
 FAULTS: dict[OutageKind, Fault] = {"hangs": Reset(), "503": ServerError(), "502": HtmlPage(502)}
 """What becomes of a call that arrives; while connections are refused, none does."""
