@@ -214,7 +214,7 @@ class IdSettled(RunEvent):
 
 @attrs.frozen(kw_only=True)
 class RunEnded(RunEvent):
-    """A bulk run has ended."""
+    """A bulk run has ended. An attempt that was broken off with it may be reported after it."""
 
     counts: Mapping[Outcome, int]
     """How many ids ended so, in this run."""
@@ -235,36 +235,40 @@ def next_number() -> int:
 
 
 class Observers:
-    """The observers of one session, or of all sessions of one app. Its state: each session's observers.
+    """The observers of one session, or of all sessions of one app. Its state: each session's observers."""
 
-    It is false while there is none: then no event need be made.
-    """
-
-    def __init__(self, observers: Sequence[Observer] = ()) -> None:
-        self._observers = list(observers)
+    def __init__(self, app_id: str = "", observers: Sequence[Observer] = ()) -> None:
+        self.app_id = app_id
+        self.all = list(observers)
+        """While there is none, no event need be made."""
         self._failed = False
-
-    def __bool__(self) -> bool:
-        return bool(self._observers)
 
     def __call__(self, event: Event) -> None:
         """Call each with `event`, once, however many sessions have it. What one raises is logged, once."""
-        for observer in {id(observer): observer for observer in self._observers}.values():
+        for observer in {id(observer): observer for observer in self.all}.values():
             try:
                 observer(event)
             except Exception:  # noqa: BLE001 - whatever it is, it must not harm the call
                 if not self._failed:
                     self._failed = True
-                    _log.exception("an observer failed on %s; its further errors are not shown", type(event).__name__)
+                    _log.exception(
+                        "an observer failed on %s; its further errors are not shown",
+                        type(event).__name__,
+                        extra=self.facts(),
+                    )
+
+    def facts(self, **facts: object) -> dict[str, object]:
+        """Return the attributes of a log record: the app, and `facts`."""
+        return {"app_id": self.app_id, **facts}
 
     def add(self, observers: Sequence[Observer]) -> None:
         """Call `observers` too."""
-        self._observers.extend(observers)
+        self.all.extend(observers)
 
     def remove(self, observers: Sequence[Observer]) -> None:
         """Take back what `add` did."""
         for observer in observers:
-            del self._observers[next(n for n, known in enumerate(self._observers) if known is observer)]
+            del self.all[next(n for n, known in enumerate(self.all) if known is observer)]
 
 
 def check_observers(value: Sequence[Observer]) -> tuple[Observer, ...]:

@@ -20,6 +20,7 @@ import attrs
 from aionorth.auth.sources import Obtain
 from aionorth.common.waits import growing_waits
 from aionorth.errors import SessionStateError, StoreError
+from aionorth.events import Observers
 from aionorth.stores.base import Store, StoredToken, StoreRetry
 from aionorth.wire.checks import fits_header
 from aionorth.wire.replies import Token
@@ -66,22 +67,24 @@ class ObtainedToken:
             return None
 
 
-async def obtained(obtain: Obtain, before: Token | None) -> ObtainedToken:
+async def obtained(obtain: Obtain, before: Token | None, observers: Observers) -> ObtainedToken:
     """Obtain a token. Its age counts from before the call, because the platform's clock may have started then."""
     loop = asyncio.get_running_loop()
     began = loop.time()
     token = await obtain(before)
-    _log.info("obtained an access token")
+    _log.info("obtained an access token", extra=observers.facts())
     return ObtainedToken(token, loop.time() - began)
 
 
 class TokenCache:
     """The cache of one app's token, for processes that know its secret."""
 
-    def __init__(self, store: Store, key: Callable[[], bytes]) -> None:
+    def __init__(self, store: Store, key: Callable[[], bytes], observers: Observers | None = None) -> None:
         """`key` derives the key. It is slow, and called once, in a thread."""
         self._store = store
-        self._retry = StoreRetry()
+        # Flow control, which uses the same store, reports where it is lost.
+        self._observers = Observers("" if observers is None else observers.app_id)
+        self._retry = StoreRetry(self._observers)
         self._derive = key
         self._key: bytes | None = None
         self._holder = uuid.uuid4().hex
@@ -117,7 +120,7 @@ class TokenCache:
                     found = await cached()  # another process may have cached one before the lease was ours
                     if found is None or found.spent >= max_spent:
                         before = found.token if found is not None and found.spent < 1 else None
-                        found = new = await obtained(obtain, before)
+                        found = new = await obtained(obtain, before, self._observers)
                 finally:
                     holding.cancel()
                     # If this fails the lease expires by itself, and the other processes log in again.
@@ -127,7 +130,7 @@ class TokenCache:
                     return new
                 break
             await asyncio.sleep(next(waits))
-        _log.info("took the access token from the store")
+        _log.info("took the access token from the store", extra=self._observers.facts())
         return found
 
     async def _hold(self, key: bytes) -> None:

@@ -15,6 +15,7 @@ import attrs
 from aionorth.auth.cache import ObtainedToken, TokenCache, obtained
 from aionorth.auth.sources import Obtain
 from aionorth.errors import InvalidTokenError, NorthApiError, NorthError, NotFoundError, TokenEvictedError
+from aionorth.events import Observers, TokenObtained
 from aionorth.wire.replies import Token
 
 RENEW_AT = 0.8
@@ -49,8 +50,9 @@ class TokenKeeper:
     `_never_accepted` and `_evictions`. `_finished` and `_refusal` give waiting calls the result of a renewal.
     """
 
-    def __init__(self, cache: TokenCache | None = None) -> None:
+    def __init__(self, cache: TokenCache | None = None, observers: Observers | None = None) -> None:
         """`cache` is where the app's other processes find the token."""
+        self._observers = observers = Observers() if observers is None else observers
         self._loop = asyncio.get_running_loop()
         self._cache = cache
         self._single_flight = asyncio.Lock()
@@ -96,10 +98,13 @@ class TokenKeeper:
             obtained_at = self._loop.time() - found.age
             self._live = LiveToken(found.token, obtained_at, obtained_at + RENEW_AT * found.token.lifetime)
             self._stale = False
+            if (observers := self._observers).all:
+                token = TokenObtained(app_id=observers.app_id, lifetime=found.token.lifetime, age=found.age)
+                observers(token)
 
     async def _obtained(self, obtain: Obtain, before: LiveToken | None) -> ObtainedToken:
         if self._cache is None:
-            return await obtained(obtain, before.token if before is not None else None)
+            return await obtained(obtain, None if before is None else before.token, self._observers)
         refused = self._live.token.access if self._live is not None and self._stale else None
         return await self._cache.renewed(obtain, refused=refused, max_spent=RENEW_AT)
 
@@ -141,7 +146,8 @@ class TokenKeeper:
             self._evictions = self._evictions + 1 if young else 1
         else:
             self._never_accepted += 1
-        _log.warning("the platform refused the access token (%s)", error.code)
+        facts = self._observers.facts(code=error.code)
+        _log.warning("the platform refused the access token (%s)", error.code, extra=facts)
         if self._evictions >= MAX_EVICTIONS or (self._evictions and self._never_accepted > 1):
             self._give_up(TokenEvictedError(error.status, error.code, error.description))
         if self._never_accepted > 1:

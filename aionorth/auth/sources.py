@@ -37,7 +37,8 @@ def by_login(app_id: str, secret: Secret, send: Send) -> Obtain:
             try:
                 return read_token(await send(refresh_token(app_id, secret.value, before.refresh)))
             except NorthError as exc:  # maybe a wrong secret, which has the same reply: the login will show
-                _log.info("refreshing the access token failed (%s); logging in", type(exc).__name__)
+                facts = {"app_id": app_id, "code": exc.code}
+                _log.info("refreshing the access token failed (%s); logging in", type(exc).__name__, extra=facts)
         return read_token(await send(login(app_id, secret.value)))
 
     return obtain

@@ -12,6 +12,7 @@ import attrs
 
 from aionorth.bulk.failures import Failures
 from aionorth.bulk.record import Progress, Record
+from aionorth.bulk.report import RunReport
 from aionorth.bulk.results import ResultStream
 from aionorth.bulk.seen import SeenIds
 from aionorth.errors import JournalError, NorthError, detached
@@ -167,12 +168,14 @@ class Account:
         now: Callable[[], float],
         on_failure: Callable[[NorthError], object],
         max_failures: int | None = None,
+        report: RunReport,
     ) -> None:
         """Begin with nothing.
 
         `places` are those of the stream of results; `on_failure` is called with what ends the run: `recorder` cannot
-        record, or too many ids have failed.
+        record, or too many ids have failed; `report` reports what is settled.
         """
+        self._report = report
         self.stream = ResultStream(places)
         self.recorder = recorder
         self._now = now
@@ -202,9 +205,10 @@ class Account:
             self._tally.duplicates += 1
             return None
         if (recorder := self.recorder) is None:
-            progress = Progress()
+            progress = Progress(within=self._report.number)
         else:
-            progress = Progress(record=recorder.recall(id_), on_begin=partial(announce, recorder, id_))
+            on_begin = partial(announce, recorder, id_)
+            progress = Progress(record=recorder.recall(id_), on_begin=on_begin, within=self._report.number)
         self.open(progress, id_)
         return progress
 
@@ -226,7 +230,8 @@ class Account:
 
     def _settle_one(self, id_: str, record: Record, outcome: Outcome, since: float) -> None:
         self._tally.add(record, outcome)
-        if not outcome.ok or self._tally.keeps(outcome) or self.stream.fetched or self.recorder is not None:
+        wanted = self.recorder is not None or self._report.wanted
+        if wanted or not outcome.ok or self._tally.keeps(outcome) or self.stream.fetched:
             self._hand_over(record, record.result(id_, self._now() - since, outcome))
 
     def _hand_over(self, record: Record, result: DeleteResult) -> None:
@@ -235,6 +240,7 @@ class Account:
         if record.begun and (cause := self._failures.add(result)) is not None:
             self._on_failure(cause)
         self._tally.keep(result)
+        self._report.settled(result)
         self.stream.put(result)
         if self.recorder is not None:
             try:

@@ -12,6 +12,7 @@ from aionorth.auth.keeper import LiveToken, TokenKeeper
 from aionorth.auth.sources import Obtain, Secret
 from aionorth.bulk.decide import GiveUp, RenewToken, Requeue, Retry, ending_of, next_step, unanswered
 from aionorth.bulk.record import Progress, Record
+from aionorth.bulk.report import Attempt, Operation, logged
 from aionorth.bulk.retry import RetryPolicy
 from aionorth.errors import (
     InvalidTokenError,
@@ -21,6 +22,7 @@ from aionorth.errors import (
     OutageError,
     SessionStateError,
 )
+from aionorth.events import Observers
 from aionorth.flow.limiter import Limiter
 from aionorth.flow.window import Ending, Permit
 from aionorth.wire.replies import Reply, read_error
@@ -43,13 +45,16 @@ class _Call:
     """Whether it goes before bulk work that waits."""
     deadline: float = math.inf
     """When its last attempt may begin, on the loop's clock."""
+    waited: float = 0.0
+    """Seconds that its next attempt, or the last one, waited for flow control and for a token."""
 
 
 class Caller:
     """Sends one app's requests through one transport. Its state: where the token comes from, set once."""
 
-    def __init__(self, app_id: str, transport: Transport, flow: Limiter, policy: RetryPolicy) -> None:
-        self._app_id = app_id
+    def __init__(self, transport: Transport, flow: Limiter, policy: RetryPolicy, observers: Observers) -> None:
+        self._app_id = observers.app_id
+        self._observers = observers
         self._transport = transport
         self._flow = flow
         self._policy = policy
@@ -94,13 +99,17 @@ class Caller:
         self.check_loop()
         progress = progress or Progress()
         call = _Call(auth=self._auth if authenticated else None, priority=priority)
+        operation = None
+        if self._observers.all and priority and authenticated:
+            operation = Operation(self._observers, request.operation, self._loop.time)
+            progress.within = operation.number
         try:
             permit, live = await self._acquire(call)
             if self._policy.deadline is not None:
                 call.deadline = self._loop.time() + self._policy.deadline
             while True:
                 outages = self._flow.outages
-                reply = await self._attempt(request, progress, permit, live, in_bulk=not priority)
+                reply = await self._attempt(request, progress, permit, live, call)
                 if isinstance(reply, Reply):
                     return reply
                 failed_at = self._loop.time()
@@ -113,6 +122,9 @@ class Caller:
         except NorthError as exc:
             progress.give_up(exc)
             raise
+        finally:
+            if operation is not None:
+                operation.ended(progress.record)
 
     async def _acquire_again(
         self, call: _Call, error: NorthError, progress: Progress, *, has_token: bool, outages: int
@@ -154,7 +166,8 @@ class Caller:
             case GiveUp():
                 raise step.error
             case Retry(wait):
-                _log.info("another attempt in %.1f s, after: %s", wait, error)
+                facts = self._observers.facts(code=error.code, attempt=record.calls)
+                _log.info("another attempt in %.1f s, after: %s", wait, error, extra=facts)
                 await asyncio.sleep(wait)
             case Requeue() | RenewToken():  # `_acquire` waits until the pause is over, and for the new token
                 pass
@@ -162,17 +175,19 @@ class Caller:
     async def _acquire(self, call: _Call) -> tuple[Permit, LiveToken | None]:
         """Wait until a call may be sent; return its permit and the token to send it with."""
         auth, priority = call.auth, call.priority
+        began = now = self._loop.time()
         bounds = [self._policy.outage, self._policy.deadline if priority and auth is not None else None]
         if not self._transport.reached:
             bounds.append(FIRST_CONTACT)
         longest_outage = min((bound for bound in bounds if bound is not None), default=math.inf)
         while True:
-            if auth is not None and not self._flow.held and auth[0].current(self._loop.time()) is None:
+            if auth is not None and not self._flow.held and auth[0].current(now) is None:
                 await auth[0].renewed(auth[1])
             permit = await self._flow.acquire(priority=priority, longest_outage=longest_outage)
-            live = None if auth is None else auth[0].current(self._loop.time())
+            now = self._loop.time()
+            live, call.waited = None if auth is None else auth[0].current(now), now - began
             if permit.probe:
-                await self._probe(permit, live)
+                await self._probe(permit, live, call)
             elif auth is None:
                 return permit, None
             # Check the token last: it may have been refused while the call queued. Then the permit is given back
@@ -183,22 +198,23 @@ class Caller:
             else:
                 self._flow.release(permit, Ending.UNSENT)
 
-    async def _probe(self, permit: Permit, live: LiveToken | None) -> None:
+    async def _probe(self, permit: Permit, live: LiveToken | None, call: _Call) -> None:
         """Make a call that only shows whether the platform answers. Releases `permit`."""
-        reply = await self._attempt(probe(), Progress(), permit, live)
+        reply = await self._attempt(probe(), Progress(), permit, live, call)
         if isinstance(reply, NorthError) and not isinstance(reply, NorthApiError) and reply.ends_run:
             raise reply
 
     async def _attempt(
-        self, request: Request, progress: Progress, permit: Permit, live: LiveToken | None, *, in_bulk: bool = False
+        self, request: Request, progress: Progress, permit: Permit, live: LiveToken | None, call: _Call
     ) -> Reply | NorthError:
-        """Make one call; return the reply that means success, or else the error. Releases `permit`."""
+        """Make one attempt; return the reply that means success, or else the error. Releases `permit`."""
         ending, counted_at = Ending.UNSENT, None
-        reply, error = None, None
+        reply, error, started = None, None, None
         try:
             await progress.prepare()  # it may take a while: what it leads to is counted from its end
             self._transport.check_open()
             progress.begin()
+            started = self._report(request, progress, call)
             # Without a reply the call may still be on its way: its sender was cancelled, or the connection was lost.
             ending, counted_at = Ending.UNCONFIRMED, self._loop.time() + self._transport.timeout
             reply = await self._transport.exchange(request, self._app_id, live.token if live else None, counted_at)
@@ -212,13 +228,15 @@ class Caller:
             if isinstance(exc, NorthConnectionError):
                 counted_at = None
         finally:
+            if started is not None:
+                started.ended(reply, error)
             pauses = self._flow.release(
                 permit,
                 ending,
                 counted_at=counted_at,
                 retry_after=None if error is None else error.retry_after,
                 unanswered=str(error) if unanswered(error) and self._transport.is_open else None,
-                last=in_bulk and unanswered(error) and self._is_last(progress.record.faults + 1),
+                last=unanswered(error) and not call.priority and self._is_last(progress.record.faults + 1),
             )
         progress.end(error)
         if pauses:
@@ -232,6 +250,13 @@ class Caller:
             return error
         assert reply is not None
         return reply
+
+    def _report(self, request: Request, progress: Progress, call: _Call) -> Attempt | None:
+        """Report that an attempt is about to be sent, if anybody wants to know."""
+        if not (self._observers.all or logged()):
+            return None
+        server, now = self._transport.server, self._loop.time
+        return Attempt(self._observers, request, progress, server=server, waited=call.waited, now=now)
 
     def _is_last(self, attempt: int) -> bool:
         return self._policy.wait_after(attempt) is None
@@ -248,4 +273,5 @@ class Caller:
             self._flow.settings.limit,
             self._flow.settings.period,
             max(0.1, self._flow.paused_for),
+            extra=self._observers.facts(),
         )

@@ -119,6 +119,8 @@ class Progress:
     halted: bool = False
     on_begin: Callable[[], Awaitable[object]] | None = None
     """Awaited before the first attempt is sent. Where it raises, or is cancelled, nothing is sent."""
+    within: int | None = None
+    """The number of the run or of the single call that it belongs to, for events."""
 
     async def prepare(self) -> None:
         """Do what must be done before an attempt is sent."""

@@ -11,6 +11,7 @@ from typing import Protocol, Self
 import attrs
 
 from aionorth.bulk.account import Account, Recorder, Tally
+from aionorth.bulk.report import RunReport
 from aionorth.bulk.workers import Workers
 from aionorth.errors import ArgumentError, BulkAbortedError, SessionStateError
 from aionorth.models import Collect, DeleteResult, DeleteSummary
@@ -77,6 +78,7 @@ class BulkDelete:
         options: RunOptions,
         *,
         now: Callable[[], float],
+        report: RunReport,
         check: Callable[[], object] = lambda: None,
         recorder: Recorder | None = None,
         duplicates: int = 0,
@@ -84,9 +86,9 @@ class BulkDelete:
     ) -> None:
         """Prepare a run; nothing is sent before it is awaited or entered.
 
-        `check` is called when it is about to begin, and raises if it cannot. `recorder` records it, has recorded
-        the runs before it, and is closed with it; `on_read` is called with the part of these that is known.
-        `duplicates` ids were dropped already because they had been named before.
+        `report` reports it. `check` is called when it is about to begin, and raises if it cannot. `recorder` records
+        it, has recorded the runs before it, and is closed with it; `on_read` is called with the part of these that is
+        known. `duplicates` ids were dropped already because they had been named before.
         """
         self._work = work
         self._drain_timeout = options.grace
@@ -101,7 +103,9 @@ class BulkDelete:
             now=now,
             on_failure=self._workers.fail,
             max_failures=options.max_failures,
+            report=report,
         )
+        self._report = report
         self._on_read = on_read
         self._taken = False
         self._began: float | None = None
@@ -171,6 +175,7 @@ class BulkDelete:
             self._close()
             raise
         self._began = self._now()
+        self._report.started(self.expected)
         # Not before: otherwise a reference cycle would delay the warning about a run that was never begun.
         self._workers.begin(self._end)
         self._work.start(self._workers, self._account)
@@ -231,3 +236,5 @@ class BulkDelete:
             self._account.settle_all()
             self._work.finish(self._account)
             self._close()
+            assert self._began is not None
+            self._report.ended(self._now() - self._began, self._workers.cause)

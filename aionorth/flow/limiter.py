@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterator
 from aiolimiter import AsyncLimiter
 
 from aionorth.errors import OutageError
+from aionorth.events import Held, LimitLearned, Observers, Paused, Released
 from aionorth.flow.local import LocalWindow, WindowAccess
 from aionorth.flow.outage import HELD_AFTER, longest_wait
 from aionorth.flow.settings import FlowControl, FlowState, Limits
 from aionorth.flow.turns import Turns
-from aionorth.flow.window import Ending, Permit
+from aionorth.flow.window import Ending, Permit, View
 
 _log = logging.getLogger("aionorth")
 
@@ -111,6 +112,7 @@ class Limiter:
         window: Callable[[Limits], WindowAccess] = LocalWindow,
         *,
         timeout: float = 30.0,
+        observers: Observers | None = None,
     ) -> None:
         """Begin with all slots free, as far as is known.
 
@@ -119,7 +121,9 @@ class Limiter:
             pauses: Returns growing waits, given the first and the longest, in seconds.
             window: Makes the window, given the limits that it keeps to.
             timeout: Seconds that a call may take.
+            observers: Who is called with what happens.
         """
+        self._observers = Observers() if observers is None else observers
         self.settings = settings
         self._loop = asyncio.get_running_loop()
         self._pauses = pauses
@@ -133,6 +137,7 @@ class Limiter:
         self._last_fault = ""
         self._window = window(self._limits())
         self._window.changed = self._turns.wake
+        self._window.learned = self._learned
 
     def _limits(self) -> Limits:
         limit, period = self.settings.limit, self.settings.period
@@ -259,26 +264,54 @@ class Limiter:
             permit, ending, max(now, counted_at or now), retry_after or 0.0, unanswered=weight
         )
         self._last_fault = unanswered or self._last_fault
+        if begins and self._observers.all:
+            self._observers(Paused(app_id=self._observers.app_id, seconds=self.paused_for))
         self._watch()
         if held_back:
             self._turns.wake()
         return begins
 
+    def _learned(self, view: View) -> None:
+        """Report what refusals have taught, where that is fewer calls, once calls are accepted again."""
+        limits, observers = self.settings, self._observers
+        if view.limit is None or view.limit >= limits.limit:
+            return
+        _log.warning(
+            "flow control: the platform accepts calls again; about %d of %d in %g s are made from now on, and more "
+            "after %.0f s without a refusal",
+            view.limit,
+            limits.limit,
+            limits.period,
+            view.grows_in,
+            extra=observers.facts(limit=view.limit),
+        )
+        if observers.all:
+            limit = LimitLearned(
+                app_id=observers.app_id, limit=view.limit, configured=limits.limit, grows_in=view.grows_in
+            )
+            observers(limit)
+
     def _watch(self) -> None:
         """Report when an outage begins, and when it ends."""
-        outage = self._window.outage
+        outage, observers = self._window.outage, self._observers
         if outage.certain and self._silent_since is None:
             silent_for = self._window.view().silent_for
             self._silent_since = self._loop.time() - silent_for
+            reason = self._last_fault or "as another process has found"
             _log.warning(
                 "the platform has not answered for %.0f s (%s): all calls wait until it does; "
                 "it is asked again and again, at least once a minute",
                 silent_for,
-                self._last_fault or "as another process has found",
+                reason,
+                extra=observers.facts(),
             )
+            if observers.all:
+                observers(Held(app_id=observers.app_id, silent_for=silent_for, reason=reason))
         elif not outage.held and self._silent_since is not None:
-            _log.warning("the platform answers again, after %.0f s", self._loop.time() - self._silent_since)
-            self._silent_since = None
+            silent_for, self._silent_since = self._loop.time() - self._silent_since, None
+            _log.warning("the platform answers again, after %.0f s", silent_for, extra=observers.facts())
+            if observers.all:
+                observers(Released(app_id=observers.app_id, silent_for=silent_for))
 
     # --- What is known at this moment
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from itertools import count
 from typing import Protocol
@@ -12,14 +11,14 @@ from aionorth.flow.outage import Outage
 from aionorth.flow.settings import Limits
 from aionorth.flow.window import Acquire, Ending, Permit, Release, View, Window
 
-_log = logging.getLogger("aionorth")
-
 
 class WindowAccess(Protocol):
     """An app's window, wherever it is kept. In this process, one call at a time asks for a slot."""
 
     changed: Callable[[], None]
     """Called when a waiting call may go sooner, so that it tries again."""
+    learned: Callable[[View], None]
+    """Called when calls are accepted again after a pause."""
 
     def keep_to(self, limits: Limits) -> None:
         """Keep to `limits` from now on."""
@@ -85,6 +84,7 @@ class LocalWindow:
 
     def __init__(self, limits: Limits, window: Window | None = None) -> None:
         self.changed: Callable[[], None] = _nothing
+        self.learned: Callable[[View], None] = _nothing
         self._limits = limits
         self._window = window or Window()
         self._now = asyncio.get_running_loop().time
@@ -116,7 +116,7 @@ class LocalWindow:
         release = Release(permit, ending, counted_at, pause, retry_after, unanswered, probe_wait)
         self._window.step(self._now(), self._limits, (release,))
         if before.pauses and not self._window.adaptive.pauses:
-            warn_of_limit(self.view(), self._limits)
+            self.learned(self.view())
         self.changed()
         return begins
 
@@ -148,18 +148,5 @@ class LocalWindow:
         """See `WindowAccess.close`: there is nothing to report."""
 
 
-def warn_of_limit(view: View, limits: Limits) -> None:
-    """Say what refusals have taught, where that is fewer calls, once calls are accepted again."""
-    if view.limit is not None and view.limit < limits.limit:
-        _log.warning(
-            "flow control: the platform accepts calls again; about %d of %d in %g s are made from now on, and more "
-            "after %.0f s without a refusal",
-            view.limit,
-            limits.limit,
-            limits.period,
-            view.grows_in,
-        )
-
-
-def _nothing() -> None:
+def _nothing(_: object = None) -> None:
     """Do nothing: no call waits."""

@@ -20,7 +20,7 @@ import attrs
 
 from aionorth.common.waits import growing_waits
 from aionorth.errors import StoreError
-from aionorth.flow.local import warn_of_limit
+from aionorth.events import Observers
 from aionorth.flow.outage import Outage
 from aionorth.flow.settings import Limits
 from aionorth.flow.window import Acquire, Ending, Permit, Release, View, Window, forgotten_after
@@ -109,8 +109,10 @@ class SharedWindow:  # more than 12 attributes: reports in transit need their ow
     (`_response`, at `_seen_at`), with what this process knows to have happened since.
     """
 
-    def __init__(self, store: Store, limits: Limits) -> None:
+    def __init__(self, store: Store, limits: Limits, observers: Observers | None = None) -> None:
         self.changed: Callable[[], None] = lambda: None
+        self.learned: Callable[[View], None] = lambda _: None
+        self._observers = Observers() if observers is None else observers
         self._store = store
         self._limits = limits
         self._now = asyncio.get_running_loop().time
@@ -120,7 +122,7 @@ class SharedWindow:  # more than 12 attributes: reports in transit need their ow
         self._numbers = count(1)
         self._exchanging = asyncio.Lock()
         self._reports = set[asyncio.Task[None]]()
-        self._retry = StoreRetry()
+        self._retry = StoreRetry(self._observers)
         self._response = Response()
         self._seen_at = self._now()
 
@@ -207,11 +209,12 @@ class SharedWindow:  # more than 12 attributes: reports in transit need their ow
                 "the store of flow control is new to this app, was started anew or has lost data: it cannot show which "
                 "calls were sent last, so for %d s, a period and a time-out, none is sent",
                 math.ceil(response.view.unknown_for),
+                extra=self._observers.facts(),
             )
         known, paused_for = self._response, self.paused_for
         self._response, self._seen_at = response, self._now()
         if known.pauses and not response.pauses:
-            warn_of_limit(response.view, self._limits)
+            self.learned(response.view)
         if any(one.ending is Ending.REFUSED for one in self._released.values()):  # which the store does not know yet
             view = attrs.evolve(response.view, paused_for=paused_for)
             self._response = attrs.evolve(response, view=view, episode=known.episode, pauses=known.pauses)
@@ -257,7 +260,11 @@ class SharedWindow:  # more than 12 attributes: reports in transit need their ow
                 async with asyncio.timeout(FINAL_REPORT_TIMEOUT):
                     await self._report_all()
         except StoreError as exc:
-            _log.warning("%s; what became of the last calls is not handed over, and others wait for them longer", exc)
+            _log.warning(
+                "%s; what became of the last calls is not handed over, and others wait for them longer",
+                exc,
+                extra=self._observers.facts(),
+            )
         finally:
             self._closed = True
             self.changed()  # the calls that wait for a slot would wait for ever

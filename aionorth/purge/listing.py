@@ -58,7 +58,8 @@ async def list_items(
         except TooManyResultsError:
             if not values:
                 raise
-            _log.info("more %s than the platform lists at once: listing by %s", resource.kind, label)
+            facts = {"kind": resource.kind.value}
+            _log.info("more %s than the platform lists at once: listing by %s", resource.kind, label, extra=facts)
         else:
             return
         reading.divided = True

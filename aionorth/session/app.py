@@ -20,6 +20,7 @@ from aionorth.auth.keeper import TokenKeeper
 from aionorth.auth.sources import Secret
 from aionorth.common.waits import growing_waits
 from aionorth.errors import ArgumentError, NorthWarning
+from aionorth.events import Observers
 from aionorth.flow.limiter import Limiter
 from aionorth.flow.local import LocalWindow
 from aionorth.flow.shared import SharedWindow
@@ -35,8 +36,16 @@ class App:
         self._flow_control = options.flow_control
         self._stores = options.store
         self._store = store
-        window = LocalWindow if store is None else partial(SharedWindow, store)
-        self.flow = Limiter(options.flow_control, growing_waits, window, timeout=options.connection.timeout)
+        self.observers = Observers(options.app_id)
+        """Those of all of its sessions."""
+        window = LocalWindow if store is None else partial(SharedWindow, store, observers=self.observers)
+        self.flow = Limiter(
+            options.flow_control,
+            growing_waits,
+            window,
+            timeout=options.connection.timeout,
+            observers=self.observers,
+        )
         self._tokens: dict[tuple[Secret, bool], TokenKeeper] = {}
         self.forgetting: asyncio.TimerHandle | None = None
 
@@ -54,8 +63,10 @@ class App:
         key = secret, store is not None
         if (keeper := self._tokens.get(key)) is None:
             # A lambda, because a partial shows its arguments, and with them the secret, in its repr.
-            cache = None if store is None else TokenCache(store, lambda: derived_key(secret.value, self._name))
-            keeper = self._tokens[key] = TokenKeeper(cache)
+            cache = None
+            if store is not None:
+                cache = TokenCache(store, lambda: derived_key(secret.value, self._name), self.observers)
+            keeper = self._tokens[key] = TokenKeeper(cache, self.observers)
         return keeper
 
     def reconcile(self, options: SessionOptions) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -13,6 +14,7 @@ from aionorth.bulk.caller import Caller
 from aionorth.bulk.retry import RetryPolicy
 from aionorth.common.files import StrPath
 from aionorth.errors import NorthWarning, SessionStateError, detaching
+from aionorth.events import Observer, Observers, SessionClosed, SessionOpened
 from aionorth.flow.settings import FlowControl, FlowState
 from aionorth.session import app
 from aionorth.session.checkup import Checkup, examine
@@ -55,6 +57,7 @@ class Session:
         connect_timeout: float = 10.0,
         timeout: float = 30.0,
         trust_env: bool = False,
+        observers: Sequence[Observer] = (),
     ) -> None:
         """Check the arguments; nothing is sent before the session is entered.
 
@@ -79,6 +82,8 @@ class Session:
             connect_timeout: Seconds that making a connection may take.
             timeout: Seconds that one exchange may take in all, the connection included.
             trust_env: Whether to use the proxies named in the environment (``HTTPS_PROXY`` and the like).
+            observers: Functions that are called with each `aionorth.observe.Event`, in order. What the sessions of one
+                app share, its flow control, token and store, is reported to the observers of all of them.
 
         Raises:
             ArgumentError: An argument cannot be used; the message says which, and what to do.
@@ -99,11 +104,13 @@ class Session:
                 timeout=timeout,
                 trust_env=trust_env,
             ),
+            observers=observers,
         )
         if not options.https and not options.local:
             text = f"{options.url} is not https: secret and tokens travel in the clear"
             warnings.warn(text, NorthWarning, stacklevel=3)
         self._url, self._app_id = options.base_url, options.app_id
+        self._observers = Observers(options.app_id, options.observers)
         self._transport = Transport(options.url, options.connection)
         self._app: app.App | None = None
         self._caller: Caller | None = None
@@ -124,12 +131,15 @@ class Session:
             await self.close()
             raise
         options = self._options
-        self._caller = caller = Caller(self._app_id, self._transport, joined.flow, options.retry)
+        self._caller = caller = Caller(self._transport, joined.flow, options.retry, self._observers)
         if (secret := options.secret) is not None:
             log_in = by_login(self._app_id, secret, partial(self._send, authenticated=False))
             caller.authenticate(joined.keeper(secret, share=options.share_token), log_in, secret)
         elif options.token is not None:
-            caller.authenticate(TokenKeeper(), options.token)
+            caller.authenticate(TokenKeeper(observers=self._observers), options.token)
+        joined.observers.add(options.observers)
+        if self._observers.all:
+            self._observers(SessionOpened(app_id=self._app_id, flow=joined.flow.state))
         return self
 
     async def __aexit__(
@@ -139,12 +149,17 @@ class Session:
 
     async def close(self) -> None:
         """Close the session and, unless it was passed in, its connection pool."""
-        if self._app is not None:
-            self._app = self._caller = None
+        if (joined := self._app) is not None:
+            opened, self._app, self._caller = self._caller is not None, None, None
             try:
                 await self._transport.close()
             finally:  # after calls in flight have been broken off, and counted
-                await app.leave(self._options)
+                try:
+                    await app.leave(self._options)
+                finally:
+                    if opened and self._observers.all:
+                        joined.observers.remove(self._options.observers)
+                        self._observers(SessionClosed(app_id=self._app_id))
 
     async def _send(self, request: Request, *, authenticated: bool = True) -> Reply:
         return await self._opened().send(request, authenticated=authenticated)

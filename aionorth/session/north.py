@@ -14,10 +14,11 @@ from aionorth.bulk.batch import Batch
 from aionorth.bulk.intake import Ids, checked
 from aionorth.bulk.pool import Pool
 from aionorth.bulk.record import Progress
+from aionorth.bulk.report import RunReport
 from aionorth.bulk.run import DRAIN_TIMEOUT, WORKERS, BulkDelete, RunOptions, Work
 from aionorth.common.files import StrPath
 from aionorth.errors import ArgumentError, NotFoundError
-from aionorth.models import Collect, DeleteResult, Subscription, Target, UpgradePackage
+from aionorth.models import Collect, DeleteResult, Kind, Subscription, Target, UpgradePackage
 from aionorth.purge.journal import Journal, target_of
 from aionorth.purge.listing import Reading, list_items
 from aionorth.purge.plan import Plan, make_plan
@@ -131,7 +132,8 @@ class NorthSession(Session):  # more than 15 methods: one a public call
     def _bulk(
         self, ids: Ids, resource: Resource[Any], authorized_app_id: str | None, options: RunOptions
     ) -> BulkDelete:
-        return self._run(self._pool(checked(ids, _id_check(resource)), resource, authorized_app_id, options), options)
+        pool = self._pool(checked(ids, _id_check(resource)), resource, authorized_app_id, options)
+        return self._run(pool, resource.kind, options)
 
     def _pool(self, ids: Ids, resource: Resource[Any], authorized_app_id: str | None, options: RunOptions) -> Pool:
         """Return the work of a run that makes one call for each of `ids`, which are as `checked` returns them."""
@@ -147,6 +149,7 @@ class NorthSession(Session):  # more than 15 methods: one a public call
     def _run(
         self,
         work: Work,
+        kind: Kind,
         options: RunOptions,
         *,
         duplicates: int = 0,
@@ -160,6 +163,7 @@ class NorthSession(Session):  # more than 15 methods: one a public call
             work,
             options,
             now=caller.now,
+            report=RunReport(self._observers, kind),
             check=caller.check_loop,
             recorder=journal,
             duplicates=duplicates,
@@ -301,7 +305,7 @@ class NorthSession(Session):  # more than 15 methods: one a public call
         created = None
         if journal is not None:  # last, so that there is no file where something else is wrong
             created = Journal.create(journal, plan.target, ids, selection=plan.selection, duplicates=duplicates)
-        return self._run(work, options, duplicates=duplicates, journal=created)
+        return self._run(work, plan.target.kind, options, duplicates=duplicates, journal=created)
 
     def resume(
         self,
@@ -346,7 +350,7 @@ class NorthSession(Session):  # more than 15 methods: one a public call
         except BaseException:
             opened.close()
             raise
-        return self._run(work, options, duplicates=opened.duplicates, journal=opened, on_read=on_read)
+        return self._run(work, target.kind, options, duplicates=opened.duplicates, journal=opened, on_read=on_read)
 
     def _check_target(self, target: Target, what: str) -> None:
         for name, there, here in (("url", target.url, self._url), ("app_id", target.app_id, self._app_id)):

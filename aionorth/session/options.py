@@ -11,6 +11,7 @@ from yarl import URL
 from aionorth.auth.sources import GivenToken, Obtain, Secret, given
 from aionorth.bulk.retry import RetryPolicy
 from aionorth.errors import ArgumentError
+from aionorth.events import Observer, check_observers
 from aionorth.flow.settings import FlowControl
 from aionorth.stores.base import Stores
 from aionorth.wire.checks import check_string, fits_header
@@ -44,6 +45,7 @@ class SessionOptions:
     store: Stores | None
     share_token: bool
     connection: ConnectionOptions
+    observers: tuple[Observer, ...] = attrs.field(default=(), converter=check_observers)
 
     def __attrs_post_init__(self) -> None:
         if (self.secret is None) == (self.token is None):

@@ -12,6 +12,7 @@ import attrs
 
 from aionorth.common.waits import growing_waits
 from aionorth.errors import StoreError
+from aionorth.events import Observers, StoreLost, StoreReached
 
 T = TypeVar("T")
 
@@ -126,11 +127,16 @@ def token_name(key: bytes) -> str:
 
 
 class StoreRetry:
-    """Uses a store again and again until it can be reached. `lost` is its only state."""
+    """Uses a store again and again until it can be reached. Its state: since when it cannot."""
 
-    def __init__(self) -> None:
-        self.lost = False
+    def __init__(self, observers: Observers | None = None) -> None:
+        self._observers = Observers() if observers is None else observers
+        self._lost_since: float | None = None
+
+    @property
+    def lost(self) -> bool:
         """Whether it could not be reached when it was last tried."""
+        return self._lost_since is not None
 
     async def until(self, use: Callable[[], Awaitable[T]]) -> T:
         """Return what `use` returns, once the store can be reached.
@@ -143,14 +149,28 @@ class StoreRetry:
             try:
                 result = await use()
             except StoreError as exc:
-                known, self.lost = self.lost, True
+                self._lose(exc)
                 if not exc.retryable:
                     raise
-                if not known:
-                    _log.warning("%s; until it can be reached again no call is sent", exc)
                 await asyncio.sleep(next(waits))
             else:
-                if self.lost:
-                    _log.warning("the store of flow control can be reached again")
-                self.lost = False
+                if self._lost_since is not None:
+                    self._reach(self._lost_since)
                 return result
+
+    def _lose(self, error: StoreError) -> None:
+        if self._lost_since is not None:
+            return
+        observers, self._lost_since = self._observers, asyncio.get_running_loop().time()
+        if not error.retryable:  # it ends the run
+            return
+        _log.warning("%s; until it can be reached again no call is sent", error, extra=observers.facts())
+        if observers.all:
+            observers(StoreLost(app_id=observers.app_id, reason=str(error)))
+
+    def _reach(self, lost_since: float) -> None:
+        observers, self._lost_since = self._observers, None
+        _log.warning("the store of flow control can be reached again", extra=observers.facts())
+        if observers.all:
+            lost_for = asyncio.get_running_loop().time() - lost_since
+            observers(StoreReached(app_id=observers.app_id, lost_for=lost_for))

@@ -106,8 +106,8 @@ def refresh_token(app_id: str, secret: str, token: str) -> Request:
 def _of_one(verb: str, method: str, resource: Resource[Any], id_: str, authorized_app_id: str | None) -> Request:
     segment = path_segment(id_, resource.kind.id_name, resource.id_length)
     query = _query(_app(resource, authorized_app_id))
-    operation, template = f"{verb}_{resource.singular}", f"{resource.path}/{{{resource.id_parameter}}}"
-    return Request(operation, template, method, f"{resource.path}/{segment}{query}", success=resource.success)
+    target = f"{resource.path}/{segment}{query}"
+    return Request(f"{verb}_{resource.singular}", resource.template, method, target, success=resource.success)
 
 
 def _app(resource: Resource[Any], authorized_app_id: str | None) -> dict[str, str]:

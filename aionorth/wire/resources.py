@@ -84,6 +84,8 @@ class Resource(Generic[T]):
     """Where one of them is found, but for its id."""
     id_parameter: str
     """What the documents call the id in its path."""
+    template: str = attrs.field(init=False)
+    """The path of one of them, with that name in the place of its id."""
     id_length: int = LONGEST_STRING
     success: frozenset[int] = SUCCESS
     """The statuses of a call that succeeded."""
@@ -96,6 +98,10 @@ class Resource(Generic[T]):
     """Makes an item of the fields of a reply; None where they name no id."""
     bare: Callable[[str], T]
     """Makes an item of which nothing but its id is known."""
+
+    @template.default
+    def _template(self) -> str:
+        return f"{self.path}/{{{self.id_parameter}}}"
 
 
 _NO_FIELDS: Mapping[str, Any] = {}

@@ -8,8 +8,11 @@ from support import session
 from aionorth import BulkAbortedError, BulkDelete, Outcome, RetryPolicy, SubscriptionSelection
 from aionorth.bulk.batch import Batch
 from aionorth.bulk.record import Progress, Record
+from aionorth.bulk.report import RunReport
 from aionorth.bulk.run import RunOptions
 from aionorth.errors import AppNotAuthorizedError, FlowControlError, NorthError, NotFoundError, ReplyLostError
+from aionorth.events import Observers
+from aionorth.models import Kind
 from aionorth.simulator import Delay, ErrorIn200, Reset, Simulator
 from aionorth.wire.requests import Request, delete_matching_subscriptions
 
@@ -29,7 +32,12 @@ def batch(*ends: NorthError | None) -> BulkDelete:
         if ends[-1] is not None:
             raise ends[-1]
 
-    return BulkDelete(Batch(IDS, REQUEST, send=send), RunOptions(), now=asyncio.get_running_loop().time)
+    return BulkDelete(
+        Batch(IDS, REQUEST, send=send),
+        RunOptions(),
+        now=asyncio.get_running_loop().time,
+        report=RunReport(Observers(), Kind.SUBSCRIPTIONS),
+    )
 
 
 async def test_the_calls_are_counted_once_and_the_outcome_is_that_of_each_id() -> None:

@@ -14,7 +14,10 @@ from support import assert_reconciled, deletes, run, session, slow_at_times
 import aionorth
 from aionorth.bulk.pool import Pool
 from aionorth.bulk.record import Progress
+from aionorth.bulk.report import RunReport
 from aionorth.bulk.run import BulkDelete, RunOptions
+from aionorth.events import Observers
+from aionorth.models import Kind
 from aionorth.simulator import CannedReply, CutBody, Delay, ErrorIn200, HtmlPage, Reset, ServerError, Simulator
 from aionorth.wire.requests import Request, delete
 from aionorth.wire.resources import SUBSCRIPTIONS
@@ -456,7 +459,12 @@ async def test_an_input_that_has_halted_once_is_drawn_from_as_fast_as_before() -
 
     pool = Pool(ids(), check=str, build=partial(delete, SUBSCRIPTIONS), send=send, workers=40)
     async with Passes() as passes:
-        summary = await BulkDelete(pool, RunOptions(workers=40), now=asyncio.get_running_loop().time)
+        summary = await BulkDelete(
+            pool,
+            RunOptions(workers=40),
+            now=asyncio.get_running_loop().time,
+            report=RunReport(Observers(), Kind.SUBSCRIPTIONS),
+        )
     assert summary.deleted == 800
     assert passes.count < 200  # a draw a pass would take 800
 

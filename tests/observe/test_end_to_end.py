@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import inspect
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -24,10 +23,6 @@ from support import APP, session, slow_at_times
 import aionorth
 from aionorth.observe import PrometheusObserver
 from aionorth.simulator import Arrival, CutBody, ErrorIn200, Reset, ServerError, Simulator
-
-pytestmark = pytest.mark.skipif(
-    "observers" not in inspect.signature(aionorth.NorthSession).parameters, reason="sessions have no observers yet"
-)
 
 FAULTS = {Reset(after_effect=True): 0.05, Reset(): 0.03, ServerError(): 0.03, ErrorIn200(): 0.02, CutBody(): 0.02}
 

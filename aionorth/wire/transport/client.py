@@ -34,6 +34,8 @@ class Transport:  # more than 12 attributes: a pool, and what is needed to fill 
     def __init__(self, url: URL, options: ConnectionOptions) -> None:
         if options.http is not None:
             check_lent(options.http, url)
+        self.server = url.host or "", url.port or 0
+        """The platform's host and port."""
         self._base = str(url).rstrip("/")
         self._origin, self._prefix = url.origin(), url.raw_path.rstrip("/")
         self._https = url.scheme == "https"
