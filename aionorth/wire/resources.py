@@ -73,6 +73,10 @@ class Listing:
     """The filter, and its values, by which a list is read in parts when it is too long for the platform."""
 
 
+def _template(row: Resource[Any]) -> str:
+    return f"{row.path}/{{{row.id_parameter}}}"
+
+
 @attrs.frozen(kw_only=True, eq=False)
 class Resource(Generic[T]):
     """A kind of resource: how the platform deletes, shows and lists it."""
@@ -84,7 +88,7 @@ class Resource(Generic[T]):
     """Where one of them is found, but for its id."""
     id_parameter: str
     """What the documents call the id in its path."""
-    template: str = attrs.field(init=False)
+    template: str = attrs.field(init=False, default=attrs.Factory(_template, takes_self=True))
     """The path of one of them, with that name in the place of its id."""
     id_length: int = LONGEST_STRING
     success: frozenset[int] = SUCCESS
@@ -98,10 +102,6 @@ class Resource(Generic[T]):
     """Makes an item of the fields of a reply; None where they name no id."""
     bare: Callable[[str], T]
     """Makes an item of which nothing but its id is known."""
-
-    @template.default
-    def _template(self) -> str:
-        return f"{self.path}/{{{self.id_parameter}}}"
 
 
 _NO_FIELDS: Mapping[str, Any] = {}
