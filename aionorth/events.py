@@ -44,6 +44,9 @@ class SessionOpened(Event):
 class SessionClosed(Event):
     """A session is closed."""
 
+    flow: Callable[[], FlowState] = attrs.field(repr=False, eq=False)
+    """What `SessionOpened` had."""
+
 
 # --- Calls
 

@@ -92,15 +92,15 @@ class PrometheusObserver:
         # To look a counter up by its labels takes three times as long as to count.
         self._calls, self._retries, self._ids = cache(calls.labels), cache(retries.labels), cache(ids.labels)
         self._codes = set[str]()
-        self._flows: dict[str, list[Callable[[], FlowState]]] = {}
+        self._flows: list[Callable[[], FlowState]] = []  # those of sessions of one app are the same
         self._handlers: dict[type[Event], Callable[[Any], None]] = {
             CallStarted: self._call_started,
             CallEnded: self._call_ended,
             IdSettled: lambda event: self._ids(event.kind, event.result.outcome).inc(),
             Refused: lambda _: self._refusals.inc(),
             TokenObtained: lambda _: self._tokens.inc(),
-            SessionOpened: self._session_opened,
-            SessionClosed: self._session_closed,
+            SessionOpened: lambda event: self._flows.append(event.flow),
+            SessionClosed: lambda event: self._flows.remove(event.flow),
         }
         if registry is not None and not isinstance(registry, CollectorRegistry):
             raise ArgumentError(f"registry={registry!r}: give a prometheus_client.CollectorRegistry")
@@ -144,16 +144,9 @@ class PrometheusObserver:
 
     # --- Flow control
 
-    def _session_opened(self, event: SessionOpened) -> None:
-        self._flows.setdefault(event.app_id, []).append(event.flow)
-
-    def _session_closed(self, event: SessionClosed) -> None:
-        if flows := self._flows.get(event.app_id):
-            del flows[0]  # sessions of one app have the same
-
     def _flow_states(self) -> Iterator[FlowState]:
         """Iterate over the flow control of each app. It is called by whatever thread serves the metrics."""
-        for flow in set(chain.from_iterable(list(self._flows.values()))):
+        for flow in set(self._flows):
             try:
                 yield flow()
             except (NorthError, RuntimeError):  # it is being closed, or changes while it is read

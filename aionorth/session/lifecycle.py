@@ -159,7 +159,7 @@ class Session:
                 finally:
                     if opened and self._observers.all:
                         joined.observers.remove(self._options.observers)
-                        self._observers(SessionClosed(app_id=self._app_id))
+                        self._observers(SessionClosed(app_id=self._app_id, flow=joined.flow.state))
 
     async def _send(self, request: Request, *, authenticated: bool = True) -> Reply:
         return await self._opened().send(request, authenticated=authenticated)

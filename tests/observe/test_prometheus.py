@@ -138,11 +138,15 @@ def test_flow_control_is_read_when_it_is_scraped() -> None:
     registry = CollectorRegistry()
     observe = PrometheusObserver(registry)
     state: dict[str, Any] = {"in_use": 3, "learned_limit": 50, "paused_for": 0.0}
-    observe(events.SessionOpened(app_id=APP, flow=lambda: flow(**state)))
+
+    def now() -> aionorth.FlowState:
+        return flow(**state)
+
+    observe(events.SessionOpened(app_id=APP, flow=now))
     assert gauges(registry) == (3.0, 50.0, 0.0)
     state |= {"in_use": 7, "learned_limit": None, "paused_for": 12.5}
     assert gauges(registry) == (7.0, 100.0, 12.5)
-    observe(events.SessionClosed(app_id=APP))
+    observe(events.SessionClosed(app_id=APP, flow=now))
     assert gauges(registry) == (0.0, 0.0, 0.0)
 
 
@@ -153,9 +157,9 @@ def test_apps_are_added_up_and_sessions_of_one_app_are_not() -> None:
     for event in (shared, shared, opened("b", in_use=4, limit=20, paused_for=9.0)):
         observe(event)
     assert gauges(registry) == (7.0, 120.0, 9.0)
-    observe(events.SessionClosed(app_id="a"))
+    observe(events.SessionClosed(app_id="a", flow=shared.flow))
     assert gauges(registry) == (7.0, 120.0, 9.0)
-    observe(events.SessionClosed(app_id="a"))
+    observe(events.SessionClosed(app_id="a", flow=shared.flow))
     assert gauges(registry) == (4.0, 20.0, 9.0)
 
 
