@@ -174,6 +174,9 @@ class DeleteSummary:  # more than 12 fields: one a count
 
     total: int = 0
     """Distinct ids taken from the input."""
+    expected: int | None = None
+    """What `total` will be in the end, as far as is known: a duplicate counts until it is dropped. None for a stream,
+    and for a journal that was not read yet."""
     deleted: int = 0
     not_found: int = 0
     gone: int = 0

@@ -136,13 +136,14 @@ class Tally:
         if self.keeps(result.outcome):
             self.results.append(result)
 
-    def summary(self, unsettled: Iterable[Record], elapsed: float) -> DeleteSummary:
+    def summary(self, unsettled: Iterable[Record], elapsed: float, expected: int | None) -> DeleteSummary:
         """Return the summary at this moment, with the calls made so far for what is not settled."""
         so_far = copy(self)
         for record in unsettled:
             so_far.add_calls(record)
         return DeleteSummary(
             total=self.total,
+            expected=expected,
             **{outcome.value: self.outcomes[outcome] for outcome in Outcome},
             duplicates=self.duplicates,
             refusals=so_far.refusals,
@@ -182,6 +183,7 @@ class Account:
         self._on_failure = on_failure
         self._failures = Failures(max_failures)
         self._tally = tally
+        self._duplicates_before = tally.duplicates
         self._seen = SeenIds()
         self._open: dict[Progress, tuple[float, str | Share]] = {}
         self.finished = 0
@@ -253,7 +255,11 @@ class Account:
         for progress in list(self._open):
             self.settle(progress)
 
-    def summary(self, elapsed: float) -> DeleteSummary:
+    def expected(self, size: int) -> int:
+        """Return how many distinct ids there are with an input of that size, less the duplicates found in it so far."""
+        return self.finished + size - (self._tally.duplicates - self._duplicates_before)
+
+    def summary(self, elapsed: float, expected: int | None) -> DeleteSummary:
         """Return the summary at this moment; `elapsed` are the seconds of this run."""
         before = 0.0 if self.recorder is None else self.recorder.elapsed
-        return self._tally.summary((progress.record for progress in self._open), before + elapsed)
+        return self._tally.summary((progress.record for progress in self._open), before + elapsed, expected)

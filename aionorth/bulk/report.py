@@ -137,7 +137,7 @@ class RunReport:
 
     def __init__(self, observers: Observers, kind: Kind) -> None:
         self._observers = observers
-        self._kind = kind
+        self.kind = kind
         self.number = next_number() if observers.all else None
         """The run's; None where nobody observes."""
         self.wanted = self.number is not None
@@ -148,14 +148,14 @@ class RunReport:
         """Report that the run begins."""
         if self.number is not None:
             app_id = self._observers.app_id
-            self._observers(RunStarted(app_id=app_id, run=self.number, kind=self._kind, expected=expected))
+            self._observers(RunStarted(app_id=app_id, run=self.number, kind=self.kind, expected=expected))
 
     def settled(self, result: DeleteResult) -> None:
         """Report that an id has its outcome."""
         if self.number is not None:
             self._counts[result.outcome] += 1
             app_id = self._observers.app_id
-            self._observers(IdSettled(app_id=app_id, run=self.number, kind=self._kind, result=result))
+            self._observers(IdSettled(app_id=app_id, run=self.number, kind=self.kind, result=result))
 
     def ended(self, elapsed: float, cause: BaseException | None) -> None:
         """Report that the run has ended, early if there is a `cause`."""
@@ -163,7 +163,7 @@ class RunReport:
             ended = RunEnded(
                 app_id=self._observers.app_id,
                 run=self.number,
-                kind=self._kind,
+                kind=self.kind,
                 counts=dict(self._counts),
                 elapsed=elapsed,
                 error_type=None if cause is None else type(cause).__name__,

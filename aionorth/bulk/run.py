@@ -13,6 +13,7 @@ import attrs
 from aionorth.bulk.account import Account, Recorder, Tally
 from aionorth.bulk.report import RunReport
 from aionorth.bulk.workers import Workers
+from aionorth.common.times import duration
 from aionorth.errors import ArgumentError, BulkAbortedError, SessionStateError
 from aionorth.models import Collect, DeleteResult, DeleteSummary
 from aionorth.wire.checks import seconds, whole
@@ -61,12 +62,14 @@ class BulkDelete:
 
     `NorthSession.delete_subscriptions` and `NorthSession.delete_upgrade_packages` make it.
 
-    * ``summary = await run``: to the end; then the `DeleteSummary`.
+    * ``summary = await run``: to the end; then the `DeleteSummary`. `wait` is the same as a coroutine, for
+      ``asyncio.create_task``, task groups and the like.
     * ``async with run:`` and in it ``async for result in run``: a `DeleteResult` for each distinct id, as soon
       as it is known. Exiting the block early ends the run: no new calls begin, calls in flight get ``grace`` seconds,
       what is still open then is UNKNOWN, and `summary` is exact.
 
-    Both raise `BulkAbortedError`, which carries the summary, if the run could not continue; its cause says why.
+    Cancelling what awaits it ends the run as an early exit does. All raise `BulkAbortedError`, which carries the
+    summary, if the run could not continue; its cause says why.
 
     Its state: whether its recorder is taken, and its beginning and end on the loop's clock; the rest is that of its
     account and workers.
@@ -122,17 +125,17 @@ class BulkDelete:
         elapsed = 0.0
         if self._began is not None:
             elapsed = (self._now() if self._ended is None else self._ended) - self._began
-        return self._account.summary(elapsed)
+        return self._account.summary(elapsed, self.expected)
 
     @property
     def expected(self) -> int | None:
-        """How many ids the input has, duplicates included, and those of earlier runs.
+        """How many distinct ids the input has, as far as is known, and those of earlier runs.
 
-        None for a stream, or for a journal that was not read yet.
+        A duplicate counts until it is dropped. None for a stream, or for a journal that was not read yet.
         """
         if self._recorder is not None and not self._recorder.ready:
             return None
-        return None if self._work.size is None else self._account.finished + self._work.size
+        return None if (size := self._work.size) is None else self._account.expected(size)
 
     def stop(self) -> None:
         """End the run gently: ids that have been attempted are finished, retries included; all others are SKIPPED.
@@ -161,6 +164,17 @@ class BulkDelete:
         for _ in self._account.take_over():
             await asyncio.sleep(0)
 
+    async def wait(self) -> DeleteSummary:
+        """Carry the run out to its end, as ``await run`` does; for what takes a coroutine.
+
+        Such are ``asyncio.create_task(run.wait())`` and ``task_group.create_task(run.wait())``. Cancelling it ends the
+        run: no new calls begin, and calls in flight get ``grace`` seconds.
+
+        Raises:
+            BulkAbortedError: The run could not continue; it carries the summary.
+        """
+        return await self
+
     def __await__(self) -> Generator[object, None, DeleteSummary]:
         return self._whole().__await__()
 
@@ -172,6 +186,7 @@ class BulkDelete:
             self._check()
             await self.prepare()
         except BaseException:
+            self._workers.closed = True
             self._close()
             raise
         self._began = self._now()
@@ -199,9 +214,19 @@ class BulkDelete:
         raise StopAsyncIteration
 
     def __repr__(self) -> str:
+        name = f"a bulk run of {self._report.kind}"
         if self._began is None:
-            return "<a bulk run, not begun: await it, or enter it; as a task: asyncio.ensure_future(run)>"
-        return f"<a bulk run, {'at work' if self._ended is None else 'ended'}>"
+            return f"<{name}, not begun: await it, or enter it; as a task: asyncio.create_task(run.wait())>"
+        if self._ended is None:
+            state = "ending" if self._workers.stopping else "running"
+        elif self._workers.cause is not None:
+            state = "ended early"
+        else:
+            state = "cancelled" if self._workers.closed else "finished"
+        summary = self.summary
+        of = "" if summary.expected is None else f" of {summary.expected:,}"
+        settled = summary.total - summary.pending
+        return f"<{name}, {state}: {settled:,}{of} settled in {duration(summary.elapsed)}>"
 
     def __del__(self) -> None:
         if self._began is None:

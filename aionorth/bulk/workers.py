@@ -17,12 +17,13 @@ class Workers:
     """The tasks of a run.
 
     Their state: the tasks, and each task's current call; the tasks that were cancelled here; whether no new id is
-    started; and what ended the run early.
+    started; what ended the run early; and whether they were closed before they ended by themselves.
     """
 
     def __init__(self) -> None:
         self.stopping = False
         self.cause: BaseException | None = None
+        self.closed = False
         self._on_end: Callable[[], object] = _nothing
         self._tasks: dict[asyncio.Task[None], int] = {}
         self._current: list[Progress | None] = []
@@ -76,6 +77,7 @@ class Workers:
 
     async def close(self, drain_timeout: float) -> None:
         """Begin no further call, wait so many seconds for those in flight, then cancel them."""
+        self.closed = True
         self.halt()
         try:
             if self._tasks:

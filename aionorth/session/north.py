@@ -132,8 +132,8 @@ class NorthSession(Session):  # more than 15 methods: one a public call
     def _bulk(
         self, ids: Ids, resource: Resource[Any], authorized_app_id: str | None, options: RunOptions
     ) -> BulkDelete:
-        pool = self._pool(checked(ids, _id_check(resource)), resource, authorized_app_id, options)
-        return self._run(pool, resource.kind, options)
+        work = self._pool(checked(ids, _id_check(resource)), resource, authorized_app_id, options)
+        return self._run(work, options, resource.kind)
 
     def _pool(self, ids: Ids, resource: Resource[Any], authorized_app_id: str | None, options: RunOptions) -> Pool:
         """Return the work of a run that makes one call for each of `ids`, which are as `checked` returns them."""
@@ -149,8 +149,8 @@ class NorthSession(Session):  # more than 15 methods: one a public call
     def _run(
         self,
         work: Work,
-        kind: Kind,
         options: RunOptions,
+        kind: Kind,
         *,
         duplicates: int = 0,
         journal: Journal | None = None,
@@ -305,7 +305,7 @@ class NorthSession(Session):  # more than 15 methods: one a public call
         created = None
         if journal is not None:  # last, so that there is no file where something else is wrong
             created = Journal.create(journal, plan.target, ids, selection=plan.selection, duplicates=duplicates)
-        return self._run(work, plan.target.kind, options, duplicates=duplicates, journal=created)
+        return self._run(work, options, plan.target.kind, duplicates=duplicates, journal=created)
 
     def resume(
         self,
@@ -350,7 +350,7 @@ class NorthSession(Session):  # more than 15 methods: one a public call
         except BaseException:
             opened.close()
             raise
-        return self._run(work, target.kind, options, duplicates=opened.duplicates, journal=opened, on_read=on_read)
+        return self._run(work, options, target.kind, duplicates=opened.duplicates, journal=opened, on_read=on_read)
 
     def _check_target(self, target: Target, what: str) -> None:
         for name, there, here in (("url", target.url, self._url), ("app_id", target.app_id, self._app_id)):

@@ -248,7 +248,7 @@ async def test_a_run_that_cannot_begin_has_ended() -> None:
         with pytest.raises(aionorth.SessionStateError, match="another event loop's"):
             await asyncio.to_thread(asyncio.run, _entered(bulk))
         assert [result async for result in bulk] == []
-        assert repr(bulk) == "<a bulk run, ended>"
+        assert repr(bulk) == "<a bulk run of subscriptions, cancelled: 0 of 1 settled in 0.0 s>"
         assert not platform.arrivals
 
 
@@ -595,4 +595,4 @@ async def test_a_run_that_has_not_begun_says_so_where_a_coroutine_was_expected()
         with pytest.raises(TypeError, match="not begun: await it"):
             asyncio.create_task(run)  # type: ignore[arg-type]  # noqa: RUF006 - as a beginner does
         assert (await run).not_found == 1
-        assert repr(run) == "<a bulk run, ended>"
+        assert repr(run) == "<a bulk run of subscriptions, finished: 1 of 1 settled in 0.0 s>"
