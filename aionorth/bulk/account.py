@@ -11,8 +11,8 @@ from typing import Protocol
 import attrs
 
 from aionorth.bulk.failures import Failures
+from aionorth.bulk.observed import RunReport
 from aionorth.bulk.record import Progress, Record
-from aionorth.bulk.report import RunReport
 from aionorth.bulk.results import ResultStream
 from aionorth.bulk.seen import SeenIds
 from aionorth.errors import JournalError, NorthError, detached
@@ -136,7 +136,9 @@ class Tally:
         if self.keeps(result.outcome):
             self.results.append(result)
 
-    def summary(self, unsettled: Iterable[Record], elapsed: float, expected: int | None) -> DeleteSummary:
+    def summary(
+        self, unsettled: Iterable[Record], elapsed: float, expected: int | None, *, results: bool
+    ) -> DeleteSummary:
         """Return the summary at this moment, with the calls made so far for what is not settled."""
         so_far = copy(self)
         for record in unsettled:
@@ -150,14 +152,15 @@ class Tally:
             retries=so_far.retries,
             calls=so_far.calls,
             elapsed=elapsed,
-            results=tuple(self.results),
+            results=tuple(self.results) if results else (),
         )
 
 
 class Account:
     """Opens and settles the calls of a run.
 
-    Its state: the tally, the ids that were named, and the calls that are open, with the time since when.
+    Its state: the tally, the ids that were named, the calls that are open, with the time since when, and what is called
+    after ids have settled.
     """
 
     def __init__(
@@ -187,6 +190,7 @@ class Account:
         self._seen = SeenIds()
         self._open: dict[Progress, tuple[float, str | Share]] = {}
         self.finished = 0
+        self.on_settled: Callable[[], object] = lambda: None
 
     def take_over(self) -> Iterator[None]:
         """Account for what the runs before have finished; yields now and then, so that others have their turn."""
@@ -229,6 +233,7 @@ class Account:
         else:
             for id_, record, outcome in ids(progress.record):
                 self._settle_one(id_, record, outcome, since)
+        self.on_settled()
 
     def _settle_one(self, id_: str, record: Record, outcome: Outcome, since: float) -> None:
         self._tally.add(record, outcome)
@@ -259,7 +264,8 @@ class Account:
         """Return how many distinct ids there are with an input of that size, less the duplicates found in it so far."""
         return self.finished + size - (self._tally.duplicates - self._duplicates_before)
 
-    def summary(self, elapsed: float, expected: int | None) -> DeleteSummary:
-        """Return the summary at this moment; `elapsed` are the seconds of this run."""
+    def summary(self, elapsed: float, expected: int | None, *, results: bool = True) -> DeleteSummary:
+        """Return the summary at this moment, with the results kept or without; `elapsed` are seconds of this run."""
         before = 0.0 if self.recorder is None else self.recorder.elapsed
-        return self._tally.summary((progress.record for progress in self._open), before + elapsed, expected)
+        records = (progress.record for progress in self._open)
+        return self._tally.summary(records, before + elapsed, expected, results=results)

@@ -11,8 +11,8 @@ import attrs
 from aionorth.auth.keeper import LiveToken, TokenKeeper
 from aionorth.auth.sources import Obtain, Secret
 from aionorth.bulk.decide import GiveUp, RenewToken, Requeue, Retry, ending_of, next_step, unanswered
+from aionorth.bulk.observed import Attempt, Operation, logged
 from aionorth.bulk.record import Progress, Record
-from aionorth.bulk.report import Attempt, Operation, logged
 from aionorth.bulk.retry import RetryPolicy
 from aionorth.errors import (
     InvalidTokenError,

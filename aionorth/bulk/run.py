@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import warnings
 from collections.abc import AsyncIterator, Callable, Generator
+from functools import partial
 from types import TracebackType
 from typing import Protocol, Self
 
 import attrs
 
 from aionorth.bulk.account import Account, Recorder, Tally
-from aionorth.bulk.report import RunReport
+from aionorth.bulk.observed import RunReport
+from aionorth.bulk.progress import Reporter
 from aionorth.bulk.workers import Workers
 from aionorth.common.times import duration
 from aionorth.errors import ArgumentError, BulkAbortedError, SessionStateError
@@ -33,6 +36,8 @@ class RunOptions:
     collect: Collect = "all"
     grace: float = DRAIN_TIMEOUT
     max_failures: int | None = None
+    progress: Callable[[DeleteSummary], object] | None = None
+    on_read: Callable[[float], object] = lambda _: None
 
     def __attrs_post_init__(self) -> None:
         whole("workers", self.workers)
@@ -41,6 +46,8 @@ class RunOptions:
         seconds("grace", self.grace, zero=True)
         if self.max_failures is not None:
             whole("max_failures", self.max_failures)
+        if self.progress is not None and (not callable(self.progress) or inspect.iscoroutinefunction(self.progress)):
+            raise ArgumentError(f"progress={self.progress!r}: give a function, not async, that takes a summary")
 
 
 class Work(Protocol):
@@ -71,8 +78,8 @@ class BulkDelete:
     Cancelling what awaits it ends the run as an early exit does. All raise `BulkAbortedError`, which carries the
     summary, if the run could not continue; its cause says why.
 
-    Its state: whether its recorder is taken, and its beginning and end on the loop's clock; the rest is that of its
-    account and workers.
+    Its state: whether its recorder is taken, its beginning and end on the loop's clock, and what reports its progress;
+    the rest is that of its account and workers.
     """
 
     def __init__(
@@ -85,16 +92,15 @@ class BulkDelete:
         check: Callable[[], object] = lambda: None,
         recorder: Recorder | None = None,
         duplicates: int = 0,
-        on_read: Callable[[float], object] = lambda _: None,
     ) -> None:
         """Prepare a run; nothing is sent before it is awaited or entered.
 
         `report` reports it. `check` is called when it is about to begin, and raises if it cannot. `recorder` records
-        it, has recorded the runs before it, and is closed with it; `on_read` is called with the part of these that is
-        known. `duplicates` ids were dropped already because they had been named before.
+        it, has recorded the runs before it, and is closed with it; the option `on_read` is called with the part of
+        these that is known. `duplicates` ids were dropped already because they had been named before.
         """
         self._work = work
-        self._drain_timeout = options.grace
+        self._options = options
         self._now = now
         self._recorder = recorder
         self._check = check
@@ -109,7 +115,7 @@ class BulkDelete:
             report=report,
         )
         self._report = report
-        self._on_read = on_read
+        self._reporter: Reporter | None = None
         self._taken = False
         self._began: float | None = None
         self._ended: float | None = None
@@ -122,10 +128,13 @@ class BulkDelete:
     @property
     def summary(self) -> DeleteSummary:
         """The account of the run so far: exact at any moment, also after an early exit or a cancellation."""
+        return self._summary(results=True)
+
+    def _summary(self, *, results: bool) -> DeleteSummary:
         elapsed = 0.0
         if self._began is not None:
             elapsed = (self._now() if self._ended is None else self._ended) - self._began
-        return self._account.summary(elapsed, self.expected)
+        return self._account.summary(elapsed, self.expected, results=results)
 
     @property
     def expected(self) -> int | None:
@@ -159,7 +168,7 @@ class BulkDelete:
         if self._recorder.ready:
             return
         for part in self._recorder.reading():
-            self._on_read(part)
+            self._options.on_read(part)
             await asyncio.sleep(0)
         for _ in self._account.take_over():
             await asyncio.sleep(0)
@@ -193,6 +202,11 @@ class BulkDelete:
         self._report.started(self.expected)
         # Not before: otherwise a reference cycle would delay the warning about a run that was never begun.
         self._workers.begin(self._end)
+        if (on_progress := self._options.progress) is not None:
+            # Without results: they would be copied each time, and there may be a million.
+            summary = partial(self._summary, results=False)
+            self._reporter = Reporter(on_progress, summary, now=self._now, on_error=self._workers.fail)
+            self._account.on_settled = self._reporter.settled
         self._work.start(self._workers, self._account)
         return self
 
@@ -200,7 +214,7 @@ class BulkDelete:
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
         if self._ended is None:
-            await self._workers.close(self._drain_timeout)
+            await self._workers.close(self._options.grace)
 
     def __aiter__(self) -> AsyncIterator[DeleteResult]:
         return self
@@ -223,7 +237,7 @@ class BulkDelete:
             state = "ended early"
         else:
             state = "cancelled" if self._workers.closed else "finished"
-        summary = self.summary
+        summary = self._summary(results=False)
         of = "" if summary.expected is None else f" of {summary.expected:,}"
         settled = summary.total - summary.pending
         return f"<{name}, {state}: {settled:,}{of} settled in {duration(summary.elapsed)}>"
@@ -263,3 +277,5 @@ class BulkDelete:
             self._close()
             assert self._began is not None
             self._report.ended(self._now() - self._began, self._workers.cause)
+            if self._reporter is not None:
+                self._reporter.send()

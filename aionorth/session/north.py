@@ -12,13 +12,13 @@ import attrs
 
 from aionorth.bulk.batch import Batch
 from aionorth.bulk.intake import Ids, checked
+from aionorth.bulk.observed import RunReport
 from aionorth.bulk.pool import Pool
 from aionorth.bulk.record import Progress
-from aionorth.bulk.report import RunReport
 from aionorth.bulk.run import DRAIN_TIMEOUT, WORKERS, BulkDelete, RunOptions, Work
 from aionorth.common.files import StrPath
 from aionorth.errors import ArgumentError, NotFoundError
-from aionorth.models import Collect, DeleteResult, Kind, Subscription, Target, UpgradePackage
+from aionorth.models import Collect, DeleteResult, DeleteSummary, Kind, Subscription, Target, UpgradePackage
 from aionorth.purge.journal import Journal, target_of
 from aionorth.purge.listing import Reading, list_items
 from aionorth.purge.plan import Plan, make_plan
@@ -95,6 +95,7 @@ class NorthSession(Session):  # more than 15 methods: one a public call
         collect: Collect = "all",
         grace: float = DRAIN_TIMEOUT,
         max_failures: int | None = None,
+        progress: Callable[[DeleteSummary], object] | None = None,
     ) -> BulkDelete:
         """Delete subscriptions in bulk, one call each, as fast as flow control allows; await or stream what it returns.
 
@@ -107,12 +108,16 @@ class NorthSession(Session):  # more than 15 methods: one a public call
                 or "none".
             grace: Seconds that calls in flight are given when the run is cancelled or left early.
             max_failures: After how many ids that are FAILED or UNKNOWN the run ends; None means that it goes on.
+            progress: Is called with the run's summary, without results, after ids have settled, at most ten times a
+                second, and once at the end. It must not block. One that raises ends the run and is not called again.
 
         Raises:
             ArgumentError: An argument cannot be used; nothing was sent.
         """
         other = optional_string(authorized_app_id, "authorized_app_id")
-        options = RunOptions(workers=workers, collect=collect, grace=grace, max_failures=max_failures)
+        options = RunOptions(
+            workers=workers, collect=collect, grace=grace, max_failures=max_failures, progress=progress
+        )
         return self._bulk(ids, SUBSCRIPTIONS, other, options)
 
     def delete_upgrade_packages(
@@ -123,11 +128,13 @@ class NorthSession(Session):  # more than 15 methods: one a public call
         collect: Collect = "all",
         grace: float = DRAIN_TIMEOUT,
         max_failures: int | None = None,
+        progress: Callable[[DeleteSummary], object] | None = None,
     ) -> BulkDelete:
         """Delete version packages in bulk; everything is as for `delete_subscriptions`."""
-        return self._bulk(
-            ids, PACKAGES, None, RunOptions(workers=workers, collect=collect, grace=grace, max_failures=max_failures)
+        options = RunOptions(
+            workers=workers, collect=collect, grace=grace, max_failures=max_failures, progress=progress
         )
+        return self._bulk(ids, PACKAGES, None, options)
 
     def _bulk(
         self, ids: Ids, resource: Resource[Any], authorized_app_id: str | None, options: RunOptions
@@ -154,7 +161,6 @@ class NorthSession(Session):  # more than 15 methods: one a public call
         *,
         duplicates: int = 0,
         journal: Journal | None = None,
-        on_read: Callable[[float], object] = lambda _: None,
     ) -> BulkDelete:
         caller = self._opened()
         if journal is not None:
@@ -167,7 +173,6 @@ class NorthSession(Session):  # more than 15 methods: one a public call
             check=caller.check_loop,
             recorder=journal,
             duplicates=duplicates,
-            on_read=on_read,
         )
 
     # --- Finding what to delete
@@ -269,6 +274,7 @@ class NorthSession(Session):  # more than 15 methods: one a public call
         collect: Collect = "all",
         grace: float = DRAIN_TIMEOUT,
         max_failures: int | None = None,
+        progress: Callable[[DeleteSummary], object] | None = None,
     ) -> BulkDelete:
         """Delete what `plan` says; await or stream what it returns, as with `delete_subscriptions`.
 
@@ -282,6 +288,7 @@ class NorthSession(Session):  # more than 15 methods: one a public call
             collect: As for `delete_subscriptions`.
             grace: As for `delete_subscriptions`.
             max_failures: As for `delete_subscriptions`.
+            progress: As for `delete_subscriptions`.
 
         Raises:
             ArgumentError: The plan is another platform's or app's, or has no batch call.
@@ -290,7 +297,9 @@ class NorthSession(Session):  # more than 15 methods: one a public call
         if not isinstance(plan, Plan):
             raise ArgumentError(f"plan={plan!r}: give what the session's plan() returned")
         self._check_target(plan.target, "the plan")
-        options = RunOptions(workers=workers, collect=collect, grace=grace, max_failures=max_failures)
+        options = RunOptions(
+            workers=workers, collect=collect, grace=grace, max_failures=max_failures, progress=progress
+        )
         ids = list(dict.fromkeys(one.id for one in plan.delete))
         duplicates = plan.duplicates + len(plan.delete) - len(ids)
         resource, other = RESOURCES[plan.target.kind], plan.target.authorized_app_id
@@ -315,6 +324,7 @@ class NorthSession(Session):  # more than 15 methods: one a public call
         collect: Collect = "all",
         grace: float = DRAIN_TIMEOUT,
         max_failures: int | None = None,
+        progress: Callable[[DeleteSummary], object] | None = None,
         on_read: Callable[[float], object] = lambda _: None,
     ) -> BulkDelete:
         """Resume a purge from its journal; await or stream what it returns, as with `delete_subscriptions`.
@@ -332,6 +342,7 @@ class NorthSession(Session):  # more than 15 methods: one a public call
             collect: As for `delete_subscriptions`.
             grace: As for `delete_subscriptions`.
             max_failures: As for `delete_subscriptions`.
+            progress: As for `delete_subscriptions`.
             on_read: Called with the part of a large journal that has been read, from 0 to 1, after each little.
 
         Raises:
@@ -339,7 +350,14 @@ class NorthSession(Session):  # more than 15 methods: one a public call
             JournalError: It is no journal, it is damaged, it is not to be trusted (another user owns it, can write to
                 it or has put a link to it), or another process is at work on it.
         """
-        options = RunOptions(workers=workers, collect=collect, grace=grace, max_failures=max_failures)
+        options = RunOptions(
+            workers=workers,
+            collect=collect,
+            grace=grace,
+            max_failures=max_failures,
+            progress=progress,
+            on_read=on_read,
+        )
         self._opened()
         self._check_target(target_of(journal), os.fspath(journal))
         opened = Journal.open(journal)
@@ -350,7 +368,7 @@ class NorthSession(Session):  # more than 15 methods: one a public call
         except BaseException:
             opened.close()
             raise
-        return self._run(work, options, target.kind, duplicates=opened.duplicates, journal=opened, on_read=on_read)
+        return self._run(work, options, target.kind, duplicates=opened.duplicates, journal=opened)
 
     def _check_target(self, target: Target, what: str) -> None:
         for name, there, here in (("url", target.url, self._url), ("app_id", target.app_id, self._app_id)):

@@ -7,8 +7,8 @@ from support import session
 
 from aionorth import BulkAbortedError, BulkDelete, Outcome, RetryPolicy, SubscriptionSelection
 from aionorth.bulk.batch import Batch
+from aionorth.bulk.observed import RunReport
 from aionorth.bulk.record import Progress, Record
-from aionorth.bulk.report import RunReport
 from aionorth.bulk.run import RunOptions
 from aionorth.errors import AppNotAuthorizedError, FlowControlError, NorthError, NotFoundError, ReplyLostError
 from aionorth.events import Observers

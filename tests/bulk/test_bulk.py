@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from support import assert_reconciled, deletes, run, session, slow_at_times
 
 import aionorth
+from aionorth.bulk.observed import RunReport
 from aionorth.bulk.pool import Pool
 from aionorth.bulk.record import Progress
-from aionorth.bulk.report import RunReport
 from aionorth.bulk.run import BulkDelete, RunOptions
 from aionorth.events import Observers
 from aionorth.models import Kind
