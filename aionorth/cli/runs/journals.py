@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from aionorth.cli.output.messages import ExitCode, ProblemError, in_words, put, say
-from aionorth.cli.settings.profiles import state_directory
+from aionorth.common.directories import NoDirectoryError, state_directory
 from aionorth.common.files import check_own_directory, sync_directory
 from aionorth.common.text import visible
 from aionorth.errors import JournalError
@@ -61,4 +61,7 @@ def list_journals() -> ExitCode:
 
 
 def _directory() -> Path:
-    return state_directory("journals", "name the journal's file") / "journals"
+    try:
+        return state_directory("journals", "name the journal's file") / "journals"
+    except NoDirectoryError as exc:
+        raise ProblemError(str(exc)) from None

@@ -23,8 +23,9 @@ from aionorth.cli.durations import in_any_unit
 from aionorth.cli.output.messages import ProblemError, say
 from aionorth.cli.settings import profiles, secrets
 from aionorth.cli.settings.given import FLOW, MAX_OUTAGE, TIMEOUT, Given
-from aionorth.cli.settings.profiles import Profile, state_directory
+from aionorth.cli.settings.profiles import Profile
 from aionorth.cli.settings.secrets import SECRET
+from aionorth.common.directories import NoDirectoryError, store_directory
 from aionorth.common.text import visible
 from aionorth.errors import ArgumentError
 from aionorth.flow.settings import FlowControl
@@ -285,9 +286,8 @@ def _store(sources: Sources) -> MachineStore | RedisStore | None:
         return None
     if where == "machine":
         try:
-            remedy = "do without while nothing else uses this app: --store memory"
-            return MachineStore(state_directory("the app's store", remedy) / "flow")
-        except ProblemError as exc:
+            return MachineStore(store_directory("do without while nothing else uses this app: --store memory"))
+        except NoDirectoryError as exc:
             sources.problems.append(str(exc))
             return None
     if url is None:

@@ -1,18 +1,17 @@
-"""The user's own files: profiles, tables of settings in ``config.toml``; and the directory of what is kept."""
+"""Profiles: tables of settings in the user's ``config.toml``."""
 
 from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Callable, Collection
-from functools import partial
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, cast
 
 import attrs
-import platformdirs
 
 from aionorth.cli.output.messages import ProblemError
+from aionorth.common.directories import NoDirectoryError, config_directory
 from aionorth.common.files import UntrustedFileError, check_own
 
 DEFAULT = "default"
@@ -21,32 +20,10 @@ DEFAULT = "default"
 
 def config_file() -> Path:
     """Return where the profiles are, whether or not there is such a file; raises `ProblemError` without a home."""
-    find = partial(platformdirs.user_config_path, "aionorth", appauthor=False)
-    return _own(find, "profiles", "XDG_CONFIG_HOME") / "config.toml"
-
-
-def state_directory(use: str, remedy: str) -> Path:
-    """Return the directory of what outlives a process.
-
-    Args:
-        use: What it is for.
-        remedy: What works without it.
-
-    Raises:
-        ProblemError: There is no home. The message has both of them.
-    """
-    return _own(partial(platformdirs.user_state_path, "aionorth"), use, f"XDG_STATE_HOME, or {remedy}")
-
-
-def _own(find: Callable[[], Path], use: str, remedy: str) -> Path:
-    """Return a directory of the user's. Not every process has a home: in a container the user may be unknown."""
     try:
-        path = find()
-    except RuntimeError:  # from newer versions of platformdirs; older ones leave the ~ in
-        path = Path("~")
-    if not path.is_absolute():
-        raise ProblemError(f"there is no home directory for {use}: set HOME, or {remedy}")
-    return path
+        return config_directory("profiles") / "config.toml"
+    except NoDirectoryError as exc:
+        raise ProblemError(str(exc)) from None
 
 
 @attrs.frozen(kw_only=True)
