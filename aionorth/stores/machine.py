@@ -19,6 +19,7 @@ from typing import TypeVar, cast
 
 import attrs
 
+from aionorth.common.directories import NoDirectoryError, store_directory
 from aionorth.common.files import StrPath, UntrustedFileError, check_own_directory, check_own_file, check_way
 from aionorth.common.text import visible
 from aionorth.errors import ArgumentError, SessionStateError, StoreError, StoreUnavailableError
@@ -85,6 +86,13 @@ def _usable_directory(directory: object) -> Path:
     return Path(cast("StrPath", directory)).expanduser()
 
 
+def _command_lines_directory() -> Path:
+    try:
+        return store_directory("give MachineStore a directory")
+    except NoDirectoryError as exc:
+        raise ArgumentError(str(exc)) from None
+
+
 @attrs.frozen
 class MachineStore:
     """Shares an app's flow control and token between the processes of one machine, and over their restarts.
@@ -92,9 +100,13 @@ class MachineStore:
     `directory` holds an SQLite file for each app; it is made if need be, and only its owner can read what is in it. One
     that another user owns or can write to is refused, and so is one in which such a user has put a file or a link.
     All processes must name the same one, on a disk of the machine itself: over a network file system it does not work.
+
+    Without one it is the command line's, so that a service and the command line of one user share the app's flow
+    control. To find it takes a home directory and the package platformdirs (``pip install 'aionorth[cli]'``);
+    without them `ArgumentError` is raised.
     """
 
-    directory: Path = attrs.field(converter=_usable_directory)
+    directory: Path = attrs.field(converter=_usable_directory, factory=_command_lines_directory)
 
     async def open(self, app: str) -> OpenMachineStore:
         """Open the app's file; raises `StoreError`."""

@@ -5,6 +5,7 @@ import os
 import random
 import resource
 import sqlite3
+import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
@@ -20,6 +21,8 @@ from processes import RedisServer, put_in_service, redis_server
 from support import fullest_window, run, shown
 
 from aionorth import ArgumentError, FlowControl, MachineStore, RedisStore, StoreError
+from aionorth.cli.settings import resolve
+from aionorth.cli.settings.given import Given
 from aionorth.common.waits import growing_waits
 from aionorth.errors import StoreUnavailableError
 from aionorth.flow.limiter import Limiter
@@ -1720,6 +1723,29 @@ def test_a_prefix_that_cannot_be_is_refused(prefix: Any) -> None:
 def test_a_directory_that_is_none_is_refused(directory: Any) -> None:
     with pytest.raises(ArgumentError, match=r"MachineStore\.directory="):
         MachineStore(directory)
+
+
+def test_a_store_without_a_directory_is_the_command_lines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    for name in ("URL", "APP_ID", "SECRET"):
+        monkeypatch.setenv(f"AIONORTH_{name}", "https://platform.example")
+    store = MachineStore()
+    assert store.directory == tmp_path / "aionorth" / "flow"
+    assert store == resolve(Given()).store
+
+
+def test_without_the_command_lines_extra_a_store_needs_a_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "platformdirs", None)
+    with pytest.raises(ArgumentError, match=r"pip install 'aionorth\[cli\]', or give MachineStore a directory"):
+        MachineStore()
+
+
+def test_without_a_home_a_store_needs_a_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platformdirs.user_state_path", lambda _: Path("~/nowhere"))
+    with pytest.raises(
+        ArgumentError, match=r"there is no home directory for the app's store: set HOME, or .*, or give"
+    ):
+        MachineStore()
 
 
 def test_a_directory_may_begin_with_the_home() -> None:
