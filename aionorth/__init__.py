@@ -38,6 +38,8 @@ __all__ = [
     # What the platform lists
     "Subscription",
     "UpgradePackage",
+    # Own calls
+    "NorthReply",
     # Flow control
     "FlowControl",
     "FlowState",
@@ -109,6 +111,7 @@ if TYPE_CHECKING:
     from aionorth.purge.selections import BatchDelete, PackageSelection, Selection, SubscriptionSelection
     from aionorth.session.checkup import Checkup, Finding, Verdict
     from aionorth.session.north import NorthSession
+    from aionorth.session.own_calls import NorthReply
     from aionorth.stores.machine import MachineStore
     from aionorth.stores.redis import RedisStore
 else:
@@ -117,7 +120,15 @@ else:
     # is imported on the way to a name is mostly what its own module imports anyway.
     _MODULES = (
         *("errors", "models", "flow.settings", "auth.sources", "bulk.retry", "bulk.intake", "bulk.run"),
-        *("purge.selections", "purge.plan", "session.checkup", "session.north", "stores.redis", "stores.machine"),
+        *(
+            "purge.selections",
+            "purge.plan",
+            "session.checkup",
+            "session.own_calls",
+            "session.north",
+            "stores.redis",
+            "stores.machine",
+        ),
     )
 
     def __getattr__(name: str) -> object:

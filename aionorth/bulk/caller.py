@@ -25,6 +25,7 @@ from aionorth.errors import (
 from aionorth.events import Observers
 from aionorth.flow.limiter import Limiter
 from aionorth.flow.window import Ending, Permit
+from aionorth.wire.checks import seconds
 from aionorth.wire.replies import Reply, read_error
 from aionorth.wire.requests import Request, probe
 from aionorth.wire.transport import Transport
@@ -43,6 +44,11 @@ class _Call:
     """Where its token comes from; None where it needs none."""
     priority: bool
     """Whether it goes before bulk work that waits."""
+    policy: RetryPolicy
+    timeout: float
+    """Seconds that one attempt may take."""
+    idempotent: bool = True
+    """Whether it may be made again after an attempt that may have been carried out."""
     deadline: float = math.inf
     """When its last attempt may begin, on the loop's clock."""
     waited: float = 0.0
@@ -77,7 +83,14 @@ class Caller:
             raise SessionStateError("the session is another event loop's: open one in each loop, or call it in its own")
 
     async def send(
-        self, request: Request, progress: Progress | None = None, *, authenticated: bool = True, priority: bool = True
+        self,
+        request: Request,
+        progress: Progress | None = None,
+        *,
+        authenticated: bool = True,
+        priority: bool = True,
+        timeout: float | None = None,  # noqa: ASYNC109 - of each attempt
+        retry: RetryPolicy | bool | None = None,
     ) -> Reply:
         """Send `request` until it succeeds or no attempt is left.
 
@@ -89,6 +102,8 @@ class Caller:
                 to know: the reply of one that succeeded says nothing else.
             authenticated: Whether the token goes with it.
             priority: Whether it goes before bulk work that waits.
+            timeout: Seconds that one attempt may take; the session's unless given.
+            retry: How it is retried, where that differs from the session's policy: see `RetryPolicy.changed_by`.
 
         Returns:
             The reply that means success.
@@ -98,15 +113,23 @@ class Caller:
         """
         self.check_loop()
         progress = progress or Progress()
-        call = _Call(auth=self._auth if authenticated else None, priority=priority)
+        call = _Call(
+            auth=self._auth if authenticated else None,
+            priority=priority,
+            policy=self._policy if retry is None else self._policy.changed_by(retry),
+            timeout=timeout or self._transport.timeout,
+            idempotent=request.idempotent,
+        )
+        if timeout is not None:
+            self._flow.outlast(seconds("timeout", timeout))
         operation = None
         if self._observers.all and priority and authenticated:
             operation = Operation(self._observers, request.operation, self._loop.time)
             progress.within = operation.number
         try:
             permit, live = await self._acquire(call)
-            if self._policy.deadline is not None:
-                call.deadline = self._loop.time() + self._policy.deadline
+            if call.policy.deadline is not None:
+                call.deadline = self._loop.time() + call.policy.deadline
             while True:
                 outages = self._flow.outages
                 reply = await self._attempt(request, progress, permit, live, call)
@@ -134,12 +157,13 @@ class Caller:
         There had been so many `outages` before the attempt that ended in `error`.
         """
         may_be_outage = not call.priority and unanswered(error) and not progress.halted
-        if may_be_outage and (self._flow.held or self._is_last(progress.record.faults)):
+        if may_be_outage and (self._flow.held or call.policy.is_last(progress.record.faults)):
             permit, live = await self._acquire(call)
             if self._flow.outages > outages:
                 return permit, live
             self._flow.release(permit, Ending.UNSENT)  # it was no outage but the call's own fault
-        await self._wait(error, progress.record, has_token=has_token, until=0.0 if progress.halted else call.deadline)
+        until = 0.0 if progress.halted else call.deadline
+        await self._wait(call, error, progress.record, has_token=has_token, until=until)
         try:
             async with asyncio.timeout_at(None if call.deadline == math.inf else call.deadline):
                 return await self._acquire(call)
@@ -152,12 +176,13 @@ class Caller:
             raise
         return await self._acquire(call)  # the time of an outage does not count
 
-    async def _wait(self, error: NorthError, record: Record, *, has_token: bool, until: float) -> None:
+    async def _wait(self, call: _Call, error: NorthError, record: Record, *, has_token: bool, until: float) -> None:
         """Wait for another attempt, which must begin before the time `until`; raise the error where none follows."""
         step = next_step(
             error,
             record,
-            self._policy,
+            call.policy,
+            idempotent=call.idempotent,
             has_token=has_token,
             paused_for=self._flow.paused_for,
             time_left=until - self._loop.time(),
@@ -176,7 +201,7 @@ class Caller:
         """Wait until a call may be sent; return its permit and the token to send it with."""
         auth, priority = call.auth, call.priority
         began = now = self._loop.time()
-        bounds = [self._policy.outage, self._policy.deadline if priority and auth is not None else None]
+        bounds = [call.policy.outage, call.policy.deadline if priority and auth is not None else None]
         if not self._transport.reached:
             bounds.append(FIRST_CONTACT)
         longest_outage = min((bound for bound in bounds if bound is not None), default=math.inf)
@@ -200,6 +225,7 @@ class Caller:
 
     async def _probe(self, permit: Permit, live: LiveToken | None, call: _Call) -> None:
         """Make a call that only shows whether the platform answers. Releases `permit`."""
+        call = attrs.evolve(call, priority=True, timeout=self._transport.timeout)
         reply = await self._attempt(probe(), Progress(), permit, live, call)
         if isinstance(reply, NorthError) and not isinstance(reply, NorthApiError) and reply.ends_run:
             raise reply
@@ -216,10 +242,12 @@ class Caller:
             progress.begin()
             started = self._report(request, progress, call)
             # Without a reply the call may still be on its way: its sender was cancelled, or the connection was lost.
-            ending, counted_at = Ending.UNCONFIRMED, self._loop.time() + self._transport.timeout
-            reply = await self._transport.exchange(request, self._app_id, live.token if live else None, counted_at)
+            ending, counted_at = Ending.UNCONFIRMED, self._loop.time() + call.timeout
+            token = live.token if live else None
+            reply = await self._transport.exchange(request, self._app_id, token, counted_at, call.timeout)
             counted_at = None
-            error = read_error(reply, secrets=self._secrets(request, live) if reply.body else ())
+            secrets = self._secrets(request, live) if reply.body else ()
+            error = read_error(reply, success=request.success, any_body=request.own, secrets=secrets)
             ending = ending_of(error)
         except NorthError as exc:
             error = exc
@@ -236,7 +264,7 @@ class Caller:
                 counted_at=counted_at,
                 retry_after=None if error is None else error.retry_after,
                 unanswered=str(error) if unanswered(error) and self._transport.is_open else None,
-                last=unanswered(error) and not call.priority and self._is_last(progress.record.faults + 1),
+                last=unanswered(error) and not call.priority and call.policy.is_last(progress.record.faults + 1),
             )
         progress.end(error)
         if pauses:
@@ -257,9 +285,6 @@ class Caller:
             return None
         server, now = self._transport.server, self._loop.time
         return Attempt(self._observers, request, progress, server=server, waited=call.waited, now=now)
-
-    def _is_last(self, attempt: int) -> bool:
-        return self._policy.wait_after(attempt) is None
 
     def _secrets(self, request: Request, live: LiveToken | None) -> list[str]:
         """Return the secrets to hide if a reply echoes them."""

@@ -51,6 +51,7 @@ def next_step(
     record: Record,
     policy: RetryPolicy,
     *,
+    idempotent: bool = True,
     has_token: bool = True,
     paused_for: float = 0.0,
     time_left: float = math.inf,
@@ -61,6 +62,7 @@ def next_step(
         error: What the attempt ended in.
         record: What has been tried, this attempt included.
         policy: How faults are retried.
+        idempotent: Whether the call may be made again although an attempt may have been carried out.
         has_token: Whether the call was sent with a token. Then another one may help.
         paused_for: Seconds until flow control's pause is over.
         time_left: Seconds in which a further attempt may begin; 0 means that none may.
@@ -74,6 +76,8 @@ def next_step(
             step, ready_in = Requeue(), paused_for
         case InvalidTokenError() if has_token:
             step = RenewToken()
+        case _ if not (idempotent or error.not_done):
+            pass
         case _ if error.retryable and (wait := policy.wait_after(record.faults)) is not None:
             ready_in = max(wait, error.retry_after or 0.0)
             step = Retry(ready_in)

@@ -8,6 +8,7 @@ from itertools import islice
 import attrs
 
 from aionorth.common.waits import Jitter, full_jitter, growing_waits
+from aionorth.errors import ArgumentError
 from aionorth.wire.checks import optional_seconds_field, seconds_field, whole_field
 
 
@@ -34,6 +35,17 @@ class RetryPolicy:
     jitter: Jitter = full_jitter
     """Draws each wait, given its upper bound; the default is uniform between 0 and that."""
 
+    def changed_by(self, retry: RetryPolicy | bool, /) -> RetryPolicy:  # noqa: FBT001 - as users give it
+        """Return the policy of a call for which `retry` was given; with False it is attempted once.
+
+        Raises `ArgumentError` for what is no such thing.
+        """
+        if isinstance(retry, RetryPolicy):
+            return retry
+        if not isinstance(retry, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ArgumentError(f"retry={retry!r}: give True, False or a RetryPolicy")
+        return self if retry else attrs.evolve(self, attempts=1)
+
     def waits(self) -> Iterator[float]:
         """The waits between the attempts at one call, in seconds; it ends when no attempt is left."""
         return islice(growing_waits(self.base, self.longest, self.jitter), self.attempts - 1)
@@ -41,3 +53,7 @@ class RetryPolicy:
     def wait_after(self, attempt: int) -> float | None:
         """Return the seconds to wait after an attempt, counted from 1, that failed; None after the last."""
         return next(islice(self.waits(), attempt - 1, None), None)
+
+    def is_last(self, attempt: int) -> bool:
+        """Return whether no attempt follows this one, counted from 1, if it fails."""
+        return self.wait_after(attempt) is None

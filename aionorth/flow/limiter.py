@@ -165,8 +165,9 @@ class Limiter:
 
     def outlast(self, timeout: float) -> None:
         """From now on, allow for calls that take up to `timeout` seconds."""
-        self._timeout = max(self._timeout, timeout)
-        self._window.keep_to(self._limits())
+        if timeout > self._timeout:
+            self._timeout = timeout
+            self._window.keep_to(self._limits())
 
     # --- One call's way through
 

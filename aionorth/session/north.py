@@ -23,7 +23,7 @@ from aionorth.purge.journal import Journal, target_of
 from aionorth.purge.listing import Reading, list_items
 from aionorth.purge.plan import Plan, make_plan
 from aionorth.purge.selections import PackageSelection, Selection
-from aionorth.session.lifecycle import Session
+from aionorth.session.own_calls import OwnCalls
 from aionorth.wire import requests
 from aionorth.wire.checks import check_id, optional_string
 from aionorth.wire.replies import read_one
@@ -33,7 +33,7 @@ from aionorth.wire.resources import PACKAGES, RESOURCES, SUBSCRIPTIONS, Item, Re
 T = TypeVar("T", bound=Item)
 
 
-class NorthSession(Session):  # more than 15 methods: one a public call
+class NorthSession(OwnCalls):  # more than 15 methods: one a public call
     """An app's session with the platform: ``async with NorthSession(url, app_id=…, secret=…) as north``.
 
     Sessions of one event loop that name the same base URL and app share one flow control budget and one token. Where

@@ -158,3 +158,37 @@ def _readings(id_: str) -> set[str]:
         readings |= new
         new = {other for one in new for other in (unquote(one), unicodedata.normalize("NFKC", one))} - readings
     return readings
+
+
+# --- Whole paths
+
+
+def check_path(path: object) -> str:
+    """Return the path of a call, percent-encoded so that every server on the way reads the same segments.
+
+    What is percent-encoded in it already is taken as that, so an id with a slash in it can be given as ``a%2Fb``.
+
+    Raises:
+        ArgumentError: It is no such path, or a segment of it could not be an id.
+    """
+    if not isinstance(path, str) or not path.startswith("/"):
+        raise ArgumentError(f"path={path!r}: give a path on the platform that begins with '/', without scheme and host")
+    if "?" in path or "#" in path:
+        raise ArgumentError(f"path={path!r}: give the query as params=, and percent-encode an id that has a '?' or '#'")
+    segments = path[1:].split("/")
+    if "" in segments:
+        raise ArgumentError(f"path={path!r}: it has an empty segment: leave out the second '/', or the last one")
+    encoded = list[str]()
+    for segment in segments:
+        try:
+            encoded.append(path_segment(unquote(segment), "segment"))
+        except InvalidIdError as exc:
+            raise ArgumentError(f"path={path!r}: {exc}") from None
+    return "/" + "/".join(encoded)
+
+
+def last_segments(path: str) -> set[str]:
+    """Return what servers on the way may take for the last segment of a path, in lower case."""
+    whole = _readings(path)
+    cut = {_AFTER_SEGMENT.sub("", reading) for reading in whole}
+    return {_SEPARATORS.split(reading)[-1].strip().casefold() for reading in whole | cut}

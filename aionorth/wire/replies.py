@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Generic, TypeVar
@@ -53,6 +53,8 @@ class Reply:
     """Of the body, where the reply names one."""
     whole: bool | None = True
     """Whether the body is whole: None where only the end of the connection says so, False where it is cut."""
+    headers: Mapping[str, str] = attrs.field(factory=dict[str, str], repr=False)
+    """All of them; their names in whatever case."""
 
 
 NO_CONTENT = Reply(204)
@@ -88,7 +90,12 @@ class Token:
 
 
 def read_error(
-    reply: Reply, *, success: frozenset[int] = SUCCESS, secrets: Iterable[str] = (), now: datetime | None = None
+    reply: Reply,
+    *,
+    success: frozenset[int] = SUCCESS,
+    any_body: bool = False,
+    secrets: Iterable[str] = (),
+    now: datetime | None = None,
 ) -> NorthError | None:
     """Read a reply into the error that it is.
 
@@ -106,6 +113,7 @@ def read_error(
     Args:
         reply: The reply.
         success: The statuses that mean success for this call.
+        any_body: Whether a success may have a body that is not JSON. A page of HTML is a proxy's all the same.
         secrets: What the reply may echo. None of it is shown in the error.
         now: The time against which a Retry-After date is read; the present one unless given.
 
@@ -124,7 +132,8 @@ def read_error(
             if page in reply.body:
                 return TlsError(error)
     if code is None and reply.status in success and not cut:
-        return None if content is not None else _lost(reply, "with a body that is not the platform's")
+        good = content is not None or (any_body and not _is_page(reply))
+        return None if good else _lost(reply, "with a body that is not the platform's")
     kind, description = _by_status(reply) if code is None else (_by_code(code, reply.status), "")
     if cut and not _holds_although_cut(kind, code, reply.status):
         return _lost(reply, "and broke off before its end")
@@ -156,6 +165,10 @@ _PAGES = {
     b"The plain HTTP request was sent to HTTPS port": "that port speaks TLS: let the base URL begin with https://",
 }
 """What nginx's pages for bad requests say about TLS, and what it means."""
+
+
+def _is_page(reply: Reply) -> bool:
+    return "html" in reply.content_type.lower() or reply.body.lstrip()[:1] == b"<"
 
 
 def _lost(reply: Reply, why: str) -> ReplyLostError:

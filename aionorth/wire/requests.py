@@ -35,6 +35,10 @@ class Request:
     """What is secret in the body. A reply may echo it."""
     success: frozenset[int] = attrs.field(default=SUCCESS, repr=False)
     """The statuses of a reply that mean success."""
+    own: bool = attrs.field(default=False, repr=False)
+    """Whether it is the session's user's own: then the reply is for the user, all of it."""
+    idempotent: bool = attrs.field(default=True, repr=False)
+    """Whether it may be sent again after an attempt that may have been carried out."""
 
 
 def delete(resource: Resource[Any], id_: str, *, authorized_app_id: str | None = None) -> Request:
@@ -78,12 +82,17 @@ def delete_matching_subscriptions(
     The platform takes a call without one for all subscriptions, so none is built.
     """
     filters = {"notifyType": notify_type, "callbackUrl": callback_url}
-    if not any(filters.values()) or any(value is not None and not value.strip() for value in filters.values()):
-        raise ArgumentError("a batch delete without a filter deletes every subscription: give a notify_type")
+    check_filters(*filters.values())
     given = {name: check_string(value, name) for name, value in filters.items() if value is not None}
     query = _query(_app(SUBSCRIPTIONS, authorized_app_id) | given)
     path = SUBSCRIPTIONS.path
     return Request("delete_subscriptions", path, "DELETE", f"{path}{query}", success=SUBSCRIPTIONS.success)
+
+
+def check_filters(*filters: str | None) -> None:
+    """Raise `ArgumentError` where a batch delete with these filters would delete every subscription."""
+    if not any(filters) or any(value is not None and not value.strip() for value in filters):
+        raise ArgumentError("a batch delete without a filter deletes every subscription: give a notify_type")
 
 
 def probe() -> Request:

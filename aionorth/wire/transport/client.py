@@ -8,6 +8,7 @@ from functools import cache
 from http import HTTPStatus
 
 import aiohttp
+import attrs
 from yarl import URL
 
 from aionorth import __version__
@@ -91,10 +92,18 @@ class Transport:  # more than 12 attributes: a pool, and what is needed to fill 
         if not self.is_open:
             raise SessionStateError("the session, or the aiohttp session it was given, is closed")
 
-    async def exchange(self, request: Request, app_id: str, token: Token | None, until: float) -> Reply:
+    async def exchange(
+        self,
+        request: Request,
+        app_id: str,
+        token: Token | None,
+        until: float,
+        timeout: float,  # noqa: ASYNC109
+    ) -> Reply:
         """Send `request` once and return its reply, whatever its status; no redirect is followed.
 
-        It is cut off at the time `until`, on the loop's clock. With a `token` go the two headers that identify the app.
+        It is cut off at the time `until`, on the loop's clock, which is after `timeout` seconds. With a `token` go the
+        two headers that identify the app.
 
         Raises:
             NorthConnectionError: The request was not sent.
@@ -119,7 +128,7 @@ class Transport:  # more than 12 attributes: a pool, and what is needed to fill 
                 )
                 self._reached = True
                 if response.status == NO_CONTENT.status:  # it has no body, whatever its head says
-                    return NO_CONTENT
+                    return attrs.evolve(NO_CONTENT, headers=response.headers) if request.own else NO_CONTENT
                 body, whole = await _read(response, breaks_show=self._own)
             finally:
                 self._shared_timeout.stop(task)
@@ -132,13 +141,14 @@ class Transport:  # more than 12 attributes: a pool, and what is needed to fill 
                 headers.get("Date"),
                 response.charset if body else None,
                 whole,
+                headers,
             )
         # Frames of aiohttp hold the request's headers, and with them the token; so do its errors about a reply. Those
         # about a URL may hold a proxy's password.
         except (NorthError, asyncio.CancelledError) as exc:
             raise detached(exc) from exc.__cause__
         except (aiohttp.ClientError, OSError, ValueError) as exc:  # asyncio's TimeoutError is an OSError
-            error = translated(exc, self._options, https=self._https, reached=self._reached)
+            error = translated(exc, self._options, timeout=timeout, https=self._https, reached=self._reached)
             cause = None if isinstance(exc, (aiohttp.ClientResponseError, ValueError)) else detached(exc)
         raise error from cause  # here, where what aiohttp raised is not its context
 
@@ -208,7 +218,7 @@ def _has_known_end(response: aiohttp.ClientResponse, *, breaks_show: bool) -> bo
     if "Content-Length" in headers or "chunked" in headers.get("Transfer-Encoding", "").lower():
         return True
     closes = response.version == aiohttp.HttpVersion10 or "close" in headers.get("Connection", "").lower()
-    return (closes and breaks_show) or response.status == HTTPStatus.NOT_MODIFIED
+    return (closes and breaks_show) or response.status == HTTPStatus.NOT_MODIFIED or response.method == "HEAD"
 
 
 @cache

@@ -29,10 +29,11 @@ _NO_SUCH_HOST = {socket.EAI_NONAME} | ({socket.EAI_NODATA} if sys.platform == "l
 _NO_SUCH_HOST_BY_ARES = {1, 4, 8}  # no data, not found, no name
 
 
-def translated(exc: Exception, options: ConnectionOptions, *, https: bool, reached: bool) -> NorthError:
+def translated(exc: Exception, options: ConnectionOptions, *, timeout: float, https: bool, reached: bool) -> NorthError:
     """Return the error that stands for one of aiohttp's, or of the system's.
 
-    `reached` says whether a reply ever came, so that name, port and certificates are right.
+    The call had `timeout` seconds. `reached` says whether a reply ever came, so that name, port and certificates are
+    right.
     """
     match exc:
         case aiohttp.ClientConnectorError():
@@ -42,7 +43,7 @@ def translated(exc: Exception, options: ConnectionOptions, *, https: bool, reach
         case aiohttp.ClientHttpProxyError():
             return NorthConnectionError(f"the proxy refused the connection: HTTP {exc.status}")
         case TimeoutError():
-            return ReplyTimeoutError(f"no reply within {options.timeout:g} s")
+            return ReplyTimeoutError(f"no reply within {timeout:g} s")
         case ValueError():  # for example because `http` names a proxy that cannot be used
             error = ArgumentError(f"aiohttp cannot send this request: {without_userinfo(str(exc))}")
             error.ends_run = True  # it cannot send any other either
