@@ -15,6 +15,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, ClassVar, ParamSpec, TypeVar
 
+from aionorth.common.headers import NO_HEADERS, Headers
 from aionorth.common.text import shown, without_userinfo
 
 P = ParamSpec("P")
@@ -147,6 +148,9 @@ class NorthApiError(NorthError):
         remedy: What the platform's documents recommend.
         retry_after: The Retry-After of the reply in seconds; None without one.
         date: The Date of the reply, as it stands there; None without one.
+        headers: The headers of the reply, read-only; upper and lower case of their names are the same.
+        body: The beginning of the reply's body, at most 4 KiB. In neither are the session's secret or token: they are
+            hidden. Both are empty for calls of a bulk run, whose errors are kept by the thousand.
     """
 
     remedy: ClassVar[str] = ""
@@ -159,6 +163,8 @@ class NorthApiError(NorthError):
         *,
         retry_after: float | None = None,
         date: str | None = None,
+        headers: Headers = NO_HEADERS,
+        body: bytes = b"",
     ) -> None:
         code, description = None if code is None else shown(code), shown(without_userinfo(description))
         super().__init__(status, code, description)
@@ -167,6 +173,8 @@ class NorthApiError(NorthError):
         self.description = description
         self.retry_after = retry_after
         self.date = date
+        self.headers = headers
+        self.body = body
 
     def to_dict(self) -> dict[str, Any]:
         """See `NorthError.to_dict`; ``status`` and ``code`` too."""

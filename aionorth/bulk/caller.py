@@ -26,7 +26,7 @@ from aionorth.events import Observers
 from aionorth.flow.limiter import Limiter
 from aionorth.flow.window import Ending, Permit
 from aionorth.wire.checks import seconds
-from aionorth.wire.replies import Reply, read_error
+from aionorth.wire.replies import NO_CONTENT, Reply, read_error
 from aionorth.wire.requests import Request, probe
 from aionorth.wire.transport import Transport
 
@@ -246,8 +246,13 @@ class Caller:
             token = live.token if live else None
             reply = await self._transport.exchange(request, self._app_id, token, counted_at, call.timeout)
             counted_at = None
-            secrets = self._secrets(request, live) if reply.body else ()
-            error = read_error(reply, success=request.success, any_body=request.own, secrets=secrets)
+            error = read_error(
+                reply,
+                success=request.success,
+                any_body=request.own,
+                secrets=() if reply is NO_CONTENT else self._secrets(request, live),
+                whole=call.priority,
+            )
             ending = ending_of(error)
         except NorthError as exc:
             error = exc

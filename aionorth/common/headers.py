@@ -30,3 +30,6 @@ class Headers(Mapping[str, str]):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {', '.join(self)}>"
+
+
+NO_HEADERS = Headers()

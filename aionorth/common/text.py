@@ -18,6 +18,12 @@ HIDDEN = "(hidden)"
 LONGEST_SEARCHED = 4 * LONGEST_SHOWN
 """Characters of a text that are searched for secrets; the rest is not shown."""
 
+LONGEST_KEPT = 4096
+"""Bytes that are kept of a body."""
+
+LONGEST_SCANNED = 64 * 1024
+"""Bytes of a body that are looked at, so that a secret at the end of what is kept is found whole."""
+
 LONGEST_ENCODED = 12
 """Characters into which an encoding turns one of a secret's at most: four bytes in percent encoding."""
 
@@ -82,6 +88,16 @@ def hidden(text: str, secrets: Iterable[str]) -> str:
     readings = (reading.casefold() for reading in _readings("\n".join(rest)))
     return HIDDEN if any(one in reading for reading in readings for one in sought) else "".join(kept)
 
+
+def hidden_bytes(content: bytes, secrets: Iterable[str]) -> bytes:
+    """Return the beginning of `content`, at most 4 KiB, as `hidden` does, whatever the charset of the text in it."""
+    forms = {secret.encode(charset, "replace") for secret in secrets for charset in _CHARSETS}
+    known = [*secrets, *(form.decode("latin-1") for form in forms)]
+    # Each byte becomes one character, and back. What the marks add is cut.
+    return hidden(content[:LONGEST_SCANNED].decode("latin-1"), known).encode("latin-1")[:LONGEST_KEPT]
+
+
+_CHARSETS = ("utf-8", "gb18030", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 
 _ENCODINGS: tuple[Callable[[str], str], ...] = (
     lambda secret: quote(secret, safe=""),

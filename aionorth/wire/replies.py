@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Generic, TypeVar
 
 import attrs
 
-from aionorth.common.text import hidden, shortened, visible
+from aionorth.common.headers import NO_HEADERS, Headers
+from aionorth.common.text import hidden, hidden_bytes, shortened, visible
 from aionorth.errors import (
     FlowControlError,
     GatewayError,
@@ -94,7 +95,8 @@ def read_error(
     *,
     success: frozenset[int] = SUCCESS,
     any_body: bool = False,
-    secrets: Iterable[str] = (),
+    secrets: Collection[str] = (),
+    whole: bool = False,
     now: datetime | None = None,
 ) -> NorthError | None:
     """Read a reply into the error that it is.
@@ -115,6 +117,7 @@ def read_error(
         success: The statuses that mean success for this call.
         any_body: Whether a success may have a body that is not JSON. A page of HTML is a proxy's all the same.
         secrets: What the reply may echo. None of it is shown in the error.
+        whole: Whether the error holds the headers and the beginning of the body.
         now: The time against which a Retry-After date is read; the present one unless given.
 
     Returns:
@@ -144,7 +147,13 @@ def read_error(
         description or hidden(str(said), secrets),
         retry_after=_seconds(reply.retry_after, now or datetime.now(UTC)) if reply.retry_after else None,
         date=reply.date,
+        headers=_hidden_headers(reply, secrets) if whole else NO_HEADERS,
+        body=hidden_bytes(reply.body, secrets) if whole else b"",
     )
+
+
+def _hidden_headers(reply: Reply, secrets: Collection[str]) -> Headers:
+    return Headers((name, hidden(value, secrets)) for name, value in reply.headers.items())
 
 
 def _holds_although_cut(kind: type[NorthApiError], code: str | None, status: int) -> bool:

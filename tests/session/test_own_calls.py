@@ -1,11 +1,15 @@
 """An application's own calls go through the same token, flow control, errors and retries as the library's."""
 
 import asyncio
+import base64
+import copy
 import json
 import math
-from collections.abc import AsyncIterator, Sequence
+import pickle
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from aiohttp import web
@@ -14,6 +18,7 @@ from support import APP, session
 import aionorth
 from aionorth.simulator import CannedReply, ServerError, Simulator
 from aionorth.wire.own import own_call
+from aionorth.wire.replies import Reply, read_error
 
 QUICK = aionorth.RetryPolicy(attempts=3, base=1.0, jitter=lambda wait: wait)
 COMMANDS = "/iocm/app/cmd/v1.4.0/deviceCommands"
@@ -397,3 +402,72 @@ async def test_own_calls_log_in_and_pass_flow_control_on_the_platform() -> None:
 def test_a_call_is_named_by_its_path_without_ids(path: str, given: str | None, template: str) -> None:
     request = own_call("GET", path, template=given)
     assert (request.operation, request.template) == ("request", template)
+
+
+# --- Errors hold the reply
+
+
+async def test_an_error_holds_the_headers_and_the_body_of_its_reply() -> None:
+    reply = answered(409, '{"error_code": "100227", "error_desc": "there"}', X_Trace="7", ETag="x")
+    async with served(success=reply) as (north, _):
+        with pytest.raises(aionorth.NorthApiError) as caught:
+            await north.request("POST", COMMANDS)
+    error = caught.value
+    assert (error.status, error.code) == (409, "100227")
+    assert error.body == b'{"error_code": "100227", "error_desc": "there"}'
+    assert error.headers["x_trace"] == error.headers["X_TRACE"] == "7"
+    for other in (copy.copy(error), copy.deepcopy(error), pickle.loads(pickle.dumps(error))):
+        assert (str(other), other.code, other.body) == (str(error), error.code, error.body)
+        assert dict(other.headers) == dict(error.headers)
+        assert other.headers["ETAG"] == "x"
+    assert error.to_dict() == {"type": "NorthApiError", "message": str(error), "status": 409, "code": "100227"}
+    assert "X_Trace" not in repr(error) + str(error)
+
+
+async def test_an_error_holds_at_most_4_kib_of_a_body() -> None:
+    async with served(success=answered(400, "x" * 100_000)) as (north, _):
+        with pytest.raises(aionorth.NorthApiError) as caught:
+            await north.request("POST", COMMANDS)
+    assert 4000 <= len(caught.value.body) <= 4096
+
+
+ECHOES: dict[str, Callable[[str], bytes]] = {
+    "as it is": lambda secret: secret.encode(),
+    "percent-encoded": lambda secret: quote(secret, safe="").encode(),
+    "as JSON": lambda secret: json.dumps(secret).encode(),
+    "in base64": lambda secret: base64.b64encode(f"Bearer {secret}".encode()),
+    "in UTF-16": lambda secret: secret.encode("utf-16"),
+    "in GBK": lambda secret: secret.encode("gbk"),
+    "across the end of what is kept": lambda secret: b"x" * 3970 + secret.encode(),
+    "often": lambda secret: b" ".join([secret.encode()] * 1000),
+}
+
+
+@pytest.mark.parametrize("echo", ECHOES)
+@pytest.mark.parametrize("secret", ["t0ken-of-31-characters", "hüsh 中文 of an app"])
+async def test_an_error_shows_no_secret_that_a_reply_echoes(echo: str, secret: str) -> None:
+    body = ECHOES[echo](secret)
+    reply = Reply(400, b'{"error_code": "1", "x": "' + body + b'"}', headers={"X-Echo": f"Bearer {quote(secret)}"})
+    error = read_error(reply, secrets=[secret], whole=True)
+    assert isinstance(error, aionorth.NorthApiError)
+    assert len(error.body) <= 4096
+    assert secret.encode()[:5] not in error.body
+    assert body[:20] not in error.body or echo.startswith("across")
+    assert error.headers["X-Echo"] == "Bearer (hidden)"
+    assert b"(hidden)" in error.body
+
+
+async def test_the_token_is_hidden_in_what_an_error_holds() -> None:
+    async with served(success=answered(400, "Bearer t0ken", X_Echo="t0ken")) as (north, _):
+        with pytest.raises(aionorth.NorthApiError) as caught:
+            await north.request("POST", COMMANDS)
+    assert caught.value.body == b"Bearer (hidden)"
+    assert caught.value.headers["x_echo"] == "(hidden)"
+
+
+async def test_the_errors_of_a_bulk_run_hold_no_replies() -> None:
+    async with served(success=coded(400, "120015")) as (north, _):
+        summary = await north.delete_upgrade_packages(["a"])
+    error = summary.results[0].error
+    assert isinstance(error, aionorth.BadRequestError)
+    assert (error.body, dict(error.headers)) == (b"", {})
