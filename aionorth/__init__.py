@@ -52,6 +52,7 @@ __all__ = [
     # Errors of use
     "ArgumentError",
     "InvalidIdError",
+    "SettingsError",
     "SessionStateError",
     "JournalError",
     "StoreError",

@@ -51,6 +51,10 @@ class InvalidIdError(ArgumentError):
     """An id that no resource of the platform can have: empty, too long, in quotes, not a string, or with steps."""
 
 
+class SettingsError(ArgumentError):
+    """Settings from the environment or a profile that cannot be used. A line for each names it, and the remedy."""
+
+
 class JournalError(NorthError):
     """A journal cannot be used or written to. Ends a bulk run, because what is not recorded must not be done."""
 

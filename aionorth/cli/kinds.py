@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 
 import attrs
 
-from aionorth.cli.durations import in_hours_or_more
 from aionorth.cli.id_files import STDIN, read_ids
 from aionorth.cli.output.messages import EXIT_CODES, ProblemError
 from aionorth.cli.parser import option
+from aionorth.common.durations import in_hours_or_more
 from aionorth.models import Kind
 from aionorth.purge.selections import PackageSelection, Selection, SubscriptionSelection
 

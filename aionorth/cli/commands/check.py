@@ -10,15 +10,16 @@ import typer
 from rich.text import Text
 
 from aionorth.cli import settings
-from aionorth.cli.output.messages import ExitCode, ProblemError, code_of, noted, put, say
+from aionorth.cli.output.messages import ExitCode, code_of, noted, put, say
 from aionorth.cli.output.progress import flow_in_words, silence_in_words
 from aionorth.cli.parser import command
 from aionorth.cli.settings import Connection
 from aionorth.cli.settings.given import ENVIRONMENT, Given
-from aionorth.cli.settings.profiles import config_file
 from aionorth.common.text import visible
+from aionorth.errors import SettingsError
 from aionorth.session.checkup import Checkup, Verdict
 from aionorth.session.north import NorthSession
+from aionorth.session.profiles import config_file
 
 MESSAGE_AFTER = 1.0
 """Seconds that a call may wait for flow control before a message says so."""
@@ -27,7 +28,7 @@ MESSAGE_AFTER = 1.0
 def _profiles_file() -> str:
     try:
         return visible(str(config_file()))
-    except ProblemError as exc:
+    except SettingsError as exc:
         return f"config.toml ({exc})"
 
 

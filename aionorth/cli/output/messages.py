@@ -36,6 +36,7 @@ from aionorth.errors import (
     NorthError,
     NorthWarning,
     OutageError,
+    SettingsError,
     StoreError,
 )
 
@@ -208,7 +209,7 @@ def code_of(cause: BaseException) -> ExitCode:
 def in_words(error: BaseException) -> str:
     """Return the message for `error`, with a remedy where the library leaves it to its user."""
     text = str(error) or type(error).__name__
-    if isinstance(error, ProblemError):
+    if isinstance(error, (ProblemError, SettingsError)):
         return text  # whose lines stay lines
     if isinstance(error, OSError):
         text = error.strerror or text

@@ -19,17 +19,18 @@ import attrs
 from aionorth.auth.sources import Secret
 from aionorth.bulk.retry import RetryPolicy
 from aionorth.bulk.run import WORKERS
-from aionorth.cli.durations import in_any_unit
-from aionorth.cli.output.messages import ProblemError, say
-from aionorth.cli.settings import profiles, secrets
+from aionorth.cli.output.messages import say
 from aionorth.cli.settings.given import FLOW, MAX_OUTAGE, TIMEOUT, Given
-from aionorth.cli.settings.profiles import Profile
-from aionorth.cli.settings.secrets import SECRET
+from aionorth.cli.settings.secrets import can_be_typed, typed_in
 from aionorth.common.directories import NoDirectoryError, store_directory
+from aionorth.common.durations import in_any_unit
 from aionorth.common.text import visible
 from aionorth.errors import ArgumentError
 from aionorth.flow.settings import FlowControl
+from aionorth.session import profiles, secrets
 from aionorth.session.north import NorthSession
+from aionorth.session.profiles import Profile
+from aionorth.session.secrets import SECRET
 from aionorth.stores.machine import MachineStore
 from aionorth.stores.redis import RedisStore
 from aionorth.wire.checks import check_string
@@ -235,7 +236,7 @@ def resolve(given: Given, *, stdin_is_data: bool = False) -> Connection:
         stdin_is_data: Whether the command reads something else from stdin.
 
     Raises:
-        ProblemError: It names all that is missing or cannot be used.
+        SettingsError: It names all that is missing or cannot be used.
     """
     named = given.profile if given.profile is not None else os.environ.get(variable("profile")) or None
     sources = Sources(given, profiles.load(named, KEYS))
@@ -261,9 +262,9 @@ def resolve(given: Given, *, stdin_is_data: bool = False) -> Connection:
     _check_tls(sources, connection.url)
     secret = _secret(sources, stdin_is_data=stdin_is_data)
     if sources.problems:
-        raise ProblemError(*sources.problems)
+        raise profiles.problems(*sources.problems)
     check_string(connection.app_id, "the app id")
-    return attrs.evolve(connection, secret=secret if secret is not None else secrets.typed_in(connection.app_id))
+    return attrs.evolve(connection, secret=secret if secret is not None else typed_in(connection.app_id))
 
 
 def _required(sources: Sources, key: str) -> str:
@@ -337,9 +338,9 @@ def _secret(sources: Sources, *, stdin_is_data: bool) -> Secret | None:
             return secrets.usable(os.environ[SECRET], SECRET)
         if found is not None:
             return None if file is None else secrets.from_file(file, found.where)
-    except (ProblemError, ArgumentError) as exc:
+    except ArgumentError as exc:
         sources.problems.append(str(exc))
     else:
-        if not secrets.can_be_typed(stdin_is_data=stdin_is_data):
+        if not can_be_typed(stdin_is_data=stdin_is_data):
             _miss(sources, "secret")
     return None

@@ -1,4 +1,4 @@
-"""Durations as they are given to options: a number and its unit, as in ``90d``."""
+"""Durations as they are given to options and settings: a number and its unit, as in ``90d``."""
 
 from __future__ import annotations
 
