@@ -40,6 +40,7 @@ __all__ = [
     "UpgradePackage",
     # Own calls
     "NorthReply",
+    "Slot",
     # Flow control
     "FlowControl",
     "FlowState",
@@ -112,7 +113,7 @@ if TYPE_CHECKING:
     from aionorth.purge.selections import BatchDelete, PackageSelection, Selection, SubscriptionSelection
     from aionorth.session.checkup import Checkup, Finding, Verdict
     from aionorth.session.north import NorthSession
-    from aionorth.session.own_calls import NorthReply
+    from aionorth.session.own_calls import NorthReply, Slot
     from aionorth.stores.machine import MachineStore
     from aionorth.stores.redis import RedisStore
 else:

@@ -149,6 +149,35 @@ class Caller:
             if operation is not None:
                 operation.ended(progress.record)
 
+    # --- For calls that another client makes
+
+    async def token(self) -> str:
+        """Return the access token, a new one where it is due."""
+        self.check_loop()
+        assert self._auth is not None, "the session says where its token comes from"
+        keeper, obtain = self._auth
+        while (live := keeper.current(self._loop.time())) is None:
+            await keeper.renewed(obtain)
+        live.used = True
+        return live.token.access
+
+    async def acquire(self, timeout: float) -> Permit:  # noqa: ASYNC109 - of what follows
+        """Wait until a call that takes up to `timeout` seconds may be sent; `release` ends the permit."""
+        self.check_loop()
+        self._flow.outlast(timeout)
+        call = _Call(auth=self._auth, priority=True, policy=self._policy, timeout=timeout)
+        permit, _ = await self._acquire(call)
+        return permit
+
+    def release(
+        self, permit: Permit, ending: Ending, *, counted_at: float | None = None, retry_after: float | None = None
+    ) -> None:
+        """Release a permit of `acquire`, once: see `Limiter.release`."""
+        if self._flow.release(permit, ending, counted_at=counted_at, retry_after=retry_after):
+            self._warn_of_pause()
+
+    # --- One attempt after the other
+
     async def _acquire_again(
         self, call: _Call, error: NorthError, progress: Progress, *, has_token: bool, outages: int
     ) -> tuple[Permit, LiveToken | None]:
