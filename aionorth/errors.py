@@ -135,7 +135,7 @@ class ReplyLostError(NorthError):
 
 
 class ReplyTimeoutError(ReplyLostError):
-    """No reply within the session's ``timeout``."""
+    """No reply within the ``timeout`` of the call, which is the session's unless it has its own."""
 
 
 # --- The platform's errors

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Self
 from aionorth.auth.keeper import TokenKeeper
 from aionorth.auth.sources import GivenToken, by_login
 from aionorth.bulk.caller import Caller
+from aionorth.bulk.record import Progress
 from aionorth.bulk.retry import RetryPolicy
 from aionorth.common.files import StrPath
-from aionorth.errors import NorthWarning, SessionStateError, detaching
+from aionorth.errors import NorthWarning, NotFoundError, SessionStateError, detaching
 from aionorth.events import Observer, Observers, SessionClosed, SessionOpened
 from aionorth.flow.settings import FlowControl, FlowState
+from aionorth.models import DeleteResult
 from aionorth.session import app
 from aionorth.session.checkup import Checkup, examine
 from aionorth.session.options import SessionOptions
@@ -163,6 +165,24 @@ class Session:
 
     async def _send(self, request: Request, *, authenticated: bool = True) -> Reply:
         return await self._opened().send(request, authenticated=authenticated)
+
+    async def _delete(
+        self,
+        id_: str,
+        request: Request,
+        *,
+        missing_ok: bool,
+        timeout: float | None,  # noqa: ASYNC109 - of each attempt
+        retry: RetryPolicy | bool | None,
+    ) -> DeleteResult:
+        caller = self._opened()
+        progress, started = Progress(), caller.now()
+        try:
+            await caller.send(request, progress, timeout=timeout, retry=retry)
+        except NotFoundError:
+            if not (missing_ok or progress.record.ambiguous):
+                raise
+        return progress.record.result(id_, caller.now() - started)
 
     def _opened(self) -> Caller:
         if self._caller is None:

@@ -14,10 +14,10 @@ from aionorth.bulk.batch import Batch
 from aionorth.bulk.intake import Ids, checked
 from aionorth.bulk.observed import RunReport
 from aionorth.bulk.pool import Pool
-from aionorth.bulk.record import Progress
+from aionorth.bulk.retry import RetryPolicy
 from aionorth.bulk.run import DRAIN_TIMEOUT, WORKERS, BulkDelete, RunOptions, Work
 from aionorth.common.files import StrPath
-from aionorth.errors import ArgumentError, NotFoundError
+from aionorth.errors import ArgumentError
 from aionorth.models import Collect, DeleteResult, DeleteSummary, Kind, Subscription, Target, UpgradePackage
 from aionorth.purge.journal import Journal, target_of
 from aionorth.purge.listing import Reading, list_items
@@ -27,7 +27,6 @@ from aionorth.session.own_calls import OwnCalls
 from aionorth.wire import requests
 from aionorth.wire.checks import check_id, optional_string
 from aionorth.wire.replies import read_one
-from aionorth.wire.requests import Request
 from aionorth.wire.resources import PACKAGES, RESOURCES, SUBSCRIPTIONS, Item, Resource
 
 T = TypeVar("T", bound=Item)
@@ -43,7 +42,13 @@ class NorthSession(OwnCalls):  # more than 15 methods: one a public call
     # --- Deleting one
 
     async def delete_subscription(
-        self, subscription_id: str, *, authorized_app_id: str | None = None, missing_ok: bool = False
+        self,
+        subscription_id: str,
+        *,
+        authorized_app_id: str | None = None,
+        missing_ok: bool = False,
+        timeout: float | None = None,  # noqa: ASYNC109 - of each attempt
+        retry: RetryPolicy | bool | None = None,
     ) -> DeleteResult:
         """Delete one subscription: ``DELETE /iocm/app/sub/v1.2.0/subscriptions/{subscriptionId}``.
 
@@ -52,6 +57,8 @@ class NorthSession(OwnCalls):  # more than 15 methods: one a public call
             authorized_app_id: The app whose subscription it is, where that is another app which has authorized this
                 one. It goes into the query as ``appId``; leave it out for this app's own subscriptions.
             missing_ok: Return NOT_FOUND where there is no such subscription, instead of raising.
+            timeout: Seconds that one attempt may take; the session's unless given.
+            retry: False makes one attempt; a `RetryPolicy` holds in the place of the session's.
 
         Returns:
             A result with the outcome DELETED or GONE, or NOT_FOUND if `missing_ok`.
@@ -64,25 +71,23 @@ class NorthSession(OwnCalls):  # more than 15 methods: one a public call
         """
         other = optional_string(authorized_app_id, "authorized_app_id")
         request = requests.delete(SUBSCRIPTIONS, subscription_id, authorized_app_id=other)
-        return await self._delete(subscription_id, request, missing_ok=missing_ok)
+        return await self._delete(subscription_id, request, missing_ok=missing_ok, timeout=timeout, retry=retry)
 
-    async def delete_upgrade_package(self, file_id: str, *, missing_ok: bool = False) -> DeleteResult:
+    async def delete_upgrade_package(
+        self,
+        file_id: str,
+        *,
+        missing_ok: bool = False,
+        timeout: float | None = None,  # noqa: ASYNC109 - of each attempt
+        retry: RetryPolicy | bool | None = None,
+    ) -> DeleteResult:
         """Delete one version package: ``DELETE /iodm/northbound/v1.5.0/category/{fileId}``.
 
-        `file_id` is what the platform returned when the package was uploaded. Returns and raises as
-        `delete_subscription` does, with `PackageNotFoundError` where there is no such package.
+        `file_id` is what the platform returned when the package was uploaded. Takes, returns and raises the same as
+        `delete_subscription`, with `PackageNotFoundError` where there is no such package.
         """
-        return await self._delete(file_id, requests.delete(PACKAGES, file_id), missing_ok=missing_ok)
-
-    async def _delete(self, id_: str, request: Request, *, missing_ok: bool) -> DeleteResult:
-        caller = self._opened()
-        progress, started = Progress(), caller.now()
-        try:
-            await caller.send(request, progress)
-        except NotFoundError:
-            if not (missing_ok or progress.record.ambiguous):
-                raise
-        return progress.record.result(id_, caller.now() - started)
+        request = requests.delete(PACKAGES, file_id)
+        return await self._delete(file_id, request, missing_ok=missing_ok, timeout=timeout, retry=retry)
 
     # --- Deleting many
 
@@ -223,21 +228,35 @@ class NorthSession(OwnCalls):  # more than 15 methods: one a public call
         )
         return list_items(PACKAGES, self._send, selection.filters(), Reading())
 
-    async def get_subscription(self, subscription_id: str, *, authorized_app_id: str | None = None) -> Subscription:
+    async def get_subscription(
+        self,
+        subscription_id: str,
+        *,
+        authorized_app_id: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - of each attempt
+        retry: RetryPolicy | bool | None = None,
+    ) -> Subscription:
         """Return one subscription: ``GET /iocm/app/sub/v1.2.0/subscriptions/{subscriptionId}``.
 
-        Raises `SubscriptionNotFoundError` where there is none, and otherwise as `delete_subscription`.
+        Takes and raises the same as `delete_subscription`.
         """
         other = optional_string(authorized_app_id, "authorized_app_id")
         request = requests.get(SUBSCRIPTIONS, subscription_id, authorized_app_id=other)
-        return read_one(SUBSCRIPTIONS, await self._send(request))
+        return read_one(SUBSCRIPTIONS, await self._opened().send(request, timeout=timeout, retry=retry))
 
-    async def get_upgrade_package(self, file_id: str) -> UpgradePackage:
+    async def get_upgrade_package(
+        self,
+        file_id: str,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - of each attempt
+        retry: RetryPolicy | bool | None = None,
+    ) -> UpgradePackage:
         """Return one version package: ``GET /iodm/northbound/v1.5.0/category/{fileId}``.
 
-        Raises `PackageNotFoundError` where there is none, and otherwise as `delete_upgrade_package`.
+        Takes and raises the same as `delete_upgrade_package`.
         """
-        return read_one(PACKAGES, await self._send(requests.get(PACKAGES, file_id)))
+        request = requests.get(PACKAGES, file_id)
+        return read_one(PACKAGES, await self._opened().send(request, timeout=timeout, retry=retry))
 
     # --- A purge: plan, delete, resume
 

@@ -6,8 +6,9 @@ import copy
 import json
 import math
 import pickle
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -471,3 +472,33 @@ async def test_the_errors_of_a_bulk_run_hold_no_replies() -> None:
     error = summary.results[0].error
     assert isinstance(error, aionorth.BadRequestError)
     assert (error.body, dict(error.headers)) == (b"", {})
+
+
+# --- Single calls of the library
+
+Single = Callable[..., Awaitable[object]]
+
+SINGLE: list[Callable[[aionorth.NorthSession], Single]] = [
+    lambda north: partial(north.delete_subscription, "a"),
+    lambda north: partial(north.delete_upgrade_package, "a"),
+    lambda north: partial(north.get_subscription, "a"),
+    lambda north: partial(north.get_upgrade_package, "a"),
+]
+
+
+@pytest.mark.parametrize("single", SINGLE)
+async def test_a_single_call_has_a_time_out_and_retries_of_its_own(single: Callable[[Any], Single]) -> None:
+    async with served(*["no reply"] * 20) as (north, requests):
+        call, now = single(north), asyncio.get_running_loop().time
+        began = now()
+        with pytest.raises(aionorth.ReplyTimeoutError, match="within 5 s"):
+            await call(timeout=5.0, retry=False)
+        assert now() - began == pytest.approx(5.0, abs=0.1)
+        assert len(requests) == 1
+        with pytest.raises(aionorth.ReplyTimeoutError, match="within 30 s"):
+            await call(retry=aionorth.RetryPolicy(attempts=2))
+        assert len(requests) == 1 + 2
+        for nonsense in ({"timeout": -1.0}, {"retry": "no"}):
+            with pytest.raises(aionorth.ArgumentError, match=next(iter(nonsense))):
+                await call(**nonsense)
+        assert len(requests) == 1 + 2
