@@ -15,11 +15,11 @@ from aionorth.bulk.retry import RetryPolicy
 from aionorth.cli.output.messages import ExitCode, Notes, noted, own_name, put
 from aionorth.cli.parser import command
 from aionorth.cli.runs.job import DRAIN_TIMEOUT, Ended, carry_out
-from aionorth.cli.settings.given import FLOW, TIMEOUT
 from aionorth.common.times import duration
 from aionorth.flow.settings import FlowControl
 from aionorth.models import Kind
 from aionorth.session.north import NorthSession
+from aionorth.session.settings import FLOW, TIMEOUT
 from aionorth.simulator import Reset, Simulator
 
 HELP = """Show a bulk run against a simulated platform on this machine, in about 20 seconds.

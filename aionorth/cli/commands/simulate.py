@@ -23,11 +23,10 @@ from aionorth.cli.kinds import KINDS
 from aionorth.cli.output.messages import ProblemError, own_name, put
 from aionorth.cli.parser import command, option
 from aionorth.cli.runs.job import on_signals
-from aionorth.cli.settings.connection import variable
-from aionorth.cli.settings.given import FLOW
 from aionorth.common.text import visible
 from aionorth.models import Kind
 from aionorth.session.secrets import SECRET
+from aionorth.session.settings import FLOW, variable
 from aionorth.simulator import MODELS, HtmlPage, Reset, ServerError, Simulator
 
 HELP = """Serve a simulated platform on this machine until Ctrl-C.

@@ -9,7 +9,7 @@ import attrs
 from aionorth.bulk.run import WORKERS
 from aionorth.cli.parser import names, option
 from aionorth.cli.settings import profiles
-from aionorth.flow.settings import FlowControl
+from aionorth.session.settings import FLOW, TIMEOUT
 
 ENVIRONMENT = """\b
 Environment (options come before it, and it comes before a profile):
@@ -26,12 +26,6 @@ Environment (options come before it, and it comes before a profile):
   AIONORTH_CALLS, _PERIOD, _HEADROOM, _BURST, _STORE, _WORKERS, _TIMEOUT,
   _MAX_OUTAGE, _CA_FILE, _CLIENT_CERT, _CLIENT_KEY: as the options of these
   names"""
-
-FLOW = FlowControl()
-"""Flow control where no setting says otherwise."""
-
-TIMEOUT = 30.0
-"""Seconds that one call may take where no setting says otherwise."""
 
 MAX_OUTAGE = "12h"
 """How long a run waits for a silent platform where no setting says otherwise: until somebody is up again."""
