@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from aionorth.auth.keeper import TokenKeeper
 from aionorth.auth.sources import GivenToken, by_login
@@ -22,6 +22,7 @@ from aionorth.session import app
 from aionorth.session.checkup import Checkup, examine
 from aionorth.session.options import SessionOptions
 from aionorth.wire import requests
+from aionorth.wire.checks import check_string
 from aionorth.wire.replies import Reply
 from aionorth.wire.requests import Request
 from aionorth.wire.tls import Tls
@@ -116,6 +117,49 @@ class Session:
         self._transport = Transport(options.url, options.connection)
         self._app: app.App | None = None
         self._caller: Caller | None = None
+
+    @classmethod
+    @detaching
+    def from_env(cls, **options: Any) -> Self:  # noqa: ANN401 - as `__init__` has them
+        """Return a session with the settings of the environment, as the command line has them.
+
+        They are ``AIONORTH_URL``, ``AIONORTH_APP_ID``, ``AIONORTH_SECRET`` or ``AIONORTH_SECRET_FILE``, and those that
+        ``aionorth --help`` lists; what is in none of them is looked for in the profile that ``AIONORTH_PROFILE`` names,
+        or in the one named ``default``. Where nothing says where to share flow control, it is the store of the command
+        line of this user and machine, `MachineStore` without a directory; ``AIONORTH_STORE=memory`` does without.
+
+        Args:
+            options: Arguments of `NorthSession`. They come before all settings, which are then not looked for.
+
+        Raises:
+            SettingsError: Settings are missing or cannot be used; a line for each says which, and what to do.
+            ArgumentError: As from the constructor.
+        """
+        return cls._from_settings(None, options)
+
+    @classmethod
+    @detaching
+    def from_profile(cls, name: str, **options: Any) -> Self:  # noqa: ANN401 - as `__init__` has them
+        """Return a session with the settings of the profile of that name in the command line's ``config.toml``.
+
+        As with its ``--profile``, variables that are set come before the profile, with a warning in the log where they
+        replace what it has.
+
+        Args:
+            name: The profile's name.
+            options: As for `from_env`.
+
+        Raises:
+            SettingsError: As `from_env`; also where there is no such profile.
+            ArgumentError: As from the constructor.
+        """
+        return cls._from_settings(check_string(name, "name"), options)
+
+    @classmethod
+    def _from_settings(cls, profile: str | None, options: dict[str, Any]) -> Self:
+        from aionorth.session import settings  # noqa: PLC0415 - with every store; most programs need one at most
+
+        return cls(**settings.arguments(profile, options))
 
     def __repr__(self) -> str:
         # A traceback of the constructor shows it too.
