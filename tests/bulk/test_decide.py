@@ -41,6 +41,7 @@ TABLE: dict[type[NorthError], Row] = {
     NorthError: Row(GiveUp, Outcome.FAILED, ambiguous=True),
     errors.ArgumentError: Row(GiveUp, Outcome.SKIPPED, ending=Ending.UNSENT),
     errors.InvalidIdError: Row(GiveUp, Outcome.SKIPPED, ending=Ending.UNSENT),
+    errors.SettingsError: Row(GiveUp, Outcome.SKIPPED, ending=Ending.UNSENT),
     errors.JournalError: Row(GiveUp, Outcome.SKIPPED, not_sent=True),
     errors.StoreError: Row(GiveUp, Outcome.SKIPPED, not_sent=True),
     errors.StoreUnavailableError: Row(GiveUp, Outcome.SKIPPED, not_sent=True),
