@@ -275,13 +275,14 @@ class Caller:
             token = live.token if live else None
             reply = await self._transport.exchange(request, self._app_id, token, counted_at, call.timeout)
             counted_at = None
-            error = read_error(
-                reply,
-                success=request.success,
-                any_body=request.own,
-                secrets=() if reply is NO_CONTENT else self._secrets(request, live),
-                whole=call.priority,
-            )
+            if reply is not NO_CONTENT:
+                error = read_error(
+                    reply,
+                    success=request.success,
+                    any_body=request.own,
+                    secrets=self._secrets(request, live),
+                    whole=call.priority,
+                )
             ending = ending_of(error)
         except NorthError as exc:
             error = exc
