@@ -7,6 +7,7 @@ import runpy
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import CodeType
@@ -14,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client import REGISTRY
 from support import APP, SECRET, session
 
 import aionorth
@@ -35,13 +37,26 @@ AROUND = """\
 import asyncio
 import os
 
+import httpx
+
 import aionorth
 from aionorth.simulator import Simulator
 
 async def main() -> None: ...
 
-{how}def example(north: aionorth.NorthSession, ids: list[str], file_ids: list[str], url: str) -> None:
+{how}def example(
+    north: aionorth.NorthSession, ids: list[str], file_ids: list[str], url: str, app_id: str, client: httpx.AsyncClient
+) -> None:
 {block}"""
+
+
+@pytest.fixture(autouse=True)
+def registry() -> Iterator[None]:
+    """An observer registers its metrics for the whole process; each test is to be as a process of its own."""
+    before = set(REGISTRY._collector_to_names)
+    yield
+    for collector in set(REGISTRY._collector_to_names) - before:
+        REGISTRY.unregister(collector)
 
 
 def whole(block: str) -> str:
@@ -64,7 +79,7 @@ def test_a_part_runs(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     scope: dict[str, Any] = {"APP": APP, "SECRET": SECRET}
     exec(code, scope)
     if not asyncio.iscoroutinefunction(scope["example"]):
-        scope["example"](None, [], [], "")
+        scope["example"](None, [], [], "", "", None)
         return
 
     async def main() -> None:
@@ -74,8 +89,8 @@ def test_a_part_runs(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             monkeypatch.setenv("AIONORTH_SECRET", SECRET)
             ids, file_ids = platform.add_subscriptions(4), platform.add_packages(4)
             ids += [platform.add_subscriptions(1)[0]]
-            async with session(platform) as north:
-                await scope["example"](north, ids, file_ids, platform.url)
+            async with session(platform) as north, httpx.AsyncClient() as client:
+                await scope["example"](north, ids, file_ids, platform.url, APP, client)
 
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         if "delete_subscription(" in block:  # its ids are made up
@@ -105,7 +120,7 @@ async def test_the_service_purges_shows_how_far_it_is_and_stops(
                 state = (await client.get("/purges/old")).json()
                 assert state == {"of": 250, "settled": state["settled"], "failed": 0, "done": False}
                 assert 90 <= state["settled"] <= 116
-                metrics = (await client.get("/metrics/")).text
+                metrics = (await client.get("/metrics")).text
                 assert 'aionorth_calls_total{code="200",operation="delete_upgrade_package"}' in metrics
             state = (await client.get("/purges/old")).json()
             assert state["done"]
@@ -154,7 +169,9 @@ def loaded() -> bool:
     "checker", [["mypy", "--strict"], ["pyright", "--pythonpath", sys.executable]], ids=lambda it: it[0]
 )
 def test_the_examples_pass_the_type_checkers(checker: list[str], tmp_path: Path) -> None:
-    (tmp_path / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict"}')
+    (tmp_path / "pyrightconfig.json").write_text(
+        '{"typeCheckingMode": "strict", "reportUnusedImport": false, "reportUnusedVariable": false}'
+    )
     files = [PROGRAM, SERVICE, TESTS, *map(whole, PARTS)]
     names = [f"example{number}.py" for number in range(len(files))]
     for name, text in zip(names, files, strict=True):

@@ -22,7 +22,7 @@ from aionorth.errors import (
     OutageError,
     SessionStateError,
 )
-from aionorth.events import Observers
+from aionorth.events import Observers, Refused
 from aionorth.flow.limiter import Limiter
 from aionorth.flow.window import Ending, Permit
 from aionorth.wire.checks import seconds
@@ -173,6 +173,8 @@ class Caller:
         self, permit: Permit, ending: Ending, *, counted_at: float | None = None, retry_after: float | None = None
     ) -> None:
         """Release a permit of `acquire`, once: see `Limiter.release`."""
+        if ending is Ending.REFUSED and self._observers.all:
+            self._observers(Refused(app_id=self._app_id, operation="slot", retry_after=retry_after or 0.0))
         if self._flow.release(permit, ending, counted_at=counted_at, retry_after=retry_after):
             self._warn_of_pause()
 
@@ -230,10 +232,12 @@ class Caller:
         """Wait until a call may be sent; return its permit and the token to send it with."""
         auth, priority = call.auth, call.priority
         began = now = self._loop.time()
-        bounds = [call.policy.outage, call.policy.deadline if priority and auth is not None else None]
+        outage, deadline = call.policy.outage, call.policy.deadline
+        longest_outage = math.inf if outage is None else outage
+        if priority and auth is not None and deadline is not None:
+            longest_outage = min(longest_outage, deadline)
         if not self._transport.reached:
-            bounds.append(FIRST_CONTACT)
-        longest_outage = min((bound for bound in bounds if bound is not None), default=math.inf)
+            longest_outage = min(longest_outage, FIRST_CONTACT)
         while True:
             if auth is not None and not self._flow.held and auth[0].current(now) is None:
                 await auth[0].renewed(auth[1])
@@ -275,14 +279,7 @@ class Caller:
             token = live.token if live else None
             reply = await self._transport.exchange(request, self._app_id, token, counted_at, call.timeout)
             counted_at = None
-            if reply is not NO_CONTENT:
-                error = read_error(
-                    reply,
-                    success=request.success,
-                    any_body=request.own,
-                    secrets=self._secrets(request, live),
-                    whole=call.priority,
-                )
+            error = None if reply is NO_CONTENT else self._read(reply, request, live, call)
             ending = ending_of(error)
         except NorthError as exc:
             error = exc
@@ -321,10 +318,11 @@ class Caller:
         server, now = self._transport.server, self._loop.time
         return Attempt(self._observers, request, progress, server=server, waited=call.waited, now=now)
 
-    def _secrets(self, request: Request, live: LiveToken | None) -> list[str]:
-        """Return the secrets to hide if a reply echoes them."""
+    def _read(self, reply: Reply, request: Request, live: LiveToken | None, call: _Call) -> NorthError | None:
+        """Return the error that a reply is, with the secrets hidden that it may echo; None if it means success."""
         own = [] if self._secret is None else [self._secret.value]
-        return [*request.secrets, *own, *(live.token.secrets if live is not None else ())]
+        secrets = [*request.secrets, *own, *(live.token.secrets if live is not None else ())]
+        return read_error(reply, success=request.success, any_body=request.own, secrets=secrets, whole=call.priority)
 
     def _warn_of_pause(self) -> None:
         _log.warning(
