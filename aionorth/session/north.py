@@ -159,13 +159,7 @@ class NorthSession(OwnCalls):  # more than 15 methods: one a public call
         )
 
     def _run(
-        self,
-        work: Work,
-        options: RunOptions,
-        kind: Kind,
-        *,
-        duplicates: int = 0,
-        journal: Journal | None = None,
+        self, work: Work, options: RunOptions, kind: Kind, *, duplicates: int = 0, journal: Journal | None = None
     ) -> BulkDelete:
         caller = self._opened()
         if journal is not None:
