@@ -5,6 +5,7 @@ They hold no secret. Ids are in `IdSettled` only. Times are in seconds.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -251,7 +252,7 @@ class Observers:
         for observer in {id(observer): observer for observer in self.all}.values():
             try:
                 observer(event)
-            except Exception:  # noqa: BLE001 - whatever it is, it must not harm the call
+            except (Exception, asyncio.CancelledError):  # noqa: BLE001 - whatever it is, it must not harm the call
                 if not self._failed:
                     self._failed = True
                     _log.exception(

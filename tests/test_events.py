@@ -139,11 +139,14 @@ def kinds_of_event() -> list[type[Event]]:
     return [kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, Event)]
 
 
-async def test_an_observer_that_raises_is_logged_once_and_harms_nothing(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("error", [RuntimeError("no"), asyncio.CancelledError()])
+async def test_an_observer_that_raises_is_logged_once_and_harms_nothing(
+    error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
     log = Log()
 
-    def broken(event: Event) -> None:
-        raise RuntimeError(f"no {type(event).__name__}")
+    def broken(_: Event) -> None:
+        raise error
 
     async with Simulator({APP: SECRET}, calls=10, period=20.0) as platform:
         ids = platform.add_subscriptions(40)
