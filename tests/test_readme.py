@@ -131,6 +131,7 @@ async def test_the_service_purges_shows_how_far_it_is_and_stops(
         assert not platform.package_ids()
 
 
+@pytest.mark.slow
 def test_the_program_to_try_runs(tmp_path: Path) -> None:
     async def main() -> bytes:
         async with Simulator() as platform:

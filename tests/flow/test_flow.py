@@ -17,11 +17,8 @@ from aionorth.flow.turns import MAX_IN_A_ROW
 from aionorth.simulator import virtual_time
 from aionorth.simulator.throttle import MODELS
 
-EACH_MODEL = [
-    name if name in {"sliding-refusals", "two-limits"} else pytest.param(name, marks=pytest.mark.slow)
-    for name in MODELS
-]
-"""The fast tests have the two that differ most."""
+EACH_MODEL = [name if name == "sliding-refusals" else pytest.param(name, marks=pytest.mark.slow) for name in MODELS]
+"""The fast tests have one, in which refused calls count too."""
 
 LATEST = 15.0
 """Seconds after which a call is answered or given up."""
@@ -445,6 +442,7 @@ async def test_a_window_that_somebody_else_had_nearly_filled_costs_no_more_than_
     assert platform.refused <= 12
 
 
+@pytest.mark.slow
 async def test_what_was_learned_is_told_and_forgotten() -> None:
     flow = learner()
     platform = Platform("sliding", 50, 60.0, seed=1)

@@ -37,7 +37,9 @@ def registry() -> CollectorRegistry:
     return CollectorRegistry()
 
 
-@pytest.fixture(params=[False, True], ids=["alone", "beside the instrumentation of aiohttp"])
+@pytest.fixture(
+    params=[pytest.param(False, marks=pytest.mark.slow), True], ids=["alone", "beside the instrumentation of aiohttp"]
+)
 def instrumented(request: pytest.FixtureRequest, sdk: Sdk) -> Iterator[None]:
     instrumentor = AioHttpClientInstrumentor()
     if request.param:

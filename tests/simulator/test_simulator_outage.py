@@ -22,7 +22,9 @@ async def delete(platform: Simulator, url: str) -> int:
         return reply.status
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", ["hangs", *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS if kind != "hangs")]
+)
 async def test_a_purge_outlives_an_outage_of_each_kind(kind: OutageKind) -> None:
     loop = asyncio.get_running_loop()
     async with Simulator() as platform, session(platform) as north:

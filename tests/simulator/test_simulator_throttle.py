@@ -111,6 +111,7 @@ def test_after_the_wait_of_a_refusal_a_call_is_accepted(model: str, times: list[
     assert throttle.admit(now + wait + 1e-6) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [model for model in MODELS if model != "sliding-refusals"])
 @given(times=moments, calls=thresholds)
 def test_the_wait_of_a_refusal_is_no_longer_than_needed(model: str, times: list[float], calls: int) -> None:
