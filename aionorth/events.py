@@ -6,6 +6,7 @@ They hold no secret. Ids are in `IdSettled` only. Times are in seconds.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import itertools
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -256,7 +257,8 @@ class Observers:
                 if not self._failed:
                     self._failed = True
                     _log.exception(
-                        "an observer failed on %s; its further errors are not shown",
+                        "observer %r failed on %s; further errors are not shown",
+                        observer,
                         type(event).__name__,
                         extra=self.facts(),
                     )
@@ -283,6 +285,11 @@ def check_observers(value: Sequence[Observer]) -> tuple[Observer, ...]:
         if not callable(observer):
             raise ArgumentError(
                 f"observers={value!r}: {observer!r} cannot be called; give functions that take an event"
+            )
+        if inspect.iscoroutinefunction(observer) or inspect.iscoroutinefunction(type(observer).__call__):
+            raise ArgumentError(
+                f"observers={value!r}: {observer!r} is an async function; events are reported synchronously, so give a "
+                "usual function, which may put them into a queue"
             )
     return tuple(value)
 

@@ -244,8 +244,12 @@ class DeleteSummary:  # more than 12 fields: one a count
         return f"of {self.total:,} ids, " + ", ".join(f"{number:,} {name.value}" for name, number in bad.items())
 
     def _reasons(self) -> str:
-        """The failures kept that have an error: one line for those that are alike, the commonest first."""
-        groups = [group for group in failure_groups(self.failures) if group.example.error is not None]
+        """The failures kept that have an error of their own: one line for those that are alike, the commonest first."""
+        groups = [
+            group
+            for group in failure_groups(self.failures)
+            if (error := group.example.error) is not None and not (group.outcome is Outcome.SKIPPED and error.ends_run)
+        ]
         more = [f"and {len(groups) - MAX_REASONS:,} more reasons"] if len(groups) > MAX_REASONS else []
         return "\n".join([*map(str, groups[:MAX_REASONS]), *more])
 

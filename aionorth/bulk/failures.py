@@ -34,9 +34,7 @@ class Failures:
         self.failed += 1
         error = result.error
         if self.failed == self.maximum:
-            return TooManyFailuresError(
-                f"{self.failed} ids have failed, as many as max_failures allows; the last: {error}"
-            )
+            return TooManyFailuresError(f"{self.failed} ids have failed, as many as were allowed; the last: {error}")
         refused = type(error) is NorthApiError and error.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
         refusal = (error.status, error.code) if isinstance(error, NorthApiError) and refused else None
         if self.settled == 1:

@@ -10,8 +10,8 @@ def count(event: Event) -> None:
         statsd.increment(f"aionorth.errors.{event.operation}.{event.error_type}")
 ```
 
-It is called by the code in which the event happens, so it must not block. What it raises is logged once, and harms
-nothing. Events hold no secret; ids are in `IdSettled` only.
+It is called by the code in which the event happens, so it must not block. What it raises harms nothing, and is
+logged the first time. Events hold no secret; ids are in `IdSettled` only.
 """
 
 # The comments are the topics of the API reference, which has the names in this order.

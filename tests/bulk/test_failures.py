@@ -59,7 +59,7 @@ async def test_a_header_that_is_dropped_on_the_way_ends_the_run_at_once() -> Non
 async def test_a_run_ends_after_as_many_failures_as_it_may_have() -> None:
     async with Simulator() as platform:
         error = await aborted(platform, refused(400, "7", times=3), max_failures=3)
-    assert "3 ids have failed, as many as max_failures allows; the last: HTTP 400, code 7" in str(error)
+    assert "3 ids have failed, as many as were allowed; the last: HTTP 400, code 7" in str(error)
     assert 3 <= error.summary.failed <= 6
     assert error.summary.pending == 0
 

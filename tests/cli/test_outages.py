@@ -204,10 +204,23 @@ def test_max_failures_ends_a_run_which_can_be_resumed(platform: Simulator, shell
     assert run.code == 1
     assert "failed      3" in run.out
     assert "skipped    57" in run.out
-    assert "3 ids have failed, as many as max_failures allows; the last: HTTP 400, code 987654: no" in run.err
+    assert "3 ids have failed, as many as were allowed; the last: HTTP 400, code 987654: no" in run.err
     assert f"to go on: aionorth resume {journal} --workers 1 --max-failures 3" in run.err
     assert shell("resume", journal, "--max-failures", "3").code == 0
     assert shell("resume", journal, "--max-failures", "0").code == 2
+
+
+def test_a_purge_that_is_resumed_tries_what_has_failed_last(platform: Simulator, shell: Shell, tmp_path: Path) -> None:
+    ids = platform.add_packages(40)
+    platform.reject(ids[2:5], code="50400")
+    shell.point_at(platform)
+    journal, options = str(tmp_path / "purge.jsonl"), ("--workers", "1", "--max-failures", "3")
+    run = shell("delete", "packages", "--ids-file", shell.file("\n".join(ids)), "--journal", journal, *options)
+    assert "deleted     2" in run.out
+    run = shell("resume", journal, *options)
+    assert run.code == 1
+    assert "deleted    37" in run.out
+    assert "failed      3" in run.out
 
 
 # --- Why ids fail

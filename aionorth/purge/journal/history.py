@@ -171,13 +171,20 @@ _NUMBERS = {outcome: number for number, outcome in enumerate(_ORDER)}
 
 
 class Unfinished(Collection[str]):
-    """The ids that a run has to call, known once its journal was read. It has no state of its own."""
+    """The ids that a run has to call, known once its journal was read. It has no state of its own.
+
+    Those that have failed come last. So a run that ends after so many failures gets further each time.
+    """
 
     def __init__(self, entries: Callable[[], Mapping[str, Entry]]) -> None:
         self._entries = entries
 
     def __iter__(self) -> Iterator[str]:
-        yield from self._entries()
+        entries = self._entries()
+        failed = [id_ for id_, entry in entries.items() if entry.outcome is Outcome.FAILED and not entry.in_flight]
+        last = frozenset(failed)
+        yield from (id_ for id_ in entries if id_ not in last)
+        yield from failed
 
     def __len__(self) -> int:
         return len(self._entries())
