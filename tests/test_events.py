@@ -11,7 +11,6 @@ import pytest
 from support import APP, session
 
 import aionorth
-from aionorth import events
 from aionorth.events import (
     CallEnded,
     CallStarted,
@@ -19,6 +18,7 @@ from aionorth.events import (
     Held,
     IdSettled,
     LimitLearned,
+    Observers,
     OperationEnded,
     OperationStarted,
     Paused,
@@ -28,10 +28,13 @@ from aionorth.events import (
     RunStarted,
     SessionClosed,
     SessionOpened,
+    StoreLost,
+    StoreReached,
     TokenObtained,
 )
 from aionorth.models import Outcome
 from aionorth.simulator import Delay, ErrorIn200, Reset, ServerError, Simulator
+from aionorth.stores.base import StoreRetry
 
 SECRET = "s3cret-of-the-app"
 T = TypeVar("T", bound=Event)
@@ -135,8 +138,20 @@ async def test_an_outage_is_reported_when_it_begins_and_when_it_ends() -> None:
     assert {event.within for event in log.of(CallEnded) if event.operation == "probe"} == {None}
 
 
-def kinds_of_event() -> list[type[Event]]:
-    return [kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, Event)]
+async def test_a_store_that_is_lost_for_a_while_is_reported_twice() -> None:
+    log = Log()
+    errors = [aionorth.StoreUnavailableError("out of reach")] * 3
+
+    async def use() -> str:
+        if errors:
+            raise errors.pop()
+        return "there"
+
+    assert await StoreRetry(Observers(APP, [log])).until(use) == "there"
+    lost, reached = log.events
+    assert lost == StoreLost(app_id=APP, reason="out of reach")
+    assert isinstance(reached, StoreReached)
+    assert reached.lost_for > 0
 
 
 @pytest.mark.parametrize("error", [RuntimeError("no"), asyncio.CancelledError()])
