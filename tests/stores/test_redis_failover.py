@@ -78,7 +78,7 @@ class Node(RedisServer):
         await self.say("REPLICAOF", "NO", "ONE")
 
 
-async def until(look: Callable[[], Any], is_so: Callable[[Any], bool], seconds: float = 20) -> None:
+async def until(look: Callable[[], Any], is_so: Callable[[Any], bool], seconds: float = 60) -> None:
     async with asyncio.timeout(seconds):
         while not is_so(await look()):  # noqa: ASYNC110 - a server has no event to be awaited
             await asyncio.sleep(0.02)
