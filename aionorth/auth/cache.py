@@ -79,11 +79,11 @@ async def obtained(obtain: Obtain, before: Token | None, observers: Observers) -
 class TokenCache:
     """The cache of one app's token, for processes that know its secret."""
 
-    def __init__(self, store: Store, key: Callable[[], bytes], observers: Observers | None = None) -> None:
-        """`key` derives the key. It is slow, and called once, in a thread."""
+    def __init__(self, store: Store, key: Callable[[], bytes], app_id: str = "") -> None:
+        """`key` derives the key. It is slow, and called once, in a thread. The log names the app by `app_id`."""
         self._store = store
         # Flow control, which uses the same store, reports where it is lost.
-        self._observers = Observers("" if observers is None else observers.app_id)
+        self._observers = Observers(app_id)
         self._retry = StoreRetry(self._observers)
         self._derive = key
         self._key: bytes | None = None

@@ -237,7 +237,7 @@ class Account:
 
     def _settle_one(self, id_: str, record: Record, outcome: Outcome, since: float) -> None:
         self._tally.add(record, outcome)
-        wanted = self.recorder is not None or self._report.wanted
+        wanted = self.recorder is not None or self._report.number is not None
         if wanted or not outcome.ok or self._tally.keeps(outcome) or self.stream.fetched:
             self._hand_over(record, record.result(id_, self._now() - since, outcome))
 

@@ -113,15 +113,17 @@ class Caller:
         """
         self.check_loop()
         progress = progress or Progress()
+        allowed = self._transport.timeout
+        if timeout is not None:
+            allowed = seconds("timeout", timeout)
+            self._flow.outlast(allowed)
         call = _Call(
             auth=self._auth if authenticated else None,
             priority=priority,
             policy=self._policy if retry is None else self._policy.changed_by(retry),
-            timeout=timeout or self._transport.timeout,
+            timeout=allowed,
             idempotent=request.idempotent,
         )
-        if timeout is not None:
-            self._flow.outlast(seconds("timeout", timeout))
         operation = None
         if self._observers.all and priority and authenticated:
             operation = Operation(self._observers, request.operation, self._loop.time)

@@ -140,8 +140,6 @@ class RunReport:
         self.kind = kind
         self.number = next_number() if observers.all else None
         """The run's; None where nobody observes."""
-        self.wanted = self.number is not None
-        """Whether anybody observes."""
         self._counts = Counter[Outcome]()
 
     def started(self, expected: int | None) -> None:

@@ -149,4 +149,4 @@ class LocalWindow:
 
 
 def _nothing(_: object = None) -> None:
-    """Do nothing: no call waits."""
+    """Do nothing: nobody waits for it."""

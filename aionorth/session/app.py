@@ -65,7 +65,7 @@ class App:
             # A lambda, because a partial shows its arguments, and with them the secret, in its repr.
             cache = None
             if store is not None:
-                cache = TokenCache(store, lambda: derived_key(secret.value, self._name), self.observers)
+                cache = TokenCache(store, lambda: derived_key(secret.value, self._name), self.observers.app_id)
             keeper = self._tokens[key] = TokenKeeper(cache, self.observers)
         return keeper
 
