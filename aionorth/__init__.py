@@ -99,16 +99,8 @@ if TYPE_CHECKING:
     from aionorth.bulk.run import BulkDelete
     from aionorth.errors import *
     from aionorth.flow.settings import FlowControl, FlowState
-    from aionorth.models import (
-        Collect,
-        DeleteResult,
-        DeleteSummary,
-        Kind,
-        Outcome,
-        Subscription,
-        Target,
-        UpgradePackage,
-    )
+    from aionorth.items import Kind, Subscription, Target, UpgradePackage
+    from aionorth.models import Collect, DeleteResult, DeleteSummary, Outcome
     from aionorth.purge.plan import Kept, Plan
     from aionorth.purge.selections import BatchDelete, PackageSelection, Selection, SubscriptionSelection
     from aionorth.session.checkup import Checkup, Finding, Verdict
@@ -121,7 +113,7 @@ else:
     # is imported, and a program that only deletes does not need SQLite. The modules are in the order of the wings: what
     # is imported on the way to a name is mostly what its own module imports anyway.
     _MODULES = (
-        *("errors", "models", "flow.settings", "auth.sources", "bulk.retry", "bulk.intake", "bulk.run"),
+        *("errors", "items", "models", "flow.settings", "auth.sources", "bulk.retry", "bulk.intake", "bulk.run"),
         *(
             "purge.selections",
             "purge.plan",
@@ -136,7 +128,7 @@ else:
     def __getattr__(name: str) -> object:
         from importlib import import_module  # noqa: PLC0415 - as above
 
-        if name in {"errors", "models"}:
+        if name in {"errors", "items", "models"}:
             return import_module(f"{__name__}.{name}")
         for module in _MODULES if name in __all__ else ():
             if (found := getattr(import_module(f"{__name__}.{module}"), name, None)) is not None:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import attrs
 
 from aionorth.errors import ArgumentError, NorthError
-from aionorth.models import DeleteResult, Kind, Outcome
+from aionorth.items import Kind
+from aionorth.models import DeleteResult, Outcome
 
 if TYPE_CHECKING:
     from aionorth.flow.settings import FlowState

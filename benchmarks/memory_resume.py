@@ -14,7 +14,7 @@ from pathlib import Path
 
 from aionorth import NorthSession
 from aionorth.bulk.record import UNTRIED
-from aionorth.models import Kind, Target
+from aionorth.items import Kind, Target
 from aionorth.purge.journal import Journal
 from benchmarks.memory import peak
 from benchmarks.unthrottled import APP, TOKEN, subscription_ids

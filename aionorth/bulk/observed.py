@@ -23,7 +23,8 @@ from aionorth.events import (
     error_type,
     next_number,
 )
-from aionorth.models import DeleteResult, Kind, Outcome
+from aionorth.items import Kind
+from aionorth.models import DeleteResult, Outcome
 from aionorth.wire.replies import Reply
 from aionorth.wire.requests import Request
 

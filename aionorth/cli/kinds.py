@@ -13,7 +13,7 @@ from aionorth.cli.id_files import STDIN, read_ids
 from aionorth.cli.output.messages import EXIT_CODES, ProblemError
 from aionorth.cli.parser import option
 from aionorth.common.durations import in_hours_or_more
-from aionorth.models import Kind
+from aionorth.items import Kind
 from aionorth.purge.selections import PackageSelection, Selection, SubscriptionSelection
 
 

@@ -11,7 +11,7 @@ import attrs
 
 from aionorth.common.times import duration
 from aionorth.errors import ArgumentError
-from aionorth.models import Target
+from aionorth.items import Target
 from aionorth.purge.listing import Reading, list_items
 from aionorth.purge.selections import EXCLUDED, BatchDelete, Selection
 from aionorth.wire.replies import Send

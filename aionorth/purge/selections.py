@@ -15,7 +15,7 @@ import attrs
 from aionorth.common.text import visible, without_userinfo
 from aionorth.common.times import in_whole_units
 from aionorth.errors import ArgumentError
-from aionorth.models import Kind, Subscription, UpgradePackage
+from aionorth.items import Kind, Subscription, UpgradePackage
 from aionorth.wire.checks import LONGEST_STRING, check_id, check_string, id_fault, whole_field
 from aionorth.wire.resources import FILE_TYPES, RESOURCES, Item
 

@@ -18,7 +18,8 @@ from aionorth.bulk.retry import RetryPolicy
 from aionorth.bulk.run import DRAIN_TIMEOUT, WORKERS, BulkDelete, RunOptions, Work
 from aionorth.common.files import StrPath
 from aionorth.errors import ArgumentError
-from aionorth.models import Collect, DeleteResult, DeleteSummary, Kind, Subscription, Target, UpgradePackage
+from aionorth.items import Kind, Subscription, Target, UpgradePackage
+from aionorth.models import Collect, DeleteResult, DeleteSummary
 from aionorth.purge.journal import Journal, target_of
 from aionorth.purge.listing import Reading, list_items
 from aionorth.purge.plan import Plan, make_plan

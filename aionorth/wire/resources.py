@@ -13,7 +13,7 @@ import attrs
 
 from aionorth import errors
 from aionorth.errors import NorthApiError, NotFoundError, PackageNotFoundError, SubscriptionNotFoundError
-from aionorth.models import Kind, Subscription, UpgradePackage
+from aionorth.items import Kind, Subscription, UpgradePackage
 from aionorth.wire.body import shown_text, text, time
 from aionorth.wire.checks import LONGEST_STRING
 

@@ -12,7 +12,7 @@ from aionorth.bulk.record import Progress, Record
 from aionorth.bulk.run import RunOptions
 from aionorth.errors import AppNotAuthorizedError, FlowControlError, NorthError, NotFoundError, ReplyLostError
 from aionorth.events import Observers
-from aionorth.models import Kind
+from aionorth.items import Kind
 from aionorth.simulator import Delay, ErrorIn200, Reset, Simulator
 from aionorth.wire.requests import Request, delete_matching_subscriptions
 

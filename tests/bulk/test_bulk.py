@@ -17,7 +17,7 @@ from aionorth.bulk.pool import Pool
 from aionorth.bulk.record import Progress
 from aionorth.bulk.run import BulkDelete, RunOptions
 from aionorth.events import Observers
-from aionorth.models import Kind
+from aionorth.items import Kind
 from aionorth.simulator import CannedReply, CutBody, Delay, ErrorIn200, HtmlPage, Reset, ServerError, Simulator
 from aionorth.wire.requests import Request, delete
 from aionorth.wire.resources import SUBSCRIPTIONS

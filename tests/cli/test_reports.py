@@ -36,7 +36,7 @@ from aionorth.cli.reports.formats import COLUMNS, ReportError, check_report, wri
 from aionorth.cli.reports.page import MAX_IDS, interval, render, verdict
 from aionorth.cli.reports.timeline import MAX_BARS, Outage, timeline
 from aionorth.errors import JournalError, NorthError
-from aionorth.models import Kind, Target
+from aionorth.items import Kind, Target
 from aionorth.purge.journal import Entry, History, Journal, read
 from aionorth.purge.journal.lines import encode
 

@@ -16,7 +16,8 @@ from otel_sdk import Sdk, parent_id, span_id
 from support import APP
 
 from aionorth import events
-from aionorth.models import Kind, Outcome
+from aionorth.items import Kind
+from aionorth.models import Outcome
 
 CALL = f"DELETE {TEMPLATE}"
 

@@ -11,7 +11,8 @@ from support import APP
 
 import aionorth
 from aionorth import events
-from aionorth.models import DeleteResult, Kind
+from aionorth.items import Kind
+from aionorth.models import DeleteResult
 from aionorth.observe import PrometheusObserver
 
 

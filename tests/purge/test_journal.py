@@ -38,7 +38,7 @@ from aionorth import (
 )
 from aionorth.bulk.record import Record
 from aionorth.errors import PackageNotFoundError, ReplyLostError
-from aionorth.models import Kind, Target
+from aionorth.items import Kind, Target
 from aionorth.purge.journal import Journal, check_new, read
 from aionorth.simulator import CannedReply, Delay, Reset, ServerError, Simulator
 from aionorth.wire.requests import delete_matching_subscriptions
@@ -427,7 +427,7 @@ KILLED = """
 import os, signal, sys
 from aionorth.common import files
 from aionorth.purge.journal import Journal
-from aionorth.models import Kind, Target
+from aionorth.items import Kind, Target
 
 def killed(*_): os.kill(os.getpid(), signal.SIGKILL)
 match sys.argv[2]:

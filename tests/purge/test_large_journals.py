@@ -12,7 +12,7 @@ import aionorth
 from aionorth import JournalError, Outcome
 from aionorth.cli.commands import delete
 from aionorth.errors import PackageNotFoundError, ReplyLostError
-from aionorth.models import Kind, Target
+from aionorth.items import Kind, Target
 from aionorth.purge.journal import Journal, lines, read, target_of
 from aionorth.purge.journal.journal import READ_AT_ONCE
 from aionorth.simulator import Simulator

@@ -23,7 +23,7 @@ from support import deletes, session
 
 import aionorth
 from aionorth import BulkAbortedError, FlowControl, Outcome, PackageSelection, RetryPolicy
-from aionorth.models import Kind, Target
+from aionorth.items import Kind, Target
 from aionorth.purge.journal import Journal, read
 from aionorth.simulator import Reset, ServerError, Simulator
 

@@ -15,7 +15,7 @@ from aionorth.cli.id_files import parse_ids
 from aionorth.cli.kinds import older_than
 from aionorth.cli.output.messages import ProblemError
 from aionorth.cli.runs.confirm import sample
-from aionorth.models import Kind, Subscription, Target
+from aionorth.items import Kind, Subscription, Target
 from aionorth.purge.journal import read
 from aionorth.purge.plan import Plan
 from aionorth.simulator import CannedReply, Simulator

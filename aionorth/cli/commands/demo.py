@@ -17,7 +17,7 @@ from aionorth.cli.parser import command
 from aionorth.cli.runs.job import DRAIN_TIMEOUT, Ended, carry_out
 from aionorth.common.times import duration
 from aionorth.flow.settings import FlowControl
-from aionorth.models import Kind
+from aionorth.items import Kind
 from aionorth.session.north import NorthSession
 from aionorth.session.settings import FLOW, TIMEOUT
 from aionorth.simulator import Reset, Simulator

@@ -24,7 +24,7 @@ from aionorth.cli.output.messages import ProblemError, own_name, put
 from aionorth.cli.parser import command, option
 from aionorth.cli.runs.job import on_signals
 from aionorth.common.text import visible
-from aionorth.models import Kind
+from aionorth.items import Kind
 from aionorth.session.secrets import SECRET
 from aionorth.session.settings import FLOW, variable
 from aionorth.simulator import MODELS, HtmlPage, Reset, ServerError, Simulator

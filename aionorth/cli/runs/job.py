@@ -20,7 +20,8 @@ from aionorth.cli.output.progress import COLOURS, Meter, Moment, view_of
 from aionorth.cli.reports.timeline import Outage
 from aionorth.common.text import visible
 from aionorth.errors import BulkAbortedError
-from aionorth.models import DeleteSummary, Kind, Outcome
+from aionorth.items import Kind
+from aionorth.models import DeleteSummary, Outcome
 from aionorth.session.north import NorthSession
 
 DRAIN_TIMEOUT = 0.5

@@ -11,7 +11,7 @@ from aionorth.common.directories import NoDirectoryError, state_directory
 from aionorth.common.files import check_own_directory, sync_directory
 from aionorth.common.text import visible
 from aionorth.errors import JournalError
-from aionorth.models import Target
+from aionorth.items import Target
 from aionorth.purge.journal import read
 
 

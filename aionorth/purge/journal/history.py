@@ -11,7 +11,8 @@ import attrs
 
 from aionorth.bulk.record import Record
 from aionorth.errors import JournalError, NorthError
-from aionorth.models import DeleteResult, Kind, Outcome, Target
+from aionorth.items import Kind, Target
+from aionorth.models import DeleteResult, Outcome
 from aionorth.purge.journal import lines
 from aionorth.purge.journal.lines import count, flag, optional_text, seconds, text
 

@@ -17,7 +17,8 @@ from aionorth.bulk.record import UNTRIED, Record
 from aionorth.common import files
 from aionorth.common.files import StrPath, UntrustedFileError
 from aionorth.errors import JournalError
-from aionorth.models import DeleteResult, Target
+from aionorth.items import Target
+from aionorth.models import DeleteResult
 from aionorth.purge.journal import lines
 from aionorth.purge.journal.history import SLICE, Entry, History, Reader, Unfinished, reason, unusable
 from aionorth.purge.journal.sync import Syncing
