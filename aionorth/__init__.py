@@ -29,6 +29,8 @@ __all__ = [
     # Selections and plans
     "SubscriptionSelection",
     "PackageSelection",
+    "DeviceSelection",
+    "DeviceGroupSelection",
     "Selection",
     "Plan",
     "Kept",
@@ -38,6 +40,8 @@ __all__ = [
     # What the platform lists
     "Subscription",
     "UpgradePackage",
+    "Device",
+    "DeviceGroup",
     # Own calls
     "NorthReply",
     "Slot",
@@ -84,6 +88,8 @@ __all__ = [
     "NotFoundError",
     "SubscriptionNotFoundError",
     "PackageNotFoundError",
+    "DeviceNotFoundError",
+    "DeviceGroupNotFoundError",
     "TooManyResultsError",
     "PageOutOfRangeError",
     "ServerError",
@@ -99,8 +105,9 @@ if TYPE_CHECKING:
     from aionorth.bulk.run import BulkDelete
     from aionorth.errors import *
     from aionorth.flow.settings import FlowControl, FlowState
-    from aionorth.items import Kind, Subscription, Target, UpgradePackage
+    from aionorth.items import Device, DeviceGroup, Kind, Subscription, Target, UpgradePackage
     from aionorth.models import Collect, DeleteResult, DeleteSummary, Outcome
+    from aionorth.purge.device_selections import DeviceGroupSelection, DeviceSelection
     from aionorth.purge.plan import Kept, Plan
     from aionorth.purge.selections import BatchDelete, PackageSelection, Selection, SubscriptionSelection
     from aionorth.session.checkup import Checkup, Finding, Verdict
@@ -116,6 +123,7 @@ else:
         *("errors", "items", "models", "flow.settings", "auth.sources", "bulk.retry", "bulk.intake", "bulk.run"),
         *(
             "purge.selections",
+            "purge.device_selections",
             "purge.plan",
             "session.checkup",
             "session.own_calls",

@@ -263,6 +263,18 @@ class PackageNotFoundError(NotFoundError):
     remedy = "Check that the fileId is correct."
 
 
+class DeviceNotFoundError(NotFoundError):
+    """404 / 100403, ``The device is not existed``."""
+
+    remedy = "Check that the deviceId is correct."
+
+
+class DeviceGroupNotFoundError(NotFoundError):
+    """100603: there is no such device group. It comes inside an HTTP 200."""
+
+    remedy = "Check that the devGroupId is correct."
+
+
 class CredentialsError(NorthApiError):
     """401 / 100208, ``AppId or secret is not right``. Ends a bulk run."""
 

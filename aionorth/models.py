@@ -24,7 +24,8 @@ class Outcome(enum.StrEnum):
     NOT_FOUND = "not_found"
     """The platform has no such id, and no earlier attempt of this client can be the reason."""
     GONE = "gone"
-    """It is not there now. An earlier attempt had no clear reply, so whether this client deleted it is unknown."""
+    """It is not there now. Whether this client deleted it is unknown: an earlier attempt had no clear reply, or, with
+    ``cascade``, a gateway may have taken it along."""
     FAILED = "failed"
     """Not deleted, as far as is known: the platform refused (`DeleteResult.error`) or could not be reached."""
     UNKNOWN = "unknown"

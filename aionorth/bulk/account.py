@@ -12,7 +12,7 @@ import attrs
 
 from aionorth.bulk.failures import Failures
 from aionorth.bulk.observed import RunReport
-from aionorth.bulk.record import Progress, Record
+from aionorth.bulk.record import UNTRIED, Progress, Record
 from aionorth.bulk.results import ResultStream
 from aionorth.bulk.seen import SeenIds
 from aionorth.errors import JournalError, NorthError, detached
@@ -205,16 +205,21 @@ class Account:
                 yield
         self.finished = tally.total
 
-    def open_one(self, id_: str) -> Progress | None:
-        """Open the call for an id, with the record of the runs before; return None for a duplicate."""
+    def open_one(self, id_: str, *, cascade: bool = False) -> Progress | None:
+        """Open the call for an id, with the record of the runs before; return None for a duplicate.
+
+        With `cascade` it may go along with another one: if it is not there, it is GONE, not NOT_FOUND.
+        """
         if not self._seen.add(id_):
             self._tally.duplicates += 1
             return None
-        if (recorder := self.recorder) is None:
-            progress = Progress(within=self._report.number)
-        else:
-            on_begin = partial(announce, recorder, id_)
-            progress = Progress(record=recorder.recall(id_), on_begin=on_begin, within=self._report.number)
+        recorder = self.recorder
+        record = UNTRIED if recorder is None else recorder.recall(id_)
+        progress = Progress(
+            record=record.cascaded if cascade else record,
+            on_begin=None if recorder is None else partial(announce, recorder, id_),
+            within=self._report.number,
+        )
         self.open(progress, id_)
         return progress
 

@@ -21,12 +21,25 @@ BREATHER = 64
 class Pool:
     """The work of an ordinary run. Its state is that of its intake."""
 
-    def __init__(self, ids: Ids, *, check: CheckId, build: Callable[[str], Request], send: Send, workers: int) -> None:
-        """`ids` are as `checked` returns them; `build` builds the request for one, or raises `InvalidIdError`."""
+    def __init__(
+        self,
+        ids: Ids,
+        *,
+        check: CheckId,
+        build: Callable[[str], Request],
+        send: Send,
+        workers: int,
+        cascade: bool = False,
+    ) -> None:
+        """`ids` are as `checked` returns them; `build` builds the request for one, or raises `InvalidIdError`.
+
+        With `cascade` the deletion of one may take others along.
+        """
         self._intake = Intake(ids, check)
         self._build = build
         self._send = send
         self._number = workers
+        self._cascade = cascade
 
     @property
     def size(self) -> int | None:
@@ -48,7 +61,7 @@ class Pool:
                     return
                 if id_ is None:
                     workers.wind_down()
-                elif (progress := account.open_one(id_)) is not None:
+                elif (progress := account.open_one(id_, cascade=self._cascade)) is not None:
                     duplicates = 0
                     workers.set_current(number, progress)
                     try:
@@ -70,5 +83,5 @@ class Pool:
     def finish(self, account: Account) -> None:
         """Account for the ids that were at hand and never drawn."""
         for id_ in self._intake.rest():
-            if (progress := account.open_one(id_)) is not None:
+            if (progress := account.open_one(id_, cascade=self._cascade)) is not None:
                 account.settle(progress)

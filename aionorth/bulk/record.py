@@ -34,7 +34,7 @@ class Record:
     succeeded: bool = False
     """Whether the last attempt succeeded."""
     ambiguous: bool = False
-    """Whether an attempt may have been carried out although no reply says so."""
+    """Whether an attempt may have been carried out although no reply says so, or another call have done the same."""
     reply_lost: bool = False
     """Whether an attempt may have been sent and left no reply."""
     error: NorthError | None = None
@@ -53,6 +53,11 @@ class Record:
     def answered(self) -> Record:
         """The record after a reply that means success."""
         return attrs.evolve(self, in_flight=False, succeeded=True)
+
+    @cached_property
+    def cascaded(self) -> Record:
+        """The record of something that may go along with another deletion of the run."""
+        return attrs.evolve(self, ambiguous=True)
 
     def failed(self, error: NorthError) -> Record:
         """Return the record after an attempt that ended in `error`, by a reply, without one, or before it was sent."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar
 
@@ -14,6 +14,7 @@ from aionorth.cli.output.messages import EXIT_CODES, ProblemError
 from aionorth.cli.parser import option
 from aionorth.common.durations import in_hours_or_more
 from aionorth.items import Kind
+from aionorth.purge.device_selections import DeviceGroupSelection, DeviceSelection
 from aionorth.purge.selections import PackageSelection, Selection, SubscriptionSelection
 
 
@@ -24,6 +25,28 @@ def older_than(text: str | None) -> timedelta | None:
     except ValueError as exc:
         remedy = "give a number and h, d or w (hours, days, weeks), as in 90d"
         raise ProblemError(f"--older-than {text!r}: {remedy}") from exc
+
+
+def moment(option: str, text: str | None) -> datetime | None:
+    """Return a time as in ``2026-03-01``, ``2026-03-01T12:00+02:00`` or, so long ago, ``90d``.
+
+    A time without a zone is UTC, as the platform's are.
+
+    Raises:
+        ProblemError: It cannot be read.
+    """
+    if text is None:
+        return None
+    try:
+        return datetime.now(UTC) - in_hours_or_more(text)
+    except ValueError:
+        pass
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as exc:
+        remedy = "give a date, as in 2026-03-01 or 2026-03-01T12:00Z, or an age, as in 90d"
+        raise ProblemError(f"{option} {text!r}: {remedy}") from exc
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 condition = partial(option, rich_help_panel="Which ones")
@@ -70,7 +93,52 @@ class Packages:
     )
 
 
-Conditions = Subscriptions | Packages
+def _when(option: str, says: str) -> Any:  # noqa: ANN401 - a field has the type of its annotation
+    return condition("WHEN", says, converter=partial(moment, option))
+
+
+@attrs.frozen(kw_only=True)
+class Devices:
+    """The options that select devices."""
+
+    kind: ClassVar = Kind.DEVICES
+
+    status: str | None = condition("STATUS", "Only ONLINE, OFFLINE, INACTIVE or ABNORMAL.")
+    device_type: str | None = condition("TEXT", "Only this one.")
+    model: str | None = condition("TEXT", "Only this one.")
+    manufacturer_name: str | None = condition("TEXT", "Only this one.")
+    name: str | None = condition("GLOB", "Only names like this; * stands for anything: 'test-*'.")
+    node_type: str | None = condition("TYPE", "Only ENDPOINT, GATEWAY or, as the platform spells it, UNKNOW.")
+    gateway_id: str | None = condition("ID", "Only devices behind this gateway, not the gateway itself.")
+    registered_before: datetime | None = _when(  # noqa: RUF009 - a field
+        "--registered-before",
+        "Only what was registered before: 2026-03-01 (UTC), 2026-03-01T12:00+02:00, or 90d for so long ago.",
+    )
+    registered_after: datetime | None = _when(  # noqa: RUF009 - as above
+        "--registered-after", "Only what was registered then or later."
+    )
+    not_seen_since: datetime | None = _when(  # noqa: RUF009 - as above
+        "--not-seen-since", "Only what the platform has not changed its record of since then. Others stay."
+    )
+    authorized_app_id: str | None = condition(
+        "ID", "The app whose devices they are, where it is another one that has authorized yours."
+    )
+
+
+@attrs.frozen(kw_only=True)
+class DeviceGroups:
+    """The options that select device groups."""
+
+    kind: ClassVar = Kind.DEVICE_GROUPS
+
+    name: str | None = condition("GLOB", "Only names like this; * stands for anything: 'test-*'.")
+    empty: bool | None = condition(None, "Only groups without a device.", "--empty")
+    authorized_app_id: str | None = condition(
+        "ID", "The app whose groups they are, where it is another one that has authorized yours."
+    )
+
+
+Conditions = Subscriptions | Packages | Devices | DeviceGroups
 
 
 @attrs.frozen(kw_only=True)
@@ -111,14 +179,18 @@ class Ids:
                 "no condition is given, which would select everything: give one, or --all if you mean it"
             )
 
-    def selection(self, which: Conditions) -> Selection[Any]:
-        """Return the selection that these options and `which` add up to; raises `ProblemError` for unusable files."""
+    def selection(self, which: Conditions, *, cascade: bool = False) -> Selection[Any]:
+        """Return the selection that these options and `which` add up to; raises `ProblemError` for unusable files.
+
+        `cascade` counts for kinds that have the choice.
+        """
         id_name = which.kind.id_name
         ids = None if self.ids_file is None else read_ids(self.ids_file, id_name, self.csv_column)
         file = self.exclude_file
         excluded = [] if file is None else read_ids(file, id_name, option="--exclude-file")
         exclude = [*(self.exclude or []), *excluded]
-        return KINDS[which.kind].selection(**attrs.asdict(which), ids=ids, exclude=exclude, everything=self.everything)
+        conditions = attrs.asdict(which) | ({"cascade": cascade} if KINDS[which.kind].cascade else {})
+        return KINDS[which.kind].selection(**conditions, ids=ids, exclude=exclude, everything=self.everything)
 
 
 @attrs.frozen(kw_only=True)
@@ -132,10 +204,17 @@ class Row:
     selection: type[Selection[Any]]
     batch: bool
     """Whether the platform has a call that deletes many."""
+    cascade: bool = False
+    """Whether what is behind one of them can go with it, so that it must be said whether it shall."""
     example: tuple[str, ...]
     """Conditions to try on the simulator."""
     help: str
     """What ``aionorth delete KIND --help`` says."""
+
+    @property
+    def without(self) -> set[str]:
+        """The options of ``aionorth delete`` that this kind has no use for."""
+        return {name for name in ("batch", "cascade") if not getattr(self, name)}
 
 
 KINDS: Mapping[Kind, Row] = {
@@ -191,6 +270,52 @@ Examples:
   Ids from a file, or from standard input:
     aionorth delete packages --ids-file ids.txt
     aionorth delete packages --ids-file - --json < ids.txt > result.json
+
+{EXIT_CODES}
+""",
+    ),
+    Kind.DEVICES: Row(
+        noun="device",
+        options=Devices,
+        selection=DeviceSelection,
+        batch=False,
+        cascade=True,
+        example=("--no-cascade", "--status", "INACTIVE"),
+        help=f"""Delete devices: those that all the conditions given select.
+
+A gateway can take the devices behind it along: say --cascade if it shall, else --no-cascade. What would go along
+without being selected itself is counted, and named by --dry-run --json.
+
+\b
+Examples:
+  All of an old model that have not been seen for half a year; look first:
+    aionorth delete devices --no-cascade --model WM-1 \\
+      --not-seen-since 180d --dry-run
+    aionorth delete devices --no-cascade --model WM-1 --not-seen-since 180d
+  Test gateways, with all that is behind them:
+    aionorth delete devices --cascade --node-type GATEWAY --name 'test-*'
+  A batch that was returned, by the ids in a column of a CSV file:
+    aionorth delete devices --no-cascade --ids-file list.csv \\
+      --csv-column device
+
+{EXIT_CODES}
+""",
+    ),
+    Kind.DEVICE_GROUPS: Row(
+        noun="device group",
+        options=DeviceGroups,
+        selection=DeviceGroupSelection,
+        batch=False,
+        example=("--empty",),
+        help=f"""Delete device groups: those that all the conditions given select. The devices in them stay.
+
+\b
+Examples:
+  Groups that no device is in; look first:
+    aionorth delete device-groups --empty --dry-run
+    aionorth delete device-groups --empty
+  By name, but for one:
+    aionorth delete device-groups --name 'test-*' --exclude 5fa1c2
 
 {EXIT_CODES}
 """,

@@ -12,7 +12,7 @@ from aionorth.cli.output.messages import EXIT_CODES, put, reported
 from aionorth.cli.parser import GroupedCommand, GroupedCommands
 from aionorth.cli.settings.given import ENVIRONMENT
 
-_HELP = f"""Delete subscriptions and version packages from a Huawei-style IoT platform in bulk.
+_HELP = f"""Delete subscriptions, version packages, devices and device groups from a Huawei-style IoT platform in bulk.
 
 As fast as the app's flow control allows and never faster, with an account of every single id.
 
@@ -22,6 +22,7 @@ Examples:
   aionorth check
   aionorth delete subscriptions --callback-host old.example.com --dry-run
   aionorth delete packages --keep-latest 2 --older-than 90d
+  aionorth delete devices --no-cascade --model WM-1 --not-seen-since 180d
   aionorth delete subscriptions --ids-file ids.txt
   aionorth resume purge.jsonl
   aionorth simulate

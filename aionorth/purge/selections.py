@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar, Generic, TypeVar
@@ -37,18 +37,20 @@ def _excluded(ids: Iterable[str]) -> frozenset[str]:
     return frozenset(_ids(ids) or ())
 
 
-def _text(owner: object, field: attrs.Attribute[Any], value: object) -> None:
+def text(owner: object, field: attrs.Attribute[Any], value: object) -> None:
+    """Validate a field: None, or a String(256)."""
     if value is not None:
         check_string(value, f"{type(owner).__name__}.{field.name}")
 
 
-def _glob(owner: object, field: attrs.Attribute[Any], value: object) -> None:
+def glob(owner: object, field: attrs.Attribute[Any], value: object) -> None:
+    """Validate a field: None, or a glob."""
     if value is not None and (not isinstance(value, str) or not value):
         raise ArgumentError(f"{type(owner).__name__}.{field.name}={value!r}: give a glob, as in 'https://old.*'")
 
 
 def _host_glob(owner: object, field: attrs.Attribute[Any], value: object) -> None:
-    _glob(owner, field, value)
+    glob(owner, field, value)
     if isinstance(value, str) and ("/" in value or re.search(r"^[^:]*:\d+$|^\[.*\]", value)):
         raise ArgumentError(
             f"{type(owner).__name__}.{field.name}={value!r}: give the host alone, without scheme, port, path or "
@@ -56,9 +58,14 @@ def _host_glob(owner: object, field: attrs.Attribute[Any], value: object) -> Non
         )
 
 
-def _file_type(owner: object, field: attrs.Attribute[Any], value: object) -> None:
-    if value is not None and value not in FILE_TYPES:
-        raise ArgumentError(f"{type(owner).__name__}.{field.name}={value!r}: give {' or '.join(FILE_TYPES)}")
+def one_of(values: Sequence[str]) -> Callable[[object, attrs.Attribute[Any], object], None]:
+    """Return a validator: None, or one of `values`."""
+
+    def check(owner: object, field: attrs.Attribute[Any], value: object) -> None:
+        if value is not None and value not in values:
+            raise ArgumentError(f"{type(owner).__name__}.{field.name}={value!r}: give {' or '.join(values)}")
+
+    return check
 
 
 def _positive(_: object, __: object, value: timedelta | None) -> None:
@@ -90,8 +97,10 @@ class Selection(Generic[T_co]):
     """Never these ids."""
     everything: bool = False
     """Must be true where no condition is given: then everything is selected."""
-    authorized_app_id: str | None = attrs.field(default=None, validator=_text)
+    authorized_app_id: str | None = attrs.field(default=None, validator=text)
     """The app whose resources they are, where it is another one that has authorized this one."""
+    cascade: bool | None = attrs.field(default=None, init=False)
+    """Whether what is behind a resource is deleted with it; None for kinds that have no such choice."""
 
     def __attrs_post_init__(self) -> None:
         if not (self.everything or self.ids is not None or self.conditions()):
@@ -127,6 +136,14 @@ class Selection(Generic[T_co]):
         reasons = ((one.id, self._common_reason(one.id, named) or self._reason(one)) for one in listed)
         return {id_: reason for id_, reason in reasons if reason is not None}
 
+    def in_order(self, delete: Sequence[Any]) -> tuple[Any, ...]:
+        """Return `delete` in the order in which it is to be deleted."""
+        return tuple(delete)
+
+    def along(self, listed: Sequence[Any], delete: Sequence[Any]) -> Mapping[str, tuple[Any, ...]]:  # noqa: ARG002 - as above
+        """Return what goes along with items of `delete` without being selected itself, by their ids."""
+        return {}
+
     def _common_reason(self, id_: str, named: frozenset[str] | None) -> str | None:
         if id_ in self.exclude:
             return EXCLUDED
@@ -136,6 +153,15 @@ class Selection(Generic[T_co]):
 
     def _reason(self, one: Any) -> str | None:  # noqa: ANN401 - an item of the kind
         raise NotImplementedError
+
+    def _differs(self, one: Any, *names: str) -> str | None:  # noqa: ANN401 - as above
+        """Return in which of these conditions `one` differs; None where it meets them all."""
+        for name in names:
+            wanted, value = getattr(self, name), getattr(one, name)
+            if wanted is not None and value != wanted:
+                what = name.replace("_", " ")
+                return f"its {what} is not said" if value is None else f"another {what}"
+        return None
 
     def batch_delete(self, listed: Sequence[Any], delete: Sequence[Any], *, divided: bool) -> BatchDelete | None:  # noqa: ARG002 - for kinds with such a call
         """Return the platform's one call that deletes `delete` and nothing else of what was listed, if there is one.
@@ -151,9 +177,9 @@ class SubscriptionSelection(Selection[Subscription]):
 
     kind: ClassVar[Kind] = Kind.SUBSCRIPTIONS
 
-    notify_type: str | None = attrs.field(default=None, validator=_text)
+    notify_type: str | None = attrs.field(default=None, validator=text)
     """Only this notify type, as in ``deviceDataChanged``; the platform itself filters by it."""
-    callback_url: str | None = attrs.field(default=None, validator=_glob)
+    callback_url: str | None = attrs.field(default=None, validator=glob)
     """Only callback URLs like this glob: ``*`` stands for anything, ``?`` for one character."""
     callback_host: str | None = attrs.field(default=None, validator=_host_glob)
     """Only callback URLs of this host, a glob too; case does not matter."""
@@ -161,9 +187,9 @@ class SubscriptionSelection(Selection[Subscription]):
     def _reason(self, one: Subscription) -> str | None:
         if self.notify_type is not None and one.notify_type != self.notify_type:
             return "another notify type"
-        if self.callback_host is not None and not _like(_host(one.callback_url), self.callback_host.lower()):
+        if self.callback_host is not None and not like(_host(one.callback_url), self.callback_host.lower()):
             return "another callback host"
-        if self.callback_url is not None and not _like(one.callback_url, self.callback_url):
+        if self.callback_url is not None and not like(one.callback_url, self.callback_url):
             return "another callback URL"
         return None
 
@@ -196,13 +222,13 @@ class PackageSelection(Selection[UpgradePackage]):
 
     kind: ClassVar[Kind] = Kind.PACKAGES
 
-    file_type: str | None = attrs.field(default=None, validator=_file_type)
+    file_type: str | None = attrs.field(default=None, validator=one_of(FILE_TYPES))
     """``firmwarePackage`` or ``softwarePackage``."""
-    device_type: str | None = attrs.field(default=None, validator=_text)
-    model: str | None = attrs.field(default=None, validator=_text)
-    manufacturer_name: str | None = attrs.field(default=None, validator=_text)
-    version: str | None = attrs.field(default=None, validator=_text)
-    name: str | None = attrs.field(default=None, validator=_glob)
+    device_type: str | None = attrs.field(default=None, validator=text)
+    model: str | None = attrs.field(default=None, validator=text)
+    manufacturer_name: str | None = attrs.field(default=None, validator=text)
+    version: str | None = attrs.field(default=None, validator=text)
+    name: str | None = attrs.field(default=None, validator=glob)
     """Only names like this glob: ``*`` stands for anything, ``?`` for one character."""
     older_than: timedelta | None = attrs.field(default=None, validator=_positive)
     """Only what was uploaded longer ago than this. What has no readable upload time is kept."""
@@ -225,12 +251,9 @@ class PackageSelection(Selection[UpgradePackage]):
 
     def _reason(self, one: UpgradePackage) -> str | None:
         # The platform's filtering is not relied on: an edition that does not know a parameter lists everything.
-        for name, wanted in self.filters().items():
-            value = getattr(one, name)
-            if wanted is not None and value != wanted:
-                what = name.replace("_", " ")
-                return f"its {what} is not said" if value is None else f"another {what}"
-        return "another name" if self.name is not None and not _like(one.name, self.name) else None
+        if (other := self._differs(one, *self.filters())) is not None:
+            return other
+        return "another name" if self.name is not None and not like(one.name, self.name) else None
 
     def _latest(self, packages: Iterable[UpgradePackage]) -> set[str]:
         if self.keep_latest is None:
@@ -267,7 +290,7 @@ def _shown(value: object) -> str:
     return in_whole_units(value) if isinstance(value, timedelta) else without_userinfo(visible(str(value)))
 
 
-def _like(text: str | None, glob: str) -> bool:
+def like(text: str | None, glob: str) -> bool:
     """Whether `text` matches `glob`, in which only ``*`` and ``?`` are special. A missing text matches none."""
     return bool(text) and fnmatchcase(text or "", glob.replace("[", "[[]"))
 

@@ -12,28 +12,27 @@ import attrs
 
 from aionorth.bulk.batch import Batch
 from aionorth.bulk.intake import Ids, checked
-from aionorth.bulk.observed import RunReport
-from aionorth.bulk.pool import Pool
 from aionorth.bulk.retry import RetryPolicy
 from aionorth.bulk.run import DRAIN_TIMEOUT, WORKERS, BulkDelete, RunOptions, Work
 from aionorth.common.files import StrPath
 from aionorth.errors import ArgumentError
-from aionorth.items import Kind, Subscription, Target, UpgradePackage
+from aionorth.items import Subscription, Target, UpgradePackage
 from aionorth.models import Collect, DeleteResult, DeleteSummary
 from aionorth.purge.journal import Journal, target_of
 from aionorth.purge.listing import Reading, list_items
 from aionorth.purge.plan import Plan, make_plan
 from aionorth.purge.selections import PackageSelection, Selection
-from aionorth.session.own_calls import OwnCalls
+from aionorth.session.deleting import id_check
+from aionorth.session.devices import Devices
 from aionorth.wire import requests
-from aionorth.wire.checks import check_id, optional_string
+from aionorth.wire.checks import optional_string
 from aionorth.wire.replies import read_one
-from aionorth.wire.resources import PACKAGES, RESOURCES, SUBSCRIPTIONS, Item, Resource
+from aionorth.wire.resources import PACKAGES, RESOURCES, SUBSCRIPTIONS, Item
 
 T = TypeVar("T", bound=Item)
 
 
-class NorthSession(OwnCalls):  # more than 15 methods: one a public call
+class NorthSession(Devices):  # more than 15 methods: one a public call
     """An app's session with the platform: ``async with NorthSession(url, app_id=…, secret=…) as north``.
 
     Sessions of one event loop that name the same base URL and app share one flow control budget and one token. Where
@@ -141,39 +140,6 @@ class NorthSession(OwnCalls):  # more than 15 methods: one a public call
             workers=workers, collect=collect, grace=grace, max_failures=max_failures, progress=progress
         )
         return self._bulk(ids, PACKAGES, None, options)
-
-    def _bulk(
-        self, ids: Ids, resource: Resource[Any], authorized_app_id: str | None, options: RunOptions
-    ) -> BulkDelete:
-        work = self._pool(checked(ids, _id_check(resource)), resource, authorized_app_id, options)
-        return self._run(work, options, resource.kind)
-
-    def _pool(self, ids: Ids, resource: Resource[Any], authorized_app_id: str | None, options: RunOptions) -> Pool:
-        """Return the work of a run that makes one call for each of `ids`, which are as `checked` returns them."""
-        return Pool(
-            ids,
-            check=_id_check(resource),
-            build=partial(requests.delete, resource, authorized_app_id=authorized_app_id),
-            send=partial(self._opened().send, priority=False),
-            # A call that waited for a connection would hold its slot meanwhile, so a smaller pool bounds the workers.
-            workers=min(options.workers, self._transport.connections or options.workers),
-        )
-
-    def _run(
-        self, work: Work, options: RunOptions, kind: Kind, *, duplicates: int = 0, journal: Journal | None = None
-    ) -> BulkDelete:
-        caller = self._opened()
-        if journal is not None:
-            journal.release()  # until the run begins
-        return BulkDelete(
-            work,
-            options,
-            now=caller.now,
-            report=RunReport(self._observers, kind),
-            check=caller.check_loop,
-            recorder=journal,
-            duplicates=duplicates,
-        )
 
     # --- Finding what to delete
 
@@ -319,7 +285,7 @@ class NorthSession(OwnCalls):  # more than 15 methods: one a public call
         resource, other = RESOURCES[plan.target.kind], plan.target.authorized_app_id
         work: Work
         if not batch:
-            work = self._pool(checked(ids, _id_check(resource)), resource, other, options)
+            work = self._pool(checked(ids, id_check(resource)), resource, other, options, cascade=plan.target.cascade)
         elif plan.batch is None:
             raise ArgumentError("batch=True: no single call takes exactly this plan; leave it out")
         else:
@@ -378,7 +344,8 @@ class NorthSession(OwnCalls):  # more than 15 methods: one a public call
         try:
             target = opened.target
             self._check_target(target, opened.path)  # it may have been replaced by another one just now
-            work = self._pool(opened.unfinished(), RESOURCES[target.kind], target.authorized_app_id, options)
+            resource, other = RESOURCES[target.kind], target.authorized_app_id
+            work = self._pool(opened.unfinished(), resource, other, options, cascade=target.cascade)
         except BaseException:
             opened.close()
             raise
@@ -391,7 +358,3 @@ class NorthSession(OwnCalls):  # more than 15 methods: one a public call
                     f"{what} is for the {name} {there!r}, and this session's is {here!r}: "
                     "use the settings that it was made with"
                 )
-
-
-def _id_check(resource: Resource[Any]) -> Callable[[object], str]:
-    return partial(check_id, name=resource.kind.id_name)

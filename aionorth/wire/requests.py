@@ -41,17 +41,36 @@ class Request:
     """Whether it may be sent again after an attempt that may have been carried out."""
 
 
-def delete(resource: Resource[Any], id_: str, *, authorized_app_id: str | None = None) -> Request:
+def delete(
+    resource: Resource[Any], id_: str, *, authorized_app_id: str | None = None, cascade: bool | None = None
+) -> Request:
     """Build the call that deletes one resource, of another app if `authorized_app_id` is given.
 
-    Raises `InvalidIdError` for what cannot be an id.
+    `cascade` is as in a `Target`. Raises `InvalidIdError` for what cannot be an id.
     """
-    return _of_one("delete", "DELETE", resource, id_, authorized_app_id)
+    query = {} if resource.cascade is None else {resource.cascade: str(check_cascade(resource, cascade)).lower()}
+    return _of_one("delete", "DELETE", resource, id_, _app(resource, authorized_app_id) | query)
+
+
+def check_cascade(resource: Resource[Any], cascade: object) -> bool | None:
+    """Return `cascade` if it is what deletions of `resource` need; else raise `ArgumentError`.
+
+    The platform's own default takes along what is behind a gateway. So none is assumed.
+    """
+    if resource.cascade is None:
+        if cascade is not None:
+            raise ArgumentError(f"cascade={cascade!r}: leave it out, nothing is behind {resource.kind}")
+        return None
+    if not isinstance(cascade, bool):
+        raise ArgumentError(
+            f"cascade={cascade!r}: give True to delete the devices behind a gateway with it, or False to keep them"
+        )
+    return cascade
 
 
 def get(resource: Resource[Any], id_: str, *, authorized_app_id: str | None = None) -> Request:
     """Build the call that returns one resource; see `delete`."""
-    return _of_one("get", "GET", resource, id_, authorized_app_id)
+    return _of_one("get", "GET", resource, id_, _app(resource, authorized_app_id))
 
 
 def list_page(
@@ -69,7 +88,7 @@ def list_page(
     listing = resource.listing
     given = {listing.filters[name]: value for name, value in (filters or {}).items() if value is not None}
     page = {"pageNo": str(page_no), "pageSize": str(page_size or listing.page_size)}
-    query = _query(_app(resource, authorized_app_id) | given | page)
+    query = _query(_app(resource, authorized_app_id) | given | {**listing.order, **page})
     operation = f"list_{resource.singular}s"
     return Request(operation, resource.path, "GET", f"{resource.path}{query}", success=resource.success)
 
@@ -112,10 +131,9 @@ def refresh_token(app_id: str, secret: str, token: str) -> Request:
     return Request("refresh_token", REFRESH, "POST", REFRESH, body, JSON, (secret, token))
 
 
-def _of_one(verb: str, method: str, resource: Resource[Any], id_: str, authorized_app_id: str | None) -> Request:
+def _of_one(verb: str, method: str, resource: Resource[Any], id_: str, query: Mapping[str, str]) -> Request:
     segment = path_segment(id_, resource.kind.id_name, resource.id_length)
-    query = _query(_app(resource, authorized_app_id))
-    target = f"{resource.path}/{segment}{query}"
+    target = f"{resource.path}/{segment}{_query(query)}"
     return Request(f"{verb}_{resource.singular}", resource.template, method, target, success=resource.success)
 
 

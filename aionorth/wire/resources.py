@@ -12,9 +12,16 @@ from typing import Any, Generic, Protocol, TypeVar
 import attrs
 
 from aionorth import errors
-from aionorth.errors import NorthApiError, NotFoundError, PackageNotFoundError, SubscriptionNotFoundError
-from aionorth.items import Kind, Subscription, UpgradePackage
-from aionorth.wire.body import shown_text, text, time
+from aionorth.errors import (
+    DeviceGroupNotFoundError,
+    DeviceNotFoundError,
+    NorthApiError,
+    NotFoundError,
+    PackageNotFoundError,
+    SubscriptionNotFoundError,
+)
+from aionorth.items import Device, DeviceGroup, Kind, Subscription, UpgradePackage
+from aionorth.wire.body import count, fields_of, shown_text, text, time
 from aionorth.wire.checks import LONGEST_STRING
 
 SUCCESS = frozenset({int(HTTPStatus.OK), int(HTTPStatus.NO_CONTENT)})
@@ -47,6 +54,12 @@ NOTIFY_TYPES = (
 FILE_TYPES = ("firmwarePackage", "softwarePackage")
 """The documents' file types of version packages."""
 
+NODE_TYPES = ("ENDPOINT", "GATEWAY", "UNKNOW")
+"""The documents' node types of devices, spelt as they spell them."""
+
+DEVICE_STATUSES = ("ONLINE", "OFFLINE", "INACTIVE", "ABNORMAL")
+"""The documents' statuses of devices."""
+
 
 class Item(Protocol):
     """What has an id."""
@@ -68,6 +81,8 @@ class Listing:
     """The name of the list in a reply."""
     filters: Mapping[str, str]
     """What the platform filters by: our names, and those of its query parameters."""
+    order: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    """Query parameters that ask for the oldest first, where there are any: then what is new does not move the rest."""
     page_size: int = PAGE_SIZE
     divided_by: tuple[str, tuple[str, ...]] | None = None
     """The filter, and its values, by which a list is read in parts when it is too long for the platform."""
@@ -97,6 +112,8 @@ class Resource(Generic[T]):
     """The platform's error codes that mean "not there", and the error that each of them is."""
     other_app: str | None = None
     """The query parameter that names another app, which has authorized this one; None where there is no such call."""
+    cascade: str | None = None
+    """The query parameter of a deletion that says whether what is behind the resource goes with it, if there is one."""
     listing: Listing
     read: Callable[[Mapping[str, Any]], T | None]
     """Makes an item of the fields of a reply; None where they name no id."""
@@ -133,6 +150,40 @@ def _package(fields: Mapping[str, Any]) -> UpgradePackage | None:
         protocol_type=shown_text(fields.get("protocolType")),
         description=shown_text(fields.get("description")),
         upload_time=time(fields.get("uploadTime")),
+        fields=fields,
+    )
+
+
+def _device(fields: Mapping[str, Any]) -> Device | None:
+    if (id_ := text(fields.get("deviceId"))) is None:
+        return None
+    info = fields_of(fields.get("deviceInfo"))
+    return Device(
+        device_id=id_,
+        gateway_id=text(fields.get("gatewayId")),
+        node_type=shown_text(fields.get("nodeType")),
+        name=shown_text(info.get("name")),
+        status=shown_text(info.get("status")),
+        device_type=shown_text(info.get("deviceType")),
+        model=shown_text(info.get("model")),
+        manufacturer_name=shown_text(info.get("manufacturerName")),
+        node_id=shown_text(info.get("nodeId")),
+        created=time(fields.get("createTime")),
+        last_modified=time(fields.get("lastModifiedTime")),
+        fields=fields,
+    )
+
+
+def _device_group(fields: Mapping[str, Any]) -> DeviceGroup | None:
+    if (id_ := text(fields.get("id"))) is None:
+        return None
+    return DeviceGroup(
+        dev_group_id=id_,
+        name=shown_text(fields.get("name")),
+        description=shown_text(fields.get("description")),
+        members=count(fields.get("curDevNum")),
+        max_members=count(fields.get("maxDevNum")),
+        creator=shown_text(fields.get("creator")),
         fields=fields,
     )
 
@@ -175,7 +226,47 @@ PACKAGES = Resource(
 )
 """Documented: 200 for each call."""
 
-RESOURCES: Mapping[Kind, Resource[Any]] = {row.kind: row for row in (SUBSCRIPTIONS, PACKAGES)}
+DEVICES = Resource(
+    kind=Kind.DEVICES,
+    singular="device",
+    path="/iocm/app/dm/v1.4.0/devices",
+    id_parameter="deviceId",
+    not_found={"100403": DeviceNotFoundError},
+    other_app="appId",
+    cascade="cascade",
+    listing=Listing(
+        rows="devices",
+        filters={
+            "status": "status",
+            "device_type": "deviceType",
+            "node_type": "nodeType",
+            "gateway_id": "gatewayId",
+            "registered_after": "startTime",
+            "registered_before": "endTime",
+        },
+        order={"sort": "ASC"},
+        page_size=250,
+    ),
+    read=_device,
+    bare=lambda id_: Device(device_id=id_, fields=_NO_FIELDS),
+)
+"""Documented: 204 for a deletion, 200 for the rest."""
+
+DEVICE_GROUPS = Resource(
+    kind=Kind.DEVICE_GROUPS,
+    singular="device_group",
+    path="/iocm/app/devgroup/v1.3.0/devGroups",
+    id_parameter="devGroupId",
+    id_length=50,
+    not_found={"100603": DeviceGroupNotFoundError},
+    other_app="accessAppId",
+    listing=Listing(rows="list", filters={}, page_size=500),
+    read=_device_group,
+    bare=lambda id_: DeviceGroup(dev_group_id=id_, fields=_NO_FIELDS),
+)
+"""Documented: 200 for each call, also for one that finds no such group: the reply's code says so."""
+
+RESOURCES: Mapping[Kind, Resource[Any]] = {row.kind: row for row in (SUBSCRIPTIONS, PACKAGES, DEVICES, DEVICE_GROUPS)}
 
 CODES: Mapping[str, type[NorthApiError]] = errors.CODES | {
     code: error for row in RESOURCES.values() for code, error in row.not_found.items()

@@ -61,6 +61,8 @@ TABLE: dict[type[NorthError], Row] = {
     errors.NotFoundError: api(GiveUp, Outcome.NOT_FOUND),
     errors.SubscriptionNotFoundError: api(GiveUp, Outcome.NOT_FOUND),
     errors.PackageNotFoundError: api(GiveUp, Outcome.NOT_FOUND),
+    errors.DeviceNotFoundError: api(GiveUp, Outcome.NOT_FOUND),
+    errors.DeviceGroupNotFoundError: api(GiveUp, Outcome.NOT_FOUND),
     errors.TooManyResultsError: api(GiveUp, ambiguous=True),
     errors.PageOutOfRangeError: api(GiveUp, ambiguous=True),
     errors.CredentialsError: api(GiveUp),

@@ -46,7 +46,7 @@ from aionorth.purge.selections import Selection
 from aionorth.session.north import NorthSession
 from aionorth.wire.resources import NOTIFY_TYPES
 
-_HELP = f"""Find subscriptions or version packages, show them, have it confirmed, and delete them.
+_HELP = f"""Find what an app has on the platform, show it, have it confirmed, and delete it.
 
 What is selected is listed, and shown with what stays and why; on a terminal you are asked to type its number. Then
 each is deleted by a call of its own, as fast as flow control allows. What becomes of each id is recorded in a journal,
@@ -95,6 +95,11 @@ class How:
 
     dry_run: bool = _how(None, "Show what would be deleted, and end.", "--dry-run", default=False)
     yes: bool = _how(None, "Do not ask: for scripts.", "--yes", default=False)
+    cascade: bool | None = _how(
+        None,
+        "Whether the devices behind a gateway are deleted with it; one of the two must be said.",
+        "--cascade/--no-cascade",
+    )
     max_delete: int | None = _how("N", "Refuse to delete more than this, before the first deletion.", min=0)
     journal: str | None = _how(
         "FILE", "Record the run in this new file. [default: a file in the user's state directory]"
@@ -121,7 +126,7 @@ class Bounds:
 
 delete = typer.Typer(
     help=_HELP,
-    short_help="Find, show, confirm and delete subscriptions or packages.",
+    short_help="Find, show, confirm and delete what an app has.",
     cls=GroupedCommands,
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -131,15 +136,20 @@ delete = typer.Typer(
 def _delete(*, which: Conditions, ids: Ids, how: How, bounds: Bounds, output: Output, given: Given) -> ExitCode:
     with noted() as notes:
         ids.check(which)
+        if KINDS[which.kind].cascade and how.cascade is None:
+            raise ProblemError(
+                "say whether the devices behind a gateway are to be deleted with it: give --cascade, or --no-cascade "
+                "to keep them"
+            )
         _check_files(how.journal, output.report, ids.ids_file, ids.exclude_file)
         connection = settings.resolve(given, stdin_is_data=ids.read_stdin)
-        selection = ids.selection(which)
+        selection = ids.selection(which, cascade=bool(how.cascade))
         return asyncio.run(_purge(selection, connection, notes, how=how, bounds=bounds, output=output, given=given))
 
 
 for _kind, _row in KINDS.items():
     delete.command(_kind.value, help=_row.help, short_help=f"Delete {_row.noun}s.", cls=GroupedCommand)(
-        command(_delete, which=_row.options, without=() if _row.batch else {"batch"})
+        command(_delete, which=_row.options, without=_row.without)
     )
 
 
@@ -207,9 +217,9 @@ async def _purge(
         kind = plan.target.kind
         if how.dry_run:
             put(json.dumps(plan.to_dict()) if output.json else described(plan))
-        if how.max_delete is not None and plan.calls > how.max_delete:
+        if how.max_delete is not None and plan.number > how.max_delete:
             raise ProblemError(
-                f"{plan.calls:,} {kind.value} are selected, and --max-delete is {how.max_delete:,}: "
+                f"{plan.number:,} {kind.value} are selected, and --max-delete is {how.max_delete:,}: "
                 "nothing was deleted; look at them with --dry-run"
             )
         if how.batch and plan.batch is None:
@@ -350,7 +360,7 @@ def _agreed(plan: Plan[Any], how: How, selection: Selection[Any]) -> bool:
         return True
     if not can_ask():
         raise ProblemError(
-            f"{plan.calls:,} {plan.target.kind.value} are selected, and there is no terminal to ask on: nothing was "
+            f"{plan.number:,} {plan.target.kind.value} are selected, and there is no terminal to ask on: nothing was "
             "deleted; look at them with --dry-run, then give --yes"
         )
     say(described(plan))

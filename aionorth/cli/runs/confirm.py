@@ -48,7 +48,7 @@ def confirmed(plan: Plan[Any], *, batch: bool) -> bool:
     """Ask on the terminal whether `plan` is to be carried out; return True only if its number is typed."""
     import termios  # noqa: PLC0415 - not on every system, and of no use where there is no /dev/tty
 
-    number = len(plan.delete)
+    number = plan.number
     how = f"by one call that takes all with {visible(str(plan.batch))}" if batch else f"in {plan.size()}"
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # asyncio wants it for itself
     try:

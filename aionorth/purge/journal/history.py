@@ -365,6 +365,7 @@ def _about(first: bytes, path: str, entries: Entries) -> tuple[History, int, int
             url=text(line["url"]),
             app_id=text(line["app_id"]),
             authorized_app_id=optional_text(line["authorized_app_id"]),
+            cascade=flag(line["cascade"]) if "cascade" in line else None,
         )
         selection, duplicates = text(line.get("selection", "")), count(line["duplicates"])
         history = History(target=target, selection=selection, duplicates=duplicates, entries=entries, runs=[])

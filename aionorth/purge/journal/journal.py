@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-import attrs
-
 from aionorth.bulk.record import UNTRIED, Record
 from aionorth.common import files
 from aionorth.common.files import StrPath, UntrustedFileError
@@ -90,7 +88,7 @@ class Journal:  # more than 15 methods: half of them are what a run asks of its 
         """
         path = os.fspath(path)
         ids = ids if isinstance(ids, (list, tuple)) else list(ids)
-        about = attrs.asdict(target) | {"selection": selection, "total": len(ids), "duplicates": duplicates}
+        about = target.to_dict() | {"selection": selection, "total": len(ids), "duplicates": duplicates}
         file, unseen, place = _new(path)
         try:
             journal = cls(file, path, target, clock=clock, duplicates=duplicates)
