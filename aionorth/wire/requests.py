@@ -48,7 +48,8 @@ def delete(
 
     `cascade` is as in a `Target`. Raises `InvalidIdError` for what cannot be an id.
     """
-    query = {} if resource.cascade is None else {resource.cascade: str(check_cascade(resource, cascade)).lower()}
+    cascades = check_cascade(resource, cascade)
+    query = {} if resource.cascade is None else {resource.cascade: str(cascades).lower()}
     return _of_one("delete", "DELETE", resource, id_, _app(resource, authorized_app_id) | query)
 
 

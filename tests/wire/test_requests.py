@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import aionorth
 from aionorth.wire.checks import id_fault
-from aionorth.wire.requests import delete, login, refresh_token
-from aionorth.wire.resources import PACKAGES, SUBSCRIPTIONS
+from aionorth.wire.requests import delete, list_page, login, refresh_token
+from aionorth.wire.resources import DEVICE_GROUPS, DEVICES, PACKAGES, SUBSCRIPTIONS
 
 SUBSCRIPTIONS_PATH = "/iocm/app/sub/v1.2.0/subscriptions/"
 PACKAGES_PATH = "/iodm/northbound/v1.5.0/category/"
@@ -52,6 +52,27 @@ def test_the_app_id_of_another_app_goes_into_the_query_and_nothing_else_does() -
     request = delete(SUBSCRIPTIONS, "sub-1", authorized_app_id="other&app=1")
     assert request.target == "/iocm/app/sub/v1.2.0/subscriptions/sub-1?appId=other%26app%3D1"
     assert "?" not in delete(SUBSCRIPTIONS, "sub-1").target
+
+
+def test_the_deletion_of_a_device_says_whether_what_is_behind_it_goes_too() -> None:
+    path = "/iocm/app/dm/v1.4.0/devices/dev-1"
+    assert delete(DEVICES, "dev-1", cascade=True).target == f"{path}?cascade=true"
+    assert delete(DEVICES, "dev-1", authorized_app_id="a", cascade=False).target == f"{path}?appId=a&cascade=false"
+    with pytest.raises(aionorth.ArgumentError, match="behind a gateway"):
+        delete(DEVICES, "dev-1")
+    with pytest.raises(aionorth.ArgumentError, match="nothing is behind packages"):
+        delete(PACKAGES, "file-1", cascade=False)
+
+
+def test_another_apps_group_is_named_by_a_parameter_of_its_own() -> None:
+    path = "/iocm/app/devgroup/v1.3.0/devGroups"
+    assert delete(DEVICE_GROUPS, "g", authorized_app_id="a").target == f"{path}/g?accessAppId=a"
+    assert list_page(DEVICE_GROUPS, 2).target == f"{path}?pageNo=2&pageSize=500"
+
+
+def test_devices_are_listed_the_oldest_first_on_the_largest_pages() -> None:
+    query = list_page(DEVICES, 0, {"status": "OFFLINE", "gateway_id": None}).target.partition("?")[2]
+    assert query == "status=OFFLINE&sort=ASC&pageNo=0&pageSize=250"
 
 
 @given(ids)
