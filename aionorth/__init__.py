@@ -1,4 +1,4 @@
-"""aionorth deletes subscriptions and version packages from a Huawei-style IoT platform in bulk.
+"""aionorth deletes subscriptions, version packages, devices and device groups from a Huawei-style IoT platform in bulk.
 
 It goes as fast as the app's flow control allows, is never refused for going too fast when it is the app's only caller,
 and accounts for every single id.
