@@ -1,4 +1,4 @@
-"""The simulator: what a user sets up, starts, and looks into; and the way of a request through it."""
+"""The simulator: what a user sets up, starts, and looks into."""
 
 from __future__ import annotations
 
@@ -9,23 +9,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import attrs
 
-from aionorth.simulator import replies
 from aionorth.simulator.arrivals import Arrival, Log
-from aionorth.simulator.faults import Delay, Fault, FaultPlan
+from aionorth.simulator.faults import Fault, FaultPlan
 from aionorth.simulator.flow_control import FlowControl
-from aionorth.simulator.northbound import perform, routes_of
+from aionorth.simulator.northbound import routes_of
 from aionorth.simulator.outage import Outage, OutageKind, planned, until
-from aionorth.simulator.replies import Reply
-from aionorth.simulator.requests import Call, read_call, tidied
+from aionorth.simulator.pipeline import Pipeline
 from aionorth.simulator.resources import PACKAGES, RESOURCES, SUBSCRIPTIONS, Resource
 from aionorth.simulator.state import Platform, Records, new_ids
-
-if TYPE_CHECKING:
-    from aiohttp import web
 
 
 class Simulator:  # more than 15 methods: each is one way to set the platform up or to look into it
@@ -101,12 +96,19 @@ class Simulator:  # more than 15 methods: each is one way to set the platform up
         self._refusals: set[asyncio.Task[None]] = set()
         self._log = Log(log_limit)
         rows = [attrs.evolve(row, deleted=package_status) if row is PACKAGES else row for row in RESOURCES]
-        self._routes = routes_of(rows)
-        self._latency: Callable[[], tuple[float, float]] = partial(latency, chance) if latency else lambda: (0.0, 0.0)
-        self._tidy_paths = tidy_paths
+        pipeline = Pipeline(
+            latency=partial(latency, chance) if latency else lambda: (0.0, 0.0),
+            tidy_paths=tidy_paths,
+            routes=routes_of(rows),
+            outages=self._outages,
+            flow_control=self._flow_control,
+            faults=self._faults,
+            platform=self._platform,
+            log=self._log,
+        )
         from aionorth.simulator.http_server import HttpServer  # noqa: PLC0415 - aiohttp's server is slow to import
 
-        self._http = HttpServer(self._answer, host, port, tls)
+        self._http = HttpServer(pipeline.answer, host, port, tls)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -307,72 +309,6 @@ class Simulator:  # more than 15 methods: each is one way to set the platform up
     def _records(self, resource: Resource, app_id: str | None) -> Records:
         return self._platform.app(app_id).records[resource.name]
 
-    # --- The way of a request: latency, a proxy, flow control, faults, the log
-
-    async def _answer(self, request: web.BaseRequest, body: bytes) -> Reply | None:
-        """Carry a request out and log it; return ``None`` where the connection is to be reset."""
-        received = self._platform.now()
-        before, after = self._latency()
-        await _pass(before)
-        method, target = request.method, request.raw_path
-        if self._tidy_paths:
-            if (passed_on := tidied(target)) is None:
-                return replies.page(400, "400 Bad Request")
-            target = passed_on
-        call = read_call(self._routes, method, target, request.headers, body)
-        counted = self._platform.now()
-        away = next(filter(None, [await outage.fault(counted) for outage in self._outages]), None)
-        wait = None if away else self._flow_control.admit(call, counted)
-        fault = away
-        if call is not None and wait is None and away is None:
-            fault = self._faults.choose(method, target, call.item_id, scripted_only=call.route.takes_secret)
-        number = self._log.open(
-            Arrival(
-                received,
-                counted,
-                call.app_id if call else request.headers.get("app_key"),
-                method,
-                target,
-                call.item_id if call else None,
-                fault=fault,
-                refused=wait is not None,
-            )
-        )
-        reply: Reply | None
-        if away is not None:
-            reply = away.distort(replies.NO_CONTENT)
-        elif call is None:
-            reply = replies.UNROUTED
-        elif wait is not None:
-            reply = self._flow_control.refusal(wait)
-        else:
-            reply = await self._carry_out(call, fault)
-        await _pass(after)
-        if reply is None or request.transport is None:
-            return None
-        self._log.complete(number, reply.status, reply.code)
-        return reply
-
-    async def _carry_out(self, call: Call, fault: Fault | None) -> Reply | None:
-        match fault:
-            case None:
-                return perform(self._platform, call)
-            case Delay(after_effect=True):
-                reply = perform(self._platform, call)
-                await _pass(fault.seconds)
-                return reply
-            case Delay():
-                await _pass(fault.seconds)
-                return perform(self._platform, call)
-            case _:
-                return fault.distort(perform(self._platform, call) if fault.after_effect else replies.NO_CONTENT)
-
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-async def _pass(seconds: float) -> None:
-    """Let time pass; where there is none to pass, no other task gets its turn."""
-    if seconds > 0:
-        await asyncio.sleep(seconds)
