@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import attrs
@@ -13,7 +13,7 @@ from aionorth.simulator.arrivals import Arrival, Log
 from aionorth.simulator.faults import Delay, Fault, FaultPlan
 from aionorth.simulator.flow_control import FlowControl
 from aionorth.simulator.northbound import perform
-from aionorth.simulator.outage import Outage
+from aionorth.simulator.outage import Outages
 from aionorth.simulator.replies import Reply
 from aionorth.simulator.requests import Call, Routes, read_call, tidied
 from aionorth.simulator.state import Platform
@@ -30,8 +30,7 @@ class Pipeline:
     """Draws the seconds that pass before a call is counted, and after its effect."""
     tidy_paths: bool
     routes: Routes
-    outages: Sequence[Outage]
-    """Those that are planned now."""
+    outages: Outages
     flow_control: FlowControl
     faults: FaultPlan
     platform: Platform
@@ -49,7 +48,7 @@ class Pipeline:
             target = passed_on
         call = read_call(self.routes, method, target, request.headers, body)
         counted = self.platform.now()
-        away = next(filter(None, [await outage.fault(counted) for outage in self.outages]), None)
+        away = await self.outages.fault(counted)
         wait = None if away else self.flow_control.admit(call, counted)
         fault = away
         if call is not None and wait is None and away is None:

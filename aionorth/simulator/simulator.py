@@ -17,7 +17,7 @@ from aionorth.simulator.arrivals import Arrival, Log
 from aionorth.simulator.faults import Fault, FaultPlan
 from aionorth.simulator.flow_control import FlowControl
 from aionorth.simulator.northbound import routes_of
-from aionorth.simulator.outage import Outage, OutageKind, planned, until
+from aionorth.simulator.outage import OutageKind, Outages, planned
 from aionorth.simulator.pipeline import Pipeline
 from aionorth.simulator.resources import PACKAGES, RESOURCES, SUBSCRIPTIONS, Resource
 from aionorth.simulator.state import Platform, Records, new_ids
@@ -92,8 +92,7 @@ class Simulator:  # more than 15 methods: each is one way to set the platform up
         for app_id in self._platform.apps:
             self.throttle(calls, app_id)
         self._faults = FaultPlan(chances or {}, chance)
-        self._outages: list[Outage] = []
-        self._refusals: set[asyncio.Task[None]] = set()
+        self._outages = Outages()
         self._log = Log(log_limit)
         rows = [attrs.evolve(row, deleted=package_status) if row is PACKAGES else row for row in RESOURCES]
         pipeline = Pipeline(
@@ -130,11 +129,7 @@ class Simulator:  # more than 15 methods: each is one way to set the platform up
 
     async def close(self) -> None:
         """Stop listening, cancel all calls in progress, and close every connection."""
-        refusals, self._refusals = self._refusals, set()
-        self._outages.clear()
-        for refusal in refusals:
-            refusal.cancel()
-        await asyncio.gather(*refusals, return_exceptions=True)
+        await self._outages.close()
         await self._http.close()
 
     @property
@@ -275,20 +270,7 @@ class Simulator:  # more than 15 methods: each is one way to set the platform up
             ValueError: The kind is unknown, a time cannot be, or another outage is at the same time.
         """
         _ = self.url  # raises where it has not been started
-        outage = planned(seconds, kind, after, self._platform.now())
-        if any(outage.begins < other.ends and other.begins < outage.ends for other in self._outages):
-            raise ValueError("the platform is away for a part of that time already")
-        self._outages.append(outage)
-        if kind == "refused":
-            refusal = asyncio.get_running_loop().create_task(self._refuse(outage))
-            self._refusals.add(refusal)
-            refusal.add_done_callback(self._refusals.discard)
-
-    async def _refuse(self, outage: Outage) -> None:
-        await until(outage.begins)
-        await self._http.refuse()
-        await until(outage.ends)
-        await self._http.accept()
+        self._outages.plan(planned(seconds, kind, after, self._platform.now()), self._http)
 
     def throttle(self, calls: int | None, app_id: str | None = None) -> None:
         """Set an app's threshold, as an operator may at any time; ``None`` switches its flow control off.
