@@ -8,17 +8,29 @@ Where the platform's documents are silent, the reading is the one that is least 
 - A fileId is malformed if it is longer than 256 characters or has one that cannot be printed; no other shape is known.
 - A query value longer than 256 characters is bad input. That goes for a callback URL too, although subscribing allows
   it 1,024.
+- A device that is directly connected, a gateway too, has its own id as its gatewayId. So a list of what has a gateway's
+  id as its gatewayId has the gateway too; and what ``cascade=false`` leaves gets its own id there.
+- What is behind a device goes with it, whatever its nodeType and however far behind it is; no reply tells what went.
+- The name of a device or a device group matches where it contains the value of the filter. startTime and endTime are
+  themselves in the range between them. With a gatewayId and no pageNo there is the first page only.
+- Values of ``cascade``, ``sort``, ``status`` and ``nodeType`` in other letters than the documented ones are bad input.
+- Bad input is 100022 in calls on devices and device groups. For groups it comes in a 200, as their other errors do.
+- Deleting a device group leaves its devices. The list of its members names only devices that there still are.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
+from typing import TypeVar
 
 import attrs
 
 from aionorth.simulator import replies
 from aionorth.simulator.replies import Reply
 from aionorth.simulator.requests import Call, Route, Routes, read_form, read_json
-from aionorth.simulator.resources import Resource
+from aionorth.simulator.resources import Filter, Listing, Resource
 from aionorth.simulator.state import LONGEST_ID, App, Platform, Record, Records, well_formed
+
+T = TypeVar("T")
 
 LOGIN = "/iocm/app/sec/v1.1.0/login"
 REFRESH = "/iocm/app/sec/v1.1.0/refreshToken"
@@ -39,14 +51,17 @@ def routes_of(resources: Iterable[Resource]) -> Routes:
         ("POST", REFRESH, False): Route(_refresh, replies.INPUT_INVALID, reads=read_json, takes_secret=True),
     }
     for resource in resources:
-        calls, path, malformed = ResourceCalls(resource), resource.collection, resource.malformed
-        routes["GET", path, False] = Route(calls.list_page, malformed)
-        routes["GET", path, True] = Route(calls.get, malformed)
-        routes["DELETE", path, True] = Route(calls.delete, malformed)
+        calls, path = ResourceCalls(resource), resource.collection
+        route = partial(Route, malformed=resource.malformed, errors_in_200=resource.errors_in_200)
+        routes["GET", path, False] = route(calls.list_page)
+        routes["GET", path, True] = route(calls.get)
+        routes["DELETE", path, True] = route(calls.delete)
         if resource.batch_filters is not None:
-            routes["DELETE", path, False] = Route(calls.delete_batch, malformed)
+            routes["DELETE", path, False] = route(calls.delete_batch)
         if resource.creation is not None:
-            routes["POST", path, False] = Route(calls.create, malformed, reads=read_json)
+            routes["POST", path, False] = route(calls.create, reads=read_json)
+        if resource.members is not None:
+            routes["GET", resource.members.path, False] = route(calls.list_members)
     return routes
 
 
@@ -57,7 +72,7 @@ def perform(platform: Platform, call: Call) -> Reply:
         _check_query(call)
         return call.route.operation(platform, app, call)
     except Rejected as rejected:
-        return rejected.reply
+        return call.route.documented(rejected.reply)
 
 
 def _app_by_secret(platform: Platform, call: Call) -> App:
@@ -125,42 +140,56 @@ class ResourceCalls:
 
     def list_page(self, platform: Platform, caller: App, call: Call) -> Reply:
         """List a page of the items that match the filters of the query."""
-        listing = self.resource.listing
-        records = self._records(platform, caller, call.query.get)
-        page_no = _number(call, "pageNo", 0)
-        page_size = _number(call, "pageSize", listing.page_size)
-        filters = {field: call.query[name] for name, field in listing.filters.items() if name in call.query}
-        if (
-            page_size == 0
-            or (listing.largest_page_size is not None and page_size > listing.largest_page_size)
-            or any(field in filters and filters[field] not in values for field, values in listing.choices.items())
-        ):
+        listing, owner = self.resource.listing, self._owner(platform, caller, call.query.get)
+        filters = [(listing.filters[name], value) for name, value in call.query.items() if name in listing.filters]
+        if not all(filter_.accepts(value) for filter_, value in filters):
             raise Rejected(call.route.malformed)
-        found = _matching(records, filters)
-        if listing.limit is not None and len(found) > listing.limit:
-            raise Rejected(replies.TOO_MANY_RESULTS)
-        start = page_no * page_size
-        if listing.past_the_end is not None and page_no and start >= len(found):
-            raise Rejected(listing.past_the_end)
-        rows = [self.resource.written(record) for record in found[start : start + page_size]]
-        return replies.result({"pageNo": page_no, "pageSize": page_size, "totalCount": len(found), listing.rows: rows})
+        if listing.needs and call.query.keys().isdisjoint(listing.needs):
+            raise Rejected(call.route.malformed)
+        found = _matching(owner.records[self.resource.name], filters)
+        if (field := listing.newest_by) is not None:
+            found.sort(key=lambda record: record[field])
+            if _choice(call, "sort", "DESC", "ASC") == "DESC":
+                found.reverse()
+        return _page(call, listing, found, lambda record: self.resource.written(record, owner))
+
+    def list_members(self, platform: Platform, caller: App, call: Call) -> Reply:
+        """List a page of the members of the item that the query names."""
+        members = self.resource.members
+        assert members is not None, "else there is no route here"
+        owner = self._owner(platform, caller, call.query.get)
+        if (item_id := call.query.get(members.parameter)) is None:
+            raise Rejected(call.route.malformed)
+        return _page(call, members.listing, members.of(self._item(owner, item_id), owner), str)
 
     def get(self, platform: Platform, caller: App, call: Call) -> Reply:
         """Return one item."""
-        records = self._records(platform, caller, call.query.get)
-        return replies.result(self.resource.written(records[self._item_id(records, call)]))
+        owner = self._owner(platform, caller, call.query.get)
+        return replies.result(self.resource.written(self._item(owner, call.item_id or ""), owner))
 
     def delete(self, platform: Platform, caller: App, call: Call) -> Reply:
-        """Delete one item."""
-        records = self._records(platform, caller, call.query.get)
-        del records[self._item_id(records, call)]
+        """Delete one item, and what is behind it unless the query says otherwise."""
+        owner = self._owner(platform, caller, call.query.get)
+        records = owner.records[self.resource.name]
+        item_id = self._item(owner, call.item_id or "")[self.resource.id_field]
+        gone = {item_id}
+        if (behind := self.resource.behind) is not None:
+            if _choice(call, "cascade", "true", "false") == "true":
+                while more := {id_ for id_, record in records.items() if record[behind] in gone} - gone:
+                    gone |= more
+            else:
+                records |= {
+                    id_: {**record, behind: id_} for id_, record in records.items() if record[behind] == item_id
+                }
+        for id_ in gone:
+            del records[id_]
         return Reply(self.resource.deleted)
 
     def delete_batch(self, platform: Platform, caller: App, call: Call) -> Reply:
         """Delete every item that matches the filters of the query: all of them where it has none."""
-        records = self._records(platform, caller, call.query.get)
+        records = self._owner(platform, caller, call.query.get).records[self.resource.name]
         names = self.resource.batch_filters or ()
-        found = _matching(records, {name: call.query[name] for name in names if name in call.query})
+        found = _matching(records, [(Filter(name), call.query[name]) for name in names if name in call.query])
         if not found:
             raise Rejected(self.resource.not_found)
         for record in found:
@@ -175,35 +204,52 @@ class ResourceCalls:
         fields = {name: text for name, text in texts.items() if text is not None}
         if len(fields) < len(texts):
             raise Rejected(call.route.malformed)
-        records = self._records(platform, caller, call.text)
+        owner = self._owner(platform, caller, call.text)
+        records = owner.records[self.resource.name]
         if (problem := creation.check(fields)) is not None:
             raise Rejected(problem)
-        if _matching(records, fields):
+        if _matching(records, [(Filter(name), text) for name, text in fields.items()]):
             raise Rejected(creation.conflict)
         item_id = self.resource.new_id(platform.chance)
         record = records[item_id] = {self.resource.id_field: item_id, **fields, **creation.constants}
-        return replies.result(self.resource.written(record), status=201)
+        return replies.result(self.resource.written(record, owner), status=201)
 
-    def _records(self, platform: Platform, caller: App, value_of: Callable[[str], str | None]) -> Records:
-        """Return the items that a call is about: the caller's, or those of an app that has authorized the caller.
+    def _owner(self, platform: Platform, caller: App, value_of: Callable[[str], str | None]) -> App:
+        """Return the app whose items a call is about: the caller, or an app that has authorized the caller.
 
         ``value_of`` returns the value of the parameter that names such an app.
         """
         parameter = self.resource.app_parameter
         app_id = value_of(parameter) if parameter else None
         owner = caller if app_id is None else platform.apps.get(app_id)
-        if owner is None or (app_id is not None and caller.app_id not in owner.authorized):
+        if owner is None:
+            raise Rejected(self.resource.unknown_app)
+        if app_id is not None and caller.app_id not in owner.authorized:
             raise Rejected(replies.NOT_AUTHORIZED)
-        return owner.records[self.resource.name]
+        return owner
 
-    def _item_id(self, records: Records, call: Call) -> str:
-        """Return the id in the path, which is that of an item in ``records``."""
-        item_id = call.item_id or ""
-        if not well_formed(item_id):
+    def _item(self, owner: App, item_id: str) -> Record:
+        """Return the item of that id."""
+        if not well_formed(item_id, self.resource.longest_id):
             raise Rejected(self.resource.malformed_id)
-        if item_id not in records:
+        if (record := owner.records[self.resource.name].get(item_id)) is None:
             raise Rejected(self.resource.not_found)
-        return item_id
+        return record
+
+
+def _page(call: Call, listing: Listing, found: Sequence[T], written: Callable[[T], object]) -> Reply:
+    """Return the page of ``found`` that the query asks for, each as ``written``."""
+    page_no = _number(call, "pageNo", 0)
+    page_size = _number(call, "pageSize", listing.page_size)
+    if page_size == 0 or (listing.largest_page_size is not None and page_size > listing.largest_page_size):
+        raise Rejected(call.route.malformed)
+    if listing.limit is not None and len(found) > listing.limit:
+        raise Rejected(replies.TOO_MANY_RESULTS)
+    start = page_no * page_size
+    if listing.past_the_end is not None and page_no and start >= len(found):
+        raise Rejected(listing.past_the_end)
+    rows = [written(one) for one in found[start : start + page_size]]
+    return replies.result({"pageNo": page_no, "pageSize": page_size, "totalCount": len(found), listing.rows: rows})
 
 
 def _number(call: Call, name: str, default: int) -> int:
@@ -214,7 +260,17 @@ def _number(call: Call, name: str, default: int) -> int:
     return int(text)
 
 
-def _matching(records: Records, filters: Mapping[str, str]) -> list[Record]:
+def _choice(call: Call, name: str, default: str, other: str) -> str:
+    """Return the value of a query parameter, which must be one of two."""
+    value = call.query.get(name, default)
+    if value not in {default, other}:
+        raise Rejected(call.route.malformed)
+    return value
+
+
+def _matching(records: Records, filters: Collection[tuple[Filter, str]]) -> list[Record]:
     if not filters:
         return list(records.values())
-    return [record for record in records.values() if all(record[name] == value for name, value in filters.items())]
+    return [
+        record for record in records.values() if all(one.matches(record[one.field], value) for one, value in filters)
+    ]

@@ -10,7 +10,7 @@ import attrs
 
 from aionorth.simulator import replies
 from aionorth.simulator.arrivals import Arrival, Log
-from aionorth.simulator.faults import Delay, Fault, FaultPlan
+from aionorth.simulator.faults import Delay, Fault, FaultPlan, Rejection
 from aionorth.simulator.flow_control import FlowControl
 from aionorth.simulator.northbound import perform
 from aionorth.simulator.outage import Outages
@@ -91,6 +91,8 @@ class Pipeline:
             case Delay():
                 await _pass(fault.seconds)
                 return perform(self.platform, call)
+            case Rejection():
+                return call.route.documented(fault.distort(replies.NO_CONTENT))
             case _:
                 return fault.distort(perform(self.platform, call) if fault.after_effect else replies.NO_CONTENT)
 

@@ -45,6 +45,8 @@ TOKEN_INVALID = error(403, "1010005", "App_key or access_token is invalid.")
 APP_KEY_MISSING = error(401, "100025", "AppId for auth not exist.")
 NOT_AUTHORIZED = error(403, "100217", "The application hasn't been authorized.")
 
+APP_UNKNOWN = error(403, "100203", "The application is not existed.")
+
 LOGIN_REFUSED = error(401, "100208", "AppId or secret is not right.")
 PARAMETER_EMPTY = error(400, "102202", "Required Parameter is null or empty.")
 INPUT_INVALID = error(400, "50400", "The input is invalid.")
@@ -58,11 +60,16 @@ BAD_REQUEST = error(400, "120015", "Bad request error.")
 PAGE_OUT_OF_RANGE = error(400, "123029", "pageNo or pageSize beyond the limit.")
 PACKAGE_NOT_FOUND = error(404, "123002", "Device or package file not found.")
 
+QUERY_INVALID = error(400, "100022", "The input is invalid.")
+DEVICE_NOT_FOUND = error(404, "100403", "The device is not existed.")
+GROUP_NOT_FOUND = error(200, "100603", "The device group is not existed.")
+
 REJECTIONS = {
     reply.code: reply
     for reply in (
-        *(NOT_AUTHORIZED, TOKEN_INVALID, APP_KEY_MISSING, INPUT_INVALID, BAD_REQUEST),
-        *(SUBSCRIPTION_NOT_FOUND, PACKAGE_NOT_FOUND),
+        *(NOT_AUTHORIZED, APP_UNKNOWN, TOKEN_INVALID, APP_KEY_MISSING, INPUT_INVALID, BAD_REQUEST, QUERY_INVALID),
+        *(SUBSCRIPTION_NOT_FOUND, PACKAGE_NOT_FOUND, DEVICE_NOT_FOUND, GROUP_NOT_FOUND),
+        error(404, "100418", "The device data is not existed."),
         error(400, "100247", "The application is frozen."),
         error(500, "50252", "Server internal error."),
         error(500, "100001", "Internal server error."),

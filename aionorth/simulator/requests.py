@@ -1,7 +1,7 @@
 """Reading requests: which route a request takes, and what it contains."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import cast
 from urllib.parse import parse_qsl, quote, unquote
 
@@ -47,6 +47,12 @@ class Route:
     """Reads the body, given its content type; ``None`` for routes without a body."""
     takes_secret: bool = False
     """Whether the caller identifies itself by the secret in the body, rather than by a token."""
+    errors_in_200: Collection[str] = ()
+    """The codes of the errors that come with the status 200 here, whatever it is elsewhere."""
+
+    def documented(self, error: Reply) -> Reply:
+        """Return an error with the status that it has here."""
+        return attrs.evolve(error, status=200) if error.code in self.errors_in_200 else error
 
 
 Routes = Mapping[tuple[str, str, bool], Route]

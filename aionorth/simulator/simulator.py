@@ -19,8 +19,16 @@ from aionorth.simulator.flow_control import FlowControl
 from aionorth.simulator.northbound import routes_of
 from aionorth.simulator.outage import OutageKind, Outages, planned
 from aionorth.simulator.pipeline import Pipeline
-from aionorth.simulator.resources import PACKAGES, RESOURCES, SUBSCRIPTIONS, Resource
-from aionorth.simulator.state import Platform, Records, new_ids
+from aionorth.simulator.resources import (
+    DEVICE_GROUPS,
+    DEVICES,
+    PACKAGES,
+    RESOURCES,
+    SUBSCRIPTIONS,
+    TIME_FORMAT,
+    Resource,
+)
+from aionorth.simulator.state import Platform, Record, Records, new_ids
 
 
 class Simulator:  # more than 15 methods: each is one way to set the platform up or to look into it
@@ -195,9 +203,78 @@ class Simulator:  # more than 15 methods: each is one way to set the platform up
             "protocolType": protocol_type,
             "description": description,
             "date": uploaded.strftime("%Y-%m-%d"),
-            "uploadTime": uploaded.strftime("%Y%m%dT%H%M%SZ"),
+            "uploadTime": uploaded.strftime(TIME_FORMAT),
         }
         return self._add(PACKAGES, ids, app_id, fields)
+
+    def add_devices(
+        self,
+        ids: int | Iterable[str],
+        *,
+        app_id: str | None = None,
+        gateway_id: str | None = None,
+        node_type: str = "ENDPOINT",
+        name: str = "device",
+        status: str = "ONLINE",
+        device_type: str = "WaterMeter",
+        model: str = "WM-1",
+        manufacturer_name: str = "Acme",
+        location: str = "",
+        registered: datetime = datetime(2015, 12, 12, 12, 12, 12, tzinfo=UTC),
+        last_modified: datetime | None = None,
+    ) -> list[str]:
+        """Add devices to an app, by their ids or as many as ``ids`` says; return the ids.
+
+        They are behind the device ``gateway_id``, which need not be there, or else directly connected. Where nothing
+        else is said, they were last modified when they were registered.
+
+        Raises:
+            ValueError: An id is not 1 to 256 printable characters.
+        """
+        fields = {
+            "nodeType": node_type,
+            "createTime": _written(registered),
+            "lastModifiedTime": _written(last_modified or registered),
+            "name": name,
+            "manufacturerId": manufacturer_name,
+            "manufacturerName": manufacturer_name,
+            "deviceType": device_type,
+            "model": model,
+            "location": location,
+            "status": status,
+            "statusDetail": "NONE",
+        }
+        return self._add(
+            DEVICES, ids, app_id, fields, lambda id_: {"gatewayId": gateway_id or id_, "nodeId": f"node-{id_}"}
+        )
+
+    def add_device_groups(
+        self,
+        ids: int | Iterable[str],
+        *,
+        app_id: str | None = None,
+        name: str = "group",
+        description: str = "",
+        members: Iterable[str] = (),
+        max_members: int = 1_000,
+        creator: str = "admin",
+    ) -> list[str]:
+        """Add device groups to an app, by their ids or as many as ``ids`` says; return the ids.
+
+        All of them have the same ``members``, ids of devices. As long as the app does not have such a device, it does
+        not count.
+
+        Raises:
+            ValueError: An id is not 1 to 50 printable characters.
+        """
+        fields = {
+            "name": name,
+            "description": description,
+            "members": tuple(dict.fromkeys(members)),
+            "maxDevNum": max_members,
+            "creator": creator,
+        }
+        return self._add(DEVICE_GROUPS, ids, app_id, fields)
 
     def subscription_ids(self, app_id: str | None = None) -> set[str]:
         """Return the ids of the subscriptions that an app has now."""
@@ -207,8 +284,16 @@ class Simulator:  # more than 15 methods: each is one way to set the platform up
         """Return the ids of the version packages that an app has now."""
         return set(self._records(PACKAGES, app_id))
 
+    def device_ids(self, app_id: str | None = None) -> set[str]:
+        """Return the ids of the devices that an app has now."""
+        return set(self._records(DEVICES, app_id))
+
+    def device_group_ids(self, app_id: str | None = None) -> set[str]:
+        """Return the ids of the device groups that an app has now."""
+        return set(self._records(DEVICE_GROUPS, app_id))
+
     def authorize(self, owner: str, caller: str) -> None:
-        """Let ``caller`` name ``owner`` in the parameter ``appId``; raise `KeyError` where either is unknown."""
+        """Let ``caller`` name ``owner`` in ``appId`` or ``accessAppId``; raise `KeyError` where either is unknown."""
         self._platform.app(owner).authorized.add(self._platform.app(caller).app_id)
 
     def expire_tokens(self, app_id: str | None = None) -> None:
@@ -247,7 +332,8 @@ class Simulator:  # more than 15 methods: each is one way to set the platform up
 
         Args:
             ids: The ids; the platform need not have them.
-            code: The platform's error code; it is sent with its documented status. ``None`` refuses them no longer.
+            code: The platform's error code; it is sent with its documented status, which for a device group may be 200.
+                ``None`` refuses them no longer.
 
         Raises:
             ValueError: The code is none that a call on an id can get, or ``ids`` is one string, or an id is not 1 to
@@ -281,15 +367,24 @@ class Simulator:  # more than 15 methods: each is one way to set the platform up
         self._flow_control.set_threshold(self._platform.app(app_id).app_id, calls)
 
     def _add(
-        self, resource: Resource, ids: int | Iterable[str], app_id: str | None, fields: Mapping[str, str]
+        self,
+        resource: Resource,
+        ids: int | Iterable[str],
+        app_id: str | None,
+        fields: Record,
+        own: Callable[[str], Record] = lambda _: {},
     ) -> list[str]:
         records = self._records(resource, app_id)
-        added = new_ids(ids, partial(resource.new_id, self._platform.chance))
-        records.update((id_, {resource.id_field: id_, **fields}) for id_ in added)
+        added = new_ids(ids, partial(resource.new_id, self._platform.chance), resource.longest_id)
+        records.update((id_, {resource.id_field: id_, **fields, **own(id_)}) for id_ in added)
         return added
 
     def _records(self, resource: Resource, app_id: str | None) -> Records:
         return self._platform.app(app_id).records[resource.name]
+
+
+def _written(time: datetime) -> str:
+    return time.astimezone(UTC).strftime(TIME_FORMAT)
 
 
 def _now() -> float:

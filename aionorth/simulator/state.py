@@ -3,11 +3,12 @@
 import collections
 import random
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import attrs
 
-Record = Mapping[str, str]
-"""One item of a resource, under the platform's own field names."""
+Record = Mapping[str, Any]
+"""One item of a resource, its fields mostly under the platform's own names."""
 
 Records = dict[str, Record]
 """The items of one kind that an app has, by id."""
@@ -87,21 +88,21 @@ class Platform:
         return tokens
 
 
-def well_formed(identifier: str) -> bool:
-    """Return whether this can be an id: 1 to 256 printable characters."""
-    return 0 < len(identifier) <= LONGEST_ID and identifier.isprintable()
+def well_formed(identifier: str, longest: int = LONGEST_ID) -> bool:
+    """Return whether this can be an id: 1 to ``longest`` printable characters."""
+    return 0 < len(identifier) <= longest and identifier.isprintable()
 
 
-def new_ids(ids: int | Iterable[str], make: Callable[[], str]) -> list[str]:
+def new_ids(ids: int | Iterable[str], make: Callable[[], str], longest: int = LONGEST_ID) -> list[str]:
     """Return the given ids, or as many new ones.
 
     Raises:
-        ValueError: An id is not 1 to 256 printable characters.
+        ValueError: An id is not 1 to ``longest`` printable characters.
     """
     if isinstance(ids, int):
         return [make() for _ in range(ids)]
     given = list(ids)
     for identifier in given:
-        if not well_formed(identifier):
+        if not well_formed(identifier, longest):
             raise ValueError(f"not an id: {identifier!r}")
     return given

@@ -10,7 +10,7 @@ import pytest
 from aionorth.simulator import replies
 from aionorth.simulator.northbound import perform, routes_of
 from aionorth.simulator.requests import read_call
-from aionorth.simulator.resources import PACKAGES, SUBSCRIPTIONS, Listing, Resource
+from aionorth.simulator.resources import PACKAGES, SUBSCRIPTIONS, Filter, Listing, Resource
 from aionorth.simulator.state import Platform
 
 NOT_FOUND = replies.error(200, "100603", "The group does not exist.")
@@ -20,8 +20,8 @@ GROUPS = Resource(
     collection="/groups",
     id_field="id",
     new_id=lambda chance: str(chance.random()),
-    listing=Listing(rows="list", filters={"name": "name"}, page_size=1, largest_page_size=500),
-    written=lambda record: {**record, "curDevNum": 0},
+    listing=Listing(rows="list", filters={"name": Filter("name")}, page_size=1, largest_page_size=500),
+    written=lambda record, _: {**record, "curDevNum": 0},
     deleted=200,
     not_found=NOT_FOUND,
     malformed=replies.INPUT_INVALID,
