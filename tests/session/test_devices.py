@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 from device_platform import DevicePlatform, device_platform
-from support import APP
+from support import APP, SECRET, session
 
 import aionorth
 from aionorth import DeviceGroupSelection, DeviceSelection, Outcome
+from aionorth.simulator import Reset, Simulator
 
 BEHIND = 5
 
@@ -55,6 +56,48 @@ async def test_each_device_has_one_true_outcome_although_replies_are_lost(gatewa
         assert set(platform.deleted.values()) == {1}
         assert summary.gone > 0  # so that the test shows something
         assert all(query["cascade"] == str(cascade).lower() for query in platform.queries)
+
+
+@pytest.mark.parametrize("cascade", [False, True])
+async def test_the_simulators_devices_are_deleted_as_planned_although_replies_are_lost(*, cascade: bool) -> None:
+    async with Simulator(chances={Reset(after_effect=True): 0.05}, seed=14) as platform, session(platform) as north:
+        platform.add_devices(300, name="new")
+        platform.add_devices(150, name="old")
+        for number in range(20):
+            platform.add_devices([f"gw-{number}"], node_type="GATEWAY", name="new" if number % 2 else "old")
+            platform.add_devices([f"old-{number}"], gateway_id=f"gw-{number}", name="old")
+            platform.add_devices([f"new-{number}-{place}" for place in range(4)], gateway_id=f"gw-{number}", name="new")
+        before = platform.device_ids()
+        plan = await north.plan(DeviceSelection(cascade=cascade, name="old"))
+        named = {one.id for one in plan.delete}
+        along = {one.id for items in plan.along.values() for one in items}
+        summary = await north.purge(plan)
+
+        assert (len(named), len(along)) == (180, 40 if cascade else 0)
+        assert before - platform.device_ids() == named | along
+        assert Counter(result.id for result in summary.results) == Counter(named)
+        assert {result.outcome for result in summary.results} == {Outcome.DELETED, Outcome.GONE}
+        assert summary.refusals == 0
+
+
+async def test_the_simulators_groups_are_not_found_inside_a_200() -> None:
+    async with Simulator() as platform, session(platform) as north:
+        platform.add_device_groups(["a", "b"])
+        listed = [one async for one in north.list_device_groups()]
+        assert [one.id for one in listed] == ["a", "b"]
+        summary = await north.delete_device_groups(["a", "c"])
+        assert (summary.deleted, summary.not_found) == (1, 1)
+        assert platform.device_group_ids() == {"b"}
+
+
+async def test_the_simulators_devices_of_another_app_need_its_authorization() -> None:
+    async with Simulator({APP: SECRET, "owner": "s"}) as platform, session(platform) as north:
+        platform.add_devices(["d"], app_id="owner")
+        with pytest.raises(aionorth.AppNotAuthorizedError):
+            await north.delete_device("d", cascade=True, authorized_app_id="owner")
+        platform.authorize("owner", APP)
+        assert (await north.get_device("d", authorized_app_id="owner")).id == "d"
+        assert (await north.delete_device("d", cascade=True, authorized_app_id="owner")).outcome is Outcome.DELETED
 
 
 async def test_an_id_that_went_with_its_gateway_is_gone() -> None:
