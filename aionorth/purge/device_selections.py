@@ -80,6 +80,10 @@ class DeviceSelection(Selection[Device]):
             for name, value in super().filters().items()
         }
 
+    def in_words(self) -> str:
+        """As in `Selection`."""
+        return f"{super().in_words()}{', and what is behind a gateway with it' if self.cascade else ''}"
+
     def choose(self, listed: Sequence[Device], now: datetime) -> dict[str, str]:
         """Return why each of `listed` that is kept is kept, by id."""
         kept = super().choose(listed, now)

@@ -57,6 +57,7 @@ def test_what_is_behind_a_gateway_goes_along_at_any_depth_and_is_counted() -> No
     assert plan.number == 5
     assert kept(plan) == {"free": "another name"}
     assert "5 of 6 devices" in str(plan)
+    assert "selected: name test-1, and what is behind a gateway with it" in str(plan)
     assert "4 to go along with gw (4)" in str(plan)
     assert {"with": "gw", "device_id": "deep", "gateway_id": "inner"} in json.loads(json.dumps(plan.to_dict()))["along"]
 
