@@ -380,7 +380,8 @@ def test_the_simulator_ends_with_what_is_left(ids: str, number: signal.Signals) 
     with platform([*AIONORTH, "simulate", *options]) as (process, variables):
         subprocess.run(delete(ids), env=variables, check=True, capture_output=True)
         process.send_signal(number)
-        wait_for(process.stdout, "2 of 2 subscriptions and 0 of 3 version packages left")
+        wait_for(process.stdout, "2 of 2 subscriptions left")
+        wait_for(process.stdout, "0 of 3 version packages left")
         assert process.wait(PATIENCE) == 0
 
 

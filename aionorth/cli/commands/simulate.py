@@ -9,7 +9,7 @@ import os
 import random
 import shlex
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import product
@@ -24,15 +24,14 @@ from aionorth.cli.output.messages import ProblemError, own_name, put
 from aionorth.cli.parser import command, option
 from aionorth.cli.runs.job import on_signals
 from aionorth.common.text import visible
-from aionorth.items import Kind
 from aionorth.session.secrets import SECRET
 from aionorth.session.settings import FLOW, variable
 from aionorth.simulator import MODELS, HtmlPage, Reset, ServerError, Simulator
 
 HELP = """Serve a simulated platform on this machine until Ctrl-C.
 
-It has the platform's logins, flow control and error codes, subscriptions and version packages to delete, and, if asked,
-a network's faults. Its app's secret is "demo-secret".
+It has the platform's logins, flow control and error codes; subscriptions, version packages, devices and device groups
+to delete; and, if asked, a network's faults. Its app's secret is "demo-secret".
 
 \b
 Examples:
@@ -83,9 +82,17 @@ class Options:  # more than 12 fields: one an option
     model: str = _shown("MODEL", f"How flow control counts: {', '.join(MODELS)}.", default="sliding", callback=_model)
     subscriptions: int = _number("How many subscriptions there are to delete.", default=1000, min=0)
     packages: int = _number("How many version packages there are to delete.", default=1000, min=0)
+    devices: int = _number(
+        "How many devices there are to delete: one in ten is a gateway with three behind it.", default=1000, min=0
+    )
+    device_groups: int = _number(
+        "How many device groups there are to delete: one in three is empty.", default=30, min=0
+    )
     app_id: str = _shown("ID", "The id of the app there is.", default="demo-app")
     write_subscription_ids: str | None = option("FILE", "Write their ids there.")
     write_package_ids: str | None = option("FILE", "Write their ids there.")
+    write_device_ids: str | None = option("FILE", "Write their ids there.")
+    write_device_group_ids: str | None = option("FILE", "Write their ids there.")
     seed: int = _number("Seeds all chance: ids, latency, faults.", default=0)
     cert: str | None = option("FILE", "Serve https with this PEM certificate.")
     key: str | None = option("FILE", "PEM file of its key, if it is in another file.")
@@ -159,8 +166,9 @@ async def _serve(options: Options) -> None:
     except ValueError as exc:
         raise ProblemError(str(exc)) from exc
     ended = asyncio.Event()
-    _write(options.write_subscription_ids, add_subscriptions(simulator, options.subscriptions))
-    _write(options.write_package_ids, add_packages(simulator, options.packages, datetime.now(UTC)))
+    stocks = _stocks(options, simulator)
+    for stock in stocks:
+        _write(stock.file, stock.ids)
     try:
         await simulator.start()
     except (OSError, UnicodeError) as exc:
@@ -171,45 +179,46 @@ async def _serve(options: Options) -> None:
         raise ProblemError(f"cannot listen on {where}: {reason}; choose another --port or --host") from exc
     try:
         with on_signals(ended.set):
-            put(_introduction(options, simulator.url))
+            put(_introduction(options, stocks, simulator.url))
             await ended.wait()
-        subscriptions, packages = len(simulator.subscription_ids()), len(simulator.package_ids())
     finally:
         await simulator.close()
-    put(
-        f"\nEnded, with {subscriptions:,} of {options.subscriptions:,} subscriptions and {packages:,} of "
-        f"{options.packages:,} version packages left."
-    )
+    left = (f"  {len(stock.left()):,} of {len(stock.ids):,} {stock.noun} left" for stock in stocks)
+    put("\n".join(["", "Ended, with", *left]))
 
 
-def _introduction(options: Options, url: str) -> str:
+def _introduction(options: Options, stocks: Iterable[Stock], url: str) -> str:
     """Return what to know about the simulator at `url`, and what to type in another terminal."""
     allowed = f"{options.calls:,} calls in {options.period:g} s, counted by the model {options.model!r}"
     exports = {variable("url"): url, variable("app_id"): options.app_id, SECRET: DEMO_SECRET}
     exports |= {variable("calls"): str(options.calls)} if options.calls not in {0, FLOW.calls} else {}
     exports |= {variable("period"): f"{options.period:g}"} if options.period != FLOW.period else {}
-    files = {Kind.SUBSCRIPTIONS: options.write_subscription_ids, Kind.PACKAGES: options.write_package_ids}
     selected = [_command(options, kind, *row.example, "--dry-run") for kind, row in KINDS.items()]
-    commands = [_command(options, kind, "--ids-file", file) for kind, file in files.items() if file is not None]
+    commands = [
+        _command(options, stock.kind, "--ids-file", stock.file, *stock.needs)
+        for stock in stocks
+        if stock.file is not None
+    ]
     lines = [
         f"A simulated platform at {url}",
         f"  flow control: {allowed if options.calls else 'off'}",
-        f"  to delete: {options.subscriptions:,} subscriptions, {options.packages:,} version packages",
+        "  to delete:",
+        *(f"    {len(stock.ids):,} {stock.noun}" for stock in stocks),
         "",
         "In another terminal:",
         "",
         *(f"  export {name}={shlex.quote(value)}" for name, value in exports.items()),
         *(f"  {line}" for line in [*selected, *commands]),
         "",
-        *([] if commands else ["--write-subscription-ids FILE and --write-package-ids FILE give ids to try.", ""]),
+        *([] if commands else ["--write-subscription-ids FILE and its like give ids to try; --help has them.", ""]),
         "Ctrl-C ends it.",
     ]
     return "\n".join(map(visible, lines))
 
 
-def _command(options: Options, kind: Kind, *which: str) -> str:
+def _command(options: Options, kind: str, *which: str) -> str:
     """Return the command that deletes `which`."""
-    words = ["delete", kind.value, *which]
+    words = ["delete", kind, *which]
     words += ["--ca-file", "CA.pem"] if options.cert is not None else []
     words += ["--client-cert", "CLIENT.pem"] if options.client_ca is not None else []
     return f"{own_name()} {shlex.join(words)}"
@@ -227,9 +236,46 @@ def _write(file: str | None, ids: Iterable[str]) -> None:
 
 # --- What it has
 
+
+@attrs.frozen
+class Stock:
+    """What it has of one kind."""
+
+    kind: str
+    """As the command line names it."""
+    noun: str
+    file: str | None
+    """Where their ids are to be written."""
+    ids: list[str]
+    left: Callable[[], Collection[str]]
+    """Returns the ids of those that it still has."""
+    needs: tuple[str, ...] = ()
+    """What the command that deletes them by their ids needs besides."""
+
+
+def _stocks(options: Options, simulator: Simulator) -> list[Stock]:
+    """Add what it is to have, and return what that is."""
+    now = datetime.now(UTC)
+    subscriptions = add_subscriptions(simulator, options.subscriptions)
+    packages = add_packages(simulator, options.packages, now)
+    devices = add_devices(simulator, options.devices, now)
+    groups = add_device_groups(simulator, options.device_groups, devices)
+    return [
+        Stock(
+            "subscriptions", "subscriptions", options.write_subscription_ids, subscriptions, simulator.subscription_ids
+        ),
+        Stock("packages", "version packages", options.write_package_ids, packages, simulator.package_ids),
+        Stock("devices", "devices", options.write_device_ids, devices, simulator.device_ids, ("--cascade",)),
+        Stock("device-groups", "device groups", options.write_device_group_ids, groups, simulator.device_group_ids),
+    ]
+
+
 _NOTIFY_TYPES = ("deviceDataChanged", "deviceAdded", "deviceDeleted", "ruleEvent")
 _HOSTS = ("new", "app", "old")
 _PACKAGES = (("WaterMeter", "WM-1"), ("WaterMeter", "WM-2"), ("GasMeter", "GM-1"), ("Gateway", "GW-3"))
+_STATUSES = ("ONLINE", "ONLINE", "ONLINE", "ONLINE", "OFFLINE", "INACTIVE", "ABNORMAL")
+_BEHIND = 3
+"""How many devices are behind each gateway."""
 
 
 def add_subscriptions(simulator: Simulator, number: int) -> list[str]:
@@ -259,4 +305,34 @@ def add_packages(simulator: Simulator, number: int, now: datetime) -> list[str]:
             model=model,
             uploaded=now - timedelta(days=730 * (1 - at / number)),
         )
+    return ids
+
+
+def add_devices(simulator: Simulator, number: int, now: datetime) -> list[str]:
+    """Add devices of all models, registered over two years; of each ten, a gateway comes first. Return their ids."""
+    ids: list[str] = []
+    for at in range(number):
+        place = at % 10
+        device_type, model = _PACKAGES[at % 3] if place else _PACKAGES[-1]
+        registered = now - timedelta(days=730 * (1 - at / number))
+        ids += simulator.add_devices(
+            1,
+            gateway_id=ids[-place] if 1 <= place <= _BEHIND else None,
+            node_type="ENDPOINT" if place else "GATEWAY",
+            name=f"{device_type.lower() if at % 11 else 'test'}-{at:04}",
+            status=_STATUSES[at % len(_STATUSES)],
+            device_type=device_type,
+            model=model,
+            registered=registered,
+            last_modified=registered + (now - registered) * (at % 5) / 5,
+        )
+    return ids
+
+
+def add_device_groups(simulator: Simulator, number: int, devices: Sequence[str]) -> list[str]:
+    """Add device groups, between which two thirds of the devices are divided; return their ids."""
+    ids: list[str] = []
+    for at in range(number):
+        members = devices[at::number] if at % 3 else ()
+        ids += simulator.add_device_groups(1, name=f"{('empty', 'north', 'south')[at % 3]}-{at:02}", members=members)
     return ids
