@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar, Generic, TypeVar
 from urllib.parse import urlsplit
@@ -63,7 +63,9 @@ def one_of(values: Sequence[str]) -> Callable[[object, attrs.Attribute[Any], obj
 
     def check(owner: object, field: attrs.Attribute[Any], value: object) -> None:
         if value is not None and value not in values:
-            raise ArgumentError(f"{type(owner).__name__}.{field.name}={value!r}: give {' or '.join(values)}")
+            raise ArgumentError(
+                f"{type(owner).__name__}.{field.name}={value!r}: give {', '.join(values[:-1])} or {values[-1]}"
+            )
 
     return check
 
@@ -287,7 +289,13 @@ class PackageSelection(Selection[UpgradePackage]):
 
 
 def _shown(value: object) -> str:
-    return in_whole_units(value) if isinstance(value, timedelta) else without_userinfo(visible(str(value)))
+    match value:
+        case timedelta():
+            return in_whole_units(value)
+        case datetime():
+            return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        case _:
+            return without_userinfo(visible(str(value)))
 
 
 def like(text: str | None, glob: str) -> bool:

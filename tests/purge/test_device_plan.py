@@ -197,7 +197,7 @@ def test_the_platform_filters_by_whole_seconds_that_let_through_all_that_may_go(
         ({"cascade": None}, "True to delete"),
         ({"cascade": "yes"}, "True to delete"),
         ({"cascade": False}, "everything=True"),
-        ({"cascade": True, "status": "offline"}, "ONLINE or OFFLINE"),
+        ({"cascade": True, "status": "offline"}, "give ONLINE, OFFLINE, INACTIVE or ABNORMAL"),
         ({"cascade": True, "node_type": "UNKNOWN"}, "UNKNOW"),
         ({"cascade": True, "registered_before": datetime(2026, 3, 1)}, "time zone"),  # noqa: DTZ001 - as a user would
         ({"cascade": True, "not_seen_since": "2026-03-01"}, "time zone"),
