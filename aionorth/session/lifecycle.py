@@ -55,6 +55,7 @@ class Session:
         share_token: bool = True,
         ca_file: StrPath | None = None,
         client_cert: tuple[StrPath, StrPath] | None = None,
+        tls_relaxed_x509: bool = False,
         unsafe_accept_any_host_name: bool = False,
         http: aiohttp.ClientSession | None = None,
         connect_timeout: float = 10.0,
@@ -78,6 +79,8 @@ class Session:
                 tokens of the others invalid, and the other way round.
             ca_file: A PEM file with the CA that signed the platform's certificate; None means the system's CAs.
             client_cert: PEM files of a client certificate and its key, where the platform asks for one.
+            tls_relaxed_x509: Accept certificates that leave out what RFC 5280 asks for, such as key identifiers, which
+                Python from 3.13 on refuses. All else is verified. Before 3.13 it changes nothing.
             unsafe_accept_any_host_name: Accept a valid certificate although it was issued for another host name.
                 For commissioning: then anybody with any certificate of that CA can pretend to be the platform.
             http: An `aiohttp.ClientSession` of your own to send through. It stays yours to close; its TLS and proxy
@@ -101,7 +104,12 @@ class Session:
             store=store,
             share_token=share_token,
             connection=ConnectionOptions(
-                tls=Tls(ca_file=ca_file, client_cert=client_cert, any_host_name=unsafe_accept_any_host_name),
+                tls=Tls(
+                    ca_file=ca_file,
+                    client_cert=client_cert,
+                    any_host_name=unsafe_accept_any_host_name,
+                    relaxed_x509=tls_relaxed_x509,
+                ),
                 http=http,
                 connect_timeout=connect_timeout,
                 timeout=timeout,

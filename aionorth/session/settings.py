@@ -41,8 +41,9 @@ NO_OPTIONS = frozenset({"redis_url"})
 """What no option sets: it may hold a password, and options show in the list of processes."""
 
 KEYS = (
-    *("url", "app_id", "secret_file", "ca_file", "client_cert", "client_key", "unsafe_accept_any_host_name"),
-    *("trust_env", "timeout", "max_outage", "calls", "period", "headroom", "burst", "store", "share_token", "workers"),
+    *("url", "app_id", "secret_file", "ca_file", "client_cert", "client_key", "tls_relaxed_x509"),
+    *("unsafe_accept_any_host_name", "trust_env", "timeout", "max_outage"),
+    *("calls", "period", "headroom", "burst", "store", "share_token", "workers"),
     *sorted(NO_OPTIONS),
 )
 """The settings: each is a key of a profile, and nearly each an option of the command line."""
@@ -118,6 +119,8 @@ class ValueType(Generic[T]):
     remedy: str
     """What to do about any other value."""
     accepts: Callable[[Any], bool] = lambda _: True
+    read: Callable[[str], T] | None = None
+    """From text, where `of` does not read it."""
 
     def checked(self, value: object) -> T:
         """Return `value`; raises `ValueError` where the setting does not take it."""
@@ -135,12 +138,18 @@ def _is_duration(text: str) -> bool:
         return False
 
 
+def _read_switch(text: str) -> bool:
+    if text.lower() not in {"true", "false"}:
+        raise ValueError
+    return text.lower() == "true"
+
+
 TEXT = ValueType(str, "give text", lambda text: text != "" and text == text.strip())
 WHOLE = ValueType(int, "give a whole number from 1 on", lambda number: number >= 1)
 SECONDS = ValueType(float, "give seconds, above 0", lambda number: 0 < number < math.inf)
 PART = ValueType(float, "give a part, from 0 up to but not including 1", lambda number: 0 <= number < 1)
 DURATION = ValueType(str, "give a number and s, min, h, d or w, as in 12h or 30min", _is_duration)
-SWITCH = ValueType(bool, "give true or false")
+SWITCH = ValueType(bool, "give true or false", read=_read_switch)
 STORE = ValueType(str, "give machine, redis or memory", {"machine", "redis", "memory"}.__contains__)
 
 
@@ -200,7 +209,7 @@ class Sources:
         value = found.value
         try:
             if found.place is not Place.PROFILE and isinstance(value, str):
-                value = type_.of(value)  # type: ignore[call-arg]  # from text
+                value = (type_.read or type_.of)(value)  # type: ignore[call-arg]  # from text
             if found.place is Place.ENVIRONMENT and self._profile.values.get(key, value) != value:
                 self.report_override(variable(key), key)
             return type_.checked(value)
@@ -264,6 +273,7 @@ def gather(sources: Sources, without: Collection[str] = ()) -> dict[str, Any]:
         "ca_file": partial(sources.path, "ca_file"),
         "client_cert": partial(_client_cert, sources),
         "trust_env": partial(sources.get, "trust_env", SWITCH, default=False),
+        "tls_relaxed_x509": partial(sources.get, "tls_relaxed_x509", SWITCH, default=False),
         "unsafe_accept_any_host_name": partial(sources.get, "unsafe_accept_any_host_name", SWITCH, default=False),
     }
     return {name: make() for name, make in makers.items() if name not in without}
@@ -354,9 +364,9 @@ def _client_cert(sources: Sources) -> tuple[str, str] | None:
 
 def check_tls(sources: Sources, url: str, without: Collection[str] = ()) -> None:
     """Note the settings of TLS that are of no use with `url`."""
-    for key in ("ca_file", "client_cert", "unsafe_accept_any_host_name"):
+    for key in ("ca_file", "client_cert", "tls_relaxed_x509", "unsafe_accept_any_host_name"):
         found = None if key in without else sources.find(key)
-        if found is not None and found.value is not False and url.lower().startswith("http:"):
+        if found is not None and str(found.value).lower() != "false" and url.lower().startswith("http:"):
             sources.problems.append(f"{found.where} is of no use with http: give an https URL")
 
 

@@ -163,6 +163,8 @@ def _holds_although_cut(kind: type[NorthApiError], code: str | None, status: int
     return status >= HTTPStatus.MULTIPLE_CHOICES and issubclass(kind, (FlowControlError, ServerError))
 
 
+_SPEAKS_TLS = "that port speaks TLS: let the base URL begin with https://"
+
 _PAGES = {
     b"No required SSL certificate was sent": (
         "the server before the platform asks for a client certificate: give client_cert"
@@ -171,9 +173,12 @@ _PAGES = {
         "the server before the platform does not accept the client certificate: give a client_cert that is valid and "
         "of a CA that it knows"
     ),
-    b"The plain HTTP request was sent to HTTPS port": "that port speaks TLS: let the base URL begin with https://",
+    b"The plain HTTP request was sent to HTTPS port": _SPEAKS_TLS,
+    b"speaking plain HTTP to an SSL-enabled server port": _SPEAKS_TLS,  # Apache
+    b"combination of host and port requires TLS": _SPEAKS_TLS,  # Tomcat
+    b"Client sent an HTTP request to an HTTPS server": _SPEAKS_TLS,  # Go
 }
-"""What nginx's pages for bad requests say about TLS, and what it means."""
+"""What pages for bad requests, nginx's if nothing else is said, say about TLS, and what it means."""
 
 
 def _is_page(reply: Reply) -> bool:
@@ -209,6 +214,8 @@ def _by_status(reply: Reply) -> tuple[type[NorthApiError], str]:
             return NotFoundError, "there is no such resource"
         case HTTPStatus.NOT_FOUND | HTTPStatus.GONE:
             return NorthApiError, f"{description}; it comes from something before the platform: check the base URL"
+        case HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+            return NorthApiError, "the proxy asks for a user and password: name it as in http://user:password@host:3128"
         case status if status < HTTPStatus.MULTIPLE_CHOICES:
             return GatewayError, f"{description}, and not a status that the platform has for this call"
         case status if status < HTTPStatus.BAD_REQUEST:

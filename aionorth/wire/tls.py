@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from datetime import UTC, datetime
 
 import attrs
 
@@ -17,6 +18,8 @@ class Tls:
     ca_file: StrPath | None = None
     client_cert: tuple[StrPath, StrPath] | None = None
     any_host_name: bool = False
+    relaxed_x509: bool = False
+    """Whether to take certificates that leave out what RFC 5280 asks for, as Python before 3.13 does."""
 
     @property
     def given(self) -> bool:
@@ -28,51 +31,79 @@ class Tls:
         try:
             context = ssl.create_default_context(cafile=self.ca_file)
         except (OSError, TypeError, ValueError) as exc:
-            raise ArgumentError(f"ca_file {str(self.ca_file)!r} cannot be used: {exc}") from exc
+            raise ArgumentError(
+                f"ca_file {str(self.ca_file)!r} cannot be used: {exc}; give a PEM file with one or more certificates"
+            ) from exc
         if self.client_cert is not None:
             try:
                 cert, key = self.client_cert
                 # Without a password callable OpenSSL would ask for one on the terminal.
                 context.load_cert_chain(cert, key, password=lambda: "")
             except (OSError, TypeError, ValueError) as exc:
-                raise ArgumentError(
-                    f"client_cert={self.client_cert!r} cannot be used ({exc}): "
-                    "give two PEM files, certificate and key, the key without a passphrase"
-                ) from exc
+                raise ArgumentError(f"client_cert={self.client_cert!r} cannot be used ({exc}): {_own(exc)}") from exc
         if self.any_host_name:
             context.check_hostname = False  # the certificate itself is still verified
+        if self.relaxed_x509:
+            context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # which is set from Python 3.13 on
         return context
 
 
 # --- What a refusal means. OpenSSL's numbers and names hardly change; its texts do.
 
-_CLOCK = "have the platform's certificate renewed, or set this machine's clock, by which certificates are judged"
-_GIVE_CA = "give its CA as ca_file"
-_WEAK = "OpenSSL refuses what is so weak: have the platform's operator use SHA-256, and keys of at least 2,048 bits"
-_PURPOSE = "it is not made for a server: have the platform's operator install one that is"
-_STRICT = "have the CA issue one that keeps to RFC 5280, as Python from 3.13 on demands; Python 3.12 accepts this one"
-_OTHER_FAULT = "have the platform's operator put that right"
+_CLOCK = "have {whose} certificate renewed, or set this machine's clock, by which it is {now:%Y-%m-%d %H:%M} UTC"
+_SELF_SIGNED = "give its CA as ca_file; one that is self-signed is its own CA"
+_GIVE_CA = "give its CA as ca_file, with those between them if {whose} server does not send them"
+_WEAK = "OpenSSL refuses what is so weak: have {whose} operator use SHA-256, and keys of at least 2,048 bits"
+_PURPOSE = "it is not made for a server: have {whose} operator install one that is"
+_STRICT = (
+    "have the CA issue one that keeps to RFC 5280, as Python from 3.13 on demands, or give tls_relaxed_x509, which "
+    "takes this one as Python 3.12 does"
+)
+_OTHER_FAULT = "have {whose} operator put that right"
 
 _OF_VERIFY_CODE = {
     **dict.fromkeys((9, 10), _CLOCK),  # not yet valid, expired
-    **dict.fromkeys((2, 18, 19, 20, 21), _GIVE_CA),  # issuers that are not known, self-signed ones
+    **dict.fromkeys((2, 19, 20, 21), _GIVE_CA),  # issuers that are not known
+    18: _SELF_SIGNED,
     **dict.fromkeys((66, 67, 68), _WEAK),  # keys, and digests such as SHA-1
-    **dict.fromkeys((24, 26, 79), _PURPOSE),
-    **dict.fromkeys(range(80, 96), _STRICT),  # such as key identifiers that are missing
+    **dict.fromkeys((24, 26), _PURPOSE),
+    **dict.fromkeys(range(79, 96), _STRICT),  # such as key identifiers that are missing, in the CA's or in its own
 }
 _HOST_NAMES = {62, 64}
 
 
-def refused_certificate(cause: ssl.CertificateError) -> str:
-    """Say why the platform's certificate was refused, and what to do about it."""
-    code = getattr(cause, "verify_code", None)
+def refused_certificate(
+    cause: ssl.CertificateError, *, whose: str = "the platform's", now: datetime | None = None
+) -> str:
+    """Say why a certificate was refused, the platform's or another one, and what to do about it."""
+    code = getattr(cause, "verify_code", None) or 0
     reason = getattr(cause, "verify_message", None) or str(cause)
     if code in _HOST_NAMES:
-        return f"the platform's certificate is for another host name: {reason} Use the name that it is for"
-    return f"the platform's certificate was refused: {reason}; {_OF_VERIFY_CODE.get(code or 0, _OTHER_FAULT)}"
+        return (
+            f"{whose} certificate is for another host name: {reason} Use the name that it is for, or, for "
+            "commissioning only, give unsafe_accept_any_host_name"
+        )
+    remedy = _OF_VERIFY_CODE.get(code, _OTHER_FAULT).format(whose=whose, now=now or datetime.now(UTC))
+    return f"{whose} certificate was refused: {reason}; {remedy}"
 
 
-_NOT_TLS = "what answers there speaks no TLS: does it speak plain http?"
+_OWN = {
+    "KEY_VALUES_MISMATCH": "the key is another certificate's: give the one that goes with it",
+    "EE_KEY_TOO_SMALL": "OpenSSL refuses so small a key: have a certificate issued for one of 2,048 bits or more",
+    "CA_MD_TOO_WEAK": "OpenSSL refuses so weak a digest: have it issued anew, with SHA-256",
+}
+
+
+def _own(cause: Exception) -> str:
+    """Return what to do about a client certificate that cannot be loaded."""
+    remedy = "give two PEM files, certificate and key, the key without a passphrase"
+    return _OWN.get(getattr(cause, "reason", None) or "", remedy)
+
+
+_NOT_TLS = (
+    "what answers there speaks no TLS: does it speak plain http? Check the port; only if the platform has no TLS at "
+    "all, begin the URL with http://"
+)
 _OLD = "it speaks no version of TLS that is still in use: have the platform's operator turn on TLS 1.2 or 1.3"
 _NO_CIPHER = "it and this machine have no cipher in common, or it asks for a client certificate: give client_cert"
 _NO_NAME = "it knows no such host name: use the name that its certificate is for"

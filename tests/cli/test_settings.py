@@ -63,6 +63,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "max_outage": ("3600s", "90s"),
     "ca_file": ("/one.pem", "/another.pem"),
     "client_cert": ("/one.pem", "/another.pem"),
+    "tls_relaxed_x509": (False, True),
     "unsafe_accept_any_host_name": (True, False),
     "trust_env": (True, False),
     "share_token": (False, True),

@@ -55,6 +55,7 @@ class Connection:
     ca_file: str | None
     client_cert: tuple[str, str] | None
     trust_env: bool
+    tls_relaxed_x509: bool
     unsafe_accept_any_host_name: bool
 
     @property

@@ -25,7 +25,7 @@ Environment (options come before it, and it comes before a profile):
                         and token, as in rediss://user:password@host:6379/0
   AIONORTH_CALLS, _PERIOD, _HEADROOM, _BURST, _STORE, _WORKERS, _TIMEOUT,
   _MAX_OUTAGE, _CA_FILE, _CLIENT_CERT, _CLIENT_KEY: as the options of these
-  names"""
+  names; _TLS_RELAXED_X509=true"""
 
 MAX_OUTAGE = "12h"
 """How long a run waits for a silent platform where no setting says otherwise: until somebody is up again."""
@@ -57,6 +57,11 @@ class Given:  # more than 12 fields: one a setting
     )
     client_cert: str | None = _connection("FILE", "PEM file of a client certificate, if the platform asks.")
     client_key: str | None = _connection("FILE", "PEM file of its key, if it is in another file.")
+    tls_relaxed_x509: bool | None = _connection(
+        None,
+        "Accept certificates without key identifiers and the like, which Python from 3.13 on refuses.",
+        "--tls-relaxed-x509/--tls-strict-x509",
+    )
     unsafe_accept_any_host_name: bool | None = _connection(
         None,
         "Accept a valid certificate issued for another host name. For commissioning only.",
