@@ -71,6 +71,7 @@ __all__ = [
     "NorthConnectionError",
     "OutageError",
     "HostNotFoundError",
+    "ProxyError",
     "TlsError",
     "ReplyLostError",
     "ReplyTimeoutError",

@@ -120,6 +120,10 @@ class HostNotFoundError(NorthConnectionError):
     ends_run = True
 
 
+class ProxyError(NorthConnectionError):
+    """The proxy could not be reached, or did not let the call through."""
+
+
 class TlsError(NorthConnectionError):
     """TLS failed: one side refused the other's certificate, or they have no version in common. Ends a bulk run."""
 

@@ -20,9 +20,12 @@ settings.load_profile("aionorth")
 
 @pytest.fixture(autouse=True, scope="session")
 def _no_home(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep this process and its children away from the developer's own profiles and journals."""
+    """Keep this process and its children away from the developer's own profiles, journals and proxies."""
     for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):
         os.environ[name] = str(tmp_path_factory.mktemp(name.lower()))
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"):
+        os.environ.pop(name, None)
+        os.environ.pop(name.lower(), None)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -19,10 +19,12 @@ from aionorth.bulk.record import Progress
 from aionorth.common.times import duration
 from aionorth.errors import (
     FlowControlError,
+    HostNotFoundError,
     InvalidTokenError,
     NorthApiError,
     NorthConnectionError,
     NorthError,
+    ProxyError,
     ReplyLostError,
     ReplyTimeoutError,
     ServerError,
@@ -216,6 +218,8 @@ def judged(
         case TlsError() | ReplyLostError() if isinstance(error, TlsError) or (https and not reached):
             url = Finding(Verdict.NOT_TESTED, "a server answers there; TLS has to show that it is the platform's")
             tls = Finding(Verdict.FAILED, str(error))
+        case HostNotFoundError() | ProxyError():  # which say what to do
+            url = Finding(Verdict.FAILED, str(error))
         case NorthConnectionError():
             url = Finding(Verdict.FAILED, f"{error}; check the URL and the network")
         case NorthApiError(code=None, status=status) if not isinstance(error, (FlowControlError, InvalidTokenError)):

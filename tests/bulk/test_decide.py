@@ -49,6 +49,7 @@ TABLE: dict[type[NorthError], Row] = {
     errors.NorthConnectionError: Row(Retry, Outcome.FAILED),
     errors.OutageError: Row(GiveUp, Outcome.FAILED),
     errors.HostNotFoundError: Row(GiveUp, Outcome.FAILED),
+    errors.ProxyError: Row(Retry, Outcome.FAILED),
     errors.TlsError: Row(GiveUp, Outcome.FAILED),
     errors.ReplyLostError: Row(Retry, Outcome.UNKNOWN, ambiguous=True),
     errors.ReplyTimeoutError: Row(Retry, Outcome.UNKNOWN, ambiguous=True),

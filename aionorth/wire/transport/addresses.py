@@ -5,6 +5,8 @@ from __future__ import annotations
 import netrc
 import os
 import unicodedata
+from contextlib import suppress
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from urllib.parse import unquote
 from urllib.request import getproxies, proxy_bypass
@@ -85,6 +87,13 @@ class Proxy:
 
     url: URL = attrs.field(repr=False)
     """With the user and password that the proxy wants, if any."""
+    variable: str
+    """Which variable names it."""
+
+    @property
+    def address(self) -> tuple[str | None, int | None]:
+        """Host and port."""
+        return self.url.raw_host, self.url.port
 
 
 def environment_proxy(url: URL) -> Proxy | None:
@@ -92,20 +101,35 @@ def environment_proxy(url: URL) -> Proxy | None:
 
     Nothing else is taken from the environment: a password in a netrc file is not for the platform.
     """
-    named = getproxies().get(url.scheme)
-    if not named or proxy_bypass(f"{url.host}:{url.port}"):
+    proxies = getproxies()
+    named, variable = proxies.get(url.scheme), f"{url.scheme}_proxy"  # the one in small letters comes first
+    variable = variable if os.environ.get(variable) else variable.upper()
+    if not named or proxy_bypass(f"{url.host}:{url.port}") or _in_network(url.host or "", proxies.get("no", "")):
         return None
     try:
         proxy = URL(named if "://" in named else f"http://{named}")
         # An unescaped / in a password makes what is before it look like a host, and what is behind it like a path.
-        usable = proxy.scheme in {"http", "https"} and proxy.host and "@" not in f"{proxy.path_qs}{proxy.fragment}"
+        cut_off = "@" in f"{proxy.path_qs}{proxy.fragment}"
+        a_word = "://" not in named and proxy.explicit_port is None  # which may be anything
+        usable = proxy.scheme in {"http", "https"} and proxy.host and not cut_off and not a_word
     except ValueError:
         proxy, usable = URL(), False
     if usable:
-        return Proxy(proxy)
-    del named, proxy  # a traceback must not show them
+        return Proxy(proxy, variable)
+    del named, proxy, proxies  # a traceback must not show them
     raise ArgumentError(
-        f"the proxy in the environment variable {url.scheme.upper()}_PROXY (or {url.scheme}_proxy) cannot be used: "
-        "name it as in http://host:3128 or http://user:password@host:3128, with : / ? # and @ in user and password as "
+        f"the proxy in the environment variable {variable} cannot be used: name it as in http://host:3128 or "
+        "http://user:password@host:3128 (or https://, but not socks), with : / ? # and @ in user and password as "
         "%3A, %2F, %3F, %23 and %40; or leave trust_env out"
     )
+
+
+def _in_network(host: str, no_proxy: str) -> bool:
+    """Whether `host` is an address in one of the networks of a NO_PROXY, of which Python reads names only."""
+    with suppress(ValueError):
+        address = ip_address(host)
+        for entry in no_proxy.split(","):
+            with suppress(ValueError):
+                if "/" in entry and address in ip_network(entry.strip(), strict=False):
+                    return True
+    return False

@@ -148,7 +148,9 @@ class Transport:  # more than 12 attributes: a pool, and what is needed to fill 
         except (NorthError, asyncio.CancelledError) as exc:
             raise detached(exc) from exc.__cause__
         except (aiohttp.ClientError, OSError, ValueError) as exc:  # asyncio's TimeoutError is an OSError
-            error = translated(exc, self._options, timeout=timeout, https=self._https, reached=self._reached)
+            error = translated(
+                exc, self._options, self._proxy, timeout=timeout, https=self._https, reached=self._reached
+            )
             cause = None if isinstance(exc, (aiohttp.ClientResponseError, ValueError)) else detached(exc)
         raise error from cause  # here, where what aiohttp raised is not its context
 

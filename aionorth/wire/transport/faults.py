@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import ssl
 import sys
+from http import HTTPStatus
 
 import aiohttp
 
@@ -18,30 +19,37 @@ from aionorth.errors import (
     HostNotFoundError,
     NorthConnectionError,
     NorthError,
+    ProxyError,
     ReplyLostError,
     ReplyTimeoutError,
     TlsError,
 )
 from aionorth.wire import tls
-from aionorth.wire.transport.addresses import ConnectionOptions
+from aionorth.wire.transport.addresses import ConnectionOptions, Proxy
 
 _NO_SUCH_HOST = {socket.EAI_NONAME} | ({socket.EAI_NODATA} if sys.platform == "linux" else set())
 _NO_SUCH_HOST_BY_ARES = {1, 4, 8}  # no data, not found, no name
 
 
-def translated(exc: Exception, options: ConnectionOptions, *, timeout: float, https: bool, reached: bool) -> NorthError:
+def translated(
+    exc: Exception, options: ConnectionOptions, proxy: Proxy | None, *, timeout: float, https: bool, reached: bool
+) -> NorthError:
     """Return the error that stands for one of aiohttp's, or of the system's.
 
-    The call had `timeout` seconds. `reached` says whether a reply ever came, so that name, port and certificates are
-    right.
+    The call had `timeout` seconds, and went through `proxy` if there is one. `reached` says whether a reply ever came,
+    so that name, port and certificates are right.
     """
     match exc:
+        case aiohttp.ClientProxyConnectionError():
+            return _no_proxy(exc, proxy, reached=reached)
+        case aiohttp.ClientConnectorError() if proxy is not None and (exc.host, exc.port) == proxy.address:
+            return _no_proxy(exc, proxy, reached=reached)
         case aiohttp.ClientConnectorError():
             return _unconnected(exc, https=https, reached=reached)
         case aiohttp.ConnectionTimeoutError():
             return NorthConnectionError(f"no connection within {options.connect_timeout:g} s")
         case aiohttp.ClientHttpProxyError():
-            return NorthConnectionError(f"the proxy refused the connection: HTTP {exc.status}")
+            return _refused_by_proxy(exc.status, proxy)
         case TimeoutError():
             return ReplyTimeoutError(f"no reply within {timeout:g} s")
         case ValueError():  # for example because `http` names a proxy that cannot be used
@@ -49,7 +57,7 @@ def translated(exc: Exception, options: ConnectionOptions, *, timeout: float, ht
             error.ends_run = True  # it cannot send any other either
             return error
         case _:
-            return _lost(exc, https=https, reached=reached)
+            return _lost(exc, https=https, reached=reached, by_proxy=proxy is not None)
 
 
 def _unconnected(exc: aiohttp.ClientConnectorError, *, https: bool, reached: bool) -> NorthError:
@@ -68,11 +76,40 @@ def _unconnected(exc: aiohttp.ClientConnectorError, *, https: bool, reached: boo
                 "does it accept connections from here, does it ask for a client_cert?"
             )
         case _:
-            why = exc.os_error.strerror or str(exc.os_error) or type(exc.os_error).__name__
-            return NorthConnectionError(f"cannot connect to {exc.host}:{exc.port}: {why}")
+            return NorthConnectionError(f"cannot connect to {exc.host}:{exc.port}: {_system_words(exc)}")
 
 
-def _lost(exc: Exception, *, https: bool, reached: bool) -> NorthError:
+def _no_proxy(exc: aiohttp.ClientConnectorError, proxy: Proxy | None, *, reached: bool) -> NorthError:
+    check = "check the proxy" if proxy is None else f"check {proxy.variable}"
+    match exc:
+        case aiohttp.ClientConnectorCertificateError(certificate_error=ssl.CertificateError() as cause):
+            return TlsError(tls.refused_certificate(cause, whose="the proxy's"))
+        case aiohttp.ClientSSLError(os_error=ssl.SSLError() as cause):
+            reason = (cause.reason or str(cause)).replace("_", " ").lower()
+            return TlsError(
+                f"TLS with the proxy {exc.host}:{exc.port} failed: {reason}; {check}: one that is itself reached "
+                "without TLS, as most are, is named with http://"
+            )
+        case aiohttp.ClientConnectorDNSError(os_error=cause) if _is_no_such_host(cause) and not reached:
+            return HostNotFoundError(f"no such host: {exc.host}, the proxy; {check}")
+        case _:
+            return ProxyError(f"cannot connect to the proxy {exc.host}:{exc.port}: {_system_words(exc)}; {check}")
+
+
+def _refused_by_proxy(status: int, proxy: Proxy | None) -> ProxyError:
+    said, name = f"the proxy refused the connection: HTTP {status}", proxy.variable if proxy is not None else "its URL"
+    if status != HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        return ProxyError(f"{said}; may it connect to the platform? A host that NO_PROXY names is reached without it")
+    if proxy is not None and proxy.url.user:
+        return ProxyError(f"{said}; it does not accept the user and password in {name}: correct them")
+    return ProxyError(f"{said}; it asks for user and password: {name} takes http://user:password@host:3128")
+
+
+def _system_words(exc: aiohttp.ClientConnectorError) -> str:
+    return exc.os_error.strerror or str(exc.os_error) or type(exc.os_error).__name__
+
+
+def _lost(exc: Exception, *, https: bool, reached: bool, by_proxy: bool) -> NorthError:
     cause = type(exc.__cause__ or exc).__name__
     if reached:
         return ReplyLostError(f"the reply was lost: {cause}")
@@ -80,6 +117,8 @@ def _lost(exc: Exception, *, https: bool, reached: bool) -> NorthError:
         return TlsError(f"the platform refused TLS: {tls.failed(alert)}")
     # In TLS 1.3 a refused client certificate shows only after the handshake, and often as a mere disconnection.
     hint = "does it ask for another client_cert, or for one?" if https else "is it https?"
+    if by_proxy:
+        hint += " Or is the proxy to be named with https://?"
     return ReplyLostError(f"the platform broke the connection off: {cause}; {hint}")
 
 
