@@ -36,6 +36,11 @@ def main() -> None:
         app(prog_name="aionorth")
     except KeyboardInterrupt:  # before a command has begun
         sys.exit(130)
+    except RuntimeError as exc:  # typer puts what completes words into the home directory
+        if "home directory" not in str(exc):
+            raise
+        say("aionorth: there is no home directory, where a shell looks for completion: set HOME")
+        sys.exit(2)
     except OSError as exc:  # commands report their own errors; what is left is mostly help on a full disk
         if exc.filename is None:
             drop_output(sys.stdout)

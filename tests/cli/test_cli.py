@@ -215,16 +215,19 @@ main()
 """The command line for a user without a home, as in a container that runs as any number."""
 
 
-def without_home(*words: str, **variables: str) -> Run:
+def without_home(*words: str, stdin: str = "", **variables: str) -> Run:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIONORTH_", "XDG_", "HOME"))}
     command = [sys.executable, "-c", WITHOUT_HOME, *words]
-    run = subprocess.run(command, capture_output=True, text=True, check=False, env=kept | variables)
+    run = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, env=kept | variables)
     assert "Traceback" not in run.stderr
     return Run(run.returncode, run.stdout, run.stderr)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", ["--version", "--help", "check --help", "delete packages --help", "simulate --help"])
+@pytest.mark.parametrize(
+    "words",
+    ["--version", "--help", "check --help", "delete packages --help", "simulate --help", "--show-completion bash"],
+)
 def test_help_needs_no_home(words: str) -> None:
     run = without_home(*words.split())
     assert (run.code, run.err) == (0, "")
@@ -242,6 +245,14 @@ def test_what_needs_a_home_says_what_to_set() -> None:
     assert run.err.startswith(f"{no_home} the app's store: set HOME, or XDG_STATE_HOME, or do without")
     assert run.err.endswith(": --store memory\n")
     assert "there is no such user's home" in without_home("check", "--ca-file", "~/x", **settings).err
+    purge = ["delete", "packages", "--ids-file", "-", "--yes", "--store", "memory"]
+    run = without_home(*purge, stdin="one\n", **settings)
+    assert run == Run(2, "", f"{no_home} journals: set HOME, or XDG_STATE_HOME, or name a file with --journal\n")
+    assert (
+        without_home("resume").err == f"{no_home} journals: set HOME, or XDG_STATE_HOME, or name the journal's file\n"
+    )
+    run = without_home("--install-completion", "bash")
+    assert run == Run(2, "", "aionorth: there is no home directory, where a shell looks for completion: set HOME\n")
 
 
 @pytest.mark.slow

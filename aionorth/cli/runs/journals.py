@@ -17,7 +17,7 @@ from aionorth.purge.journal import read
 
 def own_directory() -> Path:
     """Return the directory for journals, made where it is missing; raises `ProblemError` where it cannot be used."""
-    directory = _directory()
+    directory = _directory("name a file with --journal")
     try:
         made = [path for path in (directory, *directory.parents) if not path.exists()]
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -60,8 +60,8 @@ def list_journals() -> ExitCode:
     return ExitCode.USAGE
 
 
-def _directory() -> Path:
+def _directory(remedy: str = "name the journal's file") -> Path:
     try:
-        return state_directory("journals", "name the journal's file") / "journals"
+        return state_directory("journals", remedy) / "journals"
     except NoDirectoryError as exc:
         raise ProblemError(str(exc)) from None
