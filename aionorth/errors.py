@@ -15,8 +15,11 @@ import functools
 from collections.abc import Callable
 from typing import Any, ClassVar, ParamSpec, TypeVar
 
+from aionorth.common.arguments import Message, argument, marked
 from aionorth.common.headers import NO_HEADERS, Headers
 from aionorth.common.text import shown, without_userinfo
+
+_APP_ID = argument("app_id")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -27,7 +30,10 @@ class NorthWarning(UserWarning):
 
 
 class NorthError(Exception):
-    """The root of every exception that aionorth raises."""
+    """The root of every exception that aionorth raises.
+
+    The message calls arguments what Python does. A front end puts its own names in their place, by `marked`.
+    """
 
     retryable: ClassVar[bool] = False
     reply_lost: ClassVar[bool] = False
@@ -35,6 +41,17 @@ class NorthError(Exception):
     ends_run: bool = False
     code: str | None = None
     retry_after: float | None = None
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(Message(arg) if isinstance(arg, str) else arg for arg in args))
+
+    @property
+    def marked(self) -> str:
+        """The message with its arguments marked: see `aionorth.common.arguments`."""
+        return marked(self.args[0]) if len(self.args) == 1 and isinstance(self.args[0], str) else super().__str__()
+
+    def __str__(self) -> str:
+        return Message(self.marked)
 
     def to_dict(self) -> dict[str, Any]:
         """The error as JSON-ready values: ``type``, ``message`` and what its class adds."""
@@ -108,7 +125,9 @@ class OutageError(NorthConnectionError):
         self.silent_for = silent_for
         self.reason = reason
 
-    def __str__(self) -> str:
+    @property
+    def marked(self) -> str:
+        """See `NorthError.marked`."""
         reason = f" ({self.reason})" if self.reason else ""
         return f"the platform has not answered any call for {self.silent_for:.0f} s{reason}: try again when it does"
 
@@ -188,10 +207,12 @@ class NorthApiError(NorthError):
         """See `NorthError.to_dict`; ``status`` and ``code`` too."""
         return super().to_dict() | {"status": self.status, "code": self.code}
 
-    def __str__(self) -> str:
+    @property
+    def marked(self) -> str:
+        """See `NorthError.marked`."""
         said = f"HTTP {self.status}" + (f", code {self.code}" if self.code else "")
         text = f"{said}: {self.description}" if self.description else said
-        return f"{text} Remedy: {self.remedy}" if self.remedy else text
+        return f"{text} Remedy: {marked(self.remedy)}" if self.remedy else text
 
 
 class BadRequestError(NorthApiError):
@@ -215,15 +236,15 @@ class InvalidTokenError(NorthApiError):
     """403 / 1010005, ``App_key or access_token is invalid``."""
 
     not_done = True
-    remedy = "Check the app_id, and that the access token is that of this app and still valid."
+    remedy = Message(f"Check the {_APP_ID}, and that the access token is that of this app and still valid.")
 
 
 class TokenEvictedError(InvalidTokenError):
     """The platform keeps forgetting a token that it has accepted before. Ends a bulk run."""
 
-    remedy = (
-        "Another client is logging in with this app_id, and each login makes the token before it invalid. "
-        "Stop the other client, share one token (token=), or give each client an app of its own."
+    remedy = Message(
+        f"Another client is logging in with this {_APP_ID}, and each login makes the token before it invalid. Stop the "
+        f"other client, share one token through a common {argument('store')}, or give each client an app of its own."
     )
     ends_run = True
 
@@ -232,7 +253,7 @@ class AppNotAuthorizedError(NorthApiError):
     """403 / 100217, ``The application hasn't been authorized``. Ends a bulk run."""
 
     not_done = True
-    remedy = "Leave authorized_app_id out unless that app has authorized this one."
+    remedy = Message(f"Leave {argument('authorized_app_id')} out unless that app has authorized this one.")
     ends_run = True
 
 
@@ -245,9 +266,9 @@ class NotFoundError(NorthApiError):
 class TooManyResultsError(NorthApiError):
     """400 / 100224: more than 1,000 results, of which the platform does not list even a part."""
 
-    remedy = (
-        "List by notify_type; where one notify_type alone has more than 1,000 subscriptions, delete some of them by "
-        "their ids first."
+    remedy = Message(
+        f"List by {argument('notify_type')}; where one notify type alone has more than 1,000 subscriptions, delete "
+        "some of them by their ids first."
     )
 
 
@@ -283,7 +304,7 @@ class CredentialsError(NorthApiError):
     """401 / 100208, ``AppId or secret is not right``. Ends a bulk run."""
 
     not_done = True
-    remedy = "Check the app_id and the secret."
+    remedy = Message(f"Check the {_APP_ID} and the secret.")
     ends_run = True
 
 
@@ -302,7 +323,7 @@ class AppNotFoundError(NorthApiError):
     """100203: the app does not exist. Ends a bulk run."""
 
     not_done = True
-    remedy = "Check the app_id."
+    remedy = Message(f"Check the {_APP_ID}.")
     ends_run = True
 
 
@@ -368,8 +389,10 @@ class BulkError(NorthError):
         super().__init__(message, summary)
         self.summary = summary
 
-    def __str__(self) -> str:
-        return str(self.args[0])
+    @property
+    def marked(self) -> str:
+        """See `NorthError.marked`."""
+        return marked(self.args[0])
 
 
 class BulkFailedError(BulkError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import signal
 import sys
+from collections.abc import Callable
 
 _EXTRA = ("jinja2", "platformdirs", "rich", "typer")
 
@@ -24,15 +25,25 @@ def main() -> None:
     if missing := next((name for name in _EXTRA if find_spec(name) is None), None):
         sys.stderr.write(f"aionorth: the command line needs {missing}: pip install 'aionorth[cli]'\n")
         sys.exit(2)
-    from aionorth.cli.output.messages import OutputError, drop_output, in_words, say  # noqa: PLC0415 - as above
     from aionorth.cli.program import app  # noqa: PLC0415 - the extra is installed
+
+    try:
+        if is_default:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        _run(app)
+    finally:
+        if is_default:  # or a signal while Python ends would show a traceback
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _run(app: Callable[..., object]) -> None:
+    """Run `app`, and report what its commands do not report themselves."""
+    from aionorth.cli.output.messages import OutputError, drop_output, in_words, say  # noqa: PLC0415 - as above
 
     for stream in (sys.stdout, sys.stderr):  # a character that the encoding lacks must not lose the account of a run
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        if is_default:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
         app(prog_name="aionorth")
     except KeyboardInterrupt:  # before a command has begun
         sys.exit(130)
@@ -41,12 +52,9 @@ def main() -> None:
             raise
         say("aionorth: there is no home directory, where a shell looks for completion: set HOME")
         sys.exit(2)
-    except OSError as exc:  # commands report their own errors; what is left is mostly help on a full disk
+    except OSError as exc:  # mostly help on a full disk
         if exc.filename is None:
             drop_output(sys.stdout)
             exc = OutputError(exc)
         say(f"aionorth: {in_words(exc)}")
         sys.exit(1)
-    finally:
-        if is_default:  # or a signal while Python ends would show a traceback
-            signal.signal(signal.SIGINT, signal.SIG_DFL)

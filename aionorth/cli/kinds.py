@@ -15,16 +15,19 @@ from aionorth.cli.parser import option
 from aionorth.common.durations import in_hours_or_more
 from aionorth.items import Kind
 from aionorth.purge.device_selections import DeviceGroupSelection, DeviceSelection
-from aionorth.purge.selections import PackageSelection, Selection, SubscriptionSelection
+from aionorth.purge.selections import LONGEST_AGE, PackageSelection, Selection, SubscriptionSelection
 
 
 def older_than(text: str | None) -> timedelta | None:
     """Return an age as in ``90d``, ``12h``, ``2w``; raises `ProblemError` where it cannot be read."""
     try:
-        return None if text is None else in_hours_or_more(text)
+        age = None if text is None else in_hours_or_more(text)
     except ValueError as exc:
         remedy = "give a number and h, d or w (hours, days, weeks), as in 90d"
         raise ProblemError(f"--older-than {text!r}: {remedy}") from exc
+    if age is not None and age >= LONGEST_AGE:
+        raise ProblemError(f"--older-than {text!r}: give less than 100 years")
+    return age
 
 
 def moment(option: str, text: str | None) -> datetime | None:

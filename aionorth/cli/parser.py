@@ -12,7 +12,7 @@ import attrs
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from aionorth.cli.output.messages import ExitCode, reported
+from aionorth.cli.output.messages import OPTIONS, ExitCode, reported
 from aionorth.common.text import visible
 
 # Some versions of typer have click's types as private ones of their own.
@@ -73,6 +73,7 @@ def command(
         classes[name] = bundle
         for field in attrs.fields(attrs.resolve_types(bundle)):
             if field.name not in without:
+                OPTIONS[field.name] = names(field)
                 type_ = str | None if field.converter else field.type
                 annotation = Annotated[type_, field.metadata[_OPTION]]  # type: ignore[valid-type]  # a value here
                 options.append(parameter.replace(name=field.name, default=field.default, annotation=annotation))

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import attrs
 
+from aionorth.common.arguments import argument
 from aionorth.errors import ArgumentError
 from aionorth.wire.checks import seconds_field, whole_field
 
@@ -22,7 +23,9 @@ at its end. So the window's size has a bound whatever the limit."""
 
 def _part(_: object, __: object, value: float) -> None:
     if not isinstance(value, (int, float)) or not 0 <= value < 1:
-        raise ArgumentError(f"FlowControl.headroom={value!r}: give a part, from 0 up to but not including 1")
+        raise ArgumentError(
+            f"{argument('FlowControl.headroom')}={value!r}: give a part, from 0 up to but not including 1"
+        )
 
 
 @attrs.frozen

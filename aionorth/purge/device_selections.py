@@ -12,8 +12,9 @@ import attrs
 
 from aionorth.errors import ArgumentError
 from aionorth.items import Device, DeviceGroup, Kind
-from aionorth.purge.selections import EXCLUDED, Selection, glob, like, one_of, text
-from aionorth.wire.resources import DEVICE_STATUSES, NODE_TYPES
+from aionorth.purge.selections import EXCLUDED, Selection, glob, like, named, one_of, text
+from aionorth.wire.requests import check_cascade
+from aionorth.wire.resources import DEVICE_STATUSES, DEVICES, NODE_TYPES
 
 BEFORE_EXCLUDED = "an excluded device is behind it"
 """Why a gateway is kept that would take an excluded device along."""
@@ -22,16 +23,12 @@ BEFORE_EXCLUDED = "an excluded device is behind it"
 def _aware(owner: object, field: attrs.Attribute[Any], value: object) -> None:
     if value is not None and not (isinstance(value, datetime) and value.tzinfo is not None):
         raise ArgumentError(
-            f"{type(owner).__name__}.{field.name}={value!r}: give a datetime with a time zone, as in "
-            "datetime(2026, 3, 1, tzinfo=UTC)"
+            f"{named(owner, field)}={value!r}: give a datetime with a time zone, as in datetime(2026, 3, 1, tzinfo=UTC)"
         )
 
 
 def _choice(_: object, __: object, value: Any) -> None:  # noqa: ANN401 - it may be anything
-    if not isinstance(value, bool):
-        raise ArgumentError(
-            f"cascade={value!r}: give True to delete the devices behind a gateway with it, or False to keep them"
-        )
+    check_cascade(DEVICES, value)
 
 
 @attrs.frozen(kw_only=True)

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from aionorth.common.arguments import argument
 from aionorth.common.text import visible, without_userinfo
 from aionorth.common.times import in_whole_units
 from aionorth.errors import ArgumentError
@@ -37,24 +38,30 @@ def _excluded(ids: Iterable[str]) -> frozenset[str]:
     return frozenset(_ids(ids) or ())
 
 
+def named(owner: object, field: attrs.Attribute[Any]) -> str:
+    """Return the name of a field for messages."""
+    return argument(f"{type(owner).__name__}.{field.name}")
+
+
 def text(owner: object, field: attrs.Attribute[Any], value: object) -> None:
     """Validate a field: None, or a String(256)."""
     if value is not None:
-        check_string(value, f"{type(owner).__name__}.{field.name}")
+        check_string(value, named(owner, field))
 
 
 def glob(owner: object, field: attrs.Attribute[Any], value: object) -> None:
     """Validate a field: None, or a glob."""
     if value is not None and (not isinstance(value, str) or not value):
-        raise ArgumentError(f"{type(owner).__name__}.{field.name}={value!r}: give a glob, as in 'https://old.*'")
+        raise ArgumentError(f"{named(owner, field)}={value!r}: give a glob, as in 'https://old.*'")
 
 
 def _host_glob(owner: object, field: attrs.Attribute[Any], value: object) -> None:
     glob(owner, field, value)
     if isinstance(value, str) and ("/" in value or re.search(r"^[^:]*:\d+$|^\[.*\]", value)):
         raise ArgumentError(
-            f"{type(owner).__name__}.{field.name}={value!r}: give the host alone, without scheme, port, path or "
-            "brackets, as in 'old.example.com'; for all of a URL there is callback_url"
+            f"{named(owner, field)}={value!r}: give the host alone, without scheme, port, path or "
+            "brackets, as in 'old.example.com'; for all of a URL there is "
+            f"{argument('callback_url')}"
         )
 
 
@@ -63,16 +70,14 @@ def one_of(values: Sequence[str]) -> Callable[[object, attrs.Attribute[Any], obj
 
     def check(owner: object, field: attrs.Attribute[Any], value: object) -> None:
         if value is not None and value not in values:
-            raise ArgumentError(
-                f"{type(owner).__name__}.{field.name}={value!r}: give {', '.join(values[:-1])} or {values[-1]}"
-            )
+            raise ArgumentError(f"{named(owner, field)}={value!r}: give {', '.join(values[:-1])} or {values[-1]}")
 
     return check
 
 
 def _positive(_: object, __: object, value: timedelta | None) -> None:
     if value is not None and not (isinstance(value, timedelta) and timedelta() < value < LONGEST_AGE):
-        raise ArgumentError(f"older_than={value!r}: give a timedelta above 0, and less than 100 years")
+        raise ArgumentError(f"{argument('older_than')}={value!r}: give a timedelta above 0, and less than 100 years")
 
 
 @attrs.frozen(kw_only=True)
@@ -107,7 +112,7 @@ class Selection(Generic[T_co]):
     def __attrs_post_init__(self) -> None:
         if not (self.everything or self.ids is not None or self.conditions()):
             raise ArgumentError(
-                "a selection without a condition selects everything: say everything=True if you mean it"
+                f"a selection without a condition selects everything: say {argument('everything')}=True if you mean it"
             )
 
     def conditions(self) -> dict[str, object]:

@@ -16,6 +16,7 @@ import attrs
 from aionorth.auth.keeper import TokenKeeper
 from aionorth.bulk.caller import Caller
 from aionorth.bulk.record import Progress
+from aionorth.common.arguments import Message, argument
 from aionorth.common.times import duration
 from aionorth.errors import (
     FlowControlError,
@@ -56,7 +57,7 @@ class Finding:
     """What was found about one thing."""
 
     verdict: Verdict
-    words: str
+    words: str = attrs.field(converter=Message)
     """What was found, and what to do about it."""
 
 
@@ -214,30 +215,33 @@ def judged(
         case None:
             credentials = _accepted(stage, evicted=evicted)
         case ReplyTimeoutError():
-            url = Finding(Verdict.FAILED, f"{error}; check the port, and whether the platform is up")
+            url = Finding(Verdict.FAILED, f"{error.marked}; check the port, and whether the platform is up")
         case TlsError() | ReplyLostError() if isinstance(error, TlsError) or (https and not reached):
             url = Finding(Verdict.NOT_TESTED, "a server answers there; TLS has to show that it is the platform's")
-            tls = Finding(Verdict.FAILED, str(error))
+            tls = Finding(Verdict.FAILED, error.marked)
         case HostNotFoundError() | ProxyError():  # which say what to do
-            url = Finding(Verdict.FAILED, str(error))
+            url = Finding(Verdict.FAILED, error.marked)
         case NorthConnectionError():
-            url = Finding(Verdict.FAILED, f"{error}; check the URL and the network")
+            url = Finding(Verdict.FAILED, f"{error.marked}; check the URL and the network")
         case NorthApiError(code=None, status=status) if not isinstance(error, (FlowControlError, InvalidTokenError)):
             url = Finding(Verdict.FAILED, _not_the_platform(error, status))
         case NorthApiError():
             credentials = _refused(error, stage)
         case _:
-            url = Finding(Verdict.FAILED, f"{error}; check the URL, and whether something stands before the platform")
+            url = Finding(
+                Verdict.FAILED, f"{error.marked}; check the URL, and whether something stands before the platform"
+            )
     if url.verdict is not Verdict.OK:
         difference = None  # it would be the clock of something else
     clock = _clock(difference) if url.verdict is Verdict.OK else _NOT_REACHED
     return Checkup(url=url, tls=tls, credentials=credentials, clock=clock, difference=difference, error=error)
 
 
+_APP_ID = argument("app_id")
 _NOT_REACHED = Finding(Verdict.NOT_TESTED, "the platform was not reached")
 _EVICTED = (
-    "the one before it was refused: has another client logged in with this app_id? Each login makes the token before "
-    "it invalid"
+    f"the one before it was refused: has another client logged in with this {_APP_ID}? Each login makes the token "
+    "before it invalid"
 )
 _LOGGED_IN = "logged in, but no call could be made with the token"
 
@@ -262,11 +266,11 @@ def _refused(error: NorthApiError, stage: Stage) -> Finding:
                 "wait a minute and check again",
             )
         case ServerError():
-            return Finding(Verdict.NOT_TESTED, f"the platform is in trouble ({error}); check again later")
+            return Finding(Verdict.NOT_TESTED, f"the platform is in trouble ({error.marked}); check again later")
         case InvalidTokenError() if stage is Stage.FRESH_TOKEN:
             return Finding(
                 Verdict.FAILED,
-                "logged in, but the token was refused at once: is another client logging in with this app_id? "
+                f"logged in, but the token was refused at once: is another client logging in with this {_APP_ID}? "
                 "Each login makes the token before it invalid",
             )
         case InvalidTokenError() if stage is Stage.OLD_TOKEN:
@@ -274,11 +278,11 @@ def _refused(error: NorthApiError, stage: Stage) -> Finding:
         case InvalidTokenError(code=None) if stage is Stage.LOGIN:
             return Finding(
                 Verdict.FAILED,
-                f"the login was refused (HTTP {error.status}), and not in the platform's words: check the app_id, the "
-                "secret, and that nothing before the platform asks for credentials of its own",
+                f"the login was refused (HTTP {error.status}), and not in the platform's words: check the {_APP_ID}, "
+                "the secret, and that nothing before the platform asks for credentials of its own",
             )
         case _:
-            return Finding(Verdict.FAILED, str(error))
+            return Finding(Verdict.FAILED, error.marked)
 
 
 def _not_the_platform(error: NorthApiError, status: int) -> str:

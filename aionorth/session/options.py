@@ -10,6 +10,7 @@ from yarl import URL
 
 from aionorth.auth.sources import GivenToken, Obtain, Secret, given
 from aionorth.bulk.retry import RetryPolicy
+from aionorth.common.arguments import argument
 from aionorth.errors import ArgumentError
 from aionorth.events import Observer, check_observers
 from aionorth.flow.settings import FlowControl
@@ -27,8 +28,8 @@ def _token(value: GivenToken | None) -> Obtain | None:
 
 
 def _app_id(value: str) -> str:
-    if not fits_header(check_string(value, "app_id")):
-        raise ArgumentError("app_id must be printable ASCII: it goes into a header")
+    if not fits_header(check_string(value, argument("app_id"))):
+        raise ArgumentError(f"{argument('app_id')} must be printable ASCII: it goes into a header")
     return value
 
 

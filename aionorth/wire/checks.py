@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote
 
 import attrs
 
+from aionorth.common.arguments import argument
 from aionorth.errors import ArgumentError, InvalidIdError
 
 LONGEST_STRING = 256
@@ -35,14 +36,14 @@ _REPLACEMENT = "\ufffd"
 def whole(name: str, value: object, least: int = 1) -> int:
     """Return `value` if it is a whole number from `least` on."""
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ArgumentError(f"{name}={value!r}: give a whole number from {least} on")
+        raise ArgumentError(f"{argument(name)}={value!r}: give a whole number from {least} on")
     return value
 
 
 def seconds(name: str, value: object, *, zero: bool = False) -> float:
     """Return `value` if it is a finite number above 0, or 0 where `zero` allows it."""
     if not isinstance(value, (int, float)) or not (0 <= value < math.inf) or (value == 0 and not zero):
-        raise ArgumentError(f"{name}={value!r}: give seconds, {'0 or more' if zero else 'above 0'}")
+        raise ArgumentError(f"{argument(name)}={value!r}: give seconds, {'0 or more' if zero else 'above 0'}")
     return value
 
 
@@ -77,7 +78,7 @@ def check_string(value: object, name: str) -> str:
 
 def optional_string(value: object, name: str) -> str | None:
     """Return None as it is, and everything else as `check_string` does."""
-    return None if value is None else check_string(value, name)
+    return None if value is None else check_string(value, argument(name))
 
 
 def fits_header(value: str) -> bool:

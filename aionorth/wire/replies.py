@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 import attrs
 
+from aionorth.common.arguments import argument
 from aionorth.common.headers import NO_HEADERS, Headers
 from aionorth.common.text import hidden, hidden_bytes, shortened, visible
 from aionorth.errors import (
@@ -167,11 +168,11 @@ _SPEAKS_TLS = "that port speaks TLS: let the base URL begin with https://"
 
 _PAGES = {
     b"No required SSL certificate was sent": (
-        "the server before the platform asks for a client certificate: give client_cert"
+        f"the server before the platform asks for a client certificate: give {argument('client_cert')}"
     ),
     b"The SSL certificate error": (
-        "the server before the platform does not accept the client certificate: give a client_cert that is valid and "
-        "of a CA that it knows"
+        f"the server before the platform does not accept the client certificate: give a {argument('client_cert')} that "
+        "is valid and of a CA that it knows"
     ),
     b"The plain HTTP request was sent to HTTPS port": _SPEAKS_TLS,
     b"speaking plain HTTP to an SSL-enabled server port": _SPEAKS_TLS,  # Apache

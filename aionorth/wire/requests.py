@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 
 import attrs
 
+from aionorth.common.arguments import argument
 from aionorth.errors import ArgumentError
 from aionorth.wire.checks import check_string, path_segment
 from aionorth.wire.resources import SUBSCRIPTIONS, SUCCESS, Resource
@@ -60,11 +61,12 @@ def check_cascade(resource: Resource[Any], cascade: object) -> bool | None:
     """
     if resource.cascade is None:
         if cascade is not None:
-            raise ArgumentError(f"cascade={cascade!r}: leave it out, nothing is behind {resource.kind}")
+            raise ArgumentError(f"{argument('cascade')}={cascade!r}: leave it out, nothing is behind {resource.kind}")
         return None
     if not isinstance(cascade, bool):
         raise ArgumentError(
-            f"cascade={cascade!r}: give True to delete the devices behind a gateway with it, or False to keep them"
+            f"{argument('cascade')}={cascade!r}: give True to delete the devices behind a gateway with it, or False to "
+            "keep them"
         )
     return cascade
 
@@ -103,7 +105,7 @@ def delete_matching_subscriptions(
     """
     filters = {"notifyType": notify_type, "callbackUrl": callback_url}
     check_filters(*filters.values())
-    given = {name: check_string(value, name) for name, value in filters.items() if value is not None}
+    given = {name: check_string(value, argument(name)) for name, value in filters.items() if value is not None}
     query = _query(_app(SUBSCRIPTIONS, authorized_app_id) | given)
     path = SUBSCRIPTIONS.path
     return Request("delete_subscriptions", path, "DELETE", f"{path}{query}", success=SUBSCRIPTIONS.success)
@@ -112,7 +114,9 @@ def delete_matching_subscriptions(
 def check_filters(*filters: str | None) -> None:
     """Raise `ArgumentError` where a batch delete with these filters would delete every subscription."""
     if not any(filters) or any(value is not None and not value.strip() for value in filters):
-        raise ArgumentError("a batch delete without a filter deletes every subscription: give a notify_type")
+        raise ArgumentError(
+            f"a batch delete without a filter deletes every subscription: give a {argument('notify_type')}"
+        )
 
 
 def probe() -> Request:
@@ -142,7 +146,9 @@ def _app(resource: Resource[Any], authorized_app_id: str | None) -> dict[str, st
     if authorized_app_id is None:
         return {}
     if resource.other_app is None:
-        raise ArgumentError(f"authorized_app_id={authorized_app_id!r}: leave it out, {resource.kind} are one's own")
+        raise ArgumentError(
+            f"{argument('authorized_app_id')}={authorized_app_id!r}: leave it out, {resource.kind} are one's own"
+        )
     return {resource.other_app: authorized_app_id}
 
 

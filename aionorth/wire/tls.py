@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import attrs
 
+from aionorth.common.arguments import argument
 from aionorth.common.files import StrPath
 from aionorth.errors import ArgumentError
 
@@ -32,7 +33,8 @@ class Tls:
             context = ssl.create_default_context(cafile=self.ca_file)
         except (OSError, TypeError, ValueError) as exc:
             raise ArgumentError(
-                f"ca_file {str(self.ca_file)!r} cannot be used: {exc}; give a PEM file with one or more certificates"
+                f"{argument('ca_file')} {str(self.ca_file)!r} cannot be used: {exc}; give a PEM file with one or more "
+                "certificates"
             ) from exc
         if self.client_cert is not None:
             try:
@@ -40,7 +42,9 @@ class Tls:
                 # Without a password callable OpenSSL would ask for one on the terminal.
                 context.load_cert_chain(cert, key, password=lambda: "")
             except (OSError, TypeError, ValueError) as exc:
-                raise ArgumentError(f"client_cert={self.client_cert!r} cannot be used ({exc}): {_own(exc)}") from exc
+                raise ArgumentError(
+                    f"{argument('client_cert')}={self.client_cert!r} cannot be used ({exc}): {_own(exc)}"
+                ) from exc
         if self.any_host_name:
             context.check_hostname = False  # the certificate itself is still verified
         if self.relaxed_x509:
@@ -51,13 +55,13 @@ class Tls:
 # --- What a refusal means. OpenSSL's numbers and names hardly change; its texts do.
 
 _CLOCK = "have {whose} certificate renewed, or set this machine's clock, by which it is {now:%Y-%m-%d %H:%M} UTC"
-_SELF_SIGNED = "give its CA as ca_file; one that is self-signed is its own CA"
-_GIVE_CA = "give its CA as ca_file, with those between them if {whose} server does not send them"
+_SELF_SIGNED = f"give its CA as {argument('ca_file')}; one that is self-signed is its own CA"
+_GIVE_CA = f"give its CA as {argument('ca_file')}, with those between them if {{whose}} server does not send them"
 _WEAK = "OpenSSL refuses what is so weak: have {whose} operator use SHA-256, and keys of at least 2,048 bits"
 _PURPOSE = "it is not made for a server: have {whose} operator install one that is"
 _STRICT = (
-    "have the CA issue one that keeps to RFC 5280, as Python from 3.13 on demands, or give tls_relaxed_x509, which "
-    "takes this one as Python 3.12 does"
+    "have the CA issue one that keeps to RFC 5280, as Python from 3.13 on demands, or give "
+    f"{argument('tls_relaxed_x509')}, which takes this one as Python 3.12 does"
 )
 _OTHER_FAULT = "have {whose} operator put that right"
 
@@ -81,7 +85,7 @@ def refused_certificate(
     if code in _HOST_NAMES:
         return (
             f"{whose} certificate is for another host name: {reason} Use the name that it is for, or, for "
-            "commissioning only, give unsafe_accept_any_host_name"
+            f"commissioning only, give {argument('unsafe_accept_any_host_name')}"
         )
     remedy = _OF_VERIFY_CODE.get(code, _OTHER_FAULT).format(whose=whose, now=now or datetime.now(UTC))
     return f"{whose} certificate was refused: {reason}; {remedy}"
@@ -105,10 +109,13 @@ _NOT_TLS = (
     "all, begin the URL with http://"
 )
 _OLD = "it speaks no version of TLS that is still in use: have the platform's operator turn on TLS 1.2 or 1.3"
-_NO_CIPHER = "it and this machine have no cipher in common, or it asks for a client certificate: give client_cert"
+_CLIENT_CERT = argument("client_cert")
+_NO_CIPHER = f"it and this machine have no cipher in common, or it asks for a client certificate: give {_CLIENT_CERT}"
 _NO_NAME = "it knows no such host name: use the name that its certificate is for"
-_GIVE_CERT = "it asks for a client certificate: give client_cert"
-_OTHER_CERT = "it does not accept the client certificate: give a client_cert that is valid and of a CA that it knows"
+_GIVE_CERT = f"it asks for a client certificate: give {_CLIENT_CERT}"
+_OTHER_CERT = (
+    f"it does not accept the client certificate: give a {_CLIENT_CERT} that is valid and of a CA that it knows"
+)
 _OTHER_FAILURE = "check that host and port are the platform's"
 
 _OF_REASON = {

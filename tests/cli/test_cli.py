@@ -26,6 +26,7 @@ from shell import APP, SECRET, UNREACHABLE, Run, Shell, served
 
 import aionorth
 from aionorth import (
+    ArgumentError,
     CongestionError,
     DeleteResult,
     DeleteSummary,
@@ -45,6 +46,7 @@ from aionorth.cli.output.messages import ExitCode, OutputError, ProblemError, in
 from aionorth.cli.output.progress import LINES_EVERY, Meter, Moment, drawn, in_lines, in_place
 from aionorth.cli.runs.confirm import sample
 from aionorth.cli.runs.job import Ended, carry_out
+from aionorth.common.arguments import argument
 from aionorth.simulator import CannedReply, Simulator
 from aionorth.wire.checks import id_fault
 
@@ -189,6 +191,37 @@ def test_settings_that_cannot_be_used_are_named(ready: Shell, arguments: list[st
     run = ready("delete", "packages", "--ids-file", ready.file("a"), *arguments)
     assert run.code == 2
     assert said in run.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["subscriptions", "--callback-host", "https://x/"], "--callback-host 'https://x/': give the host alone"),
+        (["subscriptions", "--callback-host", "x:1"], "for all of a URL there is --callback-url\n"),
+        (["subscriptions", "--callback-url", ""], "--callback-url '': give a glob"),
+        (["subscriptions", "--all", "--authorized-app-id", ""], "--authorized-app-id must be"),
+        (["packages", "--file-type", "x"], "--file-type 'x': give firmwarePackage or softwarePackage"),
+        (["packages", "--model", ""], "--model must be"),
+        (["packages", "--older-than", "999999w"], "--older-than '999999w': give less than 100 years"),
+        (["packages", "--all", "--app-id", "ä"], "--app-id must be printable ASCII"),
+        (["packages", "--all", "--url", "https://x", "--ca-file", "none"], "--ca-file 'none' cannot be used"),
+        (["packages", "--all", "--url", "https://x", "--client-cert", "none"], "--client-cert ('none', 'none') cannot"),
+    ],
+)
+def test_messages_name_options_and_not_arguments(ready: Shell, arguments: list[str], said: str) -> None:
+    run = ready("delete", *arguments)
+    assert run.code == 2
+    assert said in run.err
+    assert not re.search(r"\b[a-z]+_[a-z_]+\b|=True|timedelta", run.err)
+
+
+def test_remedies_name_options_and_not_arguments() -> None:
+    assert "; give its CA as --ca-file" in in_words(aionorth.TlsError(f"refused; give its CA as {argument('ca_file')}"))
+    assert "Leave --authorized-app-id out" in in_words(aionorth.AppNotAuthorizedError(403, "100217"))
+    assert in_words(ArgumentError(f"{argument('share_token')}=False: no")) == "--no-share-token: no"
+    assert in_words(ArgumentError(f"{argument('x.everything')}=True: no")) == "--all: no"
+    assert in_words(ArgumentError(f"{argument('FlowControl.calls')}='calls=0': no")) == "--calls 'calls=0': no"
+    assert in_words(ArgumentError(f"{argument('no_option')}=1: no")) == "no_option=1: no"
 
 
 def test_a_secret_too_long_is_named_and_not_shown(ready: Shell) -> None:
@@ -655,8 +688,8 @@ def test_flow_control_in_words(state: dict[str, Any], said: str) -> None:
     ("state", "said"),
     [
         ({}, ""),
-        ({"learned_limit": 50, "gap": 1.2}, "the platform seems to allow about 50 calls a minute; set calls=50"),
-        ({"learned_limit": 5, "period": 3.0}, "the platform seems to allow about 5 calls in 3 s; set calls=5"),
+        ({"learned_limit": 50, "gap": 1.2}, "the platform seems to allow about 50 calls a minute; set --calls 50"),
+        ({"learned_limit": 5, "period": 3.0}, "the platform seems to allow about 5 calls in 3 s; set --calls 5"),
         ({"gap": 0.6}, "the calls are spread evenly after a refusal"),
     ],
 )

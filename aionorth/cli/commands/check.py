@@ -6,18 +6,19 @@ import asyncio
 import json as json_format
 from typing import Annotated
 
+import attrs
 import typer
 from rich.text import Text
 
 from aionorth.cli import settings
-from aionorth.cli.output.messages import ExitCode, code_of, noted, put, say
+from aionorth.cli.output.messages import ExitCode, code_of, noted, put, say, told
 from aionorth.cli.output.progress import flow_in_words, silence_in_words
 from aionorth.cli.parser import command
 from aionorth.cli.settings import Connection
 from aionorth.cli.settings.given import ENVIRONMENT, Given
 from aionorth.common.text import visible
 from aionorth.errors import SettingsError
-from aionorth.session.checkup import Checkup, Verdict
+from aionorth.session.checkup import Checkup, Finding, Verdict
 from aionorth.session.north import NorthSession
 from aionorth.session.profiles import config_file
 
@@ -78,6 +79,7 @@ def check(
     with noted():
         connection = settings.resolve(given)
         checkup = asyncio.run(_checkup(connection))
+        checkup = _in_options(checkup)
         exit_code = ExitCode.OK if checkup.error is None else code_of(checkup.error)
         put(_as_json(checkup, connection, exit_code) if json else _as_text(checkup, connection))
         return exit_code
@@ -103,6 +105,14 @@ async def _say_if_waiting(north: NorthSession) -> None:
         say(f"aionorth: {silence_in_words(flow)}")
     else:
         say(f"aionorth: waiting for flow control, which others of this app use too: {flow_in_words(flow)}")
+
+
+def _in_options(checkup: Checkup) -> Checkup:
+    """Return `checkup` with the options that people type in the place of arguments."""
+    url, tls, credentials, clock = (
+        Finding(finding.verdict, told(finding.words)) for finding in checkup.findings.values()
+    )
+    return attrs.evolve(checkup, url=url, tls=tls, credentials=credentials, clock=clock)
 
 
 def _as_text(checkup: Checkup, connection: Connection) -> Text:

@@ -23,6 +23,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from aionorth.common.arguments import renamed
 from aionorth.common.text import visible, visible_lines
 from aionorth.common.times import duration
 from aionorth.errors import (
@@ -201,6 +202,23 @@ class ProblemError(Exception):
         super().__init__("\n".join(map(visible, lines)))
 
 
+OPTIONS: dict[str, list[str]] = {}
+"""The options of all commands, by the names that their settings have in the library. The parser enters them."""
+
+
+def option_of(argument: str, on: bool = True) -> str | None:  # noqa: FBT001, FBT002 - as `renamed` calls it
+    """Return the option that gives an argument of the library, or switches it off; None where there is none."""
+    names = OPTIONS.get(argument)
+    return None if names is None else names[0 if on else -1]
+
+
+def told(message: BaseException | str) -> str:
+    """Return a message of the library with the options that people type in the place of its arguments."""
+    if isinstance(message, NorthError):
+        message = message.marked
+    return renamed(message if isinstance(message, str) else str(message), option_of) or type(message).__name__
+
+
 def code_of(cause: BaseException) -> ExitCode:
     """Return the exit code of a run that `cause` ended early."""
     return ExitCode.REFUSED if isinstance(cause, _REFUSALS) else ExitCode.FAILED
@@ -208,7 +226,7 @@ def code_of(cause: BaseException) -> ExitCode:
 
 def in_words(error: BaseException) -> str:
     """Return the message for `error`, with a remedy where the library leaves it to its user."""
-    text = str(error) or type(error).__name__
+    text = told(error)
     if isinstance(error, (ProblemError, SettingsError)):
         return text  # whose lines stay lines
     if isinstance(error, OSError):

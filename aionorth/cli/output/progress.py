@@ -15,7 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from aionorth.cli.output.messages import ending_output, on_terminal, say
+from aionorth.cli.output.messages import ending_output, on_terminal, say, told
 from aionorth.common.text import shortened, visible
 from aionorth.common.times import MINUTE, duration
 from aionorth.flow.settings import FlowState
@@ -116,7 +116,7 @@ class Moment:
         """Return why the last id failed of those that did; empty where none did, or it is not known."""
         failed = {Outcome.FAILED, Outcome.UNKNOWN}
         last = next((result for result in reversed(self.summary.results) if result.outcome in failed), None)
-        return "" if last is None or last.error is None else f"last failure: {last.error}"
+        return "" if last is None or last.error is None else f"last failure: {told(last.error)}"
 
     def calls_a_minute(self) -> str:
         """Return the rate as in ``98 calls a minute``."""
@@ -131,7 +131,7 @@ class Moment:
         flow = self.flow
         in_a_period = "a minute" if flow.period == MINUTE else f"in {flow.period:g} s"
         if (limit := flow.learned_limit) is not None:
-            return f"the platform seems to allow about {limit:,} calls {in_a_period}; set calls={limit}"
+            return f"the platform seems to allow about {limit:,} calls {in_a_period}; set --calls {limit}"
         return "the calls are spread evenly after a refusal" if flow.gap else ""
 
     def remaining(self) -> str:

@@ -15,7 +15,7 @@ import attrs
 from rich.text import Text
 
 from aionorth.bulk.run import BulkDelete
-from aionorth.cli.output.messages import ExitCode, Notes, code_of, in_words, resume_command, say
+from aionorth.cli.output.messages import ExitCode, Notes, code_of, in_words, resume_command, say, told
 from aionorth.cli.output.progress import COLOURS, Meter, Moment, view_of
 from aionorth.cli.reports.timeline import Outage
 from aionorth.common.text import visible
@@ -88,7 +88,7 @@ class Ended:
             **self.summary.to_dict(),
             "interrupted": self.interrupted,
             "journal": self.journal,
-            "error": None if self.cause is None else {"type": type(self.cause).__name__, "message": str(self.cause)},
+            "error": None if self.cause is None else {"type": type(self.cause).__name__, "message": told(self.cause)},
             "exit_code": int(self.exit_code),
         }
         return json.dumps(content)

@@ -15,6 +15,7 @@ import aiohttp
 import attrs
 from yarl import URL
 
+from aionorth.common.arguments import argument
 from aionorth.errors import ArgumentError
 from aionorth.wire.checks import seconds
 from aionorth.wire.tls import Tls
@@ -120,7 +121,7 @@ def environment_proxy(url: URL) -> Proxy | None:
     raise ArgumentError(
         f"the proxy in the environment variable {variable} cannot be used: name it as in http://host:3128 or "
         "http://user:password@host:3128 (or https://, but not socks), with : / ? # and @ in user and password as "
-        "%3A, %2F, %3F, %23 and %40; or leave trust_env out"
+        f"%3A, %2F, %3F, %23 and %40; or leave {argument('trust_env')} out"
     )
 
 

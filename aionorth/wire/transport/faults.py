@@ -13,6 +13,7 @@ from http import HTTPStatus
 
 import aiohttp
 
+from aionorth.common.arguments import argument
 from aionorth.common.text import without_userinfo
 from aionorth.errors import (
     ArgumentError,
@@ -73,7 +74,7 @@ def _unconnected(exc: aiohttp.ClientConnectorError, *, https: bool, reached: boo
         case aiohttp.ClientConnectorError(os_error=ConnectionResetError()) if https:
             return NorthConnectionError(
                 f"{exc.host}:{exc.port} closed the connection during the TLS handshake: is it the platform's port, "
-                "does it accept connections from here, does it ask for a client_cert?"
+                f"does it accept connections from here, does it ask for a {argument('client_cert')}?"
             )
         case _:
             return NorthConnectionError(f"cannot connect to {exc.host}:{exc.port}: {_system_words(exc)}")
@@ -116,7 +117,7 @@ def _lost(exc: Exception, *, https: bool, reached: bool, by_proxy: bool) -> Nort
     if (alert := tls.alert(exc)) is not None:
         return TlsError(f"the platform refused TLS: {tls.failed(alert)}")
     # In TLS 1.3 a refused client certificate shows only after the handshake, and often as a mere disconnection.
-    hint = "does it ask for another client_cert, or for one?" if https else "is it https?"
+    hint = f"does it ask for another {argument('client_cert')}, or for one?" if https else "is it https?"
     if by_proxy:
         hint += " Or is the proxy to be named with https://?"
     return ReplyLostError(f"the platform broke the connection off: {cause}; {hint}")
