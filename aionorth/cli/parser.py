@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Collection, Generator
+from collections.abc import Callable, Collection, Generator, Iterable
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -34,10 +34,20 @@ def option(
     *names: str,
     default: object = None,
     converter: Converter | None = None,
+    values: Iterable[str] = (),
     **more: Any,  # noqa: ANN401 - typer's
 ) -> Any:  # noqa: ANN401 - a field has the type of its annotation
-    """Return a field of a bundle: an option with this help text. Its default is in the help only if `more` says so."""
-    about: dict[str, Any] = {"metavar": metavar, "help": says, "show_default": False}
+    """Return a field of a bundle: an option with this help text. Its default is in the help only if `more` says so.
+
+    The shell completes the `values`; others are not refused for it.
+    """
+    about: dict[str, Any] = {"metavar": metavar, "help": says, "show_default": False, "show_envvar": False}
+
+    def completed(incomplete: str) -> list[str]:
+        return [value for value in values if value.startswith(incomplete)]
+
+    if values:
+        about["autocompletion"] = completed
     metadata = {_OPTION: typer.Option(*names, **(about | more)), _NAMES: names}
     return attrs.field(default=default, converter=converter, metadata=metadata)
 
@@ -127,7 +137,7 @@ class GroupedCommand(TyperCommand):
         with _visible_errors():
             _, _, given = self.make_parser(ctx).parse_args(list(args))
             for param in given:
-                repeatable = getattr(param, "multiple", False) or getattr(param, "is_flag", False)
+                repeatable = any(getattr(param, name, False) for name in ("multiple", "is_flag", "count"))
                 if given.count(param) > 1 and not repeatable:
                     raise typer.BadParameter(f"{param.opts[0]} is given twice: give it once", ctx=ctx)
             return super().parse_args(ctx, args)

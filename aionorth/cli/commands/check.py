@@ -11,7 +11,8 @@ import typer
 from rich.text import Text
 
 from aionorth.cli import settings
-from aionorth.cli.output.messages import ExitCode, code_of, noted, put, say, told
+from aionorth.cli.output.logs import Messages
+from aionorth.cli.output.messages import ExitCode, code_of, put, remark, told
 from aionorth.cli.output.progress import flow_in_words, silence_in_words
 from aionorth.cli.parser import command
 from aionorth.cli.settings import Connection
@@ -74,9 +75,10 @@ def check(
     *,
     json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
     given: Given,
+    messages: Messages,
 ) -> ExitCode:
     """Test the connection."""
-    with noted():
+    with messages.noted():
         connection = settings.resolve(given)
         checkup = asyncio.run(_checkup(connection))
         checkup = _in_options(checkup)
@@ -102,9 +104,9 @@ async def _say_if_waiting(north: NorthSession) -> None:
         if (flow := north.flow).waiting:
             break
     if flow.silent_for:
-        say(f"aionorth: {silence_in_words(flow)}")
+        remark(f"aionorth: {silence_in_words(flow)}")
     else:
-        say(f"aionorth: waiting for flow control, which others of this app use too: {flow_in_words(flow)}")
+        remark(f"aionorth: waiting for flow control, which others of this app use too: {flow_in_words(flow)}")
 
 
 def _in_options(checkup: Checkup) -> Checkup:

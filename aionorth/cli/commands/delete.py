@@ -18,13 +18,14 @@ import typer
 
 from aionorth.cli import settings
 from aionorth.cli.kinds import KINDS, Conditions, Ids
+from aionorth.cli.output.logs import Messages
 from aionorth.cli.output.messages import (
     EXIT_CODES,
     ExitCode,
     Notes,
     ProblemError,
-    noted,
     put,
+    remark,
     resume_command,
     say,
 )
@@ -133,8 +134,10 @@ delete = typer.Typer(
 )
 
 
-def _delete(*, which: Conditions, ids: Ids, how: How, bounds: Bounds, output: Output, given: Given) -> ExitCode:
-    with noted() as notes:
+def _delete(
+    *, which: Conditions, ids: Ids, how: How, bounds: Bounds, output: Output, given: Given, messages: Messages
+) -> ExitCode:
+    with messages.noted() as notes:
         ids.check(which)
         if KINDS[which.kind].cascade and how.cascade is None:
             raise ProblemError(
@@ -167,9 +170,10 @@ def resume(
     bounds: Bounds,
     output: Output,
     given: Given,
+    messages: Messages,
 ) -> ExitCode:
     """Resume a deletion."""
-    with noted() as notes:
+    with messages.noted() as notes:
         if journal is None:
             return list_journals()
         _check_files(None, output.report, journal)
@@ -227,15 +231,15 @@ async def _purge(
                 "--batch: no single call takes exactly what is selected, so nothing was deleted; leave it out"
             )
         if how.dry_run:
-            say("aionorth: a dry run: nothing was deleted")
+            remark("aionorth: a dry run: nothing was deleted")
             return ExitCode.OK
         if not plan.delete:
             nothing = "aionorth: no ids: there is nothing to delete"
-            say(f"aionorth: there is nothing to delete\n{plan}" if plan.keep or plan.absent else nothing)
+            remark(f"aionorth: there is nothing to delete\n{plan}" if plan.keep or plan.absent else nothing)
             _hint_at_notify_type(selection)
             return reported(Ended(kind=kind, summary=DeleteSummary()), output)
         if not _agreed(plan, how, selection):
-            say("aionorth: nothing was deleted")
+            remark("aionorth: nothing was deleted")
             return ExitCode.FAILED
         await asyncio.sleep(SETTLE_TIME)
         journal = new_journal(directory, plan.target) if directory is not None else str(how.journal)
@@ -250,7 +254,7 @@ async def _purge(
         )
         target, calls = plan.target, plan.calls
         del plan  # its run has what it needs, and it may name a million
-        say(f"aionorth: this run is recorded in {visible(journal)}")
+        remark(f"aionorth: this run is recorded in {visible(journal)}")
         ended = await carry_out(
             run,
             north,
@@ -273,7 +277,7 @@ def _without_journal(ended: Ended, journal: str) -> Ended:
         Path(journal).unlink(missing_ok=True)
     except OSError:  # then it stays, and can be resumed
         return ended
-    say("aionorth: nothing was sent to delete anything: no journal is kept")
+    remark("aionorth: nothing was sent to delete anything: no journal is kept")
     return attrs.evolve(ended, journal=None)
 
 
@@ -293,7 +297,7 @@ async def _resume(
         )
         await run.prepare()
         number = run.expected or 0
-        say(f"aionorth: {run.summary.total:,} of {number:,} are known to be gone already")
+        remark(f"aionorth: {run.summary.total:,} of {number:,} are known to be gone already")
         ended = await carry_out(
             run,
             north,
@@ -315,7 +319,7 @@ def _reading(journal: str) -> Callable[[float], None]:
         nonlocal said_at
         if (now := time.monotonic()) - said_at >= SAID_EVERY:
             said_at = now
-            say(f"aionorth: reading {visible(journal)}: {100 * part:.0f} %")
+            remark(f"aionorth: reading {visible(journal)}: {100 * part:.0f} %")
 
     return read_so_far
 
@@ -350,7 +354,7 @@ def _hint_at_notify_type(selection: Selection[Any]) -> None:
         by_lower = {name.lower(): name for name in NOTIFY_TYPES}
         near = difflib.get_close_matches(requested.lower(), by_lower, n=1)
         meant = f"; did you mean {by_lower[near[0]]}?" if near else ""
-        say(f"aionorth: the documents have no notify type {requested!r}{meant}")
+        remark(f"aionorth: the documents have no notify type {requested!r}{meant}")
 
 
 def _agreed(plan: Plan[Any], how: How, selection: Selection[Any]) -> bool:

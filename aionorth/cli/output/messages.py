@@ -12,10 +12,12 @@ import os
 import shlex
 import shutil
 import sys
+import textwrap
 import time
 import warnings
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -42,6 +44,10 @@ from aionorth.errors import (
 )
 
 _log = logging.getLogger("aionorth")
+_own_log = logging.getLogger("aionorth.cli")
+"""What the commands themselves say. They show it, so the log only keeps it."""
+
+_quiet: ContextVar[bool] = ContextVar("quiet", default=False)
 
 
 def own_name() -> str:
@@ -56,10 +62,40 @@ def resume_command(journal: str, options: Sequence[str] = ()) -> str:
     return f"{own_name()} resume {visible(shlex.join([journal, *options]))}"
 
 
+def width_of(stream: TextIO | None) -> float:
+    """Return how many columns the terminal has that `stream` is; infinite where it is none, or does not say."""
+    if stream is None or not stream.isatty():
+        return math.inf
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or math.inf
+    except (OSError, ValueError):
+        return math.inf
+
+
 def cut(text: str) -> str:
     """Return `text` no wider than the terminal that messages go to."""
-    width = shutil.get_terminal_size().columns if on_terminal(sys.stderr) else math.inf
+    width = width_of(sys.stderr)
     return text if len(text) <= width else text[: int(width) - 1] + "…"
+
+
+def wrapped(text: str, width: float, hanging: str = "  ") -> str:
+    """Return `text` with its lines broken between words to so many columns; what follows is indented by `hanging`.
+
+    A line with a command stays as it is: it is copied, and a part of it might do something else.
+    """
+    command = f"{own_name()} "
+    return "\n".join(
+        line
+        if len(line) <= width or command in line
+        else textwrap.fill(
+            line,
+            int(width),
+            subsequent_indent=line[: len(line) - len(line.lstrip())] + hanging,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for line in text.split("\n")
+    )
 
 
 def say(text: str) -> None:
@@ -68,7 +104,30 @@ def say(text: str) -> None:
     Line ends are kept, so text from others must have gone through `visible` before it becomes part of a message.
     """
     with ending_output(sys.__stderr__):  # with stderr closed nobody can read it
-        print(visible_lines(text), file=sys.stderr, flush=True)  # noqa: T201 - a command line prints
+        print(wrapped(visible_lines(text), width_of(sys.stderr)), file=sys.stderr, flush=True)  # noqa: T201 - a command line prints
+
+
+def remark(text: str) -> None:
+    """Write a message, as `say` does, that can be done without: ``--quiet`` leaves it out. It is logged."""
+    _own_log.info("%s", text.removeprefix("aionorth: "))
+    if not is_quiet():
+        say(text)
+
+
+def complain(text: str) -> None:
+    """Write a message of something wrong, as `say` does. It is logged."""
+    _own_log.error("%s", text.removeprefix("aionorth: "))
+    say(text)
+
+
+def log_only(text: str) -> None:
+    """Log what stands on stdout."""
+    _own_log.info("%s", text)
+
+
+def is_quiet() -> bool:
+    """Whether only errors and the result are to be written."""
+    return _quiet.get()
 
 
 class OutputError(OSError):
@@ -122,46 +181,76 @@ def on_terminal(stream: TextIO | None) -> bool:
 class Notes(logging.Handler):
     """The library's log, for people: warnings are shown at once. State: the latest of the rest, for the display."""
 
-    def __init__(self) -> None:
-        super().__init__(logging.INFO)
+    def __init__(self, shown: int = logging.WARNING) -> None:
+        """`shown` is the level from which on a record is shown at once."""
+        super().__init__(min(shown, logging.INFO))
+        self._shown = shown
         self.latest: logging.LogRecord | None = None
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """See `logging.Filterer.filter`."""
+        return record.name != _own_log.name
 
     def emit(self, record: logging.LogRecord) -> None:
         """See `logging.Handler.emit`."""
-        if record.levelno >= logging.WARNING:
-            say(f"aionorth: {visible(record.getMessage())}")
-        else:
+        if record.levelno < self._shown:
             self.latest = record
+        elif not is_quiet():
+            say(f"aionorth: {logged(record)}")
 
     def recent(self, seconds: float) -> str:
         """Return the latest message; empty where it is older than so many seconds, or there is none."""
         record = self.latest
-        return record.getMessage() if record is not None and time.time() - record.created < seconds else ""
+        return logged(record) if record is not None and time.time() - record.created < seconds else ""
+
+
+def logged(record: logging.LogRecord) -> str:
+    """Return the message of `record` for people at a shell, in one line."""
+    if isinstance(record.args, tuple):
+        args = tuple(told(arg) if isinstance(arg, NorthError) else arg for arg in record.args)
+        return visible(str(record.msg) % args if args else str(record.msg))
+    return visible(record.getMessage())
 
 
 @contextmanager
-def noted() -> Generator[Notes, None, None]:
-    """Show the library's warnings, logged ones and Python's, as lines on stderr while the block runs."""
-    notes = Notes()
+def noted(
+    *, quiet: bool = False, shown: int = logging.WARNING, file: logging.Handler | None = None
+) -> Generator[Notes, None, None]:
+    """Show the library's warnings, logged ones and Python's, as lines on stderr while the block runs.
+
+    Args:
+        quiet: Whether to show only errors: no warnings, and no remarks.
+        shown: The level from which on what is logged is shown.
+        file: Gets all that is logged, and what the command itself says.
+    """
+    notes = Notes(shown)
     level, propagate = _log.level, _log.propagate
-    _log.addHandler(notes)
-    _log.setLevel(logging.INFO)
+    handlers = [notes] if file is None else [notes, file]
+    for handler in handlers:
+        _log.addHandler(handler)
+    _log.setLevel(min(handler.level for handler in handlers))
     _log.propagate = False
+    before = _quiet.set(quiet)
     try:
         with warnings.catch_warnings():
             as_usual = warnings.showwarning
 
             def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:  # noqa: ANN401 - Python's own
                 if issubclass(category, NorthWarning):
-                    say(f"aionorth: {visible(str(message))}")
+                    remark(f"aionorth: {visible(str(message))}")
                 else:
                     as_usual(message, category, *where, **more)
 
             warnings.showwarning = show
             warnings.simplefilter("always", NorthWarning)
             yield notes
+    except (Exception, KeyboardInterrupt) as exc:  # it is reported after the block
+        _own_log.error("%s", "interrupted" if isinstance(exc, KeyboardInterrupt) else in_words(exc))
+        raise
     finally:
-        _log.removeHandler(notes)
+        _quiet.reset(before)
+        for handler in handlers:
+            _log.removeHandler(handler)
         _log.setLevel(level)
         _log.propagate = propagate
 

@@ -7,6 +7,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 
 import attrs
 from rich.console import Console, Group, RenderableType
@@ -15,7 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from aionorth.cli.output.messages import ending_output, on_terminal, say, told
+from aionorth.cli.output.messages import ending_output, is_quiet, on_terminal, remark, told
 from aionorth.common.text import shortened, visible
 from aionorth.common.times import MINUTE, duration
 from aionorth.flow.settings import FlowState
@@ -246,16 +247,30 @@ Show = Callable[[Moment | Listing], None]
 """Shows the state as it is now."""
 
 
+_every: ContextVar[float] = ContextVar("every", default=LINES_EVERY)
+
+
 @contextmanager
-def in_lines(title: str, *, first_after: float = 0.0) -> Generator[Show, None, None]:
+def lines_every(seconds: float) -> Generator[None, None, None]:
+    """Let lines be so many seconds apart in the block; with 0 there are none."""
+    before = _every.set(seconds)
+    try:
+        yield
+    finally:
+        _every.reset(before)
+
+
+@contextmanager
+def in_lines(title: str, *, brief: bool = False) -> Generator[Show, None, None]:
     """Show what is going on as lines of a log; none for the end, which the summary reports."""
-    due = first_after
+    every = _every.get() or math.inf
+    due = every if brief or math.isinf(every) else 0.0
 
     def show(state: Moment | Listing) -> None:
         nonlocal due
         if not state.ended and state.elapsed >= due:
-            due = state.elapsed + LINES_EVERY
-            say(visible(f"{title}: {state.line()}"))
+            due = state.elapsed + every
+            remark(visible(f"{title}: {state.line()}"))
 
     yield show
 
@@ -322,10 +337,10 @@ def _cut(text: str, style: str = "") -> Text:
 def view_of(title: str, *, brief: bool = False) -> AbstractContextManager[Show]:
     """Return the view that suits stderr.
 
-    A `brief` one is of something that often ends at once: no line before the first ten seconds, and nothing stays.
+    A `brief` one is of something that often ends at once: the first line comes later, and nothing stays.
     """
     console = Console(stderr=True, highlight=False)
-    if not on_terminal(sys.stderr) or console.is_dumb_terminal:
-        return in_lines(title, first_after=LINES_EVERY if brief else 0.0)
+    if is_quiet() or not on_terminal(sys.stderr) or console.is_dumb_terminal:
+        return in_lines(title, brief=brief)
     # Where the summary is about to take its place the view need not stay.
     return in_place(title, console, transient=brief or on_terminal(sys.stdout))

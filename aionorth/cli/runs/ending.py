@@ -7,7 +7,7 @@ from functools import partial
 
 import attrs
 
-from aionorth.cli.output.messages import ExitCode, in_words, put, say
+from aionorth.cli.output.messages import ExitCode, complain, in_words, log_only, put, remark, say
 from aionorth.cli.parser import option
 from aionorth.cli.reports.formats import write_report
 from aionorth.cli.runs.job import Ended, hangup_ignored
@@ -32,6 +32,8 @@ class Output:
 
 def reported(ended: Ended, output: Output) -> ExitCode:
     """Report how a run ended, on stdout, in a file and in messages; return the exit code."""
+    summary = "; ".join(" ".join(line.split()) for line in str(ended.summary).splitlines())
+    log_only(f"ended with exit code {ended.exit_code}: {summary}")
     with hangup_ignored():
         try:
             if output.json:
@@ -49,18 +51,18 @@ def reported(ended: Ended, output: Output) -> ExitCode:
 
 def _in_messages_and_a_file(ended: Ended, output: Output) -> ExitCode:
     if ended.reason is not None:
-        say(f"aionorth: {ended.reason}")
+        complain(f"aionorth: {ended.reason}")
     elif 0 < ended.summary.total == ended.summary.not_found:
-        say(f"aionorth: the platform knows none of these ids: are they {ended.kind.value} of this app?")
+        complain(f"aionorth: the platform knows none of these ids: are they {ended.kind.value} of this app?")
     if output.report is None:
         return ended.exit_code
     if ended.journal is None:
-        say("aionorth: no report is written: nothing was sent to delete anything")
+        remark("aionorth: no report is written: nothing was sent to delete anything")
         return ended.exit_code
     try:
         write_report(output.report, read(ended.journal), now=datetime.now().astimezone(), outages=ended.outages)
     except JournalError as exc:
-        say(f"aionorth: no report is written: {in_words(exc)}")
+        complain(f"aionorth: no report is written: {in_words(exc)}")
         return max(ended.exit_code, ExitCode.FAILED)
-    say(f"aionorth: the report is in {visible(output.report)}")
+    remark(f"aionorth: the report is in {visible(output.report)}")
     return ended.exit_code

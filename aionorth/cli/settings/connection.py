@@ -9,7 +9,7 @@ import attrs
 from aionorth.auth.sources import Secret
 from aionorth.bulk.retry import RetryPolicy
 from aionorth.bulk.run import WORKERS
-from aionorth.cli.output.messages import say
+from aionorth.cli.output.messages import remark
 from aionorth.cli.settings.given import MAX_OUTAGE, Given
 from aionorth.cli.settings.secrets import can_be_typed, typed_in
 from aionorth.common.durations import in_any_unit
@@ -73,7 +73,7 @@ class Connection:
 
 
 def _report(text: str) -> None:
-    say(f"aionorth: {text}")
+    remark(f"aionorth: {text}")
 
 
 def resolve(given: Given, *, stdin_is_data: bool = False) -> Connection:

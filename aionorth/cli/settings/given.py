@@ -24,8 +24,8 @@ Environment (options come before it, and it comes before a profile):
   AIONORTH_REDIS_URL    a Redis server through which hosts share flow control
                         and token, as in rediss://user:password@host:6379/0
   AIONORTH_CALLS, _PERIOD, _HEADROOM, _BURST, _STORE, _WORKERS, _TIMEOUT,
-  _MAX_OUTAGE, _CA_FILE, _CLIENT_CERT, _CLIENT_KEY: as the options of these
-  names; _TLS_RELAXED_X509=true"""
+  _MAX_OUTAGE, _CA_FILE, _CLIENT_CERT, _CLIENT_KEY, _LOG_FILE, _LOG_FORMAT,
+  _STATS: as the options of these names; _TLS_RELAXED_X509=true"""
 
 MAX_OUTAGE = "12h"
 """How long a run waits for a silent platform where no setting says otherwise: until somebody is up again."""
