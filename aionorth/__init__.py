@@ -34,6 +34,7 @@ __all__ = [
     "Selection",
     "Plan",
     "Kept",
+    "Along",
     "BatchDelete",
     "Target",
     "Kind",
@@ -109,7 +110,7 @@ if TYPE_CHECKING:
     from aionorth.items import Device, DeviceGroup, Kind, Subscription, Target, UpgradePackage
     from aionorth.models import Collect, DeleteResult, DeleteSummary, Outcome
     from aionorth.purge.device_selections import DeviceGroupSelection, DeviceSelection
-    from aionorth.purge.plan import Kept, Plan
+    from aionorth.purge.plan import Along, Kept, Plan
     from aionorth.purge.selections import BatchDelete, PackageSelection, Selection, SubscriptionSelection
     from aionorth.session.checkup import Checkup, Finding, Verdict
     from aionorth.session.north import NorthSession

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -68,6 +67,11 @@ class DeviceSelection(Selection[Device]):
         """As in `Selection`; but what goes along with gateways has to be listed."""
         return super().only_ids and not self.cascade
 
+    @property
+    def depends_on_all(self) -> bool:
+        """See `Selection.depends_on_all`: a gateway may be kept for the sake of what is behind it."""
+        return self.cascade
+
     def filters(self) -> dict[str, str | None]:
         """The conditions by which the platform itself filters, its times in whole seconds; none with `cascade`."""
         if self.cascade:
@@ -95,15 +99,12 @@ class DeviceSelection(Selection[Device]):
         gateways = _gateways(delete) if self.cascade else {}
         return tuple(sorted(delete, key=lambda one: -sum(1 for _ in _above(one.id, gateways))))
 
-    def along(self, listed: Sequence[Device], delete: Sequence[Device]) -> Mapping[str, tuple[Device, ...]]:
-        """Return what goes along with gateways in `delete` without being selected itself, by the gateway's id."""
+    def along(self, listed: Sequence[Device], delete: Sequence[Device]) -> Mapping[str, str]:
+        """Return the ids of what is behind gateways in `delete` without being selected itself, with its gateway's."""
         gateways = _gateways(listed) if self.cascade else {}
         chosen = {one.id for one in delete}
-        found = defaultdict[str, list[Device]](list)
-        for one in listed if self.cascade else ():
-            if one.id not in chosen and (gateway := next((g for g in _above(one.id, gateways) if g in chosen), None)):
-                found[gateway].append(one)
-        return {gateway: tuple(devices) for gateway, devices in found.items()}
+        takers = {id_: next((above for above in _above(id_, gateways) if above in chosen), None) for id_ in gateways}
+        return {id_: taker for id_, taker in takers.items() if taker is not None and id_ not in chosen}
 
     def _reason(self, one: Device) -> str | None:
         # The platform's filtering is not relied on, as in `PackageSelection`.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
@@ -12,9 +12,11 @@ import attrs
 from aionorth.common.text import visible
 from aionorth.common.times import duration
 from aionorth.errors import ArgumentError
-from aionorth.items import Target
+from aionorth.items import Kind, Target
 from aionorth.purge.listing import Reading, list_items
+from aionorth.purge.plan_files import FLAT, from_plain, to_plain
 from aionorth.purge.selections import EXCLUDED, BatchDelete, Selection
+from aionorth.wire.checks import check_id
 from aionorth.wire.replies import Send
 from aionorth.wire.resources import RESOURCES, Item, Resource
 
@@ -28,23 +30,34 @@ NAMED = 3
 class Kept(Generic[T]):
     """What is kept, and why."""
 
-    item: T
+    item: T = attrs.field(metadata=FLAT)
     reason: str
+
+
+@attrs.frozen(kw_only=True)
+class Along(Generic[T]):
+    """What goes along with something else that is deleted."""
+
+    item: T = attrs.field(metadata=FLAT)
+    goes_with: str
+    """The id of that: of a gateway that a device is behind."""
 
 
 @attrs.frozen(kw_only=True)
 class Plan(Generic[T]):
     """What will be deleted and what is kept. What happens on the platform later does not change it."""
 
-    target: Target
+    target: Target = attrs.field(metadata=FLAT)
     selection: str = ""
     """The conditions, in words."""
+    made_at: datetime | None = None
+    """When it was made, with a time zone: before the platform was asked what it has."""
     delete: tuple[T, ...] = attrs.field(repr=False)
     """What will be deleted; where only ids were given, all that is known of an item is its id."""
     keep: tuple[Kept[T], ...] = attrs.field(default=(), repr=False)
     """What was listed and is kept."""
-    along: Mapping[str, tuple[T, ...]] = attrs.field(factory=dict[str, tuple[T, ...]], repr=False)
-    """What goes along without having been selected itself, by the id of what it goes with: devices behind a gateway."""
+    along: tuple[Along[T], ...] = attrs.field(default=(), repr=False)
+    """What goes along with something to be deleted, without having been selected itself: devices behind a gateway."""
     absent: tuple[str, ...] = attrs.field(default=(), repr=False)
     """The ids that were named and are not among what the platform listed."""
     complete: bool = True
@@ -66,7 +79,7 @@ class Plan(Generic[T]):
     @property
     def number(self) -> int:
         """How many items will be deleted, those that go along included."""
-        return len(self.delete) + sum(map(len, self.along.values()))
+        return len(self.delete) + len(self.along)
 
     def reasons(self) -> list[tuple[str, int]]:
         """Why items are kept, and how many for each reason, the commonest first."""
@@ -77,26 +90,39 @@ class Plan(Generic[T]):
         return f"{self.calls:,} call{'' if self.calls == 1 else 's'}, about {duration(self.seconds)}"
 
     def to_dict(self) -> dict[str, Any]:
-        """The plan as JSON-ready values."""
-        return self.target.to_dict() | {
-            "selection": self.selection,
-            "calls": self.calls,
-            "seconds": round(self.seconds, 3),
-            "delete": [_to_dict(item) for item in self.delete],
-            "keep": [_to_dict(kept.item) | {"reason": kept.reason} for kept in self.keep],
-            "along": [_to_dict(item) | {"with": id_} for id_, items in self.along.items() for item in items],
-            "absent": list(self.absent),
-            "excluded_absent": list(self.excluded_absent),
-            "complete": self.complete,
-            "duplicates": self.duplicates,
-            "batch": None if self.batch is None else attrs.asdict(self.batch),
-        }
+        """The plan as JSON-ready values, of which `from_dict` makes it again."""
+        return {**to_plain(self), "calls": self.calls, "seconds": round(self.seconds, 3)}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Plan[Any]:
+        """Return the plan that `to_dict` made `content` of; `NorthSession.purge` carries it out.
+
+        `made_at` says how old it is. `NorthSession.adopt` says how long it takes now.
+
+        Raises:
+            ArgumentError: It is none, or what it deletes was changed; the message says where.
+        """
+        if not isinstance(content, Mapping):
+            raise ArgumentError("that is no plan: give what Plan.to_dict() returned, an object")
+        plain = dict(content)
+        calls, kind = plain.pop("calls", None), from_plain(Kind, plain.get("kind"), "plan.kind", Kind)
+        resource = RESOURCES[kind]
+        plan: Plan[Any] = from_plain(cls, plain, "plan", resource.bare("id").__class__)
+        for one in plan.delete:
+            check_id(one.id, f"plan.delete: {kind.id_name}", resource.id_length)
+        if calls != plan.calls and not (calls == 1 and plan.batch is not None):  # what one batch call takes
+            raise ArgumentError(
+                f"plan.calls is {calls!r}, and plan.delete has {plan.calls:,}: the plan was changed; make it anew"
+            )
+        if plan.batch is not None and not plan.batch.takes_exactly(plan.delete, [kept.item for kept in plan.keep]):
+            raise ArgumentError("plan.batch would not delete exactly what plan.delete has: make the plan anew")
+        return plan
 
     def __str__(self) -> str:
         listed = self.number + len(self.keep)
         of = f"{self.number:,} of {listed:,}" if self.keep else f"{self.number:,}"
         rows = [(len(self.delete), f"to delete: {self.size()}")]
-        rows += [(self.number - len(self.delete), f"to go along with {self._gateways()}")] if self.along else []
+        rows += [(len(self.along), f"to go along with {self._gateways()}")] if self.along else []
         rows += [(number, f"to stay: {reason}") for reason, number in self.reasons()]
         rows += [(len(self.absent), "named, but not among what the platform listed")] if self.absent else []
         rows += [(len(self.excluded_absent), "excluded, but not there anyway")] if self.excluded_absent else []
@@ -107,14 +133,34 @@ class Plan(Generic[T]):
 
     def _gateways(self) -> str:
         """What takes others along, as in ``gw-1 (5), gw-2 (5), gw-3 (2) and 7 more``."""
-        counts = sorted(((len(items), id_) for id_, items in self.along.items()), reverse=True)
-        named = ", ".join(f"{visible(id_)} ({number:,})" for number, id_ in counts[:NAMED])
+        counts = Counter(one.goes_with for one in self.along)
+        named = ", ".join(f"{visible(id_)} ({number:,})" for id_, number in counts.most_common(NAMED))
         return named + (f" and {len(counts) - NAMED:,} more" if len(counts) > NAMED else "")
 
 
-def _to_dict(item: Any) -> dict[str, Any]:  # noqa: ANN401 - an item of any kind
-    known = attrs.asdict(item, filter=lambda field, value: field.name != "fields" and value is not None)
-    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in known.items()}
+def _check(selection: object, now: datetime | None) -> None:
+    if not isinstance(selection, Selection):
+        raise ArgumentError(f"selection={selection!r}: give a selection, as in SubscriptionSelection(…)")
+    if now is not None and now.tzinfo is None:
+        raise ArgumentError(f"now={now!r} has no time zone: give it one, as in datetime.now(UTC)")
+
+
+async def list_selected(selection: Selection[T], send: Send, *, now: datetime) -> AsyncIterator[T]:
+    """Yield what `selection` selects of what there is, at once where that depends on nothing else that is listed."""
+    _check(selection, now)
+    other, named = selection.authorized_app_id, None if selection.ids is None else frozenset(selection.ids)
+    items = list_items(RESOURCES[selection.kind], send, selection.filters(), Reading(), authorized_app_id=other)
+    if selection.depends_on_all:
+        listed = [item async for item in items]
+        kept = selection.choose(listed, now)
+        for item in listed:
+            if item.id not in kept:
+                yield item
+        return
+    conditions = attrs.evolve(selection, ids=None, everything=True)
+    async for item in items:
+        if (named is None or item.id in named) and not conditions.choose([item], now):
+            yield item
 
 
 async def make_plan(
@@ -127,20 +173,18 @@ async def make_plan(
     on_listed: Callable[[int], object],
 ) -> Plan[T]:
     """List what there is, and return the plan that `selection` makes of it; see `NorthSession.plan`."""
-    if not isinstance(selection, Selection):
-        raise ArgumentError(f"selection={selection!r}: give a selection, as in SubscriptionSelection(…)")
-    if now is not None and now.tzinfo is None:
-        raise ArgumentError(f"now={now!r} has no time zone: give it one, as in datetime.now(UTC)")
+    _check(selection, now)
+    made_at = datetime.now(UTC)
     resource, other = RESOURCES[selection.kind], selection.authorized_app_id
     target = Target(kind=selection.kind, url=url, app_id=app_id, authorized_app_id=other, cascade=selection.cascade)
     if selection.only_ids:
-        return _of_ids(selection, target, resource)
+        return attrs.evolve(_of_ids(selection, target, resource), made_at=made_at)
     reading = Reading()
     listed: list[Any] = []
     async for item in list_items(resource, send, selection.filters(), reading, authorized_app_id=other):
         listed.append(item)
         on_listed(len(listed))
-    return planned(selection, target, listed, now or datetime.now(UTC), reading)
+    return attrs.evolve(planned(selection, target, listed, now or made_at, reading), made_at=made_at)
 
 
 def _of_ids(selection: Selection[T], target: Target, resource: Resource[Any]) -> Plan[T]:
@@ -164,13 +208,12 @@ def planned(selection: Selection[T], target: Target, listed: Sequence[T], now: d
     named = selection.ids or ()
     delete = selection.in_order([one for one in listed if one.id not in kept])
     along = selection.along(listed, delete)
-    going = {one.id for items in along.values() for one in items}
     return Plan(
         target=target,
         selection=selection.in_words(),
         delete=delete,
-        keep=tuple(Kept(item=one, reason=kept[one.id]) for one in listed if one.id in kept and one.id not in going),
-        along=along,
+        keep=tuple(Kept(item=one, reason=kept[one.id]) for one in listed if one.id in kept and one.id not in along),
+        along=tuple(Along(item=one, goes_with=along[one.id]) for one in listed if one.id in along),
         absent=tuple(dict.fromkeys(id_ for id_ in named if id_ not in ids and id_ not in selection.exclude)),
         excluded_absent=tuple(sorted(selection.exclude - ids)),
         duplicates=len(named) - len(set(named)),

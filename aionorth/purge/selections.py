@@ -87,6 +87,10 @@ class BatchDelete:
     notify_type: str | None = None
     callback_url: str | None = None
 
+    def takes_exactly(self, delete: Sequence[Any], keep: Sequence[Any]) -> bool:
+        """Whether it deletes all of `delete` and nothing of `keep`."""
+        return all(_deletes(self, one) for one in delete) and not any(_deletes(self, one) for one in keep)
+
     def __str__(self) -> str:
         filters = (("notify type", self.notify_type), ("callback URL", self.callback_url))
         return " and ".join(f"{name} {without_userinfo(value)}" for name, value in filters if value is not None)
@@ -130,6 +134,11 @@ class Selection(Generic[T_co]):
         """Whether ids are the only condition, so that nothing has to be listed."""
         return self.ids is not None and not self.conditions()
 
+    @property
+    def depends_on_all(self) -> bool:
+        """Whether an item is selected or not for the sake of others that are listed."""
+        return False
+
     def in_words(self) -> str:
         """The conditions, as in ``callback host old.example.com, 1,204 ids``."""
         words = [f"{name.replace('_', ' ')} {_shown(value)}" for name, value in self.conditions().items()]
@@ -147,8 +156,8 @@ class Selection(Generic[T_co]):
         """Return `delete` in the order in which it is to be deleted."""
         return tuple(delete)
 
-    def along(self, listed: Sequence[Any], delete: Sequence[Any]) -> Mapping[str, tuple[Any, ...]]:  # noqa: ARG002 - as above
-        """Return what goes along with items of `delete` without being selected itself, by their ids."""
+    def along(self, listed: Sequence[Any], delete: Sequence[Any]) -> Mapping[str, str]:  # noqa: ARG002 - as above
+        """Return the ids of what goes along without being selected itself, and the id in `delete` that it goes with."""
         return {}
 
     def _common_reason(self, id_: str, named: frozenset[str] | None) -> str | None:
@@ -175,6 +184,10 @@ class Selection(Generic[T_co]):
 
         `divided` is as in a `Reading`.
         """
+        return None
+
+    def unlisted_batch(self) -> BatchDelete | None:
+        """Return the platform's one call that deletes what this selects, without a list of it, if there is one."""
         return None
 
 
@@ -222,6 +235,17 @@ class SubscriptionSelection(Selection[Subscription]):
                 return batch
         return None
 
+    def unlisted_batch(self) -> BatchDelete | None:
+        """Return the call whose filters are all that this selects by; see `Selection.unlisted_batch`.
+
+        It takes the callback URL as it is. A ``?`` in it is then no sign of a glob, but the beginning of its query.
+        """
+        filters = [value for value in (self.notify_type, self.callback_url) if value is not None]
+        others = len(self.conditions()) > len(filters) or self.ids is not None or self.exclude
+        if not filters or others or "*" in (self.callback_url or "") or None in map(_filter, filters):
+            return None
+        return BatchDelete(notify_type=self.notify_type, callback_url=self.callback_url)
+
 
 @attrs.frozen(kw_only=True)
 class PackageSelection(Selection[UpgradePackage]):
@@ -246,6 +270,11 @@ class PackageSelection(Selection[UpgradePackage]):
     as the last of them are kept too, and so is what has no readable upload time."""
 
     authorized_app_id: None = attrs.field(default=None, init=False)
+
+    @property
+    def depends_on_all(self) -> bool:
+        """See `Selection.depends_on_all`."""
+        return self.keep_latest is not None
 
     def choose(self, listed: Sequence[UpgradePackage], now: datetime) -> dict[str, str]:
         """Return why each of `listed` that is kept is kept, by id."""

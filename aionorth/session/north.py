@@ -16,7 +16,7 @@ from aionorth.bulk.retry import RetryPolicy
 from aionorth.bulk.run import DRAIN_TIMEOUT, WORKERS, BulkDelete, RunOptions, Work
 from aionorth.common.files import StrPath
 from aionorth.errors import ArgumentError
-from aionorth.items import Subscription, Target, UpgradePackage
+from aionorth.items import Subscription, UpgradePackage
 from aionorth.models import Collect, DeleteResult, DeleteSummary
 from aionorth.purge.journal import Journal, target_of
 from aionorth.purge.listing import Reading, list_items
@@ -24,6 +24,7 @@ from aionorth.purge.plan import Plan, make_plan
 from aionorth.purge.selections import PackageSelection, Selection
 from aionorth.session.deleting import id_check
 from aionorth.session.devices import Devices
+from aionorth.session.selected import SelectedCalls
 from aionorth.wire import requests
 from aionorth.wire.checks import optional_string
 from aionorth.wire.replies import read_one
@@ -32,7 +33,7 @@ from aionorth.wire.resources import PACKAGES, RESOURCES, SUBSCRIPTIONS, Item
 T = TypeVar("T", bound=Item)
 
 
-class NorthSession(Devices):  # more than 15 methods: one a public call
+class NorthSession(Devices, SelectedCalls):  # more than 15 methods: one a public call
     """An app's session with the platform: ``async with NorthSession(url, app_id=…, secret=…) as north``.
 
     Sessions of one event loop that name the same base URL and app share one flow control budget and one token. Where
@@ -350,11 +351,3 @@ class NorthSession(Devices):  # more than 15 methods: one a public call
             opened.close()
             raise
         return self._run(work, options, target.kind, duplicates=opened.duplicates, journal=opened)
-
-    def _check_target(self, target: Target, what: str) -> None:
-        for name, there, here in (("url", target.url, self._url), ("app_id", target.app_id, self._app_id)):
-            if there != here:
-                raise ArgumentError(
-                    f"{what} is for the {name} {there!r}, and this session's is {here!r}: "
-                    "use the settings that it was made with"
-                )

@@ -33,7 +33,8 @@ def gone(plan: Plan[Any]) -> list[str]:
 
 
 def along(plan: Plan[Device]) -> dict[str, list[str]]:
-    return {gateway: [one.id for one in items] for gateway, items in plan.along.items()}
+    gateways = dict.fromkeys(one.goes_with for one in plan.along)
+    return {gateway: [one.item.id for one in plan.along if one.goes_with == gateway] for gateway in gateways}
 
 
 def kept(plan: Plan[Any]) -> dict[str, str]:
@@ -59,7 +60,9 @@ def test_what_is_behind_a_gateway_goes_along_at_any_depth_and_is_counted() -> No
     assert "5 of 6 devices" in str(plan)
     assert "selected: name test-1, and what is behind a gateway with it" in str(plan)
     assert "4 to go along with gw (4)" in str(plan)
-    assert {"with": "gw", "device_id": "deep", "gateway_id": "inner"} in json.loads(json.dumps(plan.to_dict()))["along"]
+    assert {"goes_with": "gw", "device_id": "deep", "gateway_id": "inner"} in json.loads(json.dumps(plan.to_dict()))[
+        "along"
+    ]
 
 
 def test_without_cascade_nothing_goes_along() -> None:
@@ -112,7 +115,7 @@ def test_nothing_goes_that_the_plan_does_not_name_and_nothing_excluded_goes(
     going = set(gone(plan))
     while cascade and (more := {one.id for one in listed if one.behind in going} - going):
         going |= more
-    assert going == set(gone(plan)) | {one.id for items in plan.along.values() for one in items}
+    assert going == set(gone(plan)) | {one.item.id for one in plan.along}
     assert len(going) == plan.number
     assert not going & exclude
     assert going | kept(plan).keys() == set("abcdefgh")

@@ -39,7 +39,7 @@ async def test_each_device_has_one_true_outcome_although_replies_are_lost(gatewa
         before = dict(platform.devices)
         plan = await north.plan(DeviceSelection(cascade=cascade, name="old"))
         named = {one.id for one in plan.delete}
-        along = {one.id for items in plan.along.values() for one in items}
+        along = {one.item.id for one in plan.along}
         summary = await north.purge(plan)
 
         assert named == {id_ for id_, row in before.items() if row["deviceInfo"]["name"] == "old"}
@@ -70,7 +70,7 @@ async def test_the_simulators_devices_are_deleted_as_planned_although_replies_ar
         before = platform.device_ids()
         plan = await north.plan(DeviceSelection(cascade=cascade, name="old"))
         named = {one.id for one in plan.delete}
-        along = {one.id for items in plan.along.values() for one in items}
+        along = {one.item.id for one in plan.along}
         summary = await north.purge(plan)
 
         assert (len(named), len(along)) == (180, 40 if cascade else 0)
