@@ -173,14 +173,18 @@ class Ids:
             raise ProblemError("--ids-file - and --exclude-file - cannot both read standard input: give one a file")
         if self.csv_column is not None and self.ids_file is None:
             raise ProblemError("--csv-column is of no use without --ids-file: give the CSV file there")
-        conditions = attrs.asdict(which) | {"authorized_app_id": None, "ids_file": self.ids_file}
-        given = any(value is not None for value in conditions.values())
+        given = self.any_given(which)
         if given and self.everything:
             raise ProblemError("--all and other conditions contradict each other: leave --all out")
         if not given and not self.everything:
             raise ProblemError(
                 "no condition is given, which would select everything: give one, or --all if you mean it"
             )
+
+    def any_given(self, which: Conditions) -> bool:
+        """Whether these options, or `which` of the kind, have a condition that selects some."""
+        conditions = attrs.asdict(which) | {"authorized_app_id": None, "ids_file": self.ids_file}
+        return any(value is not None for value in conditions.values())
 
     def selection(self, which: Conditions, *, cascade: bool = False) -> Selection[Any]:
         """Return the selection that these options and `which` add up to; raises `ProblemError` for unusable files.
@@ -211,6 +215,8 @@ class Row:
     """Whether what is behind one of them can go with it, so that it must be said whether it shall."""
     example: tuple[str, ...]
     """Conditions to try on the simulator."""
+    columns: tuple[str, ...] = ()
+    """The fields of an item that `list` shows in a table; all of them where none is named."""
     help: str
     """What ``aionorth delete KIND --help`` says."""
 
@@ -258,6 +264,7 @@ With --json, "results" names every id that is not known to be gone:
         selection=PackageSelection,
         batch=False,
         example=("--keep-latest", "2", "--older-than", "90d"),
+        columns=("file_id", "name", "version", "model", "upload_time", "device_type", "manufacturer_name", "file_type"),
         help=f"""Delete version packages: those that all the conditions given select.
 
 \b
@@ -283,6 +290,7 @@ Examples:
         selection=DeviceSelection,
         batch=False,
         cascade=True,
+        columns=("device_id", "name", "status", "device_type", "model", "gateway_id", "created", "last_modified"),
         example=("--no-cascade", "--status", "INACTIVE"),
         help=f"""Delete devices: those that all the conditions given select.
 
@@ -310,6 +318,7 @@ Examples:
         selection=DeviceGroupSelection,
         batch=False,
         example=("--empty",),
+        columns=("dev_group_id", "name", "members", "description"),
         help=f"""Delete device groups: those that all the conditions given select. The devices in them stay.
 
 \b

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from aionorth import __version__
-from aionorth.cli.commands import check, delete, demo, simulate
+from aionorth.cli.commands import check, delete, demo, listing, simulate
 from aionorth.cli.output.messages import EXIT_CODES, put, reported
 from aionorth.cli.parser import GroupedCommand, GroupedCommands
 from aionorth.cli.settings.given import ENVIRONMENT
@@ -20,6 +20,7 @@ As fast as the app's flow control allows and never faster, with an account of ev
 Examples:
   aionorth demo
   aionorth check
+  aionorth list subscriptions --callback-host old.example.com
   aionorth delete subscriptions --callback-host old.example.com --dry-run
   aionorth delete packages --keep-latest 2 --older-than 90d
   aionorth delete devices --no-cascade --model WM-1 --not-seen-since 180d
@@ -61,6 +62,7 @@ def options_of_all(
 
 
 app.add_typer(delete.delete, name="delete", rich_help_panel="On the platform")
+app.add_typer(listing.listing, name="list", rich_help_panel="On the platform")
 for _panel, _command, _help, _short_help in (
     ("On the platform", delete.resume, delete.RESUME_HELP, "Resume a deletion from its journal."),
     ("On the platform", check.check, check.HELP, "Test URL, TLS, credentials and clock."),

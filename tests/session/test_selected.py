@@ -85,7 +85,7 @@ async def test_only_what_has_type_and_url_goes() -> None:
 
 
 @pytest.mark.parametrize("filters", [{}, {"notify_type": ""}, {"notify_type": "t", "callback_url": " "}])
-async def test_without_a_filter_nothing_is_sent(filters: dict[str, str]) -> None:
+async def test_without_a_filter_nothing_is_sent(filters: dict[str, Any]) -> None:
     async with Simulator() as platform, session(platform) as north:
         with pytest.raises(ArgumentError, match="deletes every subscription"):
             await north.delete_matching_subscriptions(**filters)

@@ -152,9 +152,27 @@ def put(text: Text | str) -> None:
         else:
             print(shown, flush=True)  # noqa: T201 - as above
     except OSError as exc:
-        drop_output(sys.stdout)
-        if not isinstance(exc, BrokenPipeError):
-            raise OutputError(exc) from exc
+        _give_up_output(exc)
+
+
+def put_line(line: str) -> bool:
+    """Write a line of a result to stdout as it is: text from others in it is visible. Returns whether anybody reads on.
+
+    Raises:
+        OutputError: As `put`.
+    """
+    try:
+        print(line, flush=True)  # noqa: T201 - as above
+    except OSError as exc:
+        _give_up_output(exc)
+        return False
+    return True
+
+
+def _give_up_output(cause: OSError) -> None:
+    drop_output(sys.stdout)
+    if not isinstance(cause, BrokenPipeError):
+        raise OutputError(cause) from cause
 
 
 def drop_output(stream: TextIO | None) -> None:

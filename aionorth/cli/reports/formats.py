@@ -115,10 +115,10 @@ def _write_table(file: TextIO, history: History, _: datetime, __: Sequence[Outag
     table.writeheader()
     for row in _rows(history):
         error: dict[str, Any] = row.pop("error") or {}
-        table.writerow(row | {f"error_{name}": _defused(value) for name, value in error.items()})
+        table.writerow(row | {f"error_{name}": defused(value) for name, value in error.items()})
 
 
-def _defused(value: object) -> object:
+def defused(value: object) -> object:
     """Return a cell with an apostrophe before each place from which a spreadsheet would calculate."""
     return _FORMULA.sub(r"\1'", value) if isinstance(value, str) else value
 
