@@ -1,17 +1,14 @@
-"""The commands that delete: ``aionorth delete KIND``, one for each kind, and ``aionorth resume``."""
+"""The commands ``aionorth delete KIND``, one for each kind."""
 
 from __future__ import annotations
 
 import asyncio
 import difflib
 import json
-import os
 import time
-from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import attrs
 import typer
@@ -26,22 +23,19 @@ from aionorth.cli.output.messages import (
     ProblemError,
     put,
     remark,
-    resume_command,
     say,
 )
 from aionorth.cli.output.progress import Listing, view_of
 from aionorth.cli.parser import GroupedCommand, GroupedCommands, command, option
-from aionorth.cli.reports.formats import check_report
 from aionorth.cli.runs.confirm import can_ask, confirmed, described
 from aionorth.cli.runs.ending import Output, reported
 from aionorth.cli.runs.job import DRAIN_TIMEOUT, REFRESH, Ended, carry_out, on_signals
-from aionorth.cli.runs.journals import list_journals, new_journal, own_directory
+from aionorth.cli.runs.journals import new_journal, own_directory
+from aionorth.cli.runs.options import Bounds, check_files
 from aionorth.cli.settings import Connection
 from aionorth.cli.settings.given import ENVIRONMENT, Given
 from aionorth.common.text import visible
-from aionorth.errors import JournalError
 from aionorth.models import DeleteSummary
-from aionorth.purge.journal import check_new, read, target_of
 from aionorth.purge.plan import Plan
 from aionorth.purge.selections import Selection
 from aionorth.session.north import NorthSession
@@ -65,27 +59,8 @@ Examples:
 {EXIT_CODES}
 """
 
-RESUME_HELP = f"""Resume a deletion from its journal, after whatever ended it.
-
-What the journal knows to be gone is not called again; all else is. An id that was in flight when the process was
-killed may have been deleted by that call: if the platform does not know it now, it counts as gone, not as not found.
-
-The URL and the app are yours to say, as for the deletion: a journal of others is refused.
-
-\b
-Examples:
-  aionorth resume                  which runs could be resumed
-  aionorth resume purge.jsonl
-  aionorth resume purge.jsonl --report purge.html
-
-{EXIT_CODES}
-"""
-
 SETTLE_TIME = 0.05
 """Seconds in which the loop notices connections that were closed while a person thought."""
-
-SAID_EVERY = 1.0
-"""Seconds between two messages of how much of a journal has been read."""
 
 _how = partial(option, rich_help_panel="How")
 
@@ -114,17 +89,6 @@ class How:
     )
 
 
-@attrs.frozen(kw_only=True)
-class Bounds:
-    """What ends a run before all ids are done."""
-
-    max_failures: int | None = _how("N", "End the run once this many ids have failed.", min=1)
-
-    def as_typed(self) -> list[str]:
-        """Return the options as they could be typed again."""
-        return [] if self.max_failures is None else ["--max-failures", str(self.max_failures)]
-
-
 delete = typer.Typer(
     help=_HELP,
     short_help="Find, show, confirm and delete what an app has.",
@@ -144,7 +108,7 @@ def _delete(
                 "say whether the devices behind a gateway are to be deleted with it: give --cascade, or --no-cascade "
                 "to keep them"
             )
-        _check_files(how.journal, output.report, ids.ids_file, ids.exclude_file)
+        check_files(how.journal, output.report, ids.ids_file, ids.exclude_file)
         connection = settings.resolve(given, stdin_is_data=ids.read_stdin)
         selection = ids.selection(which, cascade=bool(how.cascade))
         return asyncio.run(_purge(selection, connection, notes, how=how, bounds=bounds, output=output, given=given))
@@ -154,53 +118,6 @@ for _kind, _row in KINDS.items():
     delete.command(_kind.value, help=_row.help, short_help=f"Delete {_row.noun}s.", cls=GroupedCommand)(
         command(_delete, which=_row.options, without=_row.without)
     )
-
-
-@command
-def resume(
-    journal: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[FILE]",
-            help="The journal of the run to resume; without it, those with something left are listed.",
-            show_default=False,
-        ),
-    ] = None,
-    *,
-    bounds: Bounds,
-    output: Output,
-    given: Given,
-    messages: Messages,
-) -> ExitCode:
-    """Resume a deletion."""
-    with messages.noted() as notes:
-        if journal is None:
-            return list_journals()
-        _check_files(None, output.report, journal)
-        connection = settings.resolve(given)
-        return asyncio.run(_resume(journal, connection, notes, bounds=bounds, output=output, given=given))
-
-
-def _check_files(journal: str | None, report: str | None, *sources: str | None) -> None:
-    """Check that the files can be written, before anything is sent.
-
-    Raises:
-        ProblemError: One cannot be written, or the report would replace the journal or a source.
-    """
-    if report is not None:
-        check_report(report)
-        for other in (journal, *sources):
-            if other is not None and os.path.realpath(other) == os.path.realpath(report):
-                raise ProblemError(f"the report {report} would replace {other}: name another file for the report")
-    if journal is not None:
-        if os.path.lexists(journal):
-            with suppress(JournalError):  # of what cannot be resumed, the check below says why
-                read(journal)
-                raise ProblemError(
-                    f"{journal} exists already: resume it by '{resume_command(journal)}', or name another file for "
-                    "the journal"
-                )
-        check_new(journal)
 
 
 async def _purge(
@@ -279,49 +196,6 @@ def _without_journal(ended: Ended, journal: str) -> Ended:
         return ended
     remark("aionorth: nothing was sent to delete anything: no journal is kept")
     return attrs.evolve(ended, journal=None)
-
-
-async def _resume(
-    journal: str, connection: Connection, notes: Notes, *, bounds: Bounds, output: Output, given: Given
-) -> ExitCode:
-    """Resume a run from its journal."""
-    async with connection.session() as north:
-        target = target_of(journal)
-        run = north.resume(
-            journal,
-            workers=connection.workers,
-            collect="failures",
-            grace=DRAIN_TIMEOUT,
-            max_failures=bounds.max_failures,
-            on_read=_reading(journal),
-        )
-        await run.prepare()
-        number = run.expected or 0
-        remark(f"aionorth: {run.summary.total:,} of {number:,} are known to be gone already")
-        ended = await carry_out(
-            run,
-            north,
-            notes,
-            kind=target.kind,
-            title=f"Deleting {target}",
-            distinct=number,
-            journal=journal,
-            options=[*given.as_typed(), *bounds.as_typed()],
-        )
-    return reported(ended, output)
-
-
-def _reading(journal: str) -> Callable[[float], None]:
-    """Return what says now and then which part of a journal has been read."""
-    said_at = time.monotonic()
-
-    def read_so_far(part: float) -> None:
-        nonlocal said_at
-        if (now := time.monotonic()) - said_at >= SAID_EVERY:
-            said_at = now
-            remark(f"aionorth: reading {visible(journal)}: {100 * part:.0f} %")
-
-    return read_so_far
 
 
 # --- Before a deletion
