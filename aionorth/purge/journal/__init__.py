@@ -16,11 +16,13 @@ for a machine that loses power. The file gets its name once the ids and the firs
 In each line the last field is ``"crc"``: the CRC-32 of all bytes of the line before it, as eight hexadecimal digits. So
 no flipped bit makes it another id. Version 1 had none; a journal keeps the version in which it was begun.
 
-`lines` has the format of a line, `history` what all lines say together, `journal` the file that a run writes to, and
-`sync` brings that to the disk.
+`lines` has the format of a line, `entries` what lines say of an id, `history` what all of them say together, `reading`
+opens a file to read it, `journal` is the file that a run writes to, and `sync` brings that to the disk.
 """
 
-from aionorth.purge.journal.history import Entry, History
-from aionorth.purge.journal.journal import Journal, check_new, read, target_of
+from aionorth.purge.journal.entries import Entry
+from aionorth.purge.journal.history import History
+from aionorth.purge.journal.journal import Journal, check_new
+from aionorth.purge.journal.reading import read, target_of
 
 __all__ = ["Entry", "History", "Journal", "check_new", "read", "target_of"]

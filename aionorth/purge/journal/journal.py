@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import io
 import os
-import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -13,12 +12,14 @@ from typing import Any
 
 from aionorth.bulk.record import UNTRIED, Record
 from aionorth.common import files
-from aionorth.common.files import StrPath, UntrustedFileError
+from aionorth.common.files import StrPath
 from aionorth.errors import JournalError
 from aionorth.items import Target
 from aionorth.models import DeleteResult
 from aionorth.purge.journal import lines
-from aionorth.purge.journal.history import SLICE, Entry, History, Reader, Unfinished, reason, unusable
+from aionorth.purge.journal.entries import Entry, Unfinished
+from aionorth.purge.journal.history import SLICE, Reader, reason
+from aionorth.purge.journal.reading import opened, read
 from aionorth.purge.journal.sync import Syncing
 
 try:
@@ -116,7 +117,7 @@ class Journal:  # more than 15 methods: half of them are what a run asks of its 
             JournalError: It is none, is damaged, is not to be trusted, or another process is at work on it.
         """
         path = os.fspath(path)
-        file = _opened(path, to_write=True)
+        file = opened(path, to_write=True)
         try:
             _lock(file, path)
             size = os.fstat(file.fileno()).st_size
@@ -285,27 +286,6 @@ class Journal:  # more than 15 methods: half of them are what a run asks of its 
             raise JournalError(f"{self.path} cannot be written to ({reason(exc)}): make room, then resume it") from exc
 
 
-def read(path: StrPath) -> History:
-    """Read a journal, also one that a run is at work on.
-
-    Raises:
-        JournalError: It is none, is damaged, or is not to be trusted.
-    """
-    path = os.fspath(path)
-    with _opened(path, to_write=False) as file:
-        return Reader(file, path).read_all()
-
-
-def target_of(path: StrPath) -> Target:
-    """Return what a journal is about, from its beginning; raises `JournalError` as `read` does."""
-    path = os.fspath(path)
-    with _opened(path, to_write=False) as file:
-        reader = Reader(file, path)
-        while not reader.begun and reader.read_slice():
-            pass
-        return reader.history.target
-
-
 def check_new(path: StrPath) -> None:
     """Raise `JournalError` if no journal can be created as `path`, because there is a file, or for another reason."""
     file, unseen, _ = _new(os.fspath(path))
@@ -314,33 +294,6 @@ def check_new(path: StrPath) -> None:
 
 
 # --- The file
-
-
-def _opened(path: str, *, to_write: bool) -> io.FileIO:
-    """Open a journal; raises `JournalError` for what is no file, and for what others may have put there or written."""
-
-    def opener(path: str, flags: int) -> int:
-        if to_write:
-            flags |= os.O_APPEND
-        # A FIFO must not block.
-        flags |= getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
-        return os.open(files.check_way(path), flags)
-
-    try:
-        file = io.FileIO(path, "r+" if to_write else "r", opener=opener)
-        try:
-            state = os.fstat(file.fileno())
-            if not stat.S_ISREG(state.st_mode):
-                raise JournalError(f"{path} is not a regular file: name the journal of a run")  # noqa: TRY301 - closed below
-            files.check_own(state, path)
-        except BaseException:
-            file.close()
-            raise
-    except UntrustedFileError as exc:
-        raise JournalError(f"{path} is not to be trusted: {reason(exc)}") from exc
-    except (OSError, ValueError) as exc:
-        raise unusable(path, exc, "written to" if to_write else "read") from exc
-    return file
 
 
 def _lock(file: io.FileIO, path: str) -> None:
