@@ -92,6 +92,9 @@ class Recorder(Protocol):
     def end(self, record: Record, result: DeleteResult) -> None:
         """Record what became of an id; of one that was not recorded to begin, nothing."""
 
+    def run_ended(self, *, stopped: bool, cause: BaseException | None) -> None:
+        """Record how this run ended: `stopped` before it was through, or early because of a `cause`, if any."""
+
     def close(self) -> None:
         """Record nothing more."""
 

@@ -274,6 +274,8 @@ class BulkDelete:
             self._workers.wind_down()
             self._account.settle_all()
             self._work.finish(self._account)
+            if self._recorder is not None:
+                self._recorder.run_ended(stopped=self._workers.stopped, cause=self._workers.cause)
             self._close()
             assert self._began is not None
             self._report.ended(self._now() - self._began, self._workers.cause)

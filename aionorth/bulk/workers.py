@@ -17,12 +17,13 @@ class Workers:
     """The tasks of a run.
 
     Their state: the tasks, and each task's current call; the tasks that were cancelled here; whether no new id is
-    started; what ended the run early; and whether they were closed before they ended by themselves.
+    started; what ended the run early; whether somebody stopped them, and whether by closing them.
     """
 
     def __init__(self) -> None:
         self.stopping = False
         self.cause: BaseException | None = None
+        self.stopped = False
         self.closed = False
         self._on_end: Callable[[], object] = _nothing
         self._tasks: dict[asyncio.Task[None], int] = {}
@@ -47,7 +48,7 @@ class Workers:
 
     def stop(self) -> None:
         """Start no new id. Calls that were attempted are finished, retries included."""
-        self.stopping = True
+        self.stopping = self.stopped = True
         self._cancel(lambda progress: progress.record.begun)
 
     def wind_down(self, cause: BaseException | None = None) -> None:
@@ -77,7 +78,7 @@ class Workers:
 
     async def close(self, drain_timeout: float) -> None:
         """Begin no further call, wait so many seconds for those in flight, then cancel them."""
-        self.closed = True
+        self.closed = self.stopped = True
         self.halt()
         try:
             if self._tasks:

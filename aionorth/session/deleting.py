@@ -59,6 +59,8 @@ class Deleting(OwnCalls):
         caller = self._opened()
         if journal is not None:
             journal.release()  # until the run begins
+            assert self._app is not None, "it is open"
+            journal.observers = self._app.observers
         return BulkDelete(
             work,
             options,

@@ -6,23 +6,45 @@ knew. The line before an attempt is on the disk before that is sent, and one wit
 for a machine that loses power. The file gets its name once the ids and the first run's beginning are in it.
 
 ======================================================  ========================================================
-``{"aionorth": "journal", "version": 2, "kind": …}``    the first line: what, whose, and how many ids will follow
+``{"aionorth": "journal", "version": 3, "kind": …}``    the first line: what, whose, and how many ids will follow
 ``{"ids": [...]}``                                      ids to delete, some hundred a line
 ``{"run": time}``                                       a run begins; times are seconds since 1970
 ``{"begin": id, "at": time}``                           the first attempt of this run at an id is about to be sent
 ``{"end": id, "at": time, "outcome": …, "calls": …}``   its outcome, and what it took over all runs
+``{"outage": time, "until": time}``                     the platform is silent; another one once it answers
+``{"stop": time, "how": …, "began": …, "gone": …}``     the run has ended; when the first began, how many ids are gone
 ======================================================  ========================================================
 
 In each line the last field is ``"crc"``: the CRC-32 of all bytes of the line before it, as eight hexadecimal digits. So
-no flipped bit makes it another id. Version 1 had none; a journal keeps the version in which it was begun.
+no flipped bit makes it another id. Version 1 had none, and version 2 no lines about outages and the end of a run; a
+journal keeps the version in which it was begun.
 
-`lines` has the format of a line, `entries` what lines say of an id, `history` what all of them say together, `reading`
-opens a file to read it, `journal` is the file that a run writes to, and `sync` brings that to the disk.
+A large journal whose last line is a run's end need not be read to know whether anything is left to do.
+
+`lines` has the format of a line, `entries` what lines say of an id, `standing` what they say of a run, and `history`
+what all of them say together. `reading` opens a file to read it, and `overview` says what it comes to. `journal` is the
+file that a run writes to, and `sync` brings that to the disk.
 """
 
 from aionorth.purge.journal.entries import Entry
-from aionorth.purge.journal.history import History
+from aionorth.purge.journal.history import History, Outage, Stop
 from aionorth.purge.journal.journal import Journal, check_new
+from aionorth.purge.journal.overview import Overview, overview_of, read_now, remove_finished
 from aionorth.purge.journal.reading import read, target_of
+from aionorth.purge.journal.standing import RunState
 
-__all__ = ["Entry", "History", "Journal", "check_new", "read", "target_of"]
+__all__ = [
+    "Entry",
+    "History",
+    "Journal",
+    "Outage",
+    "Overview",
+    "RunState",
+    "Stop",
+    "check_new",
+    "overview_of",
+    "read",
+    "read_now",
+    "remove_finished",
+    "target_of",
+]

@@ -8,15 +8,46 @@ from typing import Any
 
 import attrs
 
-from aionorth.errors import JournalError
+from aionorth.errors import JournalError, NorthError
 from aionorth.items import Kind, Target
 from aionorth.models import DeleteResult, Outcome
 from aionorth.purge.journal import lines
 from aionorth.purge.journal.entries import OUTCOMES, Entries, Entry, from_line
 from aionorth.purge.journal.lines import count, flag, optional_text, seconds, text
+from aionorth.purge.journal.standing import RECORDED, RunState
 
 SLICE = 1 << 16
 """Bytes of a journal that are read at once: some hundred lines, and a few milliseconds."""
+
+
+@attrs.frozen(kw_only=True)
+class Stop:
+    """How a run ended."""
+
+    at: float
+    """When, in seconds since 1970."""
+    state: RunState
+    began: float
+    """When the first run of the purge began."""
+    gone: int | None
+    """How many ids were known to be gone at the end, over all runs."""
+    cause: NorthError | None
+    """What ended it early."""
+
+
+def state_of(stop: Stop | None, *, at_work: bool) -> RunState:
+    """Return what has become of a run that ended so, or whose end nobody has recorded."""
+    if at_work:
+        return RunState.AT_WORK
+    return RunState.NO_END if stop is None else stop.state
+
+
+@attrs.frozen(kw_only=True)
+class Outage:
+    """A time in which the platform answered no call, in seconds since 1970."""
+
+    start: float
+    end: float
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -34,6 +65,17 @@ class History:
     """When each run began, in seconds since 1970."""
     ends: list[float] = attrs.field(factory=list[float])
     """When the last line of each run that was read was written."""
+    stops: list[Stop | None] = attrs.field(factory=list[Stop | None])
+    """How each run that was read ended; None where nobody has recorded it."""
+    outages: list[Outage] = attrs.field(factory=list[Outage])
+    """In order of time."""
+    at_work: bool = False
+    """Whether a process had locked the journal when it was read; known where `read_now` read it."""
+
+    @property
+    def state(self) -> RunState:
+        """What has become of the last run."""
+        return state_of(self.stops[-1] if self.stops else None, at_work=self.at_work)
 
     @property
     def elapsed(self) -> float:
@@ -62,7 +104,8 @@ class Reader:
         self._path = path
         self._entries = Entries()
         self._history: History | None = None
-        self._total = 0
+        self.total = 0
+        """How many ids there are, once the first line was read."""
         self._numbered = 0
         self._rest = b""
         self.version = lines.VERSION
@@ -110,8 +153,8 @@ class Reader:
             line, history = fields[0], self._history
             try:
                 if history is None:
-                    self._history, self._total, self.version = _about(line[:-1], self._path, self._entries)
-                elif not (self.version == lines.VERSION and _take_usual(fields, history, self._entries)):
+                    self._history, self.total, self.version = _about(line[:-1], self._path, self._entries)
+                elif not (self.version != lines.WITHOUT_CHECKSUMS and _take_usual(fields, history, self._entries)):
                     _take(lines.decode(line[:-1], self.version), history, self._entries)
             except lines.MALFORMED as exc:
                 raise _damaged(self._path, f"line {self._numbered} is not one of a journal") from exc
@@ -130,8 +173,8 @@ class Reader:
             self.lacks_line_end = True
         if not history.runs:
             raise _broken_off(self._path)
-        if len(history.entries) != self._total:
-            raise _damaged(self._path, f"it has {len(history.entries):,} of the {self._total:,} ids of its first line")
+        if len(history.entries) != self.total:
+            raise _damaged(self._path, f"it has {len(history.entries):,} of the {self.total:,} ids of its first line")
 
 
 def _take_usual(fields: lines.Fields, history: History, entries: Entries) -> bool:
@@ -166,8 +209,29 @@ def _take(line: dict[str, Any], history: History, entries: Entries) -> None:
         case {"run": moment}:
             history.runs.append(seconds(moment))
             history.ends.append(moment)
+            history.stops.append(None)
+        case {"stop": moment, "how": _} if history.runs:
+            history.stops[-1] = stop_from(line)
+            history.ends[-1] = moment
+        case {"outage": start, "until": end} if history.runs:
+            outage = Outage(start=min(seconds(start), seconds(end)), end=end)
+            if history.outages and outage.start <= history.outages[-1].end:  # more of it
+                outage = attrs.evolve(outage, start=min(outage.start, history.outages.pop().start))
+            history.outages.append(outage)
+            history.ends[-1] = end
         case _:
             raise ValueError("not a line of a journal")
+
+
+def stop_from(line: Mapping[str, Any]) -> Stop:
+    """Return the end of a run that a line says; raises one of `MALFORMED` for one that is none."""
+    return Stop(
+        at=seconds(line["stop"]),
+        state=RECORDED[line["how"]],
+        began=seconds(line["began"]),
+        gone=count(line["gone"]) if "gone" in line else None,
+        cause=lines.error_from_dict(line["error"]) if "error" in line else None,
+    )
 
 
 def _about(first: bytes, path: str, entries: Entries) -> tuple[History, int, int]:

@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import errno
 import io
+import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from aionorth.bulk.record import UNTRIED, Record
 from aionorth.common import files
 from aionorth.common.files import StrPath
 from aionorth.errors import JournalError
+from aionorth.events import Event, Observers
 from aionorth.items import Target
 from aionorth.models import DeleteResult
 from aionorth.purge.journal import lines
 from aionorth.purge.journal.entries import Entry, Unfinished
 from aionorth.purge.journal.history import SLICE, Reader, reason
 from aionorth.purge.journal.reading import opened, read
+from aionorth.purge.journal.standing import Standing
 from aionorth.purge.journal.sync import Syncing
 
 try:
     import fcntl
 except ImportError:  # pragma: no cover - not a POSIX system
     fcntl = None  # type: ignore[assignment]
+
+_log = logging.getLogger("aionorth")
 
 IDS_A_LINE = 500
 
@@ -41,8 +46,8 @@ class Journal:  # more than 15 methods: half of them are what a run asks of its 
     """A journal that this process is at work on. One process at a time: the file is locked until `close`.
 
     Its state: what reads it, as long as that is not done; what the runs before did; the ids that have begun and not
-    ended; the size that the file must have, whether writing to it has failed, whether it is closed, and, from `take`
-    on, how much of it is on the disk.
+    ended; where the purge stands; the size that the file must have, whether writing to it has failed, whether it is
+    closed, and, from `take` on, how much of it is on the disk.
     """
 
     def __init__(self, file: io.FileIO, path: str, target: Target, *, clock: Clock, duplicates: int = 0) -> None:
@@ -61,6 +66,10 @@ class Journal:  # more than 15 methods: half of them are what a run asks of its 
         self._broken = False
         self._closed = False
         self._begun = set[str]()
+        now = round(clock(), 3)
+        self._standing = Standing(began=now, run_began=now)
+        self.observers = Observers()
+        """Whose events say when an outage begins and ends; listened to while the run is at work."""
         self._syncing: Syncing | None = None
 
     @classmethod
@@ -96,7 +105,7 @@ class Journal:  # more than 15 methods: half of them are what a run asks of its 
             journal._write({"aionorth": "journal", "version": lines.VERSION, **about})
             for at in range(0, len(ids), IDS_A_LINE):
                 journal._write({"ids": ids[at : at + IDS_A_LINE]})
-            journal._write(journal._run_begins())
+            journal._write({"run": journal._standing.run_began})
             try:
                 os.fsync(file.fileno())  # a machine that loses power must not leave the name without the ids
                 files.give_name(file.fileno(), unseen, place)
@@ -170,7 +179,9 @@ class Journal:  # more than 15 methods: half of them are what a run asks of its 
             self._file.truncate(reader.whole)
         self._size = reader.whole
         self._write_bytes(b"\n" if reader.lacks_line_end else b"")
-        self._write(self._run_begins())
+        now = round(self._clock(), 3)
+        self._standing = Standing(began=history.runs[0], run_began=now)
+        self._write({"run": now})
 
     def release(self) -> None:
         """End the lock until `take`: a run that has not begun, and perhaps never will, is not at work.
@@ -187,12 +198,15 @@ class Journal:  # more than 15 methods: half of them are what a run asks of its 
         if os.fstat(self._file.fileno()).st_size != self._size:
             raise JournalError(f"another process has been at work on {self.path} in the meantime: resume it")
         self._syncing = Syncing(self._file)
+        self.observers.add([self])
 
     def close(self) -> None:
         """End the lock, and close the file once the rest is on the disk."""
         if self._closed:
             return
         self._closed = True
+        if self._syncing is not None:
+            self.observers.remove([self])
         self.release()
         if self._syncing is None:
             self._file.close()
@@ -203,13 +217,14 @@ class Journal:  # more than 15 methods: half of them are what a run asks of its 
 
     def finished(self) -> Iterator[Entry]:
         """Yield, and forget, what became of the ids that are known to be gone."""
-        left = dict[str, Entry]()
+        left, gone = dict[str, Entry](), 0
         for entry in self._entries.values():
             if entry.gone:
+                gone += 1
                 yield entry
             else:
                 left[entry.id] = entry
-        self._entries = left
+        self._entries, self._standing.gone = left, gone
 
     def unfinished(self) -> Unfinished:
         """Return the other ids, as far as they will be known when they are iterated."""
@@ -243,6 +258,8 @@ class Journal:  # more than 15 methods: half of them are what a run asks of its 
         if result.id not in self._begun:
             return
         self._begun.remove(result.id)
+        if self._standing.gone is not None:
+            self._standing.gone += result.ok
         line: dict[str, Any] = {
             "end": result.id,
             "at": round(self._clock(), 3),
@@ -256,12 +273,33 @@ class Journal:  # more than 15 methods: half of them are what a run asks of its 
         line |= {"reply_lost": True} if record.reply_lost or record.in_flight else {}
         if result.error is not None:
             line["error"] = lines.error_to_dict(result.error)
-        self._write(line)
+        self._write_at_leisure(line)
+
+    def run_ended(self, *, stopped: bool, cause: BaseException | None) -> None:
+        """Record how the run ended. Where that cannot be written, the last line says when it was alive."""
+        with suppress(JournalError):
+            self._write_of_run(*self._standing.end(round(self._clock(), 3), stopped=stopped, cause=cause))
+
+    def __call__(self, event: Event) -> None:
+        """Record, as an observer, when an outage begins and when it is over."""
+        line = self._standing.outage(event, round(self._clock(), 3))
+        if line is None or not self.ready:
+            return
+        try:
+            self._write_of_run(line)
+        except JournalError as exc:  # it ends the run before the next call
+            _log.warning("%s", exc)
+
+    def _write_of_run(self, *of: Mapping[str, Any]) -> None:
+        if self._version == lines.VERSION:  # or the version that began the journal could not read it any more
+            self._check_file()
+            self._write_at_leisure(*of)
+
+    def _write_at_leisure(self, *of: Mapping[str, Any]) -> None:
+        """Write lines that need to be on the disk within a second only."""
+        self._write(*of)
         if self._syncing is not None:
             self._syncing.written()
-
-    def _run_begins(self) -> dict[str, Any]:
-        return {"run": round(self._clock(), 3)}
 
     def _check_file(self) -> None:
         """Raise `JournalError` where somebody has removed or cut the file: what is not recorded is not done."""
@@ -294,6 +332,14 @@ def check_new(path: StrPath) -> None:
 
 
 # --- The file
+
+
+@contextmanager
+def locked(path: str) -> Generator[io.FileIO, None, None]:
+    """Keep runs from a journal while the block runs; raises `JournalError` where one is at work on it."""
+    with opened(path, to_write=os.access(path, os.W_OK)) as file:
+        _lock(file, path)
+        yield file
 
 
 def _lock(file: io.FileIO, path: str) -> None:

@@ -11,12 +11,14 @@ from typing import Any, TypeAlias, cast
 
 from aionorth import errors
 from aionorth.common.text import shown
-from aionorth.errors import CODES, BulkError, NorthApiError, NorthError
+from aionorth.errors import CODES, BulkError, NorthApiError, NorthConnectionError, NorthError, OutageError
 
-VERSION = 2
+VERSION = 3
+WITHOUT_ENDS = 2
+"""The version before: no line says how a run ended, or that the platform was silent."""
 WITHOUT_CHECKSUMS = 1
-"""The version before."""
-VERSIONS = (VERSION, WITHOUT_CHECKSUMS)
+"""The one before that."""
+VERSIONS = (VERSION, WITHOUT_ENDS, WITHOUT_CHECKSUMS)
 """Those that can be read, and resumed."""
 
 BEGINNING = b'{"aionorth":"journal",'
@@ -149,9 +151,11 @@ def flag(value: object) -> bool:
 def error_to_dict(error: NorthError) -> dict[str, Any]:
     """Return the fields of an error."""
     if isinstance(error, NorthApiError):
-        said = {"status": error.status, "code": error.code, "description": error.description}
+        said: dict[str, Any] = {"status": error.status, "code": error.code, "description": error.description}
     else:
         said = {"message": shown(str(error))}
+    if isinstance(error, OutageError):
+        said |= {"silent_for": error.silent_for, "reason": shown(error.reason)}
     return {"type": type(error).__name__} | said
 
 
@@ -165,4 +169,8 @@ def error_from_dict(said: Mapping[str, Any]) -> NorthError:
         api_error = kind if issubclass(kind, NorthApiError) else CODES.get(code or "", NorthApiError)
         return api_error(count(said["status"]), code, text(said["description"]))
     message = shown(text(said["message"]))
+    if issubclass(kind, OutageError):
+        if "silent_for" not in said:  # as older versions wrote it
+            return NorthConnectionError(message)
+        return OutageError(seconds(said["silent_for"]), shown(text(said["reason"])))
     return NorthError(message) if issubclass(kind, NorthApiError) else kind(message)
