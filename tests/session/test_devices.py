@@ -58,12 +58,16 @@ async def test_each_device_has_one_true_outcome_although_replies_are_lost(gatewa
         assert all(query["cascade"] == str(cascade).lower() for query in platform.queries)
 
 
+@pytest.mark.parametrize("gateways", [12, pytest.param(200, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("cascade", [False, True])
-async def test_the_simulators_devices_are_deleted_as_planned_although_replies_are_lost(*, cascade: bool) -> None:
-    async with Simulator(chances={Reset(after_effect=True): 0.05}, seed=14) as platform, session(platform) as north:
-        platform.add_devices(300, name="new")
-        platform.add_devices(150, name="old")
-        for number in range(20):
+async def test_the_simulators_devices_are_deleted_as_planned_although_replies_are_lost(
+    gateways: int, *, cascade: bool
+) -> None:
+    lost = {Reset(after_effect=True): 0.05}
+    async with Simulator(chances=lost, seed=14) as platform, session(platform) as north:
+        platform.add_devices(6 * gateways, name="new")
+        platform.add_devices(3 * gateways, name="old")
+        for number in range(gateways):
             platform.add_devices([f"gw-{number}"], node_type="GATEWAY", name="new" if number % 2 else "old")
             platform.add_devices([f"old-{number}"], gateway_id=f"gw-{number}", name="old")
             platform.add_devices([f"new-{number}-{place}" for place in range(4)], gateway_id=f"gw-{number}", name="new")
@@ -73,7 +77,8 @@ async def test_the_simulators_devices_are_deleted_as_planned_although_replies_ar
         along = {one.item.id for one in plan.along}
         summary = await north.purge(plan)
 
-        assert (len(named), len(along)) == (180, 40 if cascade else 0)
+        assert len(before) == 15 * gateways
+        assert (len(named), len(along)) == (4.5 * gateways, 2 * gateways if cascade else 0)
         assert before - platform.device_ids() == named | along
         assert Counter(result.id for result in summary.results) == Counter(named)
         assert {result.outcome for result in summary.results} == {Outcome.DELETED, Outcome.GONE}
