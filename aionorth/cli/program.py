@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from aionorth import __version__
-from aionorth.cli.commands import check, delete, demo, listing, resume, simulate
+from aionorth.cli.commands import check, delete, demo, journals, listing, report, resume, simulate
 from aionorth.cli.output.messages import EXIT_CODES, put, reported
 from aionorth.cli.parser import GroupedCommand, GroupedCommands
 from aionorth.cli.settings.given import ENVIRONMENT
@@ -26,6 +26,7 @@ Examples:
   aionorth delete devices --no-cascade --model WM-1 --not-seen-since 180d
   aionorth delete subscriptions --ids-file ids.txt
   aionorth resume purge.jsonl
+  aionorth report purge.jsonl --html purge.html
   aionorth simulate
 
 {ENVIRONMENT}
@@ -65,6 +66,8 @@ app.add_typer(delete.delete, name="delete", rich_help_panel="On the platform")
 app.add_typer(listing.listing, name="list", rich_help_panel="On the platform")
 for _panel, _command, _help, _short_help in (
     ("On the platform", resume.resume, resume.HELP, "Resume a deletion from its journal."),
+    ("From journals", report.report, report.HELP, "Report what a deletion came to, from its journal."),
+    ("From journals", journals.journals, journals.HELP, "List the journals of deletions, and remove old ones."),
     ("On the platform", check.check, check.HELP, "Test URL, TLS, credentials and clock."),
     ("To try things", demo.demo, demo.HELP, "Watch a run against a simulated platform; 20 seconds."),
     ("To try things", simulate.simulate, simulate.HELP, "Serve a simulated platform to try things on."),

@@ -1,8 +1,8 @@
-"""Spans of time in words."""
+"""Times and spans of time as texts."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
@@ -23,3 +23,8 @@ def in_whole_units(time: timedelta) -> str:
             number = int(seconds // size)
             return f"{number:,} {unit}{'' if number == 1 else 's'}"
     return f"{seconds:g} seconds"
+
+
+def utc(at: float) -> str:
+    """Return seconds since 1970 as in ``2026-11-04T02:12:05.120Z``."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -34,10 +34,11 @@ from aionorth.cli.output.messages import ProblemError
 from aionorth.cli.reports.chart import CUT, WIDTHS, Chart
 from aionorth.cli.reports.formats import COLUMNS, ReportError, check_report, write_report
 from aionorth.cli.reports.page import MAX_IDS, interval, render, verdict
-from aionorth.cli.reports.timeline import MAX_BARS, Outage, timeline
-from aionorth.errors import JournalError, NorthError
+from aionorth.cli.reports.timeline import MAX_BARS, timeline
+from aionorth.errors import JournalError, NorthError, OutageError
+from aionorth.events import Held
 from aionorth.items import Kind, Target
-from aionorth.purge.journal import Entry, History, Journal, read
+from aionorth.purge.journal import Entry, History, Journal, Outage, RunState, Stop, read
 from aionorth.purge.journal.lines import encode
 
 START = datetime(2026, 11, 4, 23, 0, tzinfo=UTC).timestamp()
@@ -48,8 +49,15 @@ HOUR = 3600.0
 
 def history(*entries: Entry, runs: Iterable[float] = (START,), **target: Any) -> History:
     about = {"kind": Kind.SUBSCRIPTIONS, "url": URL, "app_id": "my-app"} | target
+    began = list(runs)
+    stop = Stop(at=began[-1], state=RunState.COMPLETE, began=began[0], gone=None, cause=None)
     return History(
-        target=Target(**about), duplicates=0, entries={entry.id: entry for entry in entries}, runs=list(runs)
+        target=Target(**about),
+        duplicates=0,
+        entries={entry.id: entry for entry in entries},
+        runs=began,
+        ends=began,
+        stops=[stop] * len(began),
     )
 
 
@@ -131,7 +139,12 @@ class Page(HTMLParser):
 
 
 def page(made: History, outages: Sequence[Outage] = ()) -> Page:
-    return Page(render(made, now=NOW, outages=outages))
+    return Page(render(silent(made, *outages), now=NOW))
+
+
+def silent(made: History, *outages: Outage) -> History:
+    """The same history, with outages in it."""
+    return attrs.evolve(made, outages=list(outages))
 
 
 # --- Where it goes
@@ -168,15 +181,20 @@ def test_a_name_that_no_file_can_have_is_a_problem(tmp_path: Path, name: str) ->
         write_report(str(tmp_path / name), every_outcome(), now=NOW)
 
 
+def test_a_report_is_readable_by_its_owner_only_as_the_journal_is(tmp_path: Path) -> None:
+    write_report(str(tmp_path / "a.html"), every_outcome(), now=NOW)
+    assert stat.S_IMODE((tmp_path / "a.html").stat().st_mode) == 0o600
+
+
 def test_a_file_that_is_there_is_replaced_and_keeps_its_permissions(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("old")
-    path.chmod(0o600)
+    path.chmod(0o640)
     check_report(str(path))
     assert path.read_text() == "old"
     write_report(str(path), every_outcome(), now=NOW)
     assert path.read_text().startswith("id,")
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
 def test_a_link_stays_one(tmp_path: Path) -> None:
@@ -521,12 +539,14 @@ def journal_lines(directory: Path) -> list[dict[str, Any]]:
         done = sent.answered if error is None else sent.failed(error)
         now += 1
         made.end(done, done.result(id_, now))
+    made(Held(app_id="my-app", silent_for=0.5, reason="HTTP 502"))
+    made.run_ended(stopped=False, cause=OutageError(9.0, "HTTP 502"))
     made.close()
     whole = [json.loads(line) for line in path.read_bytes().splitlines()]
     return [{name: value for name, value in line.items() if name != "crc"} for line in whole]
 
 
-@given(data=st.data(), version=st.sampled_from([1, 2]))
+@given(data=st.data(), version=st.sampled_from([1, 2, 3]))
 def test_whatever_a_journal_holds_is_refused_by_name_or_reported(data: st.DataObject, version: int) -> None:
     with TemporaryDirectory() as name:
         directory = Path(name)
@@ -691,7 +711,7 @@ def split(lasted: float) -> tuple[History, Outage]:
 
 def test_an_outage_is_drawn_as_a_pause_within_its_run() -> None:
     made, outage = split(1800.0)
-    chart = Chart(timeline(made, [outage]))
+    chart = Chart(timeline(silent(made, outage)))
     (pause,) = chart.pauses
     assert (pause.silent, pause.cut, pause.label) == (True, False, "30 min")
     assert pause.title == "The platform was silent for 30 min 0 s"
@@ -706,16 +726,16 @@ def test_an_outage_is_drawn_as_a_pause_within_its_run() -> None:
 
 def test_a_night_without_the_platform_is_drawn_shorter() -> None:
     made, outage = split(12 * HOUR)
-    (pause,) = Chart(timeline(made, [outage])).pauses
+    (pause,) = Chart(timeline(silent(made, outage))).pauses
     assert (pause.silent, pause.cut, pause.box.width) == (True, True, CUT)
     assert pause.title == "The platform was silent for 12 h 0 min (drawn shorter than that)"
 
 
 def test_an_outage_that_ended_a_run_stands_before_the_time_without_one() -> None:
     made = steady(600, (START, HOUR), (START + 3 * HOUR, HOUR))
-    chart = Chart(timeline(made, [Outage(start=START + HOUR - 5, end=START + 2 * HOUR)]))
+    chart = Chart(timeline(silent(made, Outage(start=START + HOUR - 5, end=START + 2 * HOUR))))
     assert [(pause.silent, pause.label) for pause in chart.pauses] == [(True, "1 h"), (False, "1 h")]
-    chart = Chart(timeline(steady(600, (START, HOUR)), [Outage(start=START + HOUR, end=START + 2 * HOUR)]))
+    chart = Chart(timeline(silent(steady(600, (START, HOUR)), Outage(start=START + HOUR, end=START + 2 * HOUR))))
     assert [pause.silent for pause in chart.pauses] == [True]
     assert all(column.area.x + column.area.width <= 55 for column in chart.columns)
 

@@ -10,7 +10,7 @@ from support import deletes, session
 
 import aionorth
 from aionorth import JournalError, Outcome
-from aionorth.cli.commands import resume
+from aionorth.cli.runs import journals
 from aionorth.errors import PackageNotFoundError, ReplyLostError
 from aionorth.items import Kind, Target
 from aionorth.purge.journal import Journal, lines, read, target_of
@@ -164,7 +164,7 @@ def test_the_usual_lines_say_the_same_whichever_way_they_are_read(
 def test_the_command_line_says_how_far_it_has_read(
     shell: Shell, platform: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resume, "SAID_EVERY", 0.0)
+    monkeypatch.setattr(journals, "SAID_EVERY", 0.0)
     shell.export(URL=platform.url, APP_ID=APP, SECRET=SECRET)
     path = large(tmp_path / "purge.jsonl", platform.url)
     run = shell("resume", str(path))

@@ -83,7 +83,7 @@ async def test_a_run_that_is_through_says_so_and_how_many_are_gone_over_all_runs
         await north.resume(path)
         again = last_line(path)
         assert (again["how"], again["gone"], again["began"]) == ("complete", 4, line["began"])
-        assert read(path).state is RunState.COMPLETE
+        assert read(path).each_run()[-1].state is RunState.COMPLETE
 
 
 async def test_a_run_that_is_stopped_left_or_cancelled_was_interrupted(path: Path) -> None:
@@ -114,7 +114,7 @@ async def test_a_run_that_cannot_continue_says_why(path: Path) -> None:
         with pytest.raises(BulkAbortedError):
             await (await purge(north, path, ["a"]))
     history = read(path)
-    assert history.state is RunState.FAILED
+    assert history.each_run()[-1].state is RunState.FAILED
     assert history.stops[-1] is not None
     assert isinstance(history.stops[-1].cause, aionorth.CredentialsError)
 
@@ -146,24 +146,24 @@ def test_a_run_lasted_until_it_ended_though_it_waited_at_its_end(path: Path) -> 
 def test_what_a_kill_leaves_has_no_end_and_what_is_locked_is_at_work(path: Path) -> None:
     journal = Journal.create(path, TARGET, ["a", "b"], clock=Clock())
     ended(journal, "a")
-    assert (read_now(path).state, overview_of(path).state) == (RunState.AT_WORK, RunState.AT_WORK)
+    assert (read_now(path).each_run()[-1].state, overview_of(path).state) == (RunState.AT_WORK, RunState.AT_WORK)
     journal.close()
-    assert (read_now(path).state, overview_of(path).state) == (RunState.NO_END, RunState.NO_END)
+    assert (read_now(path).each_run()[-1].state, overview_of(path).state) == (RunState.NO_END, RunState.NO_END)
 
 
 def test_a_run_that_ends_while_its_journal_is_read_is_read_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = Journal.create(path, TARGET, ["a"], clock=Clock())
     read_all = Reader.read_all
 
-    def late(reader: Reader) -> Any:
-        history = read_all(reader)
+    def late(reader: Reader, *on_read: Any) -> Any:
+        history = read_all(reader, *on_read)
         if history.stops[-1] is None:
             journal.run_ended(stopped=False, cause=None)
             journal.close()
         return history
 
     monkeypatch.setattr(Reader, "read_all", late)
-    assert read_now(path).state is RunState.COMPLETE
+    assert read_now(path).each_run()[-1].state is RunState.COMPLETE
 
 
 @pytest.mark.parametrize("harm", ["removed", "cut", "failed before"])
@@ -201,7 +201,7 @@ async def test_a_journal_of_an_older_version_gets_no_line_that_this_could_not_re
     assert [next(iter(json.loads(line))) for line in path.read_bytes().splitlines()] == [
         *("aionorth", "ids", "run", "run", "begin", "end")
     ]
-    assert read_now(path).state is RunState.NO_END
+    assert read_now(path).each_run()[-1].state is RunState.NO_END
     assert overview_of(path).gone == 1
 
 

@@ -11,7 +11,7 @@ from support import APP, SECRET, session
 
 import aionorth
 from aionorth import DeviceGroupSelection, DeviceSelection, Outcome
-from aionorth.simulator import Reset, Simulator
+from aionorth.simulator import Fault, Reset, Simulator
 
 BEHIND = 5
 
@@ -63,7 +63,7 @@ async def test_each_device_has_one_true_outcome_although_replies_are_lost(gatewa
 async def test_the_simulators_devices_are_deleted_as_planned_although_replies_are_lost(
     gateways: int, *, cascade: bool
 ) -> None:
-    lost = {Reset(after_effect=True): 0.05}
+    lost: dict[Fault, float] = {Reset(after_effect=True): 0.05}
     async with Simulator(chances=lost, seed=14) as platform, session(platform) as north:
         platform.add_devices(6 * gateways, name="new")
         platform.add_devices(3 * gateways, name="old")

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable
+from itertools import islice
 from typing import Annotated
 
 import typer
 
 from aionorth.cli import settings
 from aionorth.cli.output.logs import Messages
-from aionorth.cli.output.messages import EXIT_CODES, ExitCode, Notes, remark
+from aionorth.cli.output.messages import EXIT_CODES, ExitCode, Notes, ProblemError, remark
 from aionorth.cli.parser import command
 from aionorth.cli.runs.ending import Output, reported
 from aionorth.cli.runs.job import DRAIN_TIMEOUT, carry_out
-from aionorth.cli.runs.journals import list_journals
+from aionorth.cli.runs.journals import completed, find_journal, own_journals, own_place, put_journals, reading
 from aionorth.cli.runs.options import Bounds, check_files
 from aionorth.cli.settings import Connection
 from aionorth.cli.settings.given import Given
-from aionorth.common.text import visible
 from aionorth.purge.journal import target_of
 
 HELP = f"""Resume a deletion from its journal, after whatever ended it.
@@ -32,14 +30,12 @@ The URL and the app are yours to say, as for the deletion: a journal of others i
 \b
 Examples:
   aionorth resume                  which runs could be resumed
+  aionorth resume --last           the newest of them
   aionorth resume purge.jsonl
   aionorth resume purge.jsonl --report purge.html
 
 {EXIT_CODES}
 """
-
-SAID_EVERY = 1.0
-"""Seconds between two messages of how much of a journal has been read."""
 
 
 @command
@@ -48,11 +44,16 @@ def resume(
         str | None,
         typer.Argument(
             metavar="[FILE]",
-            help="The journal of the run to resume; without it, those with something left are listed.",
+            help="The journal of the run: its file, or its name in your own directory of journals. Without it, "
+            "those there with something left are listed.",
             show_default=False,
+            autocompletion=completed,
         ),
     ] = None,
     *,
+    last: Annotated[
+        bool, typer.Option("--last", help="Resume the newest one in your own directory that has something left.")
+    ] = False,
     bounds: Bounds,
     output: Output,
     given: Given,
@@ -60,8 +61,18 @@ def resume(
 ) -> ExitCode:
     """Resume a deletion."""
     with messages.noted() as notes:
+        if journal is not None and last:
+            raise ProblemError(f"--last and {journal} contradict each other: give one of them")
         if journal is None:
-            return list_journals()
+            left = (one for one in own_journals() if not one.finished)
+            found = list(islice(left, 1)) if last else put_journals(left, as_json=output.json)
+            if not found:
+                remark(f"aionorth: there is no run to resume in {own_place()}; name its journal, if it is elsewhere")
+            if not (found and last):
+                return ExitCode.OK
+            journal = found[0].path
+        journal = find_journal(journal)
+        target_of(journal)  # what is wrong with it matters before the settings do
         check_files(None, output.report, journal)
         connection = settings.resolve(given)
         return asyncio.run(_resume(journal, connection, notes, bounds=bounds, output=output, given=given))
@@ -79,7 +90,7 @@ async def _resume(
             collect="failures",
             grace=DRAIN_TIMEOUT,
             max_failures=bounds.max_failures,
-            on_read=_reading(journal),
+            on_read=reading(journal),
         )
         await run.prepare()
         number = run.expected or 0
@@ -95,16 +106,3 @@ async def _resume(
             options=[*given.as_typed(), *bounds.as_typed()],
         )
     return reported(ended, output)
-
-
-def _reading(journal: str) -> Callable[[float], None]:
-    """Return what says now and then which part of a journal has been read."""
-    said_at = time.monotonic()
-
-    def read_so_far(part: float) -> None:
-        nonlocal said_at
-        if (now := time.monotonic()) - said_at >= SAID_EVERY:
-            said_at = now
-            remark(f"aionorth: reading {visible(journal)}: {100 * part:.0f} %")
-
-    return read_so_far

@@ -13,14 +13,15 @@ import json
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
 
 from aionorth.cli.output.messages import ProblemError
-from aionorth.cli.reports.timeline import Outage, outcome_at
+from aionorth.cli.reports.timeline import outcome_at
 from aionorth.common import files
+from aionorth.common.times import utc
 from aionorth.errors import NorthApiError, NorthError
 from aionorth.purge.journal import History
 
@@ -39,12 +40,13 @@ class ReportError(NorthError):
     """A report cannot be written. What it would say is in the journal all the same."""
 
 
-def check_report(path: str) -> None:
+def check_report(path: str, suffix: str = "") -> None:
     """Check that a report can be written to `path`, before anything is sent; raises `ProblemError` where it cannot.
 
-    A file that is there already stays as it is until `write_report` replaces it.
+    A file that is there already stays as it is until `write_report` replaces it. Without a `suffix`, which names the
+    format, that of `path` does so.
     """
-    if _suffix(path) not in _WRITERS:
+    if (suffix or _suffix(path)) not in _WRITERS:
         raise ProblemError(f"{path} is no name for a report: let it end in {_SUFFIXES}")
     try:
         descriptor, unseen, _ = _create(path)
@@ -59,18 +61,18 @@ def check_report(path: str) -> None:
     os.close(descriptor)
 
 
-def write_report(path: str, history: History, *, now: datetime, outages: Sequence[Outage] = ()) -> None:
-    """Write the report of `history` to `path`, in the format that its suffix names; a file that is there is replaced.
+def write_report(path: str, history: History, *, now: datetime, suffix: str = "") -> None:
+    """Write the report of `history` to `path`, in the format that `suffix` names, or that of `path`.
 
-    `now` is aware: the times on a page are in its time zone. The page's timeline shows the `outages`. Readers of `path`
-    see the old file or the whole new one. Raises `ReportError` where it cannot be written, with the old file as it was.
+    `now` is aware: the times on a page are in its time zone. A file that is there is replaced; readers of `path` see
+    the old one or the whole new one. Raises `ReportError` where it cannot be written, with the old file as it was.
     """
     try:
         descriptor, unseen, target = _create(path)
         try:
             # Ids come from files, and may hold halves of characters.
             with open(descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:  # noqa: PTH123 - a descriptor
-                _WRITERS[_suffix(path)](file, history, now, outages)
+                _WRITERS[suffix or _suffix(path)](file, history, now)
                 file.flush()
                 os.fsync(descriptor)
                 files.put_in_place(descriptor, unseen, target)
@@ -84,7 +86,7 @@ def write_report(path: str, history: History, *, now: datetime, outages: Sequenc
 
 
 def _create(path: str) -> tuple[int, str, str]:
-    """Create the file of the report `path`, with the permissions of a new file or of the one that it replaces.
+    """Create the file of the report `path`, readable by its owner only, or as the one was that it replaces.
 
     Returns:
         Its descriptor, its temporary name, and where `path` leads.
@@ -93,7 +95,7 @@ def _create(path: str) -> tuple[int, str, str]:
     try:
         state = os.lstat(target)
     except FileNotFoundError:
-        mode = 0o666  # less the umask, as everywhere
+        mode = 0o600  # as a journal, whose ids it has
     else:
         if not stat.S_ISREG(state.st_mode):
             raise ReportError(f"{path} is not a file that can be replaced: name another one for the report")
@@ -106,11 +108,11 @@ def _create(path: str) -> tuple[int, str, str]:
 # --- The formats
 
 
-def _write_lines(file: TextIO, history: History, _: datetime, __: Sequence[Outage]) -> None:
+def _write_lines(file: TextIO, history: History, _: datetime) -> None:
     file.writelines(json.dumps(row, separators=(",", ":")) + "\n" for row in _rows(history))
 
 
-def _write_table(file: TextIO, history: History, _: datetime, __: Sequence[Outage]) -> None:
+def _write_table(file: TextIO, history: History, _: datetime) -> None:
     table = csv.DictWriter(file, COLUMNS)
     table.writeheader()
     for row in _rows(history):
@@ -123,13 +125,13 @@ def defused(value: object) -> object:
     return _FORMULA.sub(r"\1'", value) if isinstance(value, str) else value
 
 
-def _write_page(file: TextIO, history: History, now: datetime, outages: Sequence[Outage]) -> None:
+def _write_page(file: TextIO, history: History, now: datetime) -> None:
     from aionorth.cli.reports.page import render  # noqa: PLC0415 - its templates take their time to import
 
-    file.write(render(history, now=now, outages=outages))
+    file.write(render(history, now=now))
 
 
-_WRITERS: dict[str, Callable[[TextIO, History, datetime, Sequence[Outage]], None]] = {
+_WRITERS: dict[str, Callable[[TextIO, History, datetime], None]] = {
     ".jsonl": _write_lines,
     ".csv": _write_table,
     ".html": _write_page,
@@ -150,8 +152,8 @@ def _rows(history: History) -> Iterator[dict[str, Any]]:
             "refusals": entry.refusals,
             "calls": entry.all_calls,
             "elapsed": round(entry.elapsed, 3),
-            "began_at": _utc(entry.began_at),
-            "ended_at": _utc(outcome_at(entry)),
+            "began_at": None if entry.began_at is None else utc(entry.began_at),
+            "ended_at": None if (ended_at := outcome_at(entry)) is None else utc(ended_at),
         }
 
 
@@ -164,13 +166,6 @@ def _error(error: NorthError) -> dict[str, Any]:
         "description": (reply.description if reply else str(error)) or None,
         "remedy": reply and (reply.remedy or None),
     }
-
-
-def _utc(at: float | None) -> str | None:
-    """Return seconds since 1970 as in ``2026-11-04T02:12:05.120Z``."""
-    if at is None:
-        return None
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _suffix(path: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from itertools import islice
 from typing import Literal
 
@@ -18,13 +19,14 @@ from markupsafe import Markup
 from aionorth import __version__
 from aionorth.cli.kinds import KINDS
 from aionorth.cli.output.messages import in_words
+from aionorth.cli.reports.account import how_ended
 from aionorth.cli.reports.chart import Chart
-from aionorth.cli.reports.timeline import Outage, Work, outcome_at, timeline, works
+from aionorth.cli.reports.timeline import Work, outcome_at, timeline, works
 from aionorth.common.text import shortened, visible
 from aionorth.common.times import DAY, HOUR, MINUTE, duration
 from aionorth.errors import NorthApiError, NorthError
 from aionorth.models import FailureGroup, Outcome, failure_groups
-from aionorth.purge.journal import Entry, History
+from aionorth.purge.journal import Entry, History, Outage, RunState
 
 MAX_IDS = 1000
 """How many of the ids that are not known to be gone the page names."""
@@ -53,8 +55,8 @@ class Verdict:
     sentence: str
 
 
-def render(history: History, *, now: datetime, outages: Sequence[Outage] = ()) -> str:
-    """Return the page. Its times are in the time zone of `now`, when it is made; its timeline shows the `outages`."""
+def render(history: History, *, now: datetime) -> str:
+    """Return the page. Its times are in the time zone of `now`, when it is made."""
     offset = now.utcoffset() or timedelta()
     zone = timezone(offset)  # the same for all times of the page, as in its chart
     environment = Environment(
@@ -76,12 +78,12 @@ def render(history: History, *, now: datetime, outages: Sequence[Outage] = ()) -
         "name": _name,
         "outcome_at": outcome_at,
         "reason": _reason,
-        "remedy": _remedy,
-        "said": _said,
+        "remedy": partial(_remedy, at_work=history.at_work),
+        "said": partial(_said, at_work=history.at_work),
         "thousands": "{:,}".format,
     }
     environment.filters |= filters
-    content = _content(history, outages) | _drawing(history, outages, offset)
+    content = _content(history) | _drawing(history, offset)
     return environment.get_template("page.html").render(content, made=now.timestamp(), zone=zone, version=__version__)
 
 
@@ -94,23 +96,25 @@ def _shown(value: object) -> object:
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def _content(history: History, outages: Sequence[Outage]) -> dict[str, object]:
+def _content(history: History) -> dict[str, object]:
     entries = history.entries.values()
     counts = Counter(entry.final_outcome() for entry in entries)
-    total, runs = len(entries), works(history, outages)
+    total, runs, last = len(entries), works(history), history.each_run()[-1]
     not_gone = sum(count for outcome, count in counts.items() if not outcome.ok)
     groups = failure_groups(history.results())
     return {
         "number": f"{total:,} {KINDS[history.target.kind].noun}{'' if total == 1 else 's'}",
         "target": history.target,
         "selection": shortened(history.selection),
-        "verdict": verdict(counts),
+        "verdict": verdict(counts, at_work=history.at_work),
         "began": runs[0].start,
         "ended": max(run.end for run in runs),
-        "facts": _facts(entries, runs, outages),
+        "end_known": last.ended is not None,
+        "how": "" if last.state is RunState.COMPLETE else how_ended(last),
+        "facts": _facts(entries, runs, history.outages),
         "tiles": [(outcome, counts[outcome], _share(counts[outcome], total), MEANINGS[outcome]) for outcome in Outcome],
         "resumed": len(history.runs) > 1,
-        "unplaced": _unplaced(entries),
+        "unplaced": _unplaced(entries, at_work=history.at_work),
         "groups": groups[:MAX_GROUPS],
         "more_groups": len(groups) - MAX_GROUPS,
         "rows": list(islice((entry for entry in entries if not entry.final_outcome().ok), MAX_IDS)),
@@ -119,12 +123,12 @@ def _content(history: History, outages: Sequence[Outage]) -> dict[str, object]:
     }
 
 
-def _drawing(history: History, outages: Sequence[Outage], offset: timedelta) -> dict[str, object]:
+def _drawing(history: History, offset: timedelta) -> dict[str, object]:
     """Return the chart and its figures; a chart of None where no id has an outcome."""
     placed = sum(outcome_at(entry) is not None for entry in history.entries.values())
     if not placed:
         return {"chart": None, "placed": 0}
-    drawn = timeline(history, outages, offset=offset.total_seconds())
+    drawn = timeline(history, offset=offset.total_seconds())
     return {
         "chart": Chart(drawn),
         "placed": placed,
@@ -147,8 +151,8 @@ def interval(value: float) -> str:
 # --- The purge as a whole
 
 
-def verdict(counts: Mapping[Outcome, int]) -> Verdict:
-    """Say in a sentence how a purge went, from how many ids have which outcome."""
+def verdict(counts: Mapping[Outcome, int], *, at_work: bool = False) -> Verdict:
+    """Say in a sentence how a purge went, from how many ids have which outcome, or how far a run is that is at work."""
     total = sum(counts.values())
     failed, unknown, skipped = (
         counts.get(outcome, 0) for outcome in (Outcome.FAILED, Outcome.UNKNOWN, Outcome.SKIPPED)
@@ -163,6 +167,8 @@ def verdict(counts: Mapping[Outcome, int]) -> Verdict:
     parts += [f"{failed:,} {_is(failed)} not"] if failed else []
     parts += [f"{unknown:,} may or may not be"] if unknown else []
     known = "; ".join(parts)
+    if at_work:
+        return Verdict("open", f"A run is at work: {known}" + (f"; {skipped:,} are still to come." if skipped else "."))
     if not skipped:
         return Verdict("bad", f"{known}: see below.")
     never = f"{skipped:,} of {total:,} {'was' if skipped == 1 else 'were'} never attempted"
@@ -188,10 +194,13 @@ def _facts(entries: Collection[Entry], runs: tuple[Work, ...], outages: Sequence
     ]
 
 
-def _unplaced(entries: Iterable[Entry]) -> list[str]:
+def _unplaced(entries: Iterable[Entry], *, at_work: bool) -> list[str]:
     """Say what the timeline does not show."""
     missing = Counter(entry.final_outcome() for entry in entries if outcome_at(entry) is None)
-    said = {Outcome.SKIPPED: "never attempted", Outcome.UNKNOWN: "under way when a run was killed"}
+    said = {
+        Outcome.SKIPPED: "not attempted yet" if at_work else "never attempted",
+        Outcome.UNKNOWN: "under way" if at_work else "under way when a run was killed",
+    }
     return [f"{count:,} {said.get(outcome, outcome.value)}" for outcome, count in missing.items()]
 
 
@@ -206,7 +215,7 @@ def _share(part: int, whole: int) -> str:
 # --- Failures
 
 
-def _said(group: FailureGroup) -> str:
+def _said(group: FailureGroup, *, at_work: bool) -> str:
     """Return what the first error of a group says, or why there is none."""
     error = group.example.error
     if error is not None:
@@ -215,14 +224,21 @@ def _said(group: FailureGroup) -> str:
         Outcome.UNKNOWN: "A run was killed while their calls were under way.",
         Outcome.SKIPPED: "The purge ended before their turn.",
     }
+    if at_work:
+        said = {
+            Outcome.UNKNOWN: "Their calls are under way, or were when a run was killed.",
+            Outcome.SKIPPED: "Their turn has not come yet.",
+        }
     return said.get(group.outcome, "")
 
 
-def _remedy(group: FailureGroup) -> str:
+def _remedy(group: FailureGroup, *, at_work: bool) -> str:
     """Return what can be done: in the words of the platform's documents, where they have any."""
     error = group.example.error
     if isinstance(error, NorthApiError) and error.remedy:
         return error.remedy
+    if at_work:
+        return ""
     if group.outcome is Outcome.UNKNOWN:
         return f"{_RESUME}the platform is asked for each again."
     if group.outcome is Outcome.SKIPPED:

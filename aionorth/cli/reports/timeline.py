@@ -16,7 +16,7 @@ import attrs
 
 from aionorth.common.times import DAY, HOUR, MINUTE
 from aionorth.models import Outcome
-from aionorth.purge.journal import Entry, History
+from aionorth.purge.journal import Entry, History, Outage
 
 MAX_BARS = 120
 """How many intervals a timeline has at most; it rarely has less than a third of that."""
@@ -39,15 +39,7 @@ LONG_PAUSE = 0.25
 
 @attrs.frozen(kw_only=True)
 class Work:
-    """A run, from its beginning to the last line that its journal has of it."""
-
-    start: float
-    end: float
-
-
-@attrs.frozen(kw_only=True)
-class Outage:
-    """A time in which the platform answered no call, as the run that found it saw it. A journal has none."""
+    """A run, from its beginning to its end or, where that is not recorded, to its last line."""
 
     start: float
     end: float
@@ -99,11 +91,11 @@ def outcome_at(entry: Entry) -> float | None:
     return None if entry.in_flight else entry.ended_at
 
 
-def works(history: History, outages: Iterable[Outage] = ()) -> tuple[Work, ...]:
-    """Return the runs in order of time, each up to the last line that the history has of it, or an outage's end."""
+def works(history: History) -> tuple[Work, ...]:
+    """Return the runs in order of time, each up to its end or to the last line that the history has of it."""
     starts = sorted(history.runs)
     ends = list(starts)
-    for moment in chain(_moments(history.entries.values()), (outage.end for outage in outages)):
+    for moment in chain(history.ends, _moments(history.entries.values()), (outage.end for outage in history.outages)):
         run = max(bisect_right(starts, moment) - 1, 0)  # before the first run: the clock was set back
         ends[run] = max(ends[run], moment)
     return tuple(Work(start=start, end=end) for start, end in zip(starts, ends, strict=True))
@@ -117,10 +109,10 @@ def _moments(entries: Iterable[Entry]) -> Iterator[float]:
             yield entry.ended_at
 
 
-def timeline(history: History, outages: Sequence[Outage] = (), *, offset: float = 0.0) -> Timeline:
+def timeline(history: History, *, offset: float = 0.0) -> Timeline:
     """Return the timeline of a history with at least one run; `offset` is that of the clock that people read."""
-    runs = works(history, outages)
-    outages = _without_lines(outages, history)
+    runs = works(history)
+    outages = _without_lines(history)
     between = tuple(_between(runs, outages))
     spans = _spans(between, min(_moments(history.entries.values()), default=runs[0].start))
     fitting = (step for step in STEPS if sum(map(len, _stretches(spans, step, offset))) <= MAX_BARS)
@@ -144,9 +136,9 @@ def timeline(history: History, outages: Sequence[Outage] = (), *, offset: float 
     )
 
 
-def _without_lines(outages: Sequence[Outage], history: History) -> tuple[Outage, ...]:
-    """Return the outages, each from the last line on that the history has before its end."""
-    if not outages:
+def _without_lines(history: History) -> tuple[Outage, ...]:
+    """Return the outages, each from the last line about an id on that the history has before its end."""
+    if not (outages := history.outages):
         return ()
     moments = sorted(_moments(history.entries.values()))
     last = [max(bisect_right(moments, outage.end) - 1, 0) for outage in outages]

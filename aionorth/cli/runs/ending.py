@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 
@@ -9,11 +10,11 @@ import attrs
 
 from aionorth.cli.output.messages import ExitCode, complain, in_words, log_only, put, remark, say
 from aionorth.cli.parser import option
-from aionorth.cli.reports.formats import write_report
+from aionorth.cli.reports.formats import ReportError, write_report
 from aionorth.cli.runs.job import Ended, hangup_ignored
 from aionorth.common.text import visible
 from aionorth.errors import JournalError
-from aionorth.purge.journal import read
+from aionorth.purge.journal import History, read
 
 _how = partial(option, rich_help_panel="How")
 
@@ -22,10 +23,10 @@ _how = partial(option, rich_help_panel="How")
 class Output:
     """What a run writes at its end."""
 
-    report: str | None = _how(
+    report: list[str] | None = _how(  # noqa: RUF009 - a field
         "FILE",
         "Write a report of the whole purge at the end: .html for people, .csv or .jsonl for programs. A file that is "
-        "there is replaced.",
+        "there is replaced. Can be repeated.",
     )
     json: bool = _how(None, "Print the result as one JSON object.", "--json", default=False)
 
@@ -54,15 +55,32 @@ def _in_messages_and_a_file(ended: Ended, output: Output) -> ExitCode:
         complain(f"aionorth: {ended.reason}")
     elif 0 < ended.summary.total == ended.summary.not_found:
         complain(f"aionorth: the platform knows none of these ids: are they {ended.kind.value} of this app?")
-    if output.report is None:
+    if not output.report:
         return ended.exit_code
     if ended.journal is None:
         remark("aionorth: no report is written: nothing was sent to delete anything")
         return ended.exit_code
     try:
-        write_report(output.report, read(ended.journal), now=datetime.now().astimezone(), outages=ended.outages)
+        history = read(ended.journal)
     except JournalError as exc:
         complain(f"aionorth: no report is written: {in_words(exc)}")
         return max(ended.exit_code, ExitCode.FAILED)
-    remark(f"aionorth: the report is in {visible(output.report)}")
-    return ended.exit_code
+    written = write_reports(history, [(path, "") for path in output.report])
+    return ended.exit_code if written else max(ended.exit_code, ExitCode.FAILED)
+
+
+def write_reports(history: History, files: Sequence[tuple[str, str]]) -> bool:
+    """Write reports of a journal: for each its file, and the suffix of its format or "" for that of its name.
+
+    Says what has become of them, and returns whether all are written.
+    """
+    written = 0
+    for path, suffix in files:
+        try:
+            write_report(path, history, now=datetime.now().astimezone(), suffix=suffix)
+        except ReportError as exc:
+            complain(f"aionorth: {in_words(exc)}")
+        else:
+            written += 1
+            remark(f"aionorth: the report is in {visible(path)}")
+    return written == len(files)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -17,7 +16,6 @@ from rich.text import Text
 from aionorth.bulk.run import BulkDelete
 from aionorth.cli.output.messages import ExitCode, Notes, code_of, in_words, resume_command, say, told
 from aionorth.cli.output.progress import COLOURS, Meter, Moment, view_of
-from aionorth.cli.reports.timeline import Outage
 from aionorth.common.text import visible
 from aionorth.errors import BulkAbortedError
 from aionorth.items import Kind
@@ -54,8 +52,6 @@ class Ended:
     """Where it is recorded."""
     options: Sequence[str] = ()
     """The options of the connection, for the command that resumes it."""
-    outages: Sequence[Outage] = ()
-    """When the platform was silent."""
 
     @property
     def exit_code(self) -> ExitCode:
@@ -136,7 +132,7 @@ async def carry_out(
         options: As in `Ended`.
     """
     notes.latest = None
-    before, interrupts, outages = run.summary, 0, list[Outage]()
+    before, interrupts = run.summary, 0
     calls, ids = Meter(north.flow.period, before.calls), Meter(north.flow.period, before.total - before.pending)
     work = asyncio.create_task(_whole(run))
 
@@ -155,7 +151,6 @@ async def carry_out(
             if flow.silent_for:  # what was measured before and meanwhile says nothing of how fast it will be after it
                 calls = Meter(flow.period, summary.calls)
                 ids = Meter(flow.period, summary.total - summary.pending)
-                outages = _noted(outages, flow.silent_for)
                 if interrupts:  # what has been begun cannot be finished now
                     work.cancel()
             moment = Moment(
@@ -179,17 +174,7 @@ async def carry_out(
         cause=None if work.cancelled() else work.result(),
         journal=journal,
         options=options,
-        outages=outages,
     )
-
-
-def _noted(outages: Sequence[Outage], silent_for: float) -> list[Outage]:
-    """Return the outages with the one that has lasted for so many seconds now."""
-    now = time.time()
-    start = now - silent_for
-    if outages and start <= outages[-1].end:
-        return [*outages[:-1], attrs.evolve(outages[-1], end=now)]
-    return [*outages, Outage(start=start, end=now)]
 
 
 async def _whole(run: BulkDelete) -> BaseException | None:

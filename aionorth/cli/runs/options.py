@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
 
@@ -12,7 +13,7 @@ from aionorth.cli.output.messages import ProblemError, resume_command
 from aionorth.cli.parser import option
 from aionorth.cli.reports.formats import check_report
 from aionorth.errors import JournalError
-from aionorth.purge.journal import check_new, read
+from aionorth.purge.journal import check_new, overview_of
 
 _how = partial(option, rich_help_panel="How")
 
@@ -28,23 +29,34 @@ class Bounds:
         return [] if self.max_failures is None else ["--max-failures", str(self.max_failures)]
 
 
-def check_files(journal: str | None, report: str | None, *sources: str | None) -> None:
+def check_files(journal: str | None, reports: Iterable[str] | None, *sources: str | None) -> None:
     """Check that the files can be written, before anything is sent.
 
     Raises:
-        ProblemError: One cannot be written, or the report would replace the journal or a source.
+        ProblemError: One cannot be written, or a report would replace the journal, a source or another report.
     """
-    if report is not None:
-        check_report(report)
-        for other in (journal, *sources):
-            if other is not None and os.path.realpath(other) == os.path.realpath(report):
-                raise ProblemError(f"the report {report} would replace {other}: name another file for the report")
+    check_reports([(path, "") for path in reports or ()], journal, *sources)
     if journal is not None:
         if os.path.lexists(journal):
             with suppress(JournalError):  # of what cannot be resumed, the check below says why
-                read(journal)
+                overview_of(journal)
                 raise ProblemError(
                     f"{journal} exists already: resume it by '{resume_command(journal)}', or name another file for "
                     "the journal"
                 )
         check_new(journal)
+
+
+def check_reports(files: Iterable[tuple[str, str]], *others: str | None) -> None:
+    """Check that reports can be written: for each its file, and the suffix of its format or "" for that of its name.
+
+    Raises:
+        ProblemError: One cannot be written, or would replace another one or one of the `others`.
+    """
+    taken = [other for other in others if other is not None]
+    for path, suffix in files:
+        check_report(path, suffix)
+        for other in taken:
+            if os.path.realpath(other) == os.path.realpath(path):
+                raise ProblemError(f"the report {path} would replace {other}: name another file for the report")
+        taken.append(path)

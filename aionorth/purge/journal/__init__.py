@@ -27,7 +27,7 @@ file that a run writes to, and `sync` brings that to the disk.
 """
 
 from aionorth.purge.journal.entries import Entry
-from aionorth.purge.journal.history import History, Outage, Stop
+from aionorth.purge.journal.history import History, Outage, Run, Stop
 from aionorth.purge.journal.journal import Journal, check_new
 from aionorth.purge.journal.overview import Overview, overview_of, read_now, remove_finished
 from aionorth.purge.journal.reading import read, target_of
@@ -39,6 +39,7 @@ __all__ = [
     "Journal",
     "Outage",
     "Overview",
+    "Run",
     "RunState",
     "Stop",
     "check_new",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -43,6 +44,24 @@ def state_of(stop: Stop | None, *, at_work: bool) -> RunState:
 
 
 @attrs.frozen(kw_only=True)
+class Run:
+    """A run, as far as its journal shows."""
+
+    began: float
+    """When it began, in seconds since 1970."""
+    last: float
+    """When it ended or, where that is not recorded, was last known to be at work."""
+    state: RunState
+    cause: NorthError | None
+    """What ended it early."""
+
+    @property
+    def ended(self) -> float | None:
+        """When it ended, where that is recorded."""
+        return self.last if self.state in RECORDED.values() else None
+
+
+@attrs.frozen(kw_only=True)
 class Outage:
     """A time in which the platform answered no call, in seconds since 1970."""
 
@@ -64,7 +83,7 @@ class History:
     runs: list[float]
     """When each run began, in seconds since 1970."""
     ends: list[float] = attrs.field(factory=list[float])
-    """When the last line of each run that was read was written."""
+    """When the last line of each run that was read was written; of one at work on it, when `read_now` read it."""
     stops: list[Stop | None] = attrs.field(factory=list[Stop | None])
     """How each run that was read ended; None where nobody has recorded it."""
     outages: list[Outage] = attrs.field(factory=list[Outage])
@@ -72,15 +91,19 @@ class History:
     at_work: bool = False
     """Whether a process had locked the journal when it was read; known where `read_now` read it."""
 
-    @property
-    def state(self) -> RunState:
-        """What has become of the last run."""
-        return state_of(self.stops[-1] if self.stops else None, at_work=self.at_work)
+    def each_run(self) -> list[Run]:
+        """Return what is known of each run."""
+        *earlier, last = self.stops
+        states = [*(state_of(stop, at_work=False) for stop in earlier), state_of(last, at_work=self.at_work)]
+        return [
+            Run(began=began, last=max(began, end), state=state, cause=None if stop is None else stop.cause)
+            for began, end, stop, state in zip(self.runs, self.ends, self.stops, states, strict=True)
+        ]
 
     @property
     def elapsed(self) -> float:
         """Seconds that the runs that were read took, as far as the journal knows."""
-        return sum(max(0.0, end - began) for began, end in zip(self.runs, self.ends, strict=False))
+        return sum(run.last - run.began for run in self.each_run())
 
     @property
     def gone(self) -> int:
@@ -140,10 +163,11 @@ class Reader:
             self._rest += data
         return True
 
-    def read_all(self) -> History:
-        """Read all of it."""
+    def read_all(self, on_read: Callable[[float], object] = lambda _: None) -> History:
+        """Read all of it; `on_read` is called with the part that has been read, from 0 to 1, after each slice."""
+        size = os.fstat(self._file.fileno()).st_size
         while self.read_slice():
-            pass
+            on_read(min(1.0, self._file.tell() / max(size, 1)))
         return self.history
 
     def _take(self, data: bytes) -> None:

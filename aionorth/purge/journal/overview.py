@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -64,9 +65,15 @@ def overview_of(path: StrPath, on_read: Callable[[float], object] = lambda _: No
     return _settled(path, lambda file, name: _overview(file, name, on_read))
 
 
-def read_now(path: StrPath) -> History:
-    """Read a journal as `read` does, and find out whether a run is at work on it."""
-    return _settled(path, lambda file, name: Reader(file, name).read_all())
+def read_now(path: StrPath, on_read: Callable[[float], object] = lambda _: None) -> History:
+    """Read a journal as `read` does, and find out whether a run is at work on it; `on_read` as in `overview_of`.
+
+    A run that is at work has lasted until now.
+    """
+    history = _settled(path, lambda file, name: Reader(file, name).read_all(on_read))
+    if history.at_work and history.stops[-1] is None:
+        history.ends[-1] = max(history.ends[-1], round(time.time(), 3))
+    return history
 
 
 def remove_finished(path: StrPath) -> bool:
@@ -111,9 +118,7 @@ def _overview(file: io.FileIO, path: str, on_read: Callable[[float], object] = l
     if stop is not None and stop.gone is not None:
         gone, began, ended = stop.gone, stop.began, stop.at
     else:
-        while reader.read_slice():
-            on_read(min(1.0, file.tell() / max(size, 1)))
-        history = reader.history
+        history = reader.read_all(on_read)
         stop, gone, began, ended = history.stops[-1], history.gone, history.runs[0], history.ends[-1]
     return Overview(
         path=path,

@@ -1,0 +1,94 @@
+"""The account of a purge as text and as JSON, from its journal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+import attrs
+
+from aionorth.cli.output.messages import in_words
+from aionorth.common.text import shortened, visible
+from aionorth.common.times import duration, utc
+from aionorth.models import DeleteSummary, Outcome
+from aionorth.purge.journal import History, Run, RunState
+
+STATES: Mapping[RunState, str] = {
+    RunState.COMPLETE: "it went through all ids",
+    RunState.INTERRUPTED: "interrupted",
+    RunState.FAILED: "ended early",
+    RunState.AT_WORK: "a run is at work",
+    RunState.NO_END: "no end is recorded: killed, or of an older version",
+}
+"""What has become of a run, in words."""
+
+
+def summary_of(history: History) -> DeleteSummary:
+    """Return the summary of all runs, with the results of the ids that are not known to be gone.
+
+    While a run is at work, ids that have no outcome, or are tried again, are pending.
+    """
+    entries = history.entries.values()
+    settled = [one for one in entries if not (history.at_work and (one.outcome is None or one.in_flight))]
+    counts = Counter(entry.final_outcome() for entry in settled)
+    return DeleteSummary(
+        total=len(entries),
+        expected=len(entries),
+        **{outcome.value: counts[outcome] for outcome in Outcome},
+        duplicates=history.duplicates,
+        refusals=sum(entry.refusals for entry in entries),
+        retries=sum(max(0, entry.attempts + entry.in_flight - 1) for entry in entries if entry.all_calls > 1),
+        calls=sum(entry.all_calls for entry in entries),
+        elapsed=history.elapsed,
+        results=tuple(entry.result() for entry in settled if not entry.final_outcome().ok),
+    )
+
+
+def how_ended(run: Run) -> str:
+    """Say what has become of a run."""
+    why = "" if run.cause is None else f": {shortened(in_words(run.cause))}"
+    return f"{STATES[run.state]}{why}"
+
+
+def in_lines(history: History) -> Iterator[str]:
+    """Yield what there is to say of the purge as a whole and of each of its runs, but for what `summary_of` has."""
+    yield f"{len(history.entries):,} {visible(str(history.target))}"
+    if history.selection:
+        yield f"  selected: {shortened(visible(history.selection))}"
+    for number, run in enumerate(history.each_run(), 1):
+        until = " to" if run.ended is not None else ", now" if run.state is RunState.AT_WORK else ", last sign of life"
+        lasted = duration(run.last - run.began)
+        yield f"  run {number}: {_local(run.began)}{until} {_local(run.last)}, {lasted}: {visible(how_ended(run))}"
+    if outages := history.outages:
+        times = "once" if len(outages) == 1 else f"{len(outages):,} times"
+        yield f"  the platform was silent {times}, for {duration(sum(one.end - one.start for one in outages))} in all"
+
+
+def as_dict(history: History, path: str) -> dict[str, Any]:
+    """Return the account as JSON-ready values; ``results`` has every id that is not known to be gone."""
+    runs = [
+        {
+            "state": run.state.value,
+            "began_at": utc(run.began),
+            "ended_at": None if run.ended is None else utc(run.ended),
+            "last_sign_at": utc(run.last),
+            "error": None if run.cause is None else run.cause.to_dict(),
+        }
+        for run in history.each_run()
+    ]
+    return {
+        "journal": path,
+        **attrs.asdict(history.target),
+        "kind": history.target.kind.value,
+        "selection": history.selection,
+        "state": runs[-1]["state"],
+        **summary_of(history).to_dict(),
+        "runs": runs,
+        "outages": [{"began_at": utc(one.start), "ended_at": utc(one.end)} for one in history.outages],
+    }
+
+
+def _local(at: float) -> str:
+    return f"{datetime.fromtimestamp(at).astimezone():%Y-%m-%d %H:%M:%S}"
