@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Callable
 
-_EXTRA = ("jinja2", "platformdirs", "rich", "typer")
+_EXTRA = ("jinja2", "platformdirs", "portalocker", "rich", "typer")
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """Files that must be trusted, and files that appear whole or not at all.
 
 A file that holds secrets, or that is believed, is refused if another user could have put it there. All checks but those
-of links need a POSIX system; on others they find nothing.
+of links need a POSIX system; on Windows, where the user's own directories are closed to others, they find nothing.
 
 A file that must be whole gets its name only when its content is complete. A process that is killed before leaves
 nothing, or, where a file cannot be without a name, a temporary one that the next writer in the directory removes.
@@ -14,13 +14,11 @@ import os
 import secrets
 import shlex
 import stat
+import sys
 from contextlib import suppress
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # pragma: no cover - not a POSIX system
-    fcntl = None  # type: ignore[assignment]
+from aionorth.common import locks
 
 StrPath = str | os.PathLike[str]
 
@@ -54,8 +52,13 @@ def check_own(state: os.stat_result, path: StrPath, *, private: bool = False) ->
 
 def check_owner(state: os.stat_result, path: StrPath) -> None:
     """Raise `UntrustedFileError` unless the file with this `state` is the user's own."""
-    if os.name == "posix" and state.st_uid != os.geteuid():
+    if not is_own(state):
         raise UntrustedFileError(f"it belongs to another user (uid {state.st_uid})", path)
+
+
+def is_own(state: os.stat_result) -> bool:
+    """Whether the file with this `state` belongs to the user, as far as the system says."""
+    return sys.platform == "win32" or state.st_uid == os.geteuid()
 
 
 def check_own_directory(path: StrPath) -> None:
@@ -98,8 +101,9 @@ def check_way(path: StrPath) -> str:
             return os.fspath(at.joinpath(*rest))  # opening it will say what is wrong
         if not stat.S_ISLNK(state.st_mode):
             continue
-        writers = stat.S_IWOTH if os.name != "posix" or state.st_uid == os.geteuid() else _WRITERS
-        if os.name == "posix" and (state.st_uid not in {os.geteuid(), 0} or directory.stat().st_mode & writers):
+        writers = stat.S_IWOTH if is_own(state) else _WRITERS
+        trusted = is_own(state) or state.st_uid == 0
+        if os.name == "posix" and not (trusted and not directory.stat().st_mode & writers):
             raise UntrustedFileError(f"{at} is a link that another user may have put there", path)
         links += 1
         if links > MAX_LINKS:
@@ -112,29 +116,53 @@ def check_way(path: StrPath) -> str:
 # --- Whole or not at all
 
 
-def create_unseen(path: StrPath, mode: int = 0o600) -> tuple[int, str]:
+RENAMES_OPEN_FILES = sys.platform != "win32"
+"""Whether a file that is open can get another name, and lose one."""
+
+
+def create_unseen(path: StrPath, mode: int = 0o600, *, locked: bool = False) -> tuple[int, str]:
     """Create a file in the directory of `path`, which gets that name by `give_name` or `put_in_place`.
 
-    It is open for reading and appending, and locked where the system has locks.
+    It is open for reading and appending, and locked where it can be.
+
+    Args:
+        path: The name that it is to get.
+        mode: Its permissions.
+        locked: Whether it must be locked.
 
     Returns:
         Its descriptor, and its temporary name, which is empty where the system can have a file without one.
+
+    Raises:
+        OSError: It cannot be created, or, as a `LockError`, locked.
     """
     directory = os.path.dirname(path) or os.curdir  # noqa: PTH120 - Path would lose a ".."
     _remove_leftovers(directory)
-    flags = os.O_RDWR | os.O_APPEND
-    if hasattr(os, "O_TMPFILE") and os.access(_DESCRIPTORS, os.X_OK):
-        with suppress(OSError):  # the file system cannot do that, or the attempt below says what is wrong
-            descriptor = os.open(directory, flags | os.O_TMPFILE, mode)
-            _lock(descriptor)
-            return descriptor, ""
     while True:
-        name = _temporary_name(path)
-        descriptor = os.open(name, flags | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), mode)
-        _lock(descriptor)
-        if os.fstat(descriptor).st_nlink:
+        descriptor, name = _created(directory, _temporary_name(path), mode)
+        try:
+            locks.lock(descriptor)
+        except OSError:
+            if locked and not _lost(descriptor, name):
+                os.close(descriptor)
+                drop_unseen(name)
+                raise
+        if not _lost(descriptor, name):
             return descriptor, name
         os.close(descriptor)  # another process removed it as a leftover before it was locked
+
+
+def _created(directory: str, name: str, mode: int) -> tuple[int, str]:
+    """Create a file in `directory`, without a name where that can be; returns its descriptor, and its name."""
+    flags = os.O_RDWR | os.O_APPEND | getattr(os, "O_BINARY", 0)
+    if sys.platform == "linux" and hasattr(os, "O_TMPFILE") and os.access(_DESCRIPTORS, os.X_OK):
+        with suppress(OSError):  # the file system cannot do that, or the attempt below says what is wrong
+            return os.open(directory, flags | os.O_TMPFILE, mode), ""
+    return os.open(name, flags | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), mode), name
+
+
+def _lost(descriptor: int, name: str) -> bool:
+    return bool(name) and not os.fstat(descriptor).st_nlink
 
 
 def give_name(descriptor: int, name: str, path: StrPath) -> None:
@@ -151,11 +179,14 @@ def give_name(descriptor: int, name: str, path: StrPath) -> None:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         Path(name).replace(path)
     else:
-        Path(name).unlink()
+        drop_unseen(name)
 
 
 def put_in_place(descriptor: int, name: str, path: StrPath) -> None:
-    """Name the file that `create_unseen` returned `path`; one that exists is replaced."""
+    """Name the file that `create_unseen` returned `path`; one that exists is replaced.
+
+    Where open files cannot be renamed it must have been closed.
+    """
     if not name:
         try:
             give_name(descriptor, name, path)
@@ -208,16 +239,12 @@ def _remove_leftovers(directory: str) -> None:
                 descriptor = os.open(entry, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
                 try:
                     state = os.fstat(descriptor)
-                    if stat.S_ISREG(state.st_mode) and state.st_uid == os.geteuid() and _lock(descriptor):
+                    if not stat.S_ISREG(state.st_mode) or not is_own(state):
+                        continue
+                    locks.lock(descriptor)
+                    if RENAMES_OPEN_FILES:
                         entry.unlink()
                 finally:
                     os.close(descriptor)
-
-
-def _lock(descriptor: int) -> bool:
-    """Lock a file until it is closed; returns whether that was done."""
-    if fcntl is not None:
-        with suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-    return False
+                if not RENAMES_OPEN_FILES:  # where no file is removed that another process has open
+                    entry.unlink()

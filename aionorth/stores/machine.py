@@ -9,6 +9,7 @@ import asyncio
 import errno
 import os
 import sqlite3
+import sys
 import time
 import uuid
 from collections.abc import Callable, Generator
@@ -298,7 +299,7 @@ def _make_private(file: Path) -> None:
             state = one.lstat()
             if state.st_nlink > 1:
                 raise UntrustedFileError("it has another name elsewhere, as a hard link", one)
-            if os.name == "posix" and state.st_mode & 0o077:
+            if sys.platform != "win32" and state.st_mode & 0o077:
                 descriptor = os.open(one, os.O_RDONLY | os.O_NOFOLLOW)
                 try:
                     os.fchmod(descriptor, 0o600)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
+import sys
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -326,7 +327,11 @@ class OpenRedisStore:
 
 def _machine_clock() -> float:
     """Seconds since the machine was started; where that can be had, with the time that it has slept."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+    if sys.platform == "linux":
+        seconds = time.clock_gettime(time.CLOCK_BOOTTIME)
+    else:
+        seconds = time.monotonic()
+    return seconds
 
 
 def _store_error(root: str, error: Exception) -> StoreError:

@@ -181,6 +181,19 @@ def test_a_file_system_without_hard_links_will_do(tmp_path: Path, monkeypatch: p
         assert [file.name for file in tmp_path.iterdir()] == ["new"]
 
 
+def test_where_open_files_keep_their_names_a_leftover_is_taken_away_once_it_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named(monkeypatch)
+    monkeypatch.setattr(files, "RENAMES_OPEN_FILES", False)
+    (tmp_path / ".aionorth-1.tmp").touch()
+    descriptor, name = files.create_unseen(tmp_path / "report")
+    assert [*tmp_path.iterdir()] == [Path(name)]
+    os.close(descriptor)
+    files.put_in_place(descriptor, name, tmp_path / "report")
+    assert [file.name for file in tmp_path.iterdir()] == ["report"]
+
+
 def test_only_leftovers_are_taken_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     named(monkeypatch)
     at_work, at_work_name = files.create_unseen(tmp_path / "report")

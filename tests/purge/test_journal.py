@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import fcntl
 import gc
 import json
 import os
@@ -428,6 +427,7 @@ def test_a_line_without_its_checksum_or_with_another_is_named(path: Path) -> Non
 
 KILLED = """
 import os, signal, sys
+import portalocker  # which takes a file away as it is imported
 from aionorth.common import files
 from aionorth.purge.journal import Journal
 from aionorth.items import Kind, Target
@@ -543,7 +543,7 @@ def test_locks_that_the_file_system_has_not_got_are_not_another_process(
     def flock(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(fcntl, "flock", flock)
+    monkeypatch.setattr("portalocker.portalocker.LOCKER", flock)
     new = path.with_name("new")
     for open_ in (
         lambda: Journal.reopen(path),
@@ -565,7 +565,7 @@ def test_a_lock_that_is_held_is_another_process(path: Path, monkeypatch: pytest.
     def flock(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(fcntl, "flock", flock)
+    monkeypatch.setattr("portalocker.portalocker.LOCKER", flock)
     with pytest.raises(JournalError, match="another process is at work"):
         Journal.reopen(path)
 

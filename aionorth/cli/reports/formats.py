@@ -57,8 +57,8 @@ def check_report(path: str, suffix: str = "") -> None:
             f"the report {path} cannot be written ({_reason(exc)}): name a file in a directory that exists and that "
             "you may write to"
         ) from exc
-    files.drop_unseen(unseen)
     os.close(descriptor)
+    files.drop_unseen(unseen)
 
 
 def write_report(path: str, history: History, *, now: datetime, suffix: str = "") -> None:
@@ -75,6 +75,9 @@ def write_report(path: str, history: History, *, now: datetime, suffix: str = ""
                 _WRITERS[suffix or _suffix(path)](file, history, now)
                 file.flush()
                 os.fsync(descriptor)
+                if files.RENAMES_OPEN_FILES:
+                    files.put_in_place(descriptor, unseen, target)
+            if not files.RENAMES_OPEN_FILES:
                 files.put_in_place(descriptor, unseen, target)
         except BaseException:
             files.drop_unseen(unseen)

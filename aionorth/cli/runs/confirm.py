@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 from aionorth.cli.output.messages import cut, on_terminal
 from aionorth.common.text import visible, visible_lines
@@ -35,10 +35,13 @@ def described(plan: Plan[Any]) -> str:
     return "\n".join(parts)
 
 
+_KEYBOARD, _SCREEN = ("CONIN$", "CONOUT$") if sys.platform == "win32" else ("/dev/tty", "/dev/tty")
+
+
 def can_ask() -> bool:
     """Whether somebody can be asked: one of the streams is a terminal."""
     try:
-        with open("/dev/tty"):  # noqa: PTH123 - a device
+        with open(_KEYBOARD):  # noqa: PTH123 - a device
             return any(map(on_terminal, (sys.stdin, sys.stdout, sys.stderr)))
     except OSError:
         return False
@@ -46,19 +49,17 @@ def can_ask() -> bool:
 
 def confirmed(plan: Plan[Any], *, batch: bool) -> bool:
     """Ask on the terminal whether `plan` is to be carried out; return True only if its number is typed."""
-    import termios  # noqa: PLC0415 - not on every system, and of no use where there is no /dev/tty
-
     number = plan.number
     how = f"by one call that takes all with {visible(str(plan.batch))}" if batch else f"in {plan.size()}"
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # asyncio wants it for itself
     try:
         # The terminal is there also where standard input has ids or messages go to a file.
-        with open("/dev/tty", encoding="utf-8") as keyboard, open("/dev/tty", "w", encoding="utf-8") as tty:  # noqa: PTH123 - a device
+        with open(_KEYBOARD, encoding="utf-8") as keyboard, open(_SCREEN, "w", encoding="utf-8") as tty:  # noqa: PTH123 - devices
             screen = sys.stderr if on_terminal(sys.stderr) else tty
             if screen is not sys.stderr:
                 print(visible_lines(str(plan)), file=screen)
             print(f"Nothing brings them back. They will be deleted {how}.", file=screen)
-            termios.tcflush(keyboard, termios.TCIFLUSH)  # what was typed before the question is no answer to it
+            _drop_typed(keyboard)  # what was typed before the question is no answer to it
             print(f"Type {number} to delete them, anything else to leave them: ", end="", file=screen, flush=True)
             answer = ""
             try:
@@ -69,3 +70,16 @@ def confirmed(plan: Plan[Any], *, batch: bool) -> bool:
     finally:
         signal.signal(signal.SIGINT, before)
     return answer.strip().replace(",", "") == str(number)
+
+
+def _drop_typed(keyboard: TextIO) -> None:
+    """Drop what has been typed and not been read."""
+    if sys.platform == "win32":
+        import msvcrt  # noqa: PLC0415 - there only
+
+        while msvcrt.kbhit():
+            msvcrt.getwch()
+    else:
+        import termios  # noqa: PLC0415 - there only
+
+        termios.tcflush(keyboard, termios.TCIFLUSH)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import logging
 import os
@@ -12,8 +11,9 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from aionorth.bulk.record import UNTRIED, Record
-from aionorth.common import files
+from aionorth.common import files, locks
 from aionorth.common.files import StrPath
+from aionorth.common.locks import LockError
 from aionorth.errors import JournalError
 from aionorth.events import Event, Observers
 from aionorth.items import Target
@@ -24,11 +24,6 @@ from aionorth.purge.journal.history import SLICE, Reader, reason
 from aionorth.purge.journal.reading import opened, read
 from aionorth.purge.journal.standing import Standing
 from aionorth.purge.journal.sync import Syncing
-
-try:
-    import fcntl
-except ImportError:  # pragma: no cover - not a POSIX system
-    fcntl = None  # type: ignore[assignment]
 
 _log = logging.getLogger("aionorth")
 
@@ -188,8 +183,7 @@ class Journal:  # more than 15 methods: half of them are what a run asks of its 
 
         It is ended explicitly: a child of this process may have inherited the file, and with it the lock.
         """
-        if fcntl is not None:
-            fcntl.flock(self._file, fcntl.LOCK_UN)
+        locks.unlock(self._file)
 
     def take(self) -> None:
         """Lock the file again; raises `JournalError` where another process is, or has been, at work on it."""
@@ -327,8 +321,8 @@ class Journal:  # more than 15 methods: half of them are what a run asks of its 
 def check_new(path: StrPath) -> None:
     """Raise `JournalError` if no journal can be created as `path`, because there is a file, or for another reason."""
     file, unseen, _ = _new(os.fspath(path))
-    files.drop_unseen(unseen)
     file.close()
+    files.drop_unseen(unseen)
 
 
 # --- The file
@@ -344,17 +338,19 @@ def locked(path: str) -> Generator[io.FileIO, None, None]:
 
 def _lock(file: io.FileIO, path: str) -> None:
     """Lock a journal; raises `JournalError` where another process has done so."""
-    if fcntl is None:  # pragma: no cover - not a POSIX system
-        raise JournalError("journals need a system with file locks (fcntl): run without one")
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as exc:
-        if exc.errno in {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}:
-            raise JournalError(f"another process is at work on {path}: wait for its end") from exc
-        raise JournalError(
-            f"{path} cannot be locked ({reason(exc)}), as on a file system without locks: "
-            "have the journal on a local disk"
-        ) from exc
+        locks.lock(file)
+    except BlockingIOError as exc:
+        raise JournalError(f"another process is at work on {path}: wait for its end") from exc
+    except LockError as exc:
+        raise _not_locked(path, exc) from exc
+
+
+def _not_locked(path: str, exc: LockError) -> JournalError:
+    said = f"{path} cannot be locked ({reason(exc)})"
+    if isinstance(exc.__cause__, ImportError):  # which says what to do
+        return JournalError(said)
+    return JournalError(f"{said}, as on a file system without locks: have the journal on a local disk")
 
 
 # --- Creation
@@ -368,17 +364,12 @@ def _new(path: str) -> tuple[io.FileIO, str, str]:
         with suppress(FileNotFoundError):
             os.lstat(place)  # it also says which names nothing can have
             raise FileExistsError
-        descriptor, unseen = files.create_unseen(place)
+        descriptor, unseen = files.create_unseen(place, locked=True)
+    except LockError as exc:
+        raise _not_locked(path, exc) from exc
     except (OSError, ValueError) as exc:
         raise _not_created(path, exc) from exc
-    file = io.FileIO(descriptor, "r+")
-    try:
-        _lock(file, path)
-    except BaseException:
-        file.close()
-        files.drop_unseen(unseen)
-        raise
-    return file, unseen, place
+    return io.FileIO(descriptor, "r+"), unseen, place
 
 
 def _not_created(path: str, exc: Exception) -> JournalError:
