@@ -138,11 +138,11 @@ def reading(journal: str) -> Callable[[float], None]:
 
 
 def _in_lines(one: Overview, *, sizes: bool) -> str:
-    began = datetime.fromtimestamp(one.began).astimezone()
-    size = f"{max(one.size / 1000, 1):,.0f} kB  " if sizes else ""
-    state = "finished" if one.finished else STATES[one.state]
-    gone = f"{one.gone:,} of {one.total:,} gone"
-    return f"{began:%Y-%m-%d %H:%M}  {state:<11}  {size}{gone}  {visible(str(one.target))}\n  {visible(one.path)}"
+    began = f"{datetime.fromtimestamp(one.began).astimezone():%Y-%m-%d %H:%M}"
+    state = f"{'finished' if one.finished else STATES[one.state]:<11}"
+    size = [f"{one.size / 1e6:,.1f} MB" if one.size >= 1e6 else f"{max(one.size / 1e3, 1):.0f} kB"]  # noqa: PLR2004
+    about = (began, state, *(size if sizes else ()), f"{one.gone:,} of {one.total:,} gone", visible(str(one.target)))
+    return f"{'  '.join(about)}\n  {visible(one.path)}"
 
 
 def _as_dict(one: Overview) -> dict[str, Any]:

@@ -37,7 +37,7 @@ READ_AT_ONCE = 4 * SLICE
 """Bytes of a journal that are read when it is opened. The rest is read when the run begins, a slice at a time."""
 
 
-class Journal:  # more than 15 methods: half of them are what a run asks of its recorder
+class Journal:  # more than 12 attributes and 15 methods: half of these are what a run asks of its recorder
     """A journal that this process is at work on. One process at a time: the file is locked until `close`.
 
     Its state: what reads it, as long as that is not done; what the runs before did; the ids that have begun and not
