@@ -16,6 +16,7 @@ from aionorth.common.durations import in_hours_or_more
 from aionorth.items import Kind
 from aionorth.purge.device_selections import DeviceGroupSelection, DeviceSelection
 from aionorth.purge.selections import LONGEST_AGE, PackageSelection, Selection, SubscriptionSelection
+from aionorth.wire.resources import FILE_TYPES, NOTIFY_TYPES
 
 
 def older_than(text: str | None) -> timedelta | None:
@@ -62,7 +63,7 @@ class Subscriptions:
 
     kind: ClassVar = Kind.SUBSCRIPTIONS
 
-    notify_type: str | None = condition("TYPE", "Only this notify type, as in deviceDataChanged.")
+    notify_type: str | None = condition("TYPE", "Only this notify type, as in deviceDataChanged.", values=NOTIFY_TYPES)
     callback_host: str | None = condition(
         "GLOB", "Only callback URLs of this host: old.example.com, or '*.example.com'."
     )
@@ -80,7 +81,7 @@ class Packages:
 
     kind: ClassVar = Kind.PACKAGES
 
-    file_type: str | None = condition("TYPE", "Only firmwarePackage or softwarePackage.")
+    file_type: str | None = condition("TYPE", "Only firmwarePackage or softwarePackage.", values=FILE_TYPES)
     device_type: str | None = condition("TEXT", "Only this one.")
     model: str | None = condition("TEXT", "Only this one.")
     manufacturer_name: str | None = condition("TEXT", "Only this one.")

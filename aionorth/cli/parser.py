@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
+import shlex
+import sys
 from collections.abc import Callable, Collection, Generator, Iterable
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -12,7 +14,7 @@ import attrs
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from aionorth.cli.output.messages import OPTIONS, ExitCode, reported
+from aionorth.cli.output.messages import OPTIONS, ExitCode, reported, width_of, wrapped
 from aionorth.common.text import visible
 
 # Some versions of typer have click's types as private ones of their own.
@@ -108,6 +110,9 @@ def _visible_errors() -> Generator[None, None, None]:
         yield
     except _UsageError as exc:
         exc.message = visible(exc.message)
+        prefix = "Error: "
+        said = wrapped(prefix + exc.format_message(), width_of(sys.stderr)).removeprefix(prefix)
+        exc.format_message = lambda: said
         raise
 
 
@@ -133,13 +138,18 @@ class GroupedCommand(TyperCommand):
     """A command whose options stand under their panels, which typer does with its rich markup only."""
 
     def parse_args(self, ctx: _Context, args: list[str]) -> list[str]:
-        """Refuse an option given twice where only one value counts: the first would be lost silently."""
+        """Refuse an option given twice where only one value counts, and a file of ids without its option."""
         with _visible_errors():
-            _, _, given = self.make_parser(ctx).parse_args(list(args))
+            _, words, given = self.make_parser(ctx).parse_args(list(args))
             for param in given:
                 repeatable = any(getattr(param, name, False) for name in ("multiple", "is_flag", "count"))
                 if given.count(param) > 1 and not repeatable:
                     raise typer.BadParameter(f"{param.opts[0]} is given twice: give it once", ctx=ctx)
+            if words and "--ids-file" in {name for param in self.params for name in param.opts}:
+                file = shlex.quote(words[0])
+                raise _UsageError(
+                    f"{file} has no option before it: if it is a file of ids, give it with --ids-file {file}", ctx=ctx
+                )
             return super().parse_args(ctx, args)
 
     def format_options(self, ctx: _Context, formatter: _Formatter) -> None:

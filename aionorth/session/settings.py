@@ -6,6 +6,7 @@ collected, and reported at once.
 
 from __future__ import annotations
 
+import difflib
 import enum
 import logging
 import math
@@ -39,6 +40,9 @@ OPTIONS_ONLY = frozenset({"share_token", "trust_env", "unsafe_accept_any_host_na
 
 NO_OPTIONS = frozenset({"redis_url"})
 """What no option sets: it may hold a password, and options show in the list of processes."""
+
+OTHER_VARIABLES = frozenset({"profile", "log_file", "log_format", "stats"})
+"""What else variables say: which profile, and how the command line logs."""
 
 KEYS = (
     *("url", "app_id", "secret_file", "ca_file", "client_cert", "client_key", "tls_relaxed_x509"),
@@ -150,7 +154,8 @@ SECONDS = ValueType(float, "give seconds, above 0", lambda number: 0 < number < 
 PART = ValueType(float, "give a part, from 0 up to but not including 1", lambda number: 0 <= number < 1)
 DURATION = ValueType(str, "give a number and s, min, h, d or w, as in 12h or 30min", _is_duration)
 SWITCH = ValueType(bool, "give true or false", read=_read_switch)
-STORE = ValueType(str, "give machine, redis or memory", {"machine", "redis", "memory"}.__contains__)
+STORES = ("machine", "redis", "memory")
+STORE = ValueType(str, "give machine, redis or memory", STORES.__contains__)
 
 
 def _described(value: object) -> str:
@@ -239,6 +244,19 @@ class Sources:
         if key in self._profile.values:
             self._report(visible(f"{name} is used instead of {self._profile.where(key)}"))
 
+    def report_unknown_variables(self) -> None:
+        """Report variables that look like settings and are none. They may be another program's, so it is no error."""
+        known = {*KEYS, *OTHER_VARIABLES, "secret"} - OPTIONS_ONLY
+        for name in sorted(os.environ):
+            key = name.removeprefix(variable("")).lower()
+            if not name.startswith(variable("")) or (key in known and name == variable(key)):
+                continue
+            near = difflib.get_close_matches(key, known, 1)
+            remedy = f"; did you mean {variable(near[0])}?" if near else ""
+            if key in OPTIONS_ONLY:
+                remedy = "; no variable switches this"
+            self._report(visible(f"the environment variable {name} is not known{remedy}"))
+
     def miss(self, key: str) -> None:
         """Note that a setting is missing."""
         state = "empty" if os.environ.get(variable(key)) == "" else "missing"
@@ -253,9 +271,11 @@ def find_sources(name: str | None, **more: Any) -> Sources:  # noqa: ANN401 - as
 
     Raises `SettingsError` where the profile cannot be used.
     """
-    return Sources(
+    sources = Sources(
         profiles.load(name if name is not None else os.environ.get(variable("profile")) or None, KEYS), **more
     )
+    sources.report_unknown_variables()
+    return sources
 
 
 def gather(sources: Sources, without: Collection[str] = ()) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import math
 import os
 import pickle
 import re
+import shlex
 import subprocess
 import sys
 import warnings
@@ -222,6 +223,13 @@ def test_remedies_name_options_and_not_arguments() -> None:
     assert in_words(ArgumentError(f"{argument('x.everything')}=True: no")) == "--all: no"
     assert in_words(ArgumentError(f"{argument('FlowControl.calls')}='calls=0': no")) == "--calls 'calls=0': no"
     assert in_words(ArgumentError(f"{argument('no_option')}=1: no")) == "no_option=1: no"
+
+
+@pytest.mark.parametrize("word", ["ids.txt", "my ids"])
+def test_a_file_without_its_option_is_answered_with_the_option(ready: Shell, word: str) -> None:
+    run = ready("delete", "subscriptions", word)
+    assert run.code == 2
+    assert f"give it with --ids-file {shlex.quote(word)}\n" in run.err
 
 
 def test_a_secret_too_long_is_named_and_not_shown(ready: Shell) -> None:

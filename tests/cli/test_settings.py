@@ -434,7 +434,39 @@ def test_without_a_terminal_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> 
     assert not secrets.can_be_typed(stdin_is_data=True)
 
 
+# --- Variables that are none
+
+
+def test_an_unknown_variable_is_named_with_the_nearest(set_up: Shell, capsys: pytest.CaptureFixture[str]) -> None:
+    set_up.export(TIMEOUTS="7", TRUST_ENV="1", NONSENSE=SECRET, LOG_FILE="x", SECRET_FILE="", PROFILE="")
+    resolve(Given())
+    assert capsys.readouterr().err.splitlines() == [
+        "aionorth: the environment variable AIONORTH_NONSENSE is not known",
+        "aionorth: the environment variable AIONORTH_TIMEOUTS is not known; did you mean AIONORTH_TIMEOUT?",
+        "aionorth: the environment variable AIONORTH_TRUST_ENV is not known; no variable switches this",
+    ]
+
+
 # --- The shell's completion
+
+
+@pytest.mark.parametrize(
+    ("line", "values"),
+    [
+        ("delete subscriptions --notify-type deviceA", {"deviceAdded"}),
+        ("delete packages --file-type f", {"firmwarePackage"}),
+        ("check --store m", {"machine", "memory"}),
+        ("check --log-format ", {"text", "json"}),
+        ("simulate --model small", {"small-burst"}),
+        ("check --profile p", {"prod"}),
+    ],
+)
+def test_values_are_completed(set_up: Shell, monkeypatch: pytest.MonkeyPatch, line: str, values: set[str]) -> None:
+    set_up.configure("[profiles.prod]\n[profiles.test]\n")
+    monkeypatch.setenv("_AIONORTH_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", f"aionorth {line}")
+    monkeypatch.setenv("COMP_CWORD", str(len(line.split(" "))))
+    assert set(set_up().out.split()) == values
 
 
 def completion(instruction: str, **variables: str) -> str:

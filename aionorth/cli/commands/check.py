@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json as json_format
+import sys
 from typing import Annotated
 
 import attrs
@@ -12,7 +13,7 @@ from rich.text import Text
 
 from aionorth.cli import settings
 from aionorth.cli.output.logs import Messages
-from aionorth.cli.output.messages import ExitCode, code_of, put, remark, told
+from aionorth.cli.output.messages import ExitCode, code_of, put, remark, told, width_of, wrapped
 from aionorth.cli.output.progress import flow_in_words, silence_in_words
 from aionorth.cli.parser import command
 from aionorth.cli.settings import Connection
@@ -25,6 +26,10 @@ from aionorth.session.profiles import config_file
 
 MESSAGE_AFTER = 1.0
 """Seconds that a call may wait for flow control before a message says so."""
+
+
+ROOMY = 60
+"""Columns from which on there is room for a column of what was found."""
 
 
 def _profiles_file() -> str:
@@ -120,11 +125,14 @@ def _in_options(checkup: Checkup) -> Checkup:
 def _as_text(checkup: Checkup, connection: Connection) -> Text:
     """Return a line for each thing that was tested."""
     text = Text(visible(connection.target))
+    width = width_of(sys.stdout)
     for name, finding in checkup.findings.items():
         verdict = "FAILED" if finding.verdict is Verdict.FAILED else finding.verdict.value
-        text.append(f"\n{name:<11}  ")
-        text.append(f"{verdict:<10}", _COLOURS.get(finding.verdict, ""))
-        text.append(f"  {visible(finding.words)}")
+        about = f"{name:<11}  {verdict:<10}  "
+        at = len(text) + 1 + about.index(verdict)
+        hanging = " " * (len(about) if width >= ROOMY else 4)
+        text.append(f"\n{wrapped(about + visible(finding.words), width, hanging)}")
+        text.stylize(_COLOURS.get(finding.verdict, ""), at, at + len(verdict))
     return text
 
 

@@ -79,7 +79,9 @@ class Options:  # more than 12 fields: one an option
     port: int = _number("The port to listen on; 0 takes a free one.", default=8743, min=0, max=65535)
     calls: int = _number("Calls that flow control allows per period; 0 switches it off.", default=FLOW.calls, min=0)
     period: float = _shown("SECONDS", "Its period, in seconds.", default=FLOW.period, callback=_positive)
-    model: str = _shown("MODEL", f"How flow control counts: {', '.join(MODELS)}.", default="sliding", callback=_model)
+    model: str = _shown(
+        "MODEL", f"How flow control counts: {', '.join(MODELS)}.", default="sliding", values=MODELS, callback=_model
+    )
     subscriptions: int = _number("How many subscriptions there are to delete.", default=1000, min=0)
     packages: int = _number("How many version packages there are to delete.", default=1000, min=0)
     devices: int = _number(

@@ -6,7 +6,7 @@ import signal
 import sys
 from typing import Any, TextIO
 
-from aionorth.cli.output.messages import cut, on_terminal
+from aionorth.cli.output.messages import cut, on_terminal, width_of, wrapped
 from aionorth.common.text import visible, visible_lines
 from aionorth.purge.plan import Plan
 
@@ -58,9 +58,11 @@ def confirmed(plan: Plan[Any], *, batch: bool) -> bool:
             screen = sys.stderr if on_terminal(sys.stderr) else tty
             if screen is not sys.stderr:
                 print(visible_lines(str(plan)), file=screen)
-            print(f"Nothing brings them back. They will be deleted {how}.", file=screen)
+            width = width_of(screen)
+            print(wrapped(f"Nothing brings them back. They will be deleted {how}.", width, ""), file=screen)
             _drop_typed(keyboard)  # what was typed before the question is no answer to it
-            print(f"Type {number} to delete them, anything else to leave them: ", end="", file=screen, flush=True)
+            question = wrapped(f"Type {number} to delete them, anything else to leave them:", width, "")
+            print(question, end=" ", file=screen, flush=True)
             answer = ""
             try:
                 answer = keyboard.readline()

@@ -9,7 +9,7 @@ import attrs
 from aionorth.bulk.run import WORKERS
 from aionorth.cli.parser import names, option
 from aionorth.cli.settings import profiles
-from aionorth.session.settings import FLOW, TIMEOUT
+from aionorth.session.settings import FLOW, STORES, TIMEOUT
 
 ENVIRONMENT = """\b
 Environment (options come before it, and it comes before a profile):
@@ -88,6 +88,7 @@ class Given:  # more than 12 fields: one a setting
         "Where all of the app's callers share its flow control and token: machine (a file of yours, for the processes "
         "of this machine), redis (the server in AIONORTH_REDIS_URL) or memory (nobody shares). [default: redis if "
         "AIONORTH_REDIS_URL is set, else machine]",
+        values=STORES,
     )
     share_token: bool | None = _flow(
         None,
