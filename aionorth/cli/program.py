@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from aionorth import __version__
-from aionorth.cli.commands import check, delete, demo, journals, listing, report, resume, simulate
+from aionorth.cli.commands import apply, check, delete, demo, journals, listing, report, resume, simulate
 from aionorth.cli.output.messages import EXIT_CODES, put, reported
 from aionorth.cli.parser import GroupedCommand, GroupedCommands
 from aionorth.cli.settings.given import ENVIRONMENT
@@ -65,6 +65,7 @@ def options_of_all(
 app.add_typer(delete.delete, name="delete", rich_help_panel="On the platform")
 app.add_typer(listing.listing, name="list", rich_help_panel="On the platform")
 for _panel, _command, _help, _short_help in (
+    ("On the platform", apply.apply, apply.HELP, "Carry out a plan that was kept."),
     ("On the platform", resume.resume, resume.HELP, "Resume a deletion from its journal."),
     ("From journals", report.report, report.HELP, "Report what a deletion came to, from its journal."),
     ("From journals", journals.journals, journals.HELP, "List the journals of deletions, and remove old ones."),

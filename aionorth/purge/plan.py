@@ -119,9 +119,14 @@ class Plan(Generic[T]):
         return plan
 
     def __str__(self) -> str:
+        return self.in_words()
+
+    def in_words(self, *, batch: bool = False) -> str:
+        """The plan in some lines, as it is carried out by one call for each item, or by its `batch` call."""
+        size = "1 call" if batch and self.batch is not None else self.size()
         listed = self.number + len(self.keep)
         of = f"{self.number:,} of {listed:,}" if self.keep else f"{self.number:,}"
-        rows = [(len(self.delete), f"to delete: {self.size()}")]
+        rows = [(len(self.delete), f"to delete: {size}")]
         rows += [(len(self.along), f"to go along with {self._gateways()}")] if self.along else []
         rows += [(number, f"to stay: {reason}") for reason, number in self.reasons()]
         rows += [(len(self.absent), "named, but not among what the platform listed")] if self.absent else []

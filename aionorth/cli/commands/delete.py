@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import difflib
 import json
+import shlex
 import time
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from typing import Any
 import attrs
 import typer
 
-from aionorth.cli import settings
+from aionorth.cli import plan_files, settings
 from aionorth.cli.kinds import KINDS, Conditions, Ids
 from aionorth.cli.output.logs import Messages
 from aionorth.cli.output.messages import (
@@ -21,6 +23,7 @@ from aionorth.cli.output.messages import (
     ExitCode,
     Notes,
     ProblemError,
+    own_name,
     put,
     remark,
     say,
@@ -53,11 +56,16 @@ Examples:
   aionorth delete subscriptions --callback-host old.example.com --dry-run
   aionorth delete packages --keep-latest 2 --older-than 90d --report purge.html
   aionorth delete subscriptions --ids-file ids.txt
+  aionorth delete packages --older-than 90d --out plan.csv
+  aionorth apply plan.csv
 
 {ENVIRONMENT}
 
 {EXIT_CODES}
 """
+
+Find = Callable[[NorthSession], Awaitable[Plan[Any]]]
+"""Makes the plan, or reads it."""
 
 SETTLE_TIME = 0.05
 """Seconds in which the loop notices connections that were closed while a person thought."""
@@ -70,6 +78,17 @@ class How:
     """How a deletion proceeds."""
 
     dry_run: bool = _how(None, "Show what would be deleted, and end.", "--dry-run", default=False)
+    out: str | None = _how(
+        "FILE",
+        "Keep the plan in this file and end; 'aionorth apply FILE' carries it out. Let it end in .json, or in .csv to "
+        "take rows out of it in an editor or a spreadsheet. A file that is there is replaced.",
+    )
+    detailed_exitcode: bool = _how(
+        None,
+        "After --dry-run or --out, end with exit code 4 where there is something to delete.",
+        "--detailed-exitcode",
+        default=False,
+    )
     yes: bool = _how(None, "Do not ask: for scripts.", "--yes", default=False)
     cascade: bool | None = _how(
         None,
@@ -87,6 +106,17 @@ class How:
         "--batch",
         default=False,
     )
+
+    def __attrs_post_init__(self) -> None:
+        if self.detailed_exitcode and not self.only_shown:
+            raise ProblemError(
+                "--detailed-exitcode says whether a plan has something to delete: give --dry-run with it, or --out"
+            )
+
+    @property
+    def only_shown(self) -> bool:
+        """Whether nothing is to be deleted now."""
+        return self.dry_run or self.out is not None
 
 
 delete = typer.Typer(
@@ -108,10 +138,14 @@ def _delete(
                 "say whether the devices behind a gateway are to be deleted with it: give --cascade, or --no-cascade "
                 "to keep them"
             )
-        check_files(how.journal, output.report, ids.ids_file, ids.exclude_file)
+        check_files(how.journal, output.report, ids.ids_file, ids.exclude_file, out=how.out)
         connection = settings.resolve(given, stdin_is_data=ids.read_stdin)
         selection = ids.selection(which, cascade=bool(how.cascade))
-        return asyncio.run(_purge(selection, connection, notes, how=how, bounds=bounds, output=output, given=given))
+        find = partial(planned, selection, notes)
+        explicit = selection.only_ids
+        return asyncio.run(
+            purge(find, connection, notes, how=how, bounds=bounds, output=output, given=given, explicit=explicit)
+        )
 
 
 for _kind, _row in KINDS.items():
@@ -120,8 +154,8 @@ for _kind, _row in KINDS.items():
     )
 
 
-async def _purge(
-    selection: Selection[Any],
+async def purge(
+    find: Find,
     connection: Connection,
     notes: Notes,
     *,
@@ -129,15 +163,16 @@ async def _purge(
     bounds: Bounds,
     output: Output,
     given: Given,
+    explicit: bool = False,
 ) -> ExitCode:
-    """Find what is selected, show it, have it confirmed and delete it."""
+    """Find the plan, show it, have it confirmed and delete what it says; `explicit` is as for `_agreed`."""
     north = connection.session()
-    directory = None if how.dry_run or how.journal is not None else own_directory()
+    directory = None if how.only_shown or how.journal is not None else own_directory()
     async with north:
-        plan = await _planned(selection, north, notes)
+        plan = await find(north)
         kind = plan.target.kind
-        if how.dry_run:
-            put(json.dumps(plan.to_dict()) if output.json else described(plan))
+        if how.only_shown:
+            put(json.dumps(plan.to_dict()) if output.json else described(plan, batch=how.batch))
         if how.max_delete is not None and plan.number > how.max_delete:
             raise ProblemError(
                 f"{plan.number:,} {kind.value} are selected, and --max-delete is {how.max_delete:,}: "
@@ -147,15 +182,13 @@ async def _purge(
             raise ProblemError(
                 "--batch: no single call takes exactly what is selected, so nothing was deleted; leave it out"
             )
-        if how.dry_run:
-            remark("aionorth: a dry run: nothing was deleted")
-            return ExitCode.OK
+        if how.only_shown:
+            return _kept(plan, how)
         if not plan.delete:
             nothing = "aionorth: no ids: there is nothing to delete"
             remark(f"aionorth: there is nothing to delete\n{plan}" if plan.keep or plan.absent else nothing)
-            _hint_at_notify_type(selection)
             return reported(Ended(kind=kind, summary=DeleteSummary()), output)
-        if not _agreed(plan, how, selection):
+        if not _agreed(plan, how, explicit=explicit):
             remark("aionorth: nothing was deleted")
             return ExitCode.FAILED
         await asyncio.sleep(SETTLE_TIME)
@@ -169,7 +202,7 @@ async def _purge(
             grace=DRAIN_TIMEOUT,
             max_failures=bounds.max_failures,
         )
-        target, calls = plan.target, plan.calls
+        target, calls, along = plan.target, plan.calls, len(plan.along)
         del plan  # its run has what it needs, and it may name a million
         remark(f"aionorth: this run is recorded in {visible(journal)}")
         ended = await carry_out(
@@ -184,8 +217,21 @@ async def _purge(
         )
         if not ended.summary.calls:  # nothing to resume, and perhaps the wrong platform
             ended = _without_journal(ended, journal)
+        if along and ended.summary.ok:
+            remark(f"aionorth: {along:,} more went along with a gateway, as planned")
         del run  # a report of many ids has use for their memory
     return reported(ended, output)
+
+
+def _kept(plan: Plan[Any], how: How) -> ExitCode:
+    """Keep a plan that is not carried out now, if that is wanted; return the exit code."""
+    if how.out is None:
+        say("aionorth: a dry run: nothing was deleted")
+    else:
+        plan_files.write(how.out, plan)
+        to_go_on = f"{own_name()} apply {visible(shlex.quote(how.out))}"
+        say(f"aionorth: nothing was deleted; the plan is in {visible(how.out)}; to carry it out: {to_go_on}")
+    return ExitCode.TO_DO if how.detailed_exitcode and plan.delete else ExitCode.OK
 
 
 def _without_journal(ended: Ended, journal: str) -> Ended:
@@ -201,7 +247,7 @@ def _without_journal(ended: Ended, journal: str) -> Ended:
 # --- Before a deletion
 
 
-async def _planned(selection: Selection[Any], north: NorthSession, notes: Notes) -> Plan[Any]:
+async def planned(selection: Selection[Any], notes: Notes, north: NorthSession) -> Plan[Any]:
     """List what there is, showing how far that is."""
     listed = 0
 
@@ -218,7 +264,10 @@ async def _planned(selection: Selection[Any], north: NorthSession, notes: Notes)
             show(Listing(listed=listed, flow=north.flow, elapsed=elapsed, note=notes.recent(elapsed)))
     if work.cancelled():
         raise KeyboardInterrupt
-    return work.result()
+    plan = work.result()
+    if not plan.delete:
+        _hint_at_notify_type(selection)
+    return plan
 
 
 def _hint_at_notify_type(selection: Selection[Any]) -> None:
@@ -231,15 +280,17 @@ def _hint_at_notify_type(selection: Selection[Any]) -> None:
         remark(f"aionorth: the documents have no notify type {requested!r}{meant}")
 
 
-def _agreed(plan: Plan[Any], how: How, selection: Selection[Any]) -> bool:
-    """Whether the deletion may go ahead, after a question where one is needed."""
-    by_script = selection.only_ids and not can_ask()  # for which a list of ids is explicit enough
-    if how.yes or by_script:
+def _agreed(plan: Plan[Any], how: How, *, explicit: bool) -> bool:
+    """Whether the deletion may go ahead, after a question where one is needed.
+
+    What is `explicit`, a list of ids, needs none in a script.
+    """
+    if how.yes or (explicit and not can_ask()):
         return True
     if not can_ask():
         raise ProblemError(
             f"{plan.number:,} {plan.target.kind.value} are selected, and there is no terminal to ask on: nothing was "
             "deleted; look at them with --dry-run, then give --yes"
         )
-    say(described(plan))
+    say(described(plan, batch=how.batch))
     return confirmed(plan, batch=how.batch)

@@ -287,6 +287,8 @@ class ExitCode(enum.IntEnum):
     """Something is missing or cannot be used; nothing was sent."""
     REFUSED = 3
     """The platform refused the app or its secret."""
+    TO_DO = 4
+    """There is something to delete: for a dry run that was asked to say so."""
     INTERRUPTED = 130
     """Ended by SIGINT, SIGTERM or SIGHUP; what a shell calls 128 + 2."""
 
@@ -297,6 +299,7 @@ Exit codes:
   1    some are not, or the run ended early
   2    something is missing or cannot be used; nothing was deleted
   3    the platform refused the app or its secret
+  4    there is something to delete: with --detailed-exitcode
   130  interrupted; the messages before it say how far the run came"""
 
 _REFUSALS = (CredentialsError, InvalidTokenError, AppNotFoundError, AppFrozenError)

@@ -22,16 +22,21 @@ def sample(plan: Plan[Any]) -> str:
     return "\n".join(lines)
 
 
-def described(plan: Plan[Any]) -> str:
-    """Return what `plan` would do, with a sample of what goes, and what `--batch` would do if it can be used."""
-    parts = [str(plan)]
+def described(plan: Plan[Any], *, batch: bool = False) -> str:
+    """Return what `plan` would do, with a sample of what goes, and what `--batch` does where it can be used."""
+    parts = [plan.in_words(batch=batch)]
     if plan.delete:
         parts.append(f"Those that go:\n{sample(plan)}")
     if plan.batch is not None:
-        parts += [
-            f"One call would do: --batch deletes by {visible(str(plan.batch))}.",
-            "It would also take what was created since this list was made.",
-        ]
+        filters = visible(str(plan.batch))
+        parts += (
+            [f"The call deletes by {filters}.", "It also takes what was created since this list was made."]
+            if batch
+            else [
+                f"One call would do: --batch deletes by {filters}.",
+                "It would also take what was created since this list was made.",
+            ]
+        )
     return "\n".join(parts)
 
 
@@ -49,19 +54,24 @@ def can_ask() -> bool:
 
 def confirmed(plan: Plan[Any], *, batch: bool) -> bool:
     """Ask on the terminal whether `plan` is to be carried out; return True only if its number is typed."""
-    number = plan.number
     how = f"by one call that takes all with {visible(str(plan.batch))}" if batch else f"in {plan.size()}"
+    answer = asked(plan.in_words(batch=batch), f"They will be deleted {how}.", str(plan.number))
+    return answer.replace(",", "") == str(plan.number)
+
+
+def asked(what: str, how: str, word: str) -> str:
+    """Ask on the terminal for `word`, and return what was typed. `what` is shown where messages do not go there."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # asyncio wants it for itself
     try:
         # The terminal is there also where standard input has ids or messages go to a file.
         with open(_KEYBOARD, encoding="utf-8") as keyboard, open(_SCREEN, "w", encoding="utf-8") as tty:  # noqa: PTH123 - devices
             screen = sys.stderr if on_terminal(sys.stderr) else tty
             if screen is not sys.stderr:
-                print(visible_lines(str(plan)), file=screen)
+                print(visible_lines(what), file=screen)
             width = width_of(screen)
-            print(wrapped(f"Nothing brings them back. They will be deleted {how}.", width, ""), file=screen)
+            print(wrapped(f"Nothing brings them back. {how}", width, ""), file=screen)
             _drop_typed(keyboard)  # what was typed before the question is no answer to it
-            question = wrapped(f"Type {number} to delete them, anything else to leave them:", width, "")
+            question = wrapped(f"Type {word} to delete them, anything else to leave them:", width, "")
             print(question, end=" ", file=screen, flush=True)
             answer = ""
             try:
@@ -71,7 +81,7 @@ def confirmed(plan: Plan[Any], *, batch: bool) -> bool:
                     print(file=screen)  # the terminal's own line end was not typed
     finally:
         signal.signal(signal.SIGINT, before)
-    return answer.strip().replace(",", "") == str(number)
+    return answer.strip()
 
 
 def _drop_typed(keyboard: TextIO) -> None:

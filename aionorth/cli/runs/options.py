@@ -9,6 +9,7 @@ from functools import partial
 
 import attrs
 
+from aionorth.cli import plan_files
 from aionorth.cli.output.messages import ProblemError, resume_command
 from aionorth.cli.parser import option
 from aionorth.cli.reports.formats import check_report
@@ -29,13 +30,18 @@ class Bounds:
         return [] if self.max_failures is None else ["--max-failures", str(self.max_failures)]
 
 
-def check_files(journal: str | None, reports: Iterable[str] | None, *sources: str | None) -> None:
-    """Check that the files can be written, before anything is sent.
+def check_files(
+    journal: str | None, reports: Iterable[str] | None, *sources: str | None, out: str | None = None
+) -> None:
+    """Check that the files can be written, before anything is sent; `out` is where a plan is to be kept.
 
     Raises:
-        ProblemError: One cannot be written, or a report would replace the journal, a source or another report.
+        ProblemError: One cannot be written, or a report or the plan would replace the journal, a source or another one.
     """
-    check_reports([(path, "") for path in reports or ()], journal, *sources)
+    if out is not None:
+        plan_files.check_writable(out)
+        _check_apart("plan", out, journal, *sources)
+    check_reports([(path, "") for path in reports or ()], journal, out, *sources)
     if journal is not None:
         if os.path.lexists(journal):
             with suppress(JournalError):  # of what cannot be resumed, the check below says why
@@ -56,7 +62,11 @@ def check_reports(files: Iterable[tuple[str, str]], *others: str | None) -> None
     taken = [other for other in others if other is not None]
     for path, suffix in files:
         check_report(path, suffix)
-        for other in taken:
-            if os.path.realpath(other) == os.path.realpath(path):
-                raise ProblemError(f"the report {path} would replace {other}: name another file for the report")
+        _check_apart("report", path, *taken)
         taken.append(path)
+
+
+def _check_apart(what: str, path: str, *others: str | None) -> None:
+    for other in others:
+        if other is not None and os.path.realpath(other) == os.path.realpath(path):
+            raise ProblemError(f"the {what} {path} would replace {other}: name another file for the {what}")
