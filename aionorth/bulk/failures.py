@@ -34,7 +34,9 @@ class Failures:
         self.failed += 1
         error = result.error
         if self.failed == self.maximum:
-            return TooManyFailuresError(f"{self.failed} ids have failed, as many as were allowed; the last: {error}")
+            return TooManyFailuresError(
+                f"{self.failed} ids have failed, as many as were allowed; the last: {error.marked}"
+            )
         refused = type(error) is NorthApiError and error.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
         refusal = (error.status, error.code) if isinstance(error, NorthApiError) and refused else None
         if self.settled == 1:
@@ -42,5 +44,7 @@ class Failures:
         elif refusal != self.alike:
             self.alike = None
         if self.alike is not None and self.settled == self.failed == ALIKE:
-            return TooManyFailuresError(f"the first {ALIKE} ids all failed alike, and so would the others: {error}")
+            return TooManyFailuresError(
+                f"the first {ALIKE} ids all failed alike, and so would the others: {error.marked}"
+            )
         return None

@@ -70,7 +70,7 @@ for _panel, _command, _help, _short_help in (
     ("From journals", report.report, report.HELP, "Report what a deletion came to, from its journal."),
     ("From journals", journals.journals, journals.HELP, "List the journals of deletions, and remove old ones."),
     ("On the platform", check.check, check.HELP, "Test URL, TLS, credentials and clock."),
-    ("To try things", demo.demo, demo.HELP, "Watch a run against a simulated platform; 20 seconds."),
+    ("To try things", demo.demo, demo.HELP, "Watch a run against a simulated platform; about 20 seconds."),
     ("To try things", simulate.simulate, simulate.HELP, "Serve a simulated platform to try things on."),
 ):
     app.command(help=_help, short_help=_short_help, cls=GroupedCommand, rich_help_panel=_panel)(_command)

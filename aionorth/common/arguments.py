@@ -13,7 +13,7 @@ from typing import Self
 _MARK = "\ufdd0"
 """A noncharacter: no text from elsewhere has one, unless to play a trick, and then nothing is gained by it."""
 
-_marked = re.compile(rf"{_MARK}(?:\w+\.)?(\w+){_MARK}(?:(=)(?:(True|False)\b)?)?")
+_marked = re.compile(rf"{_MARK}([\w.]+){_MARK}(?:(=)(?:(True|False)\b)?)?")
 
 
 class Message(str):
@@ -44,7 +44,7 @@ def renamed(text: str, name: Callable[[str, bool], str | None]) -> str:
 
     Args:
         text: A `Message`, or a text with marks.
-        name: Takes the name of an argument, without its class, and whether it is on, as in ``share_token=True``. Where
+        name: Takes the name of an argument, as it was marked, and whether it is on, as in ``share_token=True``. Where
             it returns None the name stays, and what follows it.
     """
 

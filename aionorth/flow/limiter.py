@@ -300,9 +300,9 @@ class Limiter:
             self._silent_since = self._loop.time() - silent_for
             reason = self._last_fault or "as another process has found"
             _log.warning(
-                "the platform has not answered for %.0f s (%s): all calls wait until it does; "
-                "it is asked again and again, at least once a minute",
-                silent_for,
+                "the platform has not answered%s (%s): all calls wait until it does; it is asked again and again, at "
+                "least once a minute",
+                f" for {silent_for:.0f} s" if silent_for >= 1 else "",
                 reason,
                 extra=observers.facts(),
             )

@@ -9,6 +9,7 @@ from typing import TypeVar
 import attrs
 
 from aionorth.bulk.retry import RetryPolicy
+from aionorth.common.arguments import argument
 from aionorth.errors import ArgumentError
 from aionorth.items import Target
 from aionorth.models import DeleteResult
@@ -91,6 +92,6 @@ class SelectedCalls(OwnCalls):
         for name, there, here in (("url", target.url, self._url), ("app_id", target.app_id, self._app_id)):
             if there != here:
                 raise ArgumentError(
-                    f"{what} is for the {name} {there!r}, and this session's is {here!r}: "
+                    f"{what} is for the {argument(name)} {there!r}, and this session's is {here!r}: "
                     "use the settings that it was made with"
                 )

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import attrs
 
+from aionorth.common.arguments import argument
 from aionorth.common.text import shown
 from aionorth.errors import ArgumentError, SessionStateError, StoreError, StoreUnavailableError, detached
 from aionorth.stores.base import LONGEST_LEASE, Snapshot, StoredToken, token_name
@@ -117,7 +118,7 @@ class RedisStore:
         object.__setattr__(self, "prefix", prefix)  # first: a traceback may show what there is so far
         if wrong := wrong_with_url(url):
             del url  # a traceback must not show it
-            raise ArgumentError(f"RedisStore.url: {wrong}")
+            raise ArgumentError(f"{argument('RedisStore.url')}: {wrong}")
         if not isinstance(prefix, str) or not prefix or {"{", "}"} & set(prefix):
             del url
             raise ArgumentError(f"RedisStore.prefix={prefix!r}: give a str, not empty and without braces")
@@ -131,7 +132,7 @@ class RedisStore:
         client = self._client()
         if client is None:
             raise ArgumentError(
-                "RedisStore.url: an option cannot be used so: check its value; ssl_ goes with rediss://"
+                f"{argument('RedisStore.url')}: an option cannot be used so: check its value; ssl_ goes with rediss://"
             )
         store = OpenRedisStore(client, f"{{{self.prefix}:{app}}}", _machine_clock)
         try:

@@ -84,6 +84,8 @@ def test_a_silence_is_whole_on_a_narrow_terminal() -> None:
 def test_a_silence_is_shown_while_a_list_is_read() -> None:
     listing = Listing(listed=300, flow=SILENT, elapsed=200.0)
     assert "300 listed · the platform has not answered for 3 min 10 s; next try in 40 s" in listing.line()
+    listing = Listing(listed=300, flow=attrs.evolve(SILENT, silent_for=0.2), elapsed=200.0)
+    assert "the platform has not answered; next try in" in listing.line()
     listing = Listing(listed=300, flow=attrs.evolve(SILENT, silent_for=0.0), elapsed=9.0, note="another attempt in 2 s")
     assert listing.line() == "300 listed · 3 of 100 calls used · another attempt in 2 s"
 

@@ -16,7 +16,7 @@ def test_people_of_python_read_the_names_of_python() -> None:
     for one in (error(), copy.copy(error()), pickle.loads(pickle.dumps(error()))):
         assert str(one) == one.args[0] == one.to_dict()["message"] == "Owner.calls=0: give more, or leave burst out"
         assert repr(one) == "ArgumentError('Owner.calls=0: give more, or leave burst out')"
-        assert renamed(one.marked, lambda name, _: f"--{name}") == "--calls 0: give more, or leave --burst out"
+        assert renamed(one.marked, lambda name, _: f"--{name}") == "--Owner.calls 0: give more, or leave --burst out"
     assert AppNotAuthorizedError.remedy.startswith("Leave authorized_app_id out")
 
 

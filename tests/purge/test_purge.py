@@ -436,7 +436,7 @@ def test_a_journal_of_another_app_is_refused(there: Shell, tmp_path: Path) -> No
     there.export(APP_ID="another")
     run = there("resume", journal)
     assert run.code == 2
-    assert "is for the app_id 'demo-app', and this session's is 'another'" in run.err
+    assert "is for the --app-id 'demo-app', and this session's is 'another'" in run.err
 
 
 def test_a_report_has_every_id(there: Shell, tmp_path: Path) -> None:

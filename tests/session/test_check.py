@@ -309,7 +309,7 @@ def test_a_host_that_does_not_exist_fails_the_url() -> None:
     error = aionorth.HostNotFoundError("no such host: x; check the base URL")
     checkup = judged(error, stage=Stage.LOGIN, https=True, reached=False, difference=None)
     assert verdicts(checkup) == ["failed", "not tested", "not tested", "not tested"]
-    assert "no such host" in checkup.url.words
+    assert checkup.url.words == "no such host: x; check the base URL"  # and the remedy once
 
 
 # --- The clock

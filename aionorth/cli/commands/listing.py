@@ -17,7 +17,8 @@ import typer
 from aionorth.cli import settings
 from aionorth.cli.kinds import KINDS, Conditions, Ids
 from aionorth.cli.output import table
-from aionorth.cli.output.messages import EXIT_CODES, ExitCode, Notes, ProblemError, noted, on_terminal, put_line, say
+from aionorth.cli.output.logs import Messages
+from aionorth.cli.output.messages import EXIT_CODES, ExitCode, Notes, ProblemError, on_terminal, put_line, remark
 from aionorth.cli.output.progress import Listing, Show, view_of
 from aionorth.cli.parser import GroupedCommand, GroupedCommands, command, option
 from aionorth.cli.runs.job import REFRESH, on_signals
@@ -66,8 +67,8 @@ listing = typer.Typer(
 )
 
 
-def _list(*, which: Conditions, ids: Ids, form: Form, given: Given) -> ExitCode:
-    with noted() as notes:
+def _list(*, which: Conditions, ids: Ids, form: Form, given: Given, messages: Messages) -> ExitCode:
+    with messages.noted() as notes:
         if sum(attrs.astuple(form)) > 1:
             raise ProblemError("--json, --csv and --ids contradict each other: give one of them")
         ids = attrs.evolve(ids, everything=not ids.any_given(which))
@@ -153,6 +154,6 @@ def _count(selection: Selection[Any], number: int, target: Target, *, counted: b
     """Say how many there are, where nobody counts lines, and how many of the ids given there are not."""
     if counted or not number:
         which = "" if selection.everything and not selection.exclude else f": {selection.in_words()}"
-        say(f"aionorth: {number:,} {target}{which}")
+        remark(f"aionorth: {number:,} {target}{which}")
     if selection.ids is not None and (absent := len(set(selection.ids)) - number) > 0:
-        say(f"aionorth: {absent:,} of the ids given are not among them")
+        remark(f"aionorth: {absent:,} of the ids given are not among them")

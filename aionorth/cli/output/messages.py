@@ -312,13 +312,13 @@ class ProblemError(Exception):
         super().__init__("\n".join(map(visible, lines)))
 
 
-OPTIONS: dict[str, list[str]] = {}
+OPTIONS: dict[str, list[str]] = {"RedisStore.url": ["AIONORTH_REDIS_URL"]}
 """The options of all commands, by the names that their settings have in the library. The parser enters them."""
 
 
 def option_of(argument: str, on: bool = True) -> str | None:  # noqa: FBT001, FBT002 - as `renamed` calls it
     """Return the option that gives an argument of the library, or switches it off; None where there is none."""
-    names = OPTIONS.get(argument)
+    names = OPTIONS.get(argument) or OPTIONS.get(argument.rpartition(".")[2])
     return None if names is None else names[0 if on else -1]
 
 

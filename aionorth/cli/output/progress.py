@@ -185,8 +185,8 @@ def silence_in_words(flow: FlowState) -> str:
     """Return a text as in ``the platform has not answered for 3 min 10 s; next try in 40 s``."""
     upcoming = f"next try in {math.ceil(flow.next_probe)} s" if flow.next_probe else "trying now"
     silent_for = round(flow.silent_for)
-    words = f"{silent_for} s" if silent_for < MINUTE else duration(silent_for)
-    return f"the platform has not answered for {words}; {upcoming}"
+    words = f" for {silent_for} s" if silent_for < MINUTE else f" for {duration(silent_for)}"
+    return f"the platform has not answered{words if silent_for else ''}; {upcoming}"
 
 
 def flow_in_words(flow: FlowState, *, ended: bool = False) -> str:
