@@ -13,7 +13,7 @@ from shell import APP, SECRET, UNREACHABLE, Shell, served
 from aionorth.simulator import Simulator
 from aionorth.simulator.virtual_time import VirtualTimeLoop
 
-settings.register_profile("aionorth", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("aionorth", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("long", settings.get_profile("aionorth"), max_examples=2000)
 settings.load_profile("aionorth")
 

@@ -42,6 +42,7 @@ def test_aionorth_meets_the_bars_of_one_schedule(record: Record) -> None:
     assert record.exit_code == 0, record.missed
 
 
+@pytest.mark.slow
 def test_a_client_that_hides_its_refusals_misses_a_bar(record: Record) -> None:
     run = schedule.measure(schedule.with_limiter_alone, "sliding", seed=1, calls=150)
     assert run.calls == 150 + run.refusals
@@ -164,6 +165,7 @@ def test_each_contender_makes_as_many_calls_as_the_server_counts(name: str) -> N
     assert [list(each) for each in costs] == [[name], [name]]
 
 
+@pytest.mark.slow
 async def test_a_client_that_miscounts_its_calls_has_no_cost() -> None:
     async def miscounting(calls: int) -> int:
         return calls
@@ -236,6 +238,7 @@ def test_memorys_clients_delete_every_id_with_and_without_http(monkeypatch: pyte
         assert memory.measure(memory.OURS, 20, server).deleted == 20
 
 
+@pytest.mark.slow
 def test_a_child_whose_peak_is_no_higher_than_its_parents_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "peak", lambda: 1e6)
     with pytest.raises(PremiseError, match="may be that of the process that started"):
@@ -342,6 +345,7 @@ def test_results_hold_every_sample_and_become_one_page_that_needs_nothing_else(t
     assert not re.search(r'(src|href)="(?!data:|#)', page)
 
 
+@pytest.mark.slow
 def test_pictures_have_colours_of_both_kinds() -> None:
     runs = {
         "aionorth": pictures.Schedule([0.0, 60.0], [], 60.0),

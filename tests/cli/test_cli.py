@@ -96,6 +96,7 @@ def test_importing_the_package_needs_no_extra_and_takes_no_time() -> None:
 LATER = {"aionorth.stores.machine", "aionorth.stores.redis", "sqlite3", "redis", "typer", "rich", "jinja2"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("statement", "later"),
     [
@@ -541,6 +542,7 @@ async def test_a_refused_connection_ends_the_run_after_its_attempts() -> None:
     assert "check the URL and the network" in (ended.reason or "")
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_gone_away_is_no_error() -> None:
     reading, writing = os.pipe()
     os.close(reading)
@@ -554,6 +556,7 @@ def test_a_reader_that_has_gone_away_is_no_error() -> None:
     assert (run.returncode, run.stderr) == (0, b"")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_does_not_lose_the_account(platform: Simulator, shell: Shell) -> None:
     ids = shell.file("\n".join(platform.add_packages(2)))

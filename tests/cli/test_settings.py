@@ -480,6 +480,7 @@ def completion(instruction: str, **variables: str) -> str:
     return run.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("set_up")
 def test_a_script_completes_the_command_line_in_bash(tmp_path: Path) -> None:
     script = completion("source_bash")

@@ -40,6 +40,7 @@ def test_an_observer_without_its_package_names_the_extra(observer: str, package:
     assert _said(program) == f"{observer} needs {package}: pip install 'aionorth[{extra}]'"
 
 
+@pytest.mark.slow
 def test_neither_package_is_imported_before_its_observer_is_asked_for() -> None:
     program = (
         "import sys, aionorth, aionorth.observe; aionorth.NorthSession; aionorth.observe.CallEnded\n"

@@ -442,6 +442,7 @@ killed()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["before it is written", "before it has its name", "named", "after"])
 def test_a_kill_within_creation_leaves_a_whole_journal_or_none(path: Path, when: str) -> None:
     killed = subprocess.run([sys.executable, "-c", KILLED, path, when], check=False)

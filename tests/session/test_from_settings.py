@@ -142,6 +142,7 @@ def test_a_secret_argument_that_cannot_be_used_is_not_shown(set_up: Shell) -> No
     assert set_up is not None
 
 
+@pytest.mark.slow
 def test_without_the_command_lines_packages_the_environment_can_be_read(tmp_path: Path) -> None:
     code = """
 import sys
