@@ -114,9 +114,9 @@ def test_the_account_as_json_has_each_run_and_the_ids_that_are_not_known_to_be_g
 
 
 def test_a_killed_run_was_last_at_work_when_its_last_line_was_written(shell: Shell, tmp_path: Path) -> None:
-    path = killed(tmp_path / "purge.jsonl", gone=1, skipped=2)
+    path = killed(tmp_path / "purge.jsonl", gone=1, skipped=2, days_ago=1)
     (one,) = shell("report", str(path), "--json").json["runs"]
-    assert (one["state"], one["ended_at"]) == ("no end", None)
+    assert (one["state"], one["ended_at"]) == ("no_end", None)
     out = shell("report", str(path)).out
     assert ", last sign of life " in out
     assert ", 10.0 s: no end is recorded: killed, or of an older version" in out
@@ -125,6 +125,9 @@ def test_a_killed_run_was_last_at_work_when_its_last_line_was_written(shell: She
     assert "<dt>Last sign of life</dt>" in page
     assert "no end is recorded" in page
     assert "<dt>Ended</dt>" not in page
+    Journal.reopen(path).close()
+    shell("report", str(path), "--html", str(tmp_path / "a.html"))
+    assert "at least 10.0 s of it at work" in (tmp_path / "a.html").read_text()
 
 
 def test_a_run_that_is_at_work_is_reported_as_far_as_it_has_come(shell: Shell, tmp_path: Path) -> None:
@@ -132,7 +135,7 @@ def test_a_run_that_is_at_work_is_reported_as_far_as_it_has_come(shell: Shell, t
     journal, _ = begun(path, gone=2, skipped=3, days_ago=1)
     journal.begin("id-2")
     said = shell("report", str(path), "--json").json
-    assert (said["state"], said["deleted"], said["skipped"], said["unknown"]) == ("at work", 2, 0, 0)
+    assert (said["state"], said["deleted"], said["skipped"], said["unknown"]) == ("at_work", 2, 0, 0)
     assert said["results"] == []
     assert said["elapsed"] == pytest.approx(DAY, abs=60)
     assert "pending    3" in shell("report", str(path)).out
@@ -281,7 +284,7 @@ def test_what_can_be_resumed_is_listed_as_lines_of_json(shell: Shell) -> None:
     assert run.code == 0
     listed = [json.loads(line) for line in run.out.splitlines()]
     assert [(Path(one["journal"]).name, one["state"], one["gone"], one["total"]) for one in listed] == [
-        ("3.jsonl", "no end", 1, 2),
+        ("3.jsonl", "no_end", 1, 2),
         ("1.jsonl", "complete", 1, 2),
     ]
     assert listed[0]["ended_at"] is None

@@ -6,7 +6,7 @@ This module says what is on the page. How it looks is in the template, ``page.ht
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from itertools import islice
@@ -26,7 +26,7 @@ from aionorth.common.text import shortened, visible
 from aionorth.common.times import DAY, HOUR, MINUTE, duration
 from aionorth.errors import NorthApiError, NorthError
 from aionorth.models import FailureGroup, Outcome, failure_groups
-from aionorth.purge.journal import Entry, History, Outage, RunState
+from aionorth.purge.journal import Entry, History, RunState
 
 MAX_IDS = 1000
 """How many of the ids that are not known to be gone the page names."""
@@ -111,7 +111,7 @@ def _content(history: History) -> dict[str, object]:
         "ended": max(run.end for run in runs),
         "end_known": last.ended is not None,
         "how": "" if last.state is RunState.COMPLETE else how_ended(last),
-        "facts": _facts(entries, runs, history.outages),
+        "facts": _facts(history, runs),
         "tiles": [(outcome, counts[outcome], _share(counts[outcome], total), MEANINGS[outcome]) for outcome in Outcome],
         "resumed": len(history.runs) > 1,
         "unplaced": _unplaced(entries, at_work=history.at_work),
@@ -179,12 +179,14 @@ def _is(number: int) -> str:
     return "is" if number == 1 else "are"
 
 
-def _facts(entries: Collection[Entry], runs: tuple[Work, ...], outages: Sequence[Outage]) -> list[tuple[str, str, str]]:
+def _facts(history: History, runs: tuple[Work, ...]) -> list[tuple[str, str, str]]:
     """Return the figures of the purge as a whole: the name, the value, and a note."""
+    entries, outages = history.entries.values(), history.outages
+    least = "at least " if any(run.state is RunState.NO_END for run in history.each_run()) else ""
     lasted = duration(max(run.end for run in runs) - runs[0].start)
     worked = duration(sum(run.end - run.start for run in runs))
     refusals = sum(entry.refusals for entry in entries)
-    notes = [f"{worked} of it at work"] if len(runs) > 1 else []
+    notes = [f"{least}{worked} of it at work"] if len(runs) > 1 else []
     notes += [f"{duration(sum(one.end - one.start for one in outages))} without the platform"] if outages else []
     return [
         ("Time", lasted, "; ".join(notes)),

@@ -22,9 +22,9 @@ class RunState(enum.Enum):
     """It was stopped before."""
     FAILED = "failed"
     """It could not continue."""
-    AT_WORK = "at work"
+    AT_WORK = "at_work"
     """A process has locked the journal."""
-    NO_END = "no end"
+    NO_END = "no_end"
     """Nobody has recorded its end: it was killed, or is one of an older version."""
 
 
