@@ -1,13 +1,23 @@
-"""Ids from a file: one a line, read whole, every one checked before anything is sent."""
+"""Ids from a file: one a line, read whole, every one checked before anything is sent.
+
+A first line without a digit is taken for a header, and refused, if it alone reads like the name of an id (``fileId``,
+``file id``), or if the others, two or more, all have digits and one length, and it has another: so it is with the ids
+that platforms make. An id that looks like a header can be given below a header, as the column of a CSV file.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 import re
+import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
+from typing import Any, cast
 
 from aionorth.cli.output.messages import ProblemError, on_terminal, say
 from aionorth.common.text import shown
@@ -15,11 +25,28 @@ from aionorth.wire.checks import id_fault
 
 STDIN = "-"
 
+IDS_FILE, EXCLUDE_FILE = "--ids-file", "--exclude-file"
+
 MAX_NAMED = 5
 """How many unusable ids a message names."""
 
+DELIMITERS = {",": ",", ";": ";", "tab": "\t"}
+"""What may stand between the columns of a CSV file, as it is typed and as it is."""
 
-def read_ids(source: str, name: str, column: str | None = None, *, option: str = "--ids-file") -> list[str]:
+_has_digit = re.compile(r"\d").search
+_is_name = re.compile(r"(.*[\W_])?(?i:id|uuid|guid)s?|.*[a-z]I[Dd]s?").fullmatch
+"""Matches what a column of ids may be called."""
+
+
+def read_ids(
+    source: str,
+    name: str,
+    column: str | None = None,
+    *,
+    delimiter: str | None = None,
+    option: str = IDS_FILE,
+    allow_empty: bool = False,
+) -> list[str]:
     """Return the ids in a file, in their order, duplicates included.
 
     Blank lines, whitespace around an id, and a byte order mark do not count.
@@ -28,10 +55,12 @@ def read_ids(source: str, name: str, column: str | None = None, *, option: str =
         source: The file, or ``-`` for standard input.
         name: What an id is called, as in ``file_id``.
         column: The column of a CSV file that has the ids; without it they stand one a line.
+        delimiter: One of `DELIMITERS`, as it is typed; unless given, that with which the first line has the column.
         option: The option that named the file, for messages.
+        allow_empty: Whether it is fine that the file has no ids.
 
     Raises:
-        ProblemError: The file cannot be read, or something in it is no id.
+        ProblemError: The file cannot be read, something in it is no id, or nothing is.
     """
     label = "standard input" if source == STDIN else source
     try:
@@ -43,10 +72,22 @@ def read_ids(source: str, name: str, column: str | None = None, *, option: str =
         ) from exc
     except ValueError as exc:  # a NUL in the path
         raise ProblemError(f"{label} cannot be the path of a file: {exc}") from exc
-    return parse_ids(content, name, label, column)
+    ids = parse_ids(content, name, label, column, delimiter=delimiter, option=option)
+    if not ids and not allow_empty:
+        where = label if column is None else f"the column {column!r} of {label}"
+        raise ProblemError(f"{where} has no ids: nothing was sent; add --allow-empty if that is to be no error")
+    return ids
 
 
-def parse_ids(content: bytes, name: str, label: str, column: str | None = None) -> list[str]:
+def parse_ids(
+    content: bytes,
+    name: str,
+    label: str,
+    column: str | None = None,
+    *,
+    delimiter: str | None = None,
+    option: str = IDS_FILE,
+) -> list[str]:
     """Return the ids in `content`; `label` is what messages call the file. Raises `ProblemError` as `read_ids` does."""
     try:
         text = content.decode("utf-8-sig")
@@ -56,52 +97,117 @@ def parse_ids(content: bytes, name: str, label: str, column: str | None = None) 
             f"{label}, line {line}: not UTF-8 text (byte 0x{content[exc.start]:02x}); save it as UTF-8, one id per line"
         ) from exc
     ids: list[str] = []
-    bad: list[str] = []
-    for number, entry in _entries(text, label, column):
+    bad: list[tuple[int, str]] = []
+    first = 0
+    for number, entry in _entries(text, label, column, delimiter):
         if id_ := entry.strip():
-            if (fault := _looks(id_, name, in_column=column is not None) or id_fault(id_, name)) is None:
+            fault = _looks(id_, text, name, option=option if column is None else None) or id_fault(id_, name)
+            if fault is None:
+                first = first or number
                 ids.append(id_)
             else:
-                bad.append(f"{label}, line {number}: {fault}")
+                bad.append((number, fault))
+    if column is None and ids and _has_header(ids) and (not bad or first < bad[0][0]):
+        bad.insert(0, (first, _looks_like_header(ids[0], option)))
     if bad:
         more = [f"and {len(bad) - MAX_NAMED:,} more"] if len(bad) > MAX_NAMED else []
-        raise ProblemError(*bad[:MAX_NAMED], *more, "nothing was sent")
+        named = (f"{label}, line {number}: {fault}" for number, fault in bad[:MAX_NAMED])
+        raise ProblemError(*named, *more, "nothing was sent")
     return ids
 
 
-def _entries(text: str, label: str, column: str | None) -> Iterable[tuple[int, str]]:
+def _entries(text: str, label: str, column: str | None, delimiter: str | None) -> Iterable[tuple[int, str]]:
     """Return what may be an id, and on which line it ends."""
     if column is None:
         # Not splitlines(): it also splits where no editor counts a line.
         return enumerate(text.split("\n"), 1)
+    if not text.strip():
+        return ()
     try:
-        rows = csv.reader(io.StringIO(text, newline=""), strict=True)
-        names = [name.strip() for name in next(rows, list[str]())]
-        if names.count(column) != 1:
+        rows = _rows(text, delimiter or _delimiter(text, label, column))
+        names = rows.fieldnames or ()
+        if list(names).count(column) != 1:
             raise ProblemError(
                 f"{label} has {'several columns' if column in names else 'no column'} {column!r} in its first line, "
                 f"which reads: {shown(', '.join(names))}; nothing was sent"
             )
-        at = names.index(column)
-        return [(rows.line_num, row[at]) for row in rows if len(row) > at]
+        return [(rows.line_num, row[column] or "") for row in rows]
     except csv.Error as exc:
         raise ProblemError(f"{label} is no CSV file: {exc}; nothing was sent") from exc
 
 
-def _looks(entry: str, name: str, *, in_column: bool) -> str | None:
-    """Say what an entry looks like that is no id; None where it may be one, or where the fault is plain to see."""
+def _rows(text: str, delimiter: str) -> csv.DictReader[str]:
+    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=DELIMITERS[delimiter], strict=True)
+    rows.fieldnames = [name.strip() for name in rows.fieldnames or ()]
+    return rows
+
+
+def _delimiter(text: str, label: str, column: str) -> str:
+    """Return the delimiter with which the first line has the column; where none has, that which makes most columns."""
+    names = {delimiter: list[str]() for delimiter in DELIMITERS}
+    for delimiter in DELIMITERS:
+        with suppress(csv.Error):
+            names[delimiter] = list(_rows(text, delimiter).fieldnames or ())
+    fitting = [delimiter for delimiter in DELIMITERS if column in names[delimiter]]
+    if any(names[delimiter] != names[fitting[0]] for delimiter in fitting):
+        raise ProblemError(f"{label} has a column {column!r} with more than one delimiter: give --csv-delimiter")
+    return fitting[0] if fitting else max(DELIMITERS, key=lambda delimiter: len(names[delimiter]))
+
+
+def _has_header(ids: Sequence[str]) -> bool:
+    """Whether the first of these lines is a header, by the rule that the module begins with."""
+    first, others = ids[0], ids[1:]
+    if _has_digit(first):
+        return False
+    if _is_name(first):
+        return not any(map(_is_name, others))
+    length = len(ids[-1])
+    return len(others) > 1 and length != len(first) and all(len(id_) == length and _has_digit(id_) for id_ in others)
+
+
+def _looks_like_header(line: str, option: str) -> str:
+    remedy = "take the line away; if it is an id, give that with --exclude"
+    if option == IDS_FILE:
+        remedy = f"give --csv-column {shlex.quote(line)}; if it is an id, put a line 'id' above it and --csv-column id"
+    return f"{line!r} looks like a header: {remedy}"
+
+
+def _looks(entry: str, text: str, name: str, option: str | None) -> str | None:
+    """Say what an entry looks like that is no id; None where it may be one, or where the fault is plain to see.
+
+    `text` is the whole file. `option` is what named it, None where the entry is from a column.
+    """
     if entry[0] in "{[" or re.search(r'[}\]],?$|"[,:]$', entry):
-        key = re.sub("_(.)", lambda found: found[1].upper(), name)  # as in the platform's JSON: fileId
-        return f"{entry[:20]!r} looks like JSON: extract the ids, as with jq -r .{key}, or jq -r '.[]' from a mere list"
+        return f"{entry[:20]!r} looks like JSON: extract the ids, as with jq -r {_jq(text, name)}"
     if entry == "null":
         return "'null' is what jq prints where there is no such key: name the one that has the id"
-    if entry.startswith("#") and not in_column:
+    if entry.startswith("#") and option is not None:
         return f"{entry[:20]!r} looks like a comment: a file of ids has none"
-    if any(separator in entry for separator in ",;") and not in_column:
-        return f"{entry[:20]!r} looks like a row of a CSV file: name the column that has the ids with --csv-column"
+    if any(separator in entry for separator in ",;\t") and option is not None:
+        remedy = "name the column that has the ids with --csv-column" if option == IDS_FILE else "leave one id per line"
+        return f"{entry[:20]!r} looks like a row of a CSV file: {remedy}"
     if entry[0] == entry[-1] == '"':
-        return f"{entry[:20]!r} is in quotes: take them away; jq leaves them out with -r"
+        remedy = ", and --csv-column NAME reads those of a CSV file" if option == IDS_FILE else ""
+        return f"{entry[:20]!r} is in quotes: take them away; jq leaves them out with -r{remedy}"
     return None
+
+
+@lru_cache(maxsize=1)  # there may be a message for each line of a long file
+def _jq(text: str, name: str) -> str:
+    """Return the filter with which jq extracts the ids from `text`; the plainest where it is not plain which."""
+    keys = (re.sub("_(.)", lambda found: found[1].upper(), name), name, "id")  # fileId in the platform's JSON
+    key = next((key for key in keys if f'"{key}"' in text), None)
+    if key is None:
+        return "'.[]'"
+    found: Any = None
+    with suppress(ValueError, RecursionError):  # of an object a line, say
+        found = json.loads(text)
+    if isinstance(found, list):
+        return f"'.[].{key}'"
+    fields = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+    lists = [name for name, value in fields.items() if isinstance(value, list)]
+    in_list = len(lists) == 1 and key not in fields and lists[0].isidentifier()
+    return f"'.{lists[0]}[].{key}'" if in_list else f".{key}"
 
 
 def _stdin() -> bytes:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import attrs
 
-from aionorth.cli.id_files import STDIN, read_ids
+from aionorth.cli.id_files import EXCLUDE_FILE, STDIN, read_ids
 from aionorth.cli.output.messages import EXIT_CODES, ProblemError
 from aionorth.cli.parser import option
 from aionorth.common.durations import in_hours_or_more
@@ -59,7 +60,7 @@ condition = partial(option, rich_help_panel="Which ones")
 
 @attrs.frozen(kw_only=True)
 class Subscriptions:
-    """The options that select subscriptions."""
+    """The options that select subscriptions; raises `ProblemError` for a notify type that may be misspelt."""
 
     kind: ClassVar = Kind.SUBSCRIPTIONS
 
@@ -73,6 +74,21 @@ class Subscriptions:
     authorized_app_id: str | None = condition(
         "ID", "The app whose subscriptions they are, where it is another one that has authorized yours."
     )
+
+    notify_type_unchecked: bool | None = condition(
+        None, "Take the notify type as it is, although the documents do not have it.", "--notify-type-unchecked"
+    )
+
+    def __attrs_post_init__(self) -> None:
+        requested = self.notify_type
+        if requested is None or requested in NOTIFY_TYPES or self.notify_type_unchecked:
+            return
+        by_lower = {name.lower(): name for name in NOTIFY_TYPES}
+        near = difflib.get_close_matches(requested.lower(), by_lower, n=1)
+        meant = f"did you mean {by_lower[near[0]]}? If not," if near else "if the platform has it,"
+        raise ProblemError(
+            f"--notify-type {requested!r}: the documents have no such type; {meant} add --notify-type-unchecked"
+        )
 
 
 @attrs.frozen(kw_only=True)
@@ -144,6 +160,13 @@ class DeviceGroups:
 
 Conditions = Subscriptions | Packages | Devices | DeviceGroups
 
+_NO_CONDITIONS = {"notify_type_unchecked"}
+"""Options of kinds that select nothing."""
+
+
+def _conditions_of(which: Conditions) -> dict[str, Any]:
+    return {name: value for name, value in attrs.asdict(which).items() if name not in _NO_CONDITIONS}
+
 
 @attrs.frozen(kw_only=True)
 class Ids:
@@ -154,6 +177,15 @@ class Ids:
     )
     csv_column: str | None = condition(
         "NAME", "The ids are in this column of a CSV file, whose first line has the names."
+    )
+    csv_delimiter: Literal[",", ";", "tab"] | None = condition(
+        "[,|;|tab]", "What is between the columns. [default: that with which the first line has the column]"
+    )
+    allow_empty: bool = condition(
+        None,
+        "A file of ids may be empty. Without this it is refused: what made it may have failed.",
+        "--allow-empty",
+        default=False,
     )
     exclude: list[str] | None = condition("ID", "Never this one; can be repeated.")  # noqa: RUF009 - a field
     exclude_file: str | None = condition("FILE", "Never those that this file has, one per line.")
@@ -174,6 +206,8 @@ class Ids:
             raise ProblemError("--ids-file - and --exclude-file - cannot both read standard input: give one a file")
         if self.csv_column is not None and self.ids_file is None:
             raise ProblemError("--csv-column is of no use without --ids-file: give the CSV file there")
+        if self.csv_delimiter is not None and self.csv_column is None:
+            raise ProblemError("--csv-delimiter is of no use without --csv-column: name the column there")
         given = self.any_given(which)
         if given and self.everything:
             raise ProblemError("--all and other conditions contradict each other: leave --all out")
@@ -184,7 +218,7 @@ class Ids:
 
     def any_given(self, which: Conditions) -> bool:
         """Whether these options, or `which` of the kind, have a condition that selects some."""
-        conditions = attrs.asdict(which) | {"authorized_app_id": None, "ids_file": self.ids_file}
+        conditions = _conditions_of(which) | {"authorized_app_id": None, "ids_file": self.ids_file}
         return any(value is not None for value in conditions.values())
 
     def selection(self, which: Conditions, *, cascade: bool = False) -> Selection[Any]:
@@ -192,12 +226,13 @@ class Ids:
 
         `cascade` counts for kinds that have the choice.
         """
-        id_name = which.kind.id_name
-        ids = None if self.ids_file is None else read_ids(self.ids_file, id_name, self.csv_column)
+        read = partial(read_ids, name=which.kind.id_name, allow_empty=self.allow_empty)
+        file, column, delimiter = self.ids_file, self.csv_column, self.csv_delimiter
+        ids = None if file is None else read(file, column=column, delimiter=delimiter)
         file = self.exclude_file
-        excluded = [] if file is None else read_ids(file, id_name, option="--exclude-file")
+        excluded = [] if file is None else read(file, option=EXCLUDE_FILE)
         exclude = [*(self.exclude or []), *excluded]
-        conditions = attrs.asdict(which) | ({"cascade": cascade} if KINDS[which.kind].cascade else {})
+        conditions = _conditions_of(which) | ({"cascade": cascade} if KINDS[which.kind].cascade else {})
         return KINDS[which.kind].selection(**conditions, ids=ids, exclude=exclude, everything=self.everything)
 
 

@@ -131,8 +131,8 @@ class Selection(Generic[T_co]):
 
     @property
     def only_ids(self) -> bool:
-        """Whether ids are the only condition, so that nothing has to be listed."""
-        return self.ids is not None and not self.conditions()
+        """Whether ids are the only condition, or there are none, so that nothing has to be listed."""
+        return self.ids is not None and not (self.ids and self.conditions())
 
     @property
     def depends_on_all(self) -> bool:

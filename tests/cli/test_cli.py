@@ -241,7 +241,8 @@ def test_a_secret_too_long_is_named_and_not_shown(ready: Shell) -> None:
 
 
 def test_a_library_warning_is_one_line(ready: Shell) -> None:
-    run = ready("delete", "packages", "--ids-file", ready.file(""), "--url", "http://platform.example")
+    words = ("--ids-file", ready.file(""), "--allow-empty", "--url", "http://platform.example")
+    run = ready("delete", "packages", *words)
     assert "aionorth: http://platform.example is not https: secret and tokens travel in the clear\n" in run.err
     assert "NorthWarning" not in run.err
 
@@ -321,6 +322,7 @@ def test_without_a_home_all_goes_that_needs_none(platform: Simulator, tmp_path: 
 )
 def test_ids_come_back_whatever_blank_stands_around_them(ids: list[str], ends: list[str]) -> None:
     ids = [id_ for id_ in ids if id_fault(id_) is None and id_ != "null"]  # which is refused, as is tested below
+    ids = ["5fa1c2", *ids]  # nor is the first of them a header
     text = "".join(f" {id_}\t{ends[number % len(ends)]}" for number, id_ in enumerate(ids))
     assert parse_ids(text.encode("utf-8-sig"), "file_id", "f") == ids
 
@@ -331,7 +333,7 @@ def test_ids_come_back_whatever_blank_stands_around_them(ids: list[str], ends: l
         (b"a\n\xff\n", "f, line 2: not UTF-8 text (byte 0xff)"),
         ("a\nb".encode("utf-16"), "f, line 1: not UTF-8"),
         ("a\nb".encode("utf-16-le"), "f, line 1: file_id 'a\\x00' has an invisible character"),
-        (b"a\n\nb\tc", "f, line 3: file_id 'b\\tc' has an invisible character"),
+        (b"a\n\nb\x07c", "f, line 3: file_id 'b\\x07c' has an invisible character"),
         (b"a\r\n" + b"x" * 257, "f, line 2: file_id 'xxxxxxxxxxxxxxxxxxxx'… has 257 characters"),
         (b"..", "f, line 1: file_id '..' has a path segment like '..' in it"),
         ("a\u2028b\n.".encode(), "f, line 1: file_id 'a\\u2028b' has an invisible"),
@@ -442,15 +444,33 @@ def test_a_closed_standard_input_is_a_message(ready: Shell, monkeypatch: pytest.
     assert "standard input is closed" in run.err
 
 
-@pytest.mark.parametrize("content", ["", "\n \r\n", "\ufeff"])
-def test_an_empty_file_says_so_and_is_no_failure(ready: Shell, content: str) -> None:
-    run = ready("delete", "packages", "--ids-file", ready.file(content))
-    assert (run.code, run.out) == (0, "")
-    assert "nothing to delete" in run.err
+@pytest.mark.parametrize("content", ["", "\n \r\n", "\ufeff", "\ufeffid\n", "n;id\n1;\n2\n"])
+def test_an_empty_file_is_refused_unless_it_may_be_empty(ready: Shell, content: str) -> None:
+    column = ("--csv-column", "id") if "id" in content else ()
+    words = ("delete", "packages", "--ids-file", ready.file(content), *column)
+    run = ready(*words)
+    assert (run.code, run.out) == (2, "")
+    assert "ids.txt has no ids: nothing was sent; add --allow-empty" in run.err
+    for more in ((), ("--model", "m")):  # for which the platform, were it there, would list
+        run = ready(*words, *more, "--allow-empty")
+        assert (run.code, run.out) == (0, "")
+        assert "nothing to delete" in run.err
 
 
-def test_an_empty_file_is_an_object_in_json(ready: Shell) -> None:
-    run = ready("delete", "packages", "--json", "--ids-file", ready.file(""))
+def test_an_empty_column_of_an_empty_file_may_be_empty_too(ready: Shell) -> None:
+    words = ("delete", "packages", "--ids-file", ready.file("\n"), "--csv-column", "id")
+    assert ready(*words).code == 2
+    assert ready(*words, "--allow-empty").code == 0
+
+
+def test_an_empty_list_of_what_is_to_stay_is_refused_too(ready: Shell) -> None:
+    run = ready("delete", "packages", "--all", "--exclude-file", ready.file(" \n"))
+    assert (run.code, run.out) == (2, "")
+    assert "ids.txt has no ids: nothing was sent" in run.err
+
+
+def test_an_empty_file_that_may_be_one_is_an_object_in_json(ready: Shell) -> None:
+    run = ready("delete", "packages", "--json", "--ids-file", ready.file(""), "--allow-empty")
     assert run.code == 0
     assert run.json["total"] == 0
     assert run.json["ok"]

@@ -111,15 +111,23 @@ def test_an_option_given_twice_is_refused(there: Shell, platform: Simulator) -> 
     assert there(*OLD, "--exclude", "old-0", "--exclude", "old-1", "--dry-run").code == 0
 
 
-def test_a_notify_type_that_may_be_misspelt_is_hinted_at(there: Shell) -> None:
-    run = there("delete", "subscriptions", "--notify-type", "deviceadded", "--yes")
-    assert run.code == 0
-    assert "did you mean deviceAdded?" in run.err
+@pytest.mark.parametrize("verb", ["delete", "list"])
+def test_a_notify_type_that_may_be_misspelt_is_refused_unless_it_is_meant(
+    there: Shell, platform: Simulator, verb: str
+) -> None:
+    words = (verb, "subscriptions", "--notify-type", "deviceadded")
+    run = there(*words)
+    assert run.code == 2
+    assert "did you mean deviceAdded? If not, add --notify-type-unchecked" in run.err
+    assert "if the platform has it, add" in there(verb, "subscriptions", "--notify-type", "xyz").err
+    assert not platform.arrivals
+    assert there(*words, "--notify-type-unchecked").code == 0
+    assert platform.arrivals
 
 
 @pytest.mark.parametrize(
     ("row", "said"),
-    [("a,b", "--csv-column"), ("a;b", "--csv-column"), ("# ids", "looks like a comment")],
+    [("a,b", "--csv-column"), ("a;b", "--csv-column"), ("a\tb", "--csv-column"), ("# ids", "looks like a comment")],
 )
 def test_what_looks_like_no_list_of_ids_is_refused(there: Shell, platform: Simulator, row: str, said: str) -> None:
     run = there("delete", "subscriptions", "--ids-file", there.file(f"old-0\n{row}\n"))
@@ -326,7 +334,7 @@ def test_everything_has_to_be_asked_for(there: Shell, platform: Simulator, words
         refused = there(*bare)
         assert refused.code == 2
         assert "would select everything: give one, or --all" in refused.err
-    contradicting = there("delete", "subscriptions", "--all", "--notify-type", "x", "--yes")
+    contradicting = there("delete", "subscriptions", "--all", "--notify-type", "ruleEvent", "--yes")
     assert contradicting.code == 2
     assert "leave --all out" in contradicting.err
     assert not platform.arrivals

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 import json
 import shlex
 import time
@@ -42,7 +41,6 @@ from aionorth.models import DeleteSummary
 from aionorth.purge.plan import Plan
 from aionorth.purge.selections import Selection
 from aionorth.session.north import NorthSession
-from aionorth.wire.resources import NOTIFY_TYPES
 
 _HELP = f"""Find what an app has on the platform, show it, have it confirmed, and delete it.
 
@@ -187,7 +185,7 @@ async def purge(
         if not plan.delete:
             nothing = "aionorth: no ids: there is nothing to delete"
             remark(f"aionorth: there is nothing to delete\n{plan}" if plan.keep or plan.absent else nothing)
-            return reported(Ended(kind=kind, summary=DeleteSummary()), output)
+            return reported(Ended(kind=kind, summary=DeleteSummary(), absent=plan.absent), output)
         if not _agreed(plan, how, explicit=explicit):
             remark("aionorth: nothing was deleted")
             return ExitCode.FAILED
@@ -202,7 +200,7 @@ async def purge(
             grace=DRAIN_TIMEOUT,
             max_failures=bounds.max_failures,
         )
-        target, calls, along = plan.target, plan.calls, len(plan.along)
+        target, calls, along, absent = plan.target, plan.calls, len(plan.along), plan.absent
         del plan  # its run has what it needs, and it may name a million
         remark(f"aionorth: this run is recorded in {visible(journal)}")
         ended = await carry_out(
@@ -214,6 +212,7 @@ async def purge(
             distinct=calls,
             journal=journal,
             options=[*given.as_typed(), *bounds.as_typed()],
+            absent=absent,
         )
         if not ended.summary.calls:  # nothing to resume, and perhaps the wrong platform
             ended = _without_journal(ended, journal)
@@ -264,20 +263,7 @@ async def planned(selection: Selection[Any], notes: Notes, north: NorthSession) 
             show(Listing(listed=listed, flow=north.flow, elapsed=elapsed, note=notes.recent(elapsed)))
     if work.cancelled():
         raise KeyboardInterrupt
-    plan = work.result()
-    if not plan.delete:
-        _hint_at_notify_type(selection)
-    return plan
-
-
-def _hint_at_notify_type(selection: Selection[Any]) -> None:
-    """Name the notify type that may have been meant, where the one requested is not in the documents."""
-    requested: str | None = getattr(selection, "notify_type", None)
-    if requested is not None and requested not in NOTIFY_TYPES:
-        by_lower = {name.lower(): name for name in NOTIFY_TYPES}
-        near = difflib.get_close_matches(requested.lower(), by_lower, n=1)
-        meant = f"; did you mean {by_lower[near[0]]}?" if near else ""
-        remark(f"aionorth: the documents have no notify type {requested!r}{meant}")
+    return work.result()
 
 
 def _agreed(plan: Plan[Any], how: How, *, explicit: bool) -> bool:

@@ -289,6 +289,8 @@ class ExitCode(enum.IntEnum):
     """The platform refused the app or its secret."""
     TO_DO = 4
     """There is something to delete: for a dry run that was asked to say so."""
+    NONE_KNOWN = 5
+    """The platform knew not one of the ids."""
     INTERRUPTED = 130
     """Ended by SIGINT, SIGTERM or SIGHUP; what a shell calls 128 + 2."""
 
@@ -300,6 +302,7 @@ Exit codes:
   2    something is missing or cannot be used; nothing was deleted
   3    the platform refused the app or its secret
   4    there is something to delete: with --detailed-exitcode
+  5    the platform knew not one of the ids; 0 with --missing-ok
   130  interrupted; the messages before it say how far the run came"""
 
 _REFUSALS = (CredentialsError, InvalidTokenError, AppNotFoundError, AppFrozenError)

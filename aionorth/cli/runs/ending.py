@@ -11,17 +11,20 @@ import attrs
 from aionorth.cli.output.messages import ExitCode, complain, in_words, log_only, put, remark, say
 from aionorth.cli.parser import option
 from aionorth.cli.reports.formats import ReportError, write_report
-from aionorth.cli.runs.job import Ended, hangup_ignored
+from aionorth.cli.runs.job import MAX_EXAMPLES, Ended, hangup_ignored
 from aionorth.common.text import visible
 from aionorth.errors import JournalError
 from aionorth.purge.journal import History, read
+
+NOTEWORTHY = 0.1
+"""The part of the ids from which on it is said that the platform did not know them."""
 
 _how = partial(option, rich_help_panel="How")
 
 
 @attrs.frozen(kw_only=True)
 class Output:
-    """What a run writes at its end."""
+    """What a run writes at its end, and how it is taken."""
 
     report: list[str] | None = _how(  # noqa: RUF009 - a field
         "FILE",
@@ -29,10 +32,14 @@ class Output:
         "there is replaced. Can be repeated.",
     )
     json: bool = _how(None, "Print the result as one JSON object.", "--json", default=False)
+    missing_ok: bool = _how(
+        None, "End with exit code 0 although the platform knows none of the ids.", "--missing-ok", default=False
+    )
 
 
 def reported(ended: Ended, output: Output) -> ExitCode:
     """Report how a run ended, on stdout, in a file and in messages; return the exit code."""
+    ended = attrs.evolve(ended, missing_ok=output.missing_ok)
     summary = "; ".join(" ".join(line.split()) for line in str(ended.summary).splitlines())
     log_only(f"ended with exit code {ended.exit_code}: {summary}")
     with hangup_ignored():
@@ -53,8 +60,14 @@ def reported(ended: Ended, output: Output) -> ExitCode:
 def _in_messages_and_a_file(ended: Ended, output: Output) -> ExitCode:
     if ended.reason is not None:
         complain(f"aionorth: {ended.reason}")
-    elif 0 < ended.summary.total == ended.summary.not_found:
-        complain(f"aionorth: the platform knows none of these ids: are they {ended.kind.value} of this app?")
+    elif ended.exit_code is ExitCode.NONE_KNOWN:
+        complain(
+            f"aionorth: the platform knows none of these ids: are they {ended.kind.value} of this app? "
+            "--missing-ok takes that for a success"
+        )
+    elif ended.unknown >= NOTEWORTHY * ended.named > 0:
+        examples = ", ".join(map(visible, [*ended.absent, *ended.examples][:MAX_EXAMPLES]))
+        remark(f"aionorth: the platform did not know {ended.unknown:,} of the {ended.named:,} ids, as {examples}")
     if not output.report:
         return ended.exit_code
     if ended.journal is None:

@@ -31,6 +31,9 @@ REFRESH = 0.2
 NOTE_SHOWN = 15.0
 """Seconds for which the display shows the library's latest message."""
 
+MAX_EXAMPLES = 3
+"""How many of the ids that the platform did not know a message names."""
+
 MAX_IDS = 10
 """How many of the ids that failed the text names; JSON names them all."""
 
@@ -52,6 +55,22 @@ class Ended:
     """Where it is recorded."""
     options: Sequence[str] = ()
     """The options of the connection, for the command that resumes it."""
+    absent: Sequence[str] = ()
+    """Ids that were named, and not called because the platform did not list them."""
+    examples: Sequence[str] = ()
+    """Some of the ids that the platform did not know when they were called."""
+    missing_ok: bool = False
+    """Whether it is fine if it knew none of them."""
+
+    @property
+    def unknown(self) -> int:
+        """How many ids the platform did not know."""
+        return self.summary.not_found + len(self.absent)
+
+    @property
+    def named(self) -> int:
+        """How many ids there were."""
+        return self.summary.total + len(self.absent)
 
     @property
     def exit_code(self) -> ExitCode:
@@ -60,7 +79,9 @@ class Ended:
             return ExitCode.INTERRUPTED
         if self.cause is not None:
             return code_of(self.cause)
-        return ExitCode.OK if self.summary.ok else ExitCode.FAILED
+        if not self.summary.ok:
+            return ExitCode.FAILED
+        return ExitCode.NONE_KNOWN if 0 < self.named == self.unknown and not self.missing_ok else ExitCode.OK
 
     @property
     def reason(self) -> str | None:
@@ -116,6 +137,7 @@ async def carry_out(
     distinct: int,
     journal: str | None = None,
     options: Sequence[str] = (),
+    absent: Sequence[str] = (),
 ) -> Ended:
     """Carry `run` out in an open session, from the main thread: it is shown, and signals stop it.
 
@@ -130,11 +152,13 @@ async def carry_out(
         distinct: How many different ids it is about.
         journal: As in `Ended`.
         options: As in `Ended`.
+        absent: As in `Ended`.
     """
     notes.latest = None
     before, interrupts = run.summary, 0
     calls, ids = Meter(north.flow.period, before.calls), Meter(north.flow.period, before.total - before.pending)
-    work = asyncio.create_task(_whole(run))
+    examples: list[str] = []
+    work = asyncio.create_task(_whole(run, examples))
 
     def interrupt() -> None:
         nonlocal interrupts
@@ -174,13 +198,18 @@ async def carry_out(
         cause=None if work.cancelled() else work.result(),
         journal=journal,
         options=options,
+        absent=absent,
+        examples=examples,
     )
 
 
-async def _whole(run: BulkDelete) -> BaseException | None:
-    """Await `run`; return what ended it early."""
+async def _whole(run: BulkDelete, examples: list[str]) -> BaseException | None:
+    """Carry `run` out, and put some ids that the platform does not know into `examples`; return what ended it early."""
     try:
-        await run
+        async with run:
+            async for result in run:
+                if result.outcome is Outcome.NOT_FOUND and len(examples) < MAX_EXAMPLES:
+                    examples.append(result.id)
     except BulkAbortedError as exc:
         return exc.__cause__
     return None

@@ -1,0 +1,201 @@
+"""A table of all exit codes, each reached by a real command; and the inputs that are refused with one of them."""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+from shell import UNREACHABLE, Shell
+
+from aionorth.cli.id_files import parse_ids
+from aionorth.cli.output.messages import EXIT_CODES, ExitCode, ProblemError
+from aionorth.simulator import Delay, Simulator
+
+DELETE = ("delete", "packages", "--ids-file", "-")
+
+
+@pytest.fixture
+def there(shell: Shell, platform: Simulator) -> Shell:
+    platform.add_packages(["a1", "b2", "c3"])
+    shell.point_at(platform)
+    return shell
+
+
+TABLE: list[tuple[ExitCode, tuple[str, ...], bytes]] = [
+    (ExitCode.OK, DELETE, b"a1\nb2\n"),
+    (ExitCode.OK, DELETE, b"a1\nx9\n"),
+    (ExitCode.OK, (*DELETE, "--missing-ok"), b"x9\ny9\n"),
+    (ExitCode.OK, (*DELETE, "--model", "m", "--missing-ok", "--yes"), b"x9\n"),
+    (ExitCode.OK, (*DELETE, "--allow-empty"), b"\n"),
+    (ExitCode.OK, (*DELETE, "--dry-run"), b"a1\n"),
+    (ExitCode.OK, ("list", "packages"), b""),
+    (ExitCode.OK, ("resume",), b""),
+    (ExitCode.OK, ("journals",), b""),
+    (ExitCode.FAILED, DELETE, b"a1\nrefused\n"),
+    (ExitCode.USAGE, DELETE, b"\n"),
+    (ExitCode.USAGE, DELETE, b"fileId\na1\n"),
+    (ExitCode.USAGE, DELETE, b'"a1"\n'),
+    (ExitCode.USAGE, ("delete", "packages"), b""),
+    (ExitCode.USAGE, ("delete", "packages", "ids.txt"), b""),
+    (ExitCode.USAGE, ("resume", "nofile"), b""),
+    (ExitCode.REFUSED, (*DELETE, "--app-id", "other"), b"a1\n"),
+    (ExitCode.TO_DO, (*DELETE, "--dry-run", "--detailed-exitcode"), b"a1\n"),
+    (ExitCode.NONE_KNOWN, DELETE, b"x9\ny9\n"),
+    (ExitCode.NONE_KNOWN, (*DELETE, "--model", "WM-1", "--yes"), b"x9\n"),
+]
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "stdin"), TABLE, ids=lambda it: " ".join(it) if isinstance(it, tuple) else None
+)
+def test_each_exit_code_is_reached_by_what_it_stands_for(
+    there: Shell, platform: Simulator, code: ExitCode, words: tuple[str, ...], stdin: bytes
+) -> None:
+    platform.reject(["refused"], code="100217" if code is not ExitCode.FAILED else "120015")
+    there.stdin(stdin)
+    assert there(*words).code == code
+
+
+def test_an_interrupted_run_ends_with_130(there: Shell, platform: Simulator) -> None:
+    platform.script(Delay(0.5), method="DELETE", path="a1")
+    there.stdin(b"a1\nb2\n")
+
+    def interrupt() -> None:
+        while not platform.arrivals or platform.arrivals[-1].method != "DELETE":
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    run = there(*DELETE, "--workers", "1")
+    thread.join()
+    assert run.code == ExitCode.INTERRUPTED
+    assert platform.package_ids() == {"b2", "c3"}
+
+
+def test_the_table_and_the_help_have_every_exit_code() -> None:
+    reached = {code for code, _, _ in TABLE} | {ExitCode.INTERRUPTED}
+    assert reached == set(ExitCode)
+    assert all(f"\n  {code:<3} " in EXIT_CODES for code in ExitCode)
+
+
+# --- What the platform did not know
+
+
+def test_where_a_good_part_was_not_known_a_line_says_how_many_and_shows_three(there: Shell) -> None:
+    there.stdin(b"a1\nu4\nu1\nu2\nu3\n")
+    run = there(*DELETE, "--workers", "1")
+    assert run.code == 0
+    assert "the platform did not know 4 of the 5 ids, as u4, u1, u2\n" in run.err
+
+
+def test_where_hardly_any_was_not_known_nothing_is_said(there: Shell, platform: Simulator) -> None:
+    there.stdin("\n".join([*platform.add_packages(10), "x9"]).encode())
+    run = there(*DELETE)
+    assert run.code == 0
+    assert "did not know" not in run.err
+
+
+def test_ids_that_a_list_does_not_have_count_as_not_known(there: Shell) -> None:
+    there.stdin(b"a1\nx9\n")
+    run = there(*DELETE, "--model", "WM-1", "--yes")
+    assert run.code == 0
+    assert "the platform did not know 1 of the 2 ids, as x9\n" in run.err
+
+
+def test_what_is_said_of_none_names_the_way_out(there: Shell) -> None:
+    there.stdin(b"x9\n")
+    assert "are they packages of this app? --missing-ok takes that for a success" in there(*DELETE).err
+
+
+def test_the_object_has_the_exit_code(there: Shell) -> None:
+    there.stdin(b"x9\n")
+    run = there(*DELETE, "--json")
+    assert (run.code, run.json["exit_code"], run.json["not_found"]) == (5, 5, 1)
+
+
+# --- Inputs
+
+
+@pytest.mark.parametrize(
+    "header", ["id", "ID", "ids", "file id", "file_id", "fileId", "deviceId", "subscription-id", "UUID", "theId"]
+)
+def test_a_first_line_that_names_an_id_is_a_header(header: str) -> None:
+    with pytest.raises(ProblemError, match=r"f, line 1: .* looks like a header: give --csv-column"):
+        parse_ids(f"{header}\nabc\n".encode(), "file_id", "f")
+
+
+def test_a_first_line_unlike_all_others_is_a_header() -> None:
+    with pytest.raises(ProblemError, match="looks like a header"):
+        parse_ids(b"serial number\n5fa1c2\n5fa1c3\n", "file_id", "f")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "abc\ndef\n",  # words
+        "first\n5fa1c2\n",  # one other line shows no shape
+        "abcdef\n5fa1c2\n5fa1c3\n",  # as long as the others
+        "serial\n5fa1c2\n5fa1c3d\n",  # of several lengths
+        "file1\n5fa1c2\n5fa1c3\n",  # a digit in it
+        "id\nuuid\n",  # ids that are called so
+        "id7\nabc\n",
+        "a1\nid\n",  # not the first
+    ],
+)
+def test_a_list_that_may_be_meant_is_taken(text: str) -> None:
+    assert parse_ids(text.encode(), "file_id", "f") == text.split()
+
+
+def test_an_id_that_looks_like_a_header_has_a_way_in() -> None:
+    assert parse_ids(b"id\nfileId\na1\n", "file_id", "f", "id") == ["fileId", "a1"]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_the_delimiter_of_a_csv_file_is_found_out(separator: str, mark: str) -> None:
+    text = mark + "\r\n".join(separator.join(row) for row in (["n", "the id"], ["1", "a1"], ["2", "b2"]))
+    assert parse_ids(text.encode(), "file_id", "f", "the id") == ["a1", "b2"]
+
+
+def test_a_delimiter_that_is_not_plain_is_asked_for() -> None:
+    text = b"id;a,id\n1;2,3\n"
+    with pytest.raises(ProblemError, match="more than one delimiter: give --csv-delimiter"):
+        parse_ids(text, "file_id", "f", "id")
+    assert parse_ids(text, "file_id", "f", "id", delimiter=";") == ["1"]
+    assert parse_ids(text, "file_id", "f", "id", delimiter=",") == ["3"]
+
+
+def test_a_delimiter_without_a_column_is_refused(there: Shell) -> None:
+    there.stdin(b"a1\n")
+    run = there(*DELETE, "--csv-delimiter", ";")
+    assert run.code == 2
+    assert "--csv-delimiter is of no use without --csv-column" in run.err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('["a1", "b2"]', "looks like JSON: extract the ids, as with jq -r '.[]'"),
+        ('[{"fileId": "a1"}]', "jq -r '.[].fileId'"),
+        ('{"totalCount": 1, "data": [{"fileId": "a1"}]}', "jq -r '.data[].fileId'"),
+        ('{"fileId": "a1"}\n{"fileId": "b2"}\n', "jq -r .fileId"),
+        ('"a1"\n"b2"\n', "f, line 1: '\"a1\"' is in quotes: take them away"),
+        ("a1\n'b2'\n", "f, line 2: file_id \"'b2'\" is in quotes"),
+        ("a1;x\n", "name the column that has the ids with --csv-column"),
+        ("a1\tx\n", "name the column that has the ids with --csv-column"),
+    ],
+)
+def test_what_is_no_list_of_ids_is_refused_with_the_line_and_the_remedy(text: str, said: str) -> None:
+    with pytest.raises(ProblemError) as caught:
+        parse_ids(text.encode(), "file_id", "f")
+    assert said in str(caught.value)
+
+
+def test_nothing_is_sent_before_the_input_is_right(shell: Shell) -> None:
+    shell.export(URL=UNREACHABLE, APP_ID="demo-app", SECRET="s")
+    shell.stdin(b"fileId\n5fa1c2\n")
+    run = shell(*DELETE)
+    assert run.code == 2
+    assert "standard input, line 1: 'fileId' looks like a header" in run.err
