@@ -7,7 +7,7 @@ catches everything but bugs and cancellations. Each class states four facts, whi
 * ``reply_lost``: the call may have been sent and carried out, but its reply is missing.
 * ``not_done``: the call was certainly not carried out.
 * ``ends_run``: nothing that follows in the same bulk run can succeed either.
-"""
+"""  # more than 400 lines: a class for each error
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class NorthError(Exception):
 
     @property
     def marked(self) -> str:
-        """The message with its arguments marked: see `aionorth.common.arguments`."""
+        """The message with its arguments marked, for a front end that has other names for them."""
         return marked(self.args[0]) if len(self.args) == 1 and isinstance(self.args[0], str) else super().__str__()
 
     def __str__(self) -> str:

@@ -232,7 +232,7 @@ class Ids:
         file = self.exclude_file
         excluded = [] if file is None else read(file, option=EXCLUDE_FILE)
         exclude = [*(self.exclude or []), *excluded]
-        conditions = _conditions_of(which) | ({"cascade": cascade} if KINDS[which.kind].cascade else {})
+        conditions: dict[str, Any] = _conditions_of(which) | ({"cascade": cascade} if KINDS[which.kind].cascade else {})
         return KINDS[which.kind].selection(**conditions, ids=ids, exclude=exclude, everything=self.everything)
 
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 import difflib
 import enum
 import logging
-import math
 import os
 import re
 import stat
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, TypeVar
 
 import attrs
 
@@ -30,6 +29,7 @@ from aionorth.flow.settings import FlowControl
 from aionorth.session import profiles, secrets
 from aionorth.session.profiles import Profile
 from aionorth.session.secrets import SECRET
+from aionorth.session.value_types import DURATION, PART, SECONDS, STORE, SWITCH, TEXT, WHOLE, T, ValueType, described
 from aionorth.stores.machine import MachineStore
 from aionorth.stores.redis import RedisStore
 
@@ -109,60 +109,7 @@ class Found:
     """Its option, variable or key, for messages."""
 
 
-# --- What a setting can be
-
-T = TypeVar("T")
 D = TypeVar("D")
-
-
-@attrs.frozen
-class ValueType(Generic[T]):
-    """What values a setting takes."""
-
-    of: type[T]
-    remedy: str
-    """What to do about any other value."""
-    accepts: Callable[[Any], bool] = lambda _: True
-    read: Callable[[str], T] | None = None
-    """From text, where `of` does not read it."""
-
-    def checked(self, value: object) -> T:
-        """Return `value`; raises `ValueError` where the setting does not take it."""
-        # A profile may have a whole number for any other, but not true for 1.
-        fits = isinstance(value, self.of) or (self.of is float and isinstance(value, int))
-        if not fits or isinstance(value, bool) is not (self.of is bool) or not self.accepts(value):
-            raise ValueError
-        return cast("T", value)
-
-
-def _is_duration(text: str) -> bool:
-    try:
-        return bool(in_any_unit(text))
-    except ValueError:
-        return False
-
-
-def _read_switch(text: str) -> bool:
-    if text.lower() not in {"true", "false"}:
-        raise ValueError
-    return text.lower() == "true"
-
-
-TEXT = ValueType(str, "give text", lambda text: text != "" and text == text.strip())
-WHOLE = ValueType(int, "give a whole number from 1 on", lambda number: number >= 1)
-SECONDS = ValueType(float, "give seconds, above 0", lambda number: 0 < number < math.inf)
-PART = ValueType(float, "give a part, from 0 up to but not including 1", lambda number: 0 <= number < 1)
-DURATION = ValueType(str, "give a number and s, min, h, d or w, as in 12h or 30min", _is_duration)
-SWITCH = ValueType(bool, "give true or false", read=_read_switch)
-STORES = ("machine", "redis", "memory")
-STORE = ValueType(str, "give machine, redis or memory", STORES.__contains__)
-
-
-def _described(value: object) -> str:
-    """Return what a value is, for a message. One with an @ is not shown: it may be a URL with a password."""
-    if value == "":
-        return "is empty"
-    return "cannot be used" if re.search("@|password=", text := repr(value)) else f"is {text}"
 
 
 # --- Where it stands
@@ -225,7 +172,7 @@ class Sources:
                 remedy = "it has blanks or a line end around it: set it without"
             if found.place is Place.PROFILE and isinstance(value, str) and type_.of is not str:
                 remedy += ", without quotes"
-            self.problems.append(f"{found.where} {_described(value)}: {remedy}")
+            self.problems.append(f"{found.where} {described(value)}: {remedy}")
             return default
 
     def path(self, key: str) -> str | None:

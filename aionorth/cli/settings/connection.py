@@ -19,6 +19,7 @@ from aionorth.session.north import NorthSession
 from aionorth.session.profiles import problems
 from aionorth.session.secrets import SECRET
 from aionorth.session.settings import KEYS, Words
+from aionorth.session.value_types import WHOLE
 from aionorth.stores.machine import MachineStore
 from aionorth.stores.redis import RedisStore
 from aionorth.wire.checks import check_string
@@ -96,7 +97,7 @@ def resolve(given: Given, *, stdin_is_data: bool = False) -> Connection:
     )
     connection = Connection(
         **settings.gather(sources),
-        workers=sources.get("workers", settings.WHOLE, WORKERS),
+        workers=sources.get("workers", WHOLE, WORKERS),
         max_outage=settings.max_outage(sources, in_any_unit(MAX_OUTAGE).total_seconds()),
     )
     settings.check_tls(sources, connection.url)

@@ -9,7 +9,8 @@ import attrs
 from aionorth.bulk.run import WORKERS
 from aionorth.cli.parser import names, option
 from aionorth.cli.settings import profiles
-from aionorth.session.settings import FLOW, STORES, TIMEOUT
+from aionorth.session.settings import FLOW, TIMEOUT
+from aionorth.session.value_types import STORES
 
 ENVIRONMENT = """\b
 Environment (options come before it, and it comes before a profile):
