@@ -219,7 +219,7 @@ def judged(
         case TlsError() | ReplyLostError() if isinstance(error, TlsError) or (https and not reached):
             url = Finding(Verdict.NOT_TESTED, "a server answers there; TLS has to show that it is the platform's")
             tls = Finding(Verdict.FAILED, error.marked)
-        case HostNotFoundError() | ProxyError():  # which say what to do
+        case NorthError() if _has_remedy(error, reached=reached):
             url = Finding(Verdict.FAILED, error.marked)
         case NorthConnectionError():
             url = Finding(Verdict.FAILED, f"{error.marked}; check the URL and the network")
@@ -235,6 +235,11 @@ def judged(
         difference = None  # it would be the clock of something else
     clock = _clock(difference) if url.verdict is Verdict.OK else _NOT_REACHED
     return Checkup(url=url, tls=tls, credentials=credentials, clock=clock, difference=difference, error=error)
+
+
+def _has_remedy(error: NorthError, *, reached: bool) -> bool:
+    """Whether the text of an error says what to do about it."""
+    return isinstance(error, (HostNotFoundError, ProxyError)) or (isinstance(error, ReplyLostError) and not reached)
 
 
 _APP_ID = argument("app_id")

@@ -140,7 +140,10 @@ async def test_what_the_platform_does_not_answer_fails_the_url(fault: Any) -> No
         platform.script(fault, path=LOGIN)
         checkup = await checked(platform)
         assert verdicts(checkup) == ["failed", "not used", "not tested", "not tested"]
-        assert "check" in checkup.url.words or "is it https?" in checkup.url.words
+        remedies = sum(
+            words in checkup.url.words for words in ("check", "is it https? Then begin the URL with https://")
+        )
+        assert remedies == 1
         assert paths(platform) == ["login"]
 
 

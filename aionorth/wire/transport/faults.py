@@ -117,7 +117,9 @@ def _lost(exc: Exception, *, https: bool, reached: bool, by_proxy: bool) -> Nort
     if (alert := tls.alert(exc)) is not None:
         return TlsError(f"the platform refused TLS: {tls.failed(alert)}")
     # In TLS 1.3 a refused client certificate shows only after the handshake, and often as a mere disconnection.
-    hint = f"does it ask for another {argument('client_cert')}, or for one?" if https else "is it https?"
+    hint = "is it https? Then begin the URL with https://"
+    if https:
+        hint = f"does it ask for another {argument('client_cert')}, or for one?"
     if by_proxy:
         hint += " Or is the proxy to be named with https://?"
     return ReplyLostError(f"the platform broke the connection off: {cause}; {hint}")
