@@ -25,26 +25,26 @@ def main() -> None:
     if missing := next((name for name in _EXTRA if find_spec(name) is None), None):
         sys.stderr.write(f"aionorth: the command line needs {missing}: pip install 'aionorth[cli]'\n")
         sys.exit(2)
-    from aionorth.cli.program import app  # noqa: PLC0415 - the extra is installed
+    from aionorth.cli.program import program  # noqa: PLC0415 - the extra is installed
 
     try:
         if is_default:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-        _run(app)
+        _run(program())
     finally:
         if is_default:  # or a signal while Python ends would show a traceback
             signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def _run(app: Callable[..., object]) -> None:
-    """Run `app`, and report what its commands do not report themselves."""
+def _run(program: Callable[..., object]) -> None:
+    """Run `program`, and report what its commands do not report themselves."""
     from aionorth.cli.output.messages import OutputError, drop_output, in_words, say  # noqa: PLC0415 - as above
 
     for stream in (sys.stdout, sys.stderr):  # a character that the encoding lacks must not lose the account of a run
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        app(prog_name="aionorth")
+        program(prog_name="aionorth")
     except KeyboardInterrupt:  # before a command has begun
         sys.exit(130)
     except RuntimeError as exc:  # typer puts what completes words into the home directory

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -74,3 +76,9 @@ for _panel, _command, _help, _short_help in (
     ("To try things", simulate.simulate, simulate.HELP, "Serve a simulated platform to try things on."),
 ):
     app.command(help=_help, short_help=_short_help, cls=GroupedCommand, rich_help_panel=_panel)(_command)
+
+
+@functools.cache
+def program() -> Callable[..., object]:
+    """Return the program. Typer takes longer to make it than most commands take."""
+    return typer.main.get_command(app)

@@ -620,9 +620,10 @@ def test_an_error_of_the_system_is_reported_with_its_file_and_reason(
     def fail(*_: object, **__: object) -> None:
         raise OSError(errno.ENAMETOOLONG, "File name too long", "x" * 300)
 
-    monkeypatch.setattr(
-        "aionorth.cli.settings.resolve" if where == "in a command" else "aionorth.cli.program.app", fail
-    )
+    if where == "in a command":
+        monkeypatch.setattr("aionorth.cli.settings.resolve", fail)
+    else:
+        monkeypatch.setattr("aionorth.cli.program.program", lambda: fail)
     assert ready("check") == Run(1, "", f"aionorth: {'x' * 300}: File name too long\n")
 
 
