@@ -267,8 +267,8 @@ class TooManyResultsError(NorthApiError):
     """400 / 100224: more than 1,000 results, of which the platform does not list even a part."""
 
     remedy = Message(
-        f"List by {argument('notify_type')}; where one notify type alone has more than 1,000 subscriptions, delete "
-        "some of them by their ids first."
+        f"List by {argument('notify_type')}; where one alone has more than 1,000 subscriptions, delete them without a "
+        "list, by the platform's batch call, or some of them by their ids."
     )
 
 

@@ -8,11 +8,12 @@ from typing import TypeVar
 
 import attrs
 
+from aionorth.bulk.record import Progress
 from aionorth.bulk.retry import RetryPolicy
 from aionorth.common.arguments import argument
-from aionorth.errors import ArgumentError
+from aionorth.errors import ArgumentError, NorthError, NotFoundError, ReplyLostError
 from aionorth.items import Target
-from aionorth.models import DeleteResult
+from aionorth.models import DeleteResult, Outcome
 from aionorth.purge.plan import Plan, list_selected
 from aionorth.purge.selections import BatchDelete, Selection
 from aionorth.session.own_calls import OwnCalls
@@ -81,12 +82,24 @@ class SelectedCalls(OwnCalls):
         Raises:
             ArgumentError: There is no filter, which would delete every subscription, or one cannot be used.
             SubscriptionNotFoundError: None matches.
-            NorthError: As `delete_subscription`. After `ReplyLostError` some or all may have been deleted.
+            ReplyLostError: The reply to an attempt was lost: whether they were deleted is unknown.
+            NorthError: As `delete_subscription`; none was deleted.
         """
         other = optional_string(authorized_app_id, "authorized_app_id")
         request = requests.delete_matching_subscriptions(notify_type, callback_url, other)
         what = str(BatchDelete(notify_type=notify_type, callback_url=callback_url))
-        return await self._delete(what, request, missing_ok=missing_ok, timeout=timeout, retry=retry)
+        caller, progress = self._opened(), Progress()
+        started = caller.now()
+        try:
+            await caller.send(request, progress, timeout=timeout, retry=retry)
+        except NotFoundError:
+            if not (missing_ok or progress.record.ambiguous):
+                raise
+        except NorthError as exc:
+            if progress.record.outcome is Outcome.UNKNOWN and not exc.reply_lost:
+                raise ReplyLostError(f"the reply to an earlier attempt was lost; the last one ended in: {exc}") from exc
+            raise
+        return progress.record.result(what, caller.now() - started)
 
     def _check_target(self, target: Target, what: str) -> None:
         for name, there, here in (("url", target.url, self._url), ("app_id", target.app_id, self._app_id)):

@@ -29,6 +29,7 @@ from aionorth.cli.output.messages import (
 )
 from aionorth.cli.output.progress import Listing, view_of
 from aionorth.cli.parser import GroupedCommand, GroupedCommands, command, option
+from aionorth.cli.runs import unlisted
 from aionorth.cli.runs.confirm import can_ask, confirmed, described
 from aionorth.cli.runs.ending import Output, reported
 from aionorth.cli.runs.job import DRAIN_TIMEOUT, REFRESH, Ended, carry_out, on_signals
@@ -37,6 +38,8 @@ from aionorth.cli.runs.options import Bounds, check_files
 from aionorth.cli.settings import Connection
 from aionorth.cli.settings.given import ENVIRONMENT, Given
 from aionorth.common.text import visible
+from aionorth.errors import TooManyResultsError
+from aionorth.items import Target
 from aionorth.models import DeleteSummary
 from aionorth.purge.plan import Plan
 from aionorth.purge.selections import Selection
@@ -62,8 +65,8 @@ Examples:
 {EXIT_CODES}
 """
 
-Find = Callable[[NorthSession], Awaitable[Plan[Any]]]
-"""Makes the plan, or reads it."""
+Find = Callable[[NorthSession], Awaitable[Plan[Any] | ExitCode]]
+"""Makes the plan, or reads it; where there can be none it does all, and returns the exit code."""
 
 SETTLE_TIME = 0.05
 """Seconds in which the loop notices connections that were closed while a person thought."""
@@ -139,7 +142,7 @@ def _delete(
         check_files(how.journal, output.report, ids.ids_file, ids.exclude_file, out=how.out)
         connection = settings.resolve(given, stdin_is_data=ids.read_stdin)
         selection = ids.selection(which, cascade=bool(how.cascade))
-        find = partial(planned, selection, notes)
+        find = partial(_found, selection, notes, target=connection.target_of(selection), how=how, output=output)
         explicit = selection.only_ids
         return asyncio.run(
             purge(find, connection, notes, how=how, bounds=bounds, output=output, given=given, explicit=explicit)
@@ -168,6 +171,8 @@ async def purge(
     directory = None if how.only_shown or how.journal is not None else own_directory()
     async with north:
         plan = await find(north)
+        if isinstance(plan, ExitCode):
+            return plan
         kind = plan.target.kind
         if how.only_shown:
             put(json.dumps(plan.to_dict()) if output.json else described(plan, batch=how.batch))
@@ -264,6 +269,29 @@ async def planned(selection: Selection[Any], notes: Notes, north: NorthSession) 
     if work.cancelled():
         raise KeyboardInterrupt
     return work.result()
+
+
+async def _found(
+    selection: Selection[Any], notes: Notes, north: NorthSession, *, target: Target, how: How, output: Output
+) -> Plan[Any] | ExitCode:
+    """Return the plan, or where the platform refuses to list, how a deletion without a list ended."""
+    try:
+        return await planned(selection, notes, north)
+    except TooManyResultsError as exc:
+        if not how.batch:
+            return unlisted.refused(selection, exc)
+        what = unlisted.checked(
+            selection, target, exc, max_delete=how.max_delete, journal=how.journal, report=output.report, out=how.out
+        )
+    if how.dry_run:
+        put(what.as_json() if output.json else str(what))
+        remark("aionorth: a dry run: nothing was deleted")
+        return ExitCode.TO_DO if how.detailed_exitcode else ExitCode.OK
+    if not unlisted.agreed(what, yes=how.yes):
+        remark("aionorth: nothing was deleted")
+        return ExitCode.FAILED
+    await asyncio.sleep(SETTLE_TIME)
+    return await unlisted.carry_out(what, north, as_json=output.json)
 
 
 def _agreed(plan: Plan[Any], how: How, *, explicit: bool) -> bool:

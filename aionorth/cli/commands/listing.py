@@ -112,9 +112,7 @@ async def _listed(selection: Selection[Any], connection: Connection, notes: Note
     if rows:
         names = [name.replace("_", " ").upper() for name in columns]
         put_line("\n".join(table.fitted([names, *rows], shutil.get_terminal_size().columns)))
-    other = selection.authorized_app_id
-    target = Target(kind=selection.kind, url=connection.url, app_id=connection.app_id, authorized_app_id=other)
-    _count(selection, number, target, counted=in_table)
+    _count(selection, number, connection.target_of(selection), counted=in_table)
     return ExitCode.OK
 
 

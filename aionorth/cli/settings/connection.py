@@ -14,6 +14,8 @@ from aionorth.cli.settings.given import MAX_OUTAGE, Given
 from aionorth.cli.settings.secrets import can_be_typed, typed_in
 from aionorth.common.durations import in_any_unit
 from aionorth.flow.settings import FlowControl
+from aionorth.items import Target
+from aionorth.purge.selections import Selection
 from aionorth.session import settings
 from aionorth.session.north import NorthSession
 from aionorth.session.profiles import problems
@@ -63,6 +65,11 @@ class Connection:
     def target(self) -> str:
         """The app and its platform, for people."""
         return f"{self.app_id} at {self.url}"
+
+    def target_of(self, selection: Selection[Any]) -> Target:
+        """What `selection` is about."""
+        other = selection.authorized_app_id
+        return Target(kind=selection.kind, url=self.url, app_id=self.app_id, authorized_app_id=other)
 
     def session(self) -> NorthSession:
         """Return a session that is not open yet; raises `ArgumentError` for what it cannot use."""
