@@ -11,13 +11,13 @@ import attrs
 import typer
 
 from aionorth.cli import plan_files, settings
-from aionorth.cli.commands.delete import How, planned, purge
 from aionorth.cli.kinds import KINDS
 from aionorth.cli.output.logs import Messages
 from aionorth.cli.output.messages import EXIT_CODES, ExitCode, ProblemError, remark
 from aionorth.cli.parser import command, option
 from aionorth.cli.runs.ending import Output
-from aionorth.cli.runs.options import Bounds, check_files
+from aionorth.cli.runs.options import Bounds, How, check_files
+from aionorth.cli.runs.purging import planned, purge
 from aionorth.cli.settings.given import Given
 from aionorth.common.durations import in_any_unit
 from aionorth.common.text import visible

@@ -20,6 +20,52 @@ _how = partial(option, rich_help_panel="How")
 
 
 @attrs.frozen(kw_only=True)
+class How:
+    """How a deletion proceeds."""
+
+    dry_run: bool = _how(None, "Show what would be deleted, and end.", "--dry-run", default=False)
+    out: str | None = _how(
+        "FILE",
+        "Keep the plan in this file and end; 'aionorth apply FILE' carries it out. Let it end in .json, or in .csv to "
+        "take rows out of it in an editor or a spreadsheet. A file that is there is replaced.",
+    )
+    detailed_exitcode: bool = _how(
+        None,
+        "After --dry-run or --out, end with exit code 4 where there is something to delete.",
+        "--detailed-exitcode",
+        default=False,
+    )
+    yes: bool = _how(None, "Do not ask: for scripts.", "--yes", default=False)
+    cascade: bool | None = _how(
+        None,
+        "Whether the devices behind a gateway are deleted with it; one of the two must be said.",
+        "--cascade/--no-cascade",
+    )
+    max_delete: int | None = _how("N", "Refuse to delete more than this, before the first deletion.", min=0)
+    journal: str | None = _how(
+        "FILE", "Record the run in this new file. [default: a file in the user's state directory]"
+    )
+    batch: bool = _how(
+        None,
+        "Delete by the platform's batch call, where one takes exactly what is selected; it also takes what was created "
+        "since it was listed.",
+        "--batch",
+        default=False,
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if self.detailed_exitcode and not self.only_shown:
+            raise ProblemError(
+                "--detailed-exitcode says whether a plan has something to delete: give --dry-run with it, or --out"
+            )
+
+    @property
+    def only_shown(self) -> bool:
+        """Whether nothing is to be deleted now."""
+        return self.dry_run or self.out is not None
+
+
+@attrs.frozen(kw_only=True)
 class Bounds:
     """What ends a run before all ids are done."""
 
