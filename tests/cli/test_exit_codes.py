@@ -8,9 +8,8 @@ import time
 import pytest
 from shell import UNREACHABLE, Shell
 
-from aionorth.cli.id_files import parse_ids
-from aionorth.cli.output.messages import EXIT_CODES, ExitCode, ProblemError
-from aionorth.simulator import Delay, Simulator
+from aionorth.cli.output.messages import EXIT_CODES, ExitCode
+from aionorth.simulator import CannedReply, Delay, Simulator
 
 DELETE = ("delete", "packages", "--ids-file", "-")
 
@@ -104,9 +103,16 @@ def test_ids_that_a_list_does_not_have_count_as_not_known(there: Shell) -> None:
     assert "the platform did not know 1 of the 2 ids, as x9\n" in run.err
 
 
-def test_what_is_said_of_none_names_the_way_out(there: Shell) -> None:
-    there.stdin(b"x9\n")
-    assert "are they packages of this app? --missing-ok takes that for a success" in there(*DELETE).err
+def test_what_is_said_of_none_shows_three_and_names_the_way_out(there: Shell) -> None:
+    there.stdin(b"x9\ny9\nz9\nu9\n")
+    run = there(*DELETE, "--workers", "1")
+    assert "knows none of these ids, as x9, y9, z9: are they packages of this app? --missing-ok takes that" in run.err
+
+
+def test_what_others_deleted_since_it_was_listed_is_no_wrong_list(there: Shell, platform: Simulator) -> None:
+    platform.script(CannedReply(404, b'{"error_code": "123002"}'), method="DELETE", times=3)
+    run = there("delete", "packages", "--model", "WM-1", "--yes", "--json")
+    assert (run.code, run.json["not_found"]) == (0, 3)
 
 
 def test_the_object_has_the_exit_code(there: Shell) -> None:
@@ -116,81 +122,6 @@ def test_the_object_has_the_exit_code(there: Shell) -> None:
 
 
 # --- Inputs
-
-
-@pytest.mark.parametrize(
-    "header", ["id", "ID", "ids", "file id", "file_id", "fileId", "deviceId", "subscription-id", "UUID", "theId"]
-)
-def test_a_first_line_that_names_an_id_is_a_header(header: str) -> None:
-    with pytest.raises(ProblemError, match=r"f, line 1: .* looks like a header: give --csv-column"):
-        parse_ids(f"{header}\nabc\n".encode(), "file_id", "f")
-
-
-def test_a_first_line_unlike_all_others_is_a_header() -> None:
-    with pytest.raises(ProblemError, match="looks like a header"):
-        parse_ids(b"serial number\n5fa1c2\n5fa1c3\n", "file_id", "f")
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "abc\ndef\n",  # words
-        "first\n5fa1c2\n",  # one other line shows no shape
-        "abcdef\n5fa1c2\n5fa1c3\n",  # as long as the others
-        "serial\n5fa1c2\n5fa1c3d\n",  # of several lengths
-        "file1\n5fa1c2\n5fa1c3\n",  # a digit in it
-        "id\nuuid\n",  # ids that are called so
-        "id7\nabc\n",
-        "a1\nid\n",  # not the first
-    ],
-)
-def test_a_list_that_may_be_meant_is_taken(text: str) -> None:
-    assert parse_ids(text.encode(), "file_id", "f") == text.split()
-
-
-def test_an_id_that_looks_like_a_header_has_a_way_in() -> None:
-    assert parse_ids(b"id\nfileId\na1\n", "file_id", "f", "id") == ["fileId", "a1"]
-
-
-@pytest.mark.parametrize("separator", [",", ";", "\t"])
-@pytest.mark.parametrize("mark", ["", "\ufeff"])
-def test_the_delimiter_of_a_csv_file_is_found_out(separator: str, mark: str) -> None:
-    text = mark + "\r\n".join(separator.join(row) for row in (["n", "the id"], ["1", "a1"], ["2", "b2"]))
-    assert parse_ids(text.encode(), "file_id", "f", "the id") == ["a1", "b2"]
-
-
-def test_a_delimiter_that_is_not_plain_is_asked_for() -> None:
-    text = b"id;a,id\n1;2,3\n"
-    with pytest.raises(ProblemError, match="more than one delimiter: give --csv-delimiter"):
-        parse_ids(text, "file_id", "f", "id")
-    assert parse_ids(text, "file_id", "f", "id", delimiter=";") == ["1"]
-    assert parse_ids(text, "file_id", "f", "id", delimiter=",") == ["3"]
-
-
-def test_a_delimiter_without_a_column_is_refused(there: Shell) -> None:
-    there.stdin(b"a1\n")
-    run = there(*DELETE, "--csv-delimiter", ";")
-    assert run.code == 2
-    assert "--csv-delimiter is of no use without --csv-column" in run.err
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ('["a1", "b2"]', "looks like JSON: extract the ids, as with jq -r '.[]'"),
-        ('[{"fileId": "a1"}]', "jq -r '.[].fileId'"),
-        ('{"totalCount": 1, "data": [{"fileId": "a1"}]}', "jq -r '.data[].fileId'"),
-        ('{"fileId": "a1"}\n{"fileId": "b2"}\n', "jq -r .fileId"),
-        ('"a1"\n"b2"\n', "f, line 1: '\"a1\"' is in quotes: take them away"),
-        ("a1\n'b2'\n", "f, line 2: file_id \"'b2'\" is in quotes"),
-        ("a1;x\n", "name the column that has the ids with --csv-column"),
-        ("a1\tx\n", "name the column that has the ids with --csv-column"),
-    ],
-)
-def test_what_is_no_list_of_ids_is_refused_with_the_line_and_the_remedy(text: str, said: str) -> None:
-    with pytest.raises(ProblemError) as caught:
-        parse_ids(text.encode(), "file_id", "f")
-    assert said in str(caught.value)
 
 
 def test_nothing_is_sent_before_the_input_is_right(shell: Shell) -> None:

@@ -62,12 +62,12 @@ def _in_messages_and_a_file(ended: Ended, output: Output) -> ExitCode:
         complain(f"aionorth: {ended.reason}")
     elif ended.exit_code is ExitCode.NONE_KNOWN:
         complain(
-            f"aionorth: the platform knows none of these ids: are they {ended.kind.value} of this app? "
-            "--missing-ok takes that for a success"
+            f"aionorth: the platform knows none of these ids, as {_examples(ended)}: are they {ended.kind.value} of "
+            "this app? --missing-ok takes that for a success"
         )
     elif ended.unknown >= NOTEWORTHY * ended.named > 0:
-        examples = ", ".join(map(visible, [*ended.absent, *ended.examples][:MAX_EXAMPLES]))
-        remark(f"aionorth: the platform did not know {ended.unknown:,} of the {ended.named:,} ids, as {examples}")
+        said = f"the platform did not know {ended.unknown:,} of the {ended.named:,} ids, as {_examples(ended)}"
+        remark(f"aionorth: {said}")
     if not output.report:
         return ended.exit_code
     if ended.journal is None:
@@ -80,6 +80,11 @@ def _in_messages_and_a_file(ended: Ended, output: Output) -> ExitCode:
         return max(ended.exit_code, ExitCode.FAILED)
     written = write_reports(history, [(path, "") for path in output.report])
     return ended.exit_code if written else max(ended.exit_code, ExitCode.FAILED)
+
+
+def _examples(ended: Ended) -> str:
+    """Some of the ids that the platform did not know; of runs before, none is at hand."""
+    return ", ".join(map(visible, [*ended.absent, *ended.examples][:MAX_EXAMPLES])) or "those of the runs before"
 
 
 def write_reports(history: History, files: Sequence[tuple[str, str]]) -> bool:

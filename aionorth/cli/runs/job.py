@@ -59,6 +59,8 @@ class Ended:
     """Ids that were named, and not called because the platform did not list them."""
     examples: Sequence[str] = ()
     """Some of the ids that the platform did not know when they were called."""
+    listed: bool = False
+    """Whether the platform listed those that were called, so that it did know them."""
     missing_ok: bool = False
     """Whether it is fine if it knew none of them."""
 
@@ -81,7 +83,8 @@ class Ended:
             return code_of(self.cause)
         if not self.summary.ok:
             return ExitCode.FAILED
-        return ExitCode.NONE_KNOWN if 0 < self.named == self.unknown and not self.missing_ok else ExitCode.OK
+        none_known = 0 < self.named == self.unknown and not (self.listed and self.summary.total)
+        return ExitCode.NONE_KNOWN if none_known and not self.missing_ok else ExitCode.OK
 
     @property
     def reason(self) -> str | None:

@@ -107,6 +107,7 @@ async def purge(
             options=[*given.as_typed(), *bounds.as_typed()],
             absent=absent,
         )
+        ended = attrs.evolve(ended, listed=not explicit)
         if not ended.summary.calls:  # nothing to resume, and perhaps the wrong platform
             ended = _without_journal(ended, journal)
         if along and ended.summary.ok:

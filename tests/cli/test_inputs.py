@@ -1,0 +1,154 @@
+"""Ids from files: what is taken for a header, for JSON, for a row, and how a CSV file is read."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from shell import Shell
+
+from aionorth.cli.id_files import parse_ids
+from aionorth.cli.output.messages import ProblemError
+from aionorth.simulator import CannedReply, Simulator
+
+UUIDS = ("3f1c1b06-6a2e-4d0e-9a37-0f2f6f7d7c11", "9f982188-3744-4a64-8c24-9558f2ad985f")
+BAD = CannedReply(400, b'{"error_code":"120015","error_desc":"bad"}')
+
+
+def parsed(text: str, column: str | None = None, delimiter: str | None = None) -> list[str]:
+    return parse_ids(text.encode(), "subscription_id", "f", column, delimiter=delimiter)
+
+
+def refusal(text: str, column: str | None = None, delimiter: str | None = None) -> str:
+    with pytest.raises(ProblemError) as problem:
+        parsed(text, column, delimiter)
+    return str(problem.value)
+
+
+# --- Headers
+
+HEADERS = ["id", "ID", "ids", "subscription_id", "subscriptionId", "fileId", "fileID", "device id", "UUID", "sub.id"]
+
+
+@pytest.mark.parametrize("header", HEADERS)
+@pytest.mark.parametrize("ids", [(), ("a",), ("old-host", "new-host"), UUIDS])
+def test_a_first_line_called_like_an_id_is_a_header(header: str, ids: tuple[str, ...]) -> None:
+    said = refusal("\n".join(["", header, *ids]))
+    assert said.startswith(f"f, line 2: {header!r} looks like a header: give --csv-column ")
+    assert said.endswith("\nnothing was sent")
+
+
+@pytest.mark.parametrize("header", ["Subscription", "subscriptionid", "What still calls the old host"])
+def test_a_first_line_that_is_unlike_all_others_is_a_header(header: str) -> None:
+    assert f"f, line 1: {header!r} looks like a header" in refusal("\n".join([header, *UUIDS]))
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        ["a", "b", "c"],
+        ["alpha"],
+        ["alpha", "b1"],
+        ["alpha", "b1", "b22"],
+        ["alpha", "beta-1", "gamma-2"],
+        ["default", "rule-one", "rule-2"],
+        ["deadbeef", "5fa1c2d3", "0a1b2c3d"],
+        ["device-id", "order-id", "x-1"],
+        ["madrid", "paris"],
+        ["5fa1c2-id", "a"],
+        ["1", "22", "333"],
+        list(UUIDS),
+        [UUIDS[0], "id", "subscription_id"],
+    ],
+)
+def test_a_list_that_is_all_ids_is_no_header(ids: list[str]) -> None:
+    assert parsed("\n".join(ids)) == ids
+
+
+@given(st.lists(st.uuids().map(str), max_size=20) | st.lists(st.binary(min_size=12, max_size=12).map(bytes.hex)))
+def test_no_list_of_ids_that_a_platform_makes_has_a_header(ids: list[str]) -> None:
+    assert parsed("\n".join(ids)) == ids
+
+
+@pytest.mark.parametrize("first", ["id", "file id", "default"])
+def test_an_id_that_looks_like_a_header_passes_under_a_header(first: str) -> None:
+    ids = [first, *UUIDS]
+    assert "if it is an id, put a line 'id' above it and --csv-column id" in refusal("\n".join(ids))
+    assert parsed("\n".join(["id", *ids]), "id") == ids
+
+
+def test_the_column_that_a_refusal_names_reads_the_file(shell: Shell, platform: Simulator) -> None:
+    ids = platform.add_subscriptions(2)
+    shell.point_at(platform)
+    words = ("delete", "subscriptions", "--ids-file", shell.file("\n".join(["subscription id", *ids])))
+    refused = shell(*words)
+    assert refused.code == 2
+    assert "ids.txt, line 1: 'subscription id' looks like a header: give --csv-column 'subscription id'" in refused.err
+    assert not platform.arrivals
+    assert shell(*words, "--csv-column", "subscription id").code == 0
+
+
+def test_a_header_among_what_is_to_stay_is_refused_too(ready: Shell) -> None:
+    run = ready("delete", "packages", "--all", "--exclude-file", ready.file("fileId\n5fa1c2\n"))
+    assert (run.code, run.out) == (2, "")
+    assert (
+        "line 1: 'fileId' looks like a header: take the line away; if it is an id, give that with --exclude" in run.err
+    )
+    run = ready("delete", "packages", "--all", "--exclude-file", ready.file("5fa1c2,a\n"))
+    assert "looks like a row of a CSV file: leave one id per line" in run.err
+
+
+# --- JSON
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ('{"subscriptionId": "a"}\n{"subscriptionId": "b"}\n', ".subscriptionId"),
+        ('{"totalCount": 1, "subscriptions": [{"subscriptionId": "a"}]}', "'.subscriptions[].subscriptionId'"),
+        ('[{"subscription_id": "a"}]', "'.[].subscription_id'"),
+        ('["a",\n"b"]', "'.[]'"),
+        ('{"total": 1, "results": [{"id": "a"}]}', "'.results[].id'"),
+        ('{"delete": [{"subscription_id": "a"}], "keep": []}', ".subscription_id"),
+        ("[" * 100_000, "'.[]'"),
+    ],
+)
+def test_json_is_refused_with_the_filter_that_fits_it(text: str, remedy: str) -> None:
+    assert re.search(rf"as with jq -r {re.escape(remedy)}\n", refusal(text))
+
+
+# --- CSV files
+
+
+@pytest.mark.parametrize("between", [",", ";", "\t"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_the_delimiter_is_found_out_from_the_first_line(between: str, end: str) -> None:
+    rows = [["name", "sub id", "n"], ["a", UUIDS[0], "1"], ['"x,;\ty"', f'"{UUIDS[1]}"', ""]]
+    text = "\ufeff" + end.join(between.join(row) for row in rows)
+    assert parsed(text, "sub id") == list(UUIDS)
+    assert parsed(text, "sub id", {"\t": "tab"}.get(between, between)) == list(UUIDS)
+
+
+def test_the_delimiter_given_is_the_one_that_counts() -> None:
+    text = "id,x;id\na,b;c\n"
+    assert "has a column 'id' with more than one delimiter: give --csv-delimiter" in refusal(text, "id")
+    assert parsed(text, "id", ",") == ["a"]
+    assert parsed(text, "id", ";") == ["c"]
+
+
+def test_a_column_that_is_not_there_is_answered_with_those_that_are() -> None:
+    assert "no column 'no' in its first line, which reads: a, b,c, d;" in refusal("a;b,c;d\n1;2;3\n", "no")
+
+
+@pytest.mark.parametrize("delimiter", ["|", "\t", "tabs"])
+def test_other_delimiters_are_refused(ready: Shell, delimiter: str) -> None:
+    words = ("delete", "packages", "--ids-file", ready.file("id"), "--csv-column", "id")
+    run = ready(*words, "--csv-delimiter", delimiter)
+    assert run.code == 2
+    assert "--csv-delimiter" in run.err
+
+
+def test_a_delimiter_alone_is_of_no_use(ready: Shell) -> None:
+    run = ready("delete", "packages", "--ids-file", ready.file("a"), "--csv-delimiter", "tab")
+    assert run.code == 2
+    assert "--csv-delimiter is of no use without --csv-column" in run.err
