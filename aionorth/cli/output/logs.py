@@ -107,7 +107,8 @@ class LogFile(logging.StreamHandler[TextIO]):
             # A fifo without a reader would hold up an open that blocks.
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0)
             descriptor = os.open(path, flags, 0o600)
-            os.set_blocking(descriptor, True)
+            if sys.platform != "win32":
+                os.set_blocking(descriptor, True)
         except (OSError, ValueError) as exc:
             reason = exc.strerror if isinstance(exc, OSError) else exc
             raise ProblemError(f"--log-file {path} cannot be written to: {reason}; name another file") from exc
