@@ -111,9 +111,10 @@ def delete_matching_subscriptions(
     return Request("delete_subscriptions", path, "DELETE", f"{path}{query}", success=SUBSCRIPTIONS.success)
 
 
-def check_filters(*filters: str | None) -> None:
+def check_filters(*filters: object) -> None:
     """Raise `ArgumentError` where a batch delete with these filters would delete every subscription."""
-    if not any(filters) or any(value is not None and not value.strip() for value in filters):
+    given = [value for value in filters if value is not None]
+    if not given or not all(isinstance(value, str) and value.strip() for value in given):
         raise ArgumentError(
             f"a batch delete without a filter deletes every subscription: give a {argument('notify_type')}"
         )

@@ -84,7 +84,9 @@ async def test_only_what_has_type_and_url_goes() -> None:
         assert platform.subscription_ids() == {"b"}
 
 
-@pytest.mark.parametrize("filters", [{}, {"notify_type": ""}, {"notify_type": "t", "callback_url": " "}])
+@pytest.mark.parametrize(
+    "filters", [{}, {"notify_type": ""}, {"notify_type": [""]}, {"notify_type": "t", "callback_url": " "}]
+)
 async def test_without_a_filter_nothing_is_sent(filters: dict[str, Any]) -> None:
     async with Simulator() as platform, session(platform) as north:
         with pytest.raises(ArgumentError, match="deletes every subscription"):
