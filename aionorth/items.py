@@ -30,6 +30,11 @@ class Kind(enum.StrEnum):
         member.id_name = id_name
         return member
 
+    @property
+    def words(self) -> str:
+        """Its items, in a sentence: ``device groups``."""
+        return self.value.replace("-", " ")
+
 
 def _in_words(id_: str, *known: str | None) -> str:
     return without_userinfo("  ".join(filter(None, (visible(id_), *known))))
@@ -189,4 +194,4 @@ class Target:
 
     def __str__(self) -> str:
         of = self.app_id if self.authorized_app_id is None else f"{self.authorized_app_id} (as {self.app_id})"
-        return f"{self.kind.value} of {of} at {self.url}"
+        return f"{self.kind.words} of {of} at {self.url}"

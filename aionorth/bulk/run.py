@@ -228,7 +228,7 @@ class BulkDelete:
         raise StopAsyncIteration
 
     def __repr__(self) -> str:
-        name = f"a bulk run of {self._report.kind}"
+        name = f"a bulk run of {self._report.kind.words}"
         if self._began is None:
             return f"<{name}, not begun: await it, or enter it; as a task: asyncio.create_task(run.wait())>"
         if self._ended is None:

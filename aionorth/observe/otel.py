@@ -113,7 +113,9 @@ class OpenTelemetryObserver:
 
     def _run_started(self, event: RunStarted) -> None:
         known = {} if event.expected is None else {"aionorth.ids.expected": event.expected}
-        self._open[event.run] = _Open(self._tracer.start_span(f"delete_{event.kind}", attributes=known), event.app_id)
+        self._open[event.run] = _Open(
+            self._tracer.start_span(f"delete_{event.kind}".replace("-", "_"), attributes=known), event.app_id
+        )
 
     def _run_ended(self, event: RunEnded) -> None:
         counts = {f"aionorth.ids.{outcome}": count for outcome, count in event.counts.items()}

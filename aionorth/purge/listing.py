@@ -68,7 +68,7 @@ async def list_items(
             async for item in read_pages(matching({**filters, name: value}), reading, seen):
                 yield item
         except TooManyResultsError as exc:
-            said = f"more than 1,000 {resource.kind} of the {label} {value!r}."
+            said = f"more than 1,000 {resource.kind.words} of the {label} {value!r}."
             raise TooManyResultsError(exc.status, exc.code, said) from exc
 
 

@@ -141,7 +141,7 @@ class Selection(Generic[T_co]):
 
     def in_words(self) -> str:
         """The conditions, as in ``callback host old.example.com, 1,204 ids``."""
-        words = [f"{name.replace('_', ' ')} {_shown(value)}" for name, value in self.conditions().items()]
+        words = [f"{name.replace('_', ' ')}{_shown(value)}" for name, value in self.conditions().items()]
         words += [] if self.ids is None else [f"{len(self.ids):,} ids"]
         words += [f"without {len(self.exclude):,} excluded"] if self.exclude else []
         return ", ".join(words or ["everything"])
@@ -324,12 +324,14 @@ class PackageSelection(Selection[UpgradePackage]):
 
 def _shown(value: object) -> str:
     match value:
+        case True:  # the condition is said by its name
+            return ""
         case timedelta():
-            return in_whole_units(value)
+            return f" {in_whole_units(value)}"
         case datetime():
-            return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+            return f" {value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
         case _:
-            return without_userinfo(visible(str(value)))
+            return f" {without_userinfo(visible(str(value)))}"
 
 
 def like(text: str | None, glob: str) -> bool:

@@ -61,7 +61,9 @@ def check_cascade(resource: Resource[Any], cascade: object) -> bool | None:
     """
     if resource.cascade is None:
         if cascade is not None:
-            raise ArgumentError(f"{argument('cascade')}={cascade!r}: leave it out, nothing is behind {resource.kind}")
+            raise ArgumentError(
+                f"{argument('cascade')}={cascade!r}: leave it out, nothing is behind {resource.kind.words}"
+            )
         return None
     if not isinstance(cascade, bool):
         raise ArgumentError(
@@ -148,7 +150,7 @@ def _app(resource: Resource[Any], authorized_app_id: str | None) -> dict[str, st
         return {}
     if resource.other_app is None:
         raise ArgumentError(
-            f"{argument('authorized_app_id')}={authorized_app_id!r}: leave it out, {resource.kind} are one's own"
+            f"{argument('authorized_app_id')}={authorized_app_id!r}: leave it out, {resource.kind.words} are one's own"
         )
     return {resource.other_app: authorized_app_id}
 

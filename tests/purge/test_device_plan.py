@@ -214,6 +214,7 @@ def test_a_selection_of_devices_that_cannot_be_meant_is_refused(arguments: dict[
 def test_only_groups_that_are_known_to_be_empty_are_empty() -> None:
     listed = [DeviceGroup(dev_group_id=id_, members=members) for id_, members in (("a", 0), ("b", 1), ("c", None))]
     plan = groups(DeviceGroupSelection(empty=True), *listed)
+    assert str(plan).splitlines()[:2] == ["1 of 3 device groups of a at https://h", "  selected: empty"]
     assert gone(plan) == ["a"]
     assert kept(plan) == {"b": "devices are in it", "c": "how many devices are in it is not said"}
 

@@ -62,7 +62,7 @@ def _in_messages_and_a_file(ended: Ended, output: Output) -> ExitCode:
         complain(f"aionorth: {ended.reason}")
     elif ended.exit_code is ExitCode.NONE_KNOWN:
         complain(
-            f"aionorth: the platform knows none of these ids, as {_examples(ended)}: are they {ended.kind.value} of "
+            f"aionorth: the platform knows none of these ids, as {_examples(ended)}: are they {ended.kind.words} of "
             "this app? --missing-ok takes that for a success"
         )
     elif ended.unknown >= NOTEWORTHY * ended.named > 0:

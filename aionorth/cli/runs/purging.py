@@ -66,7 +66,7 @@ async def purge(
             put(json.dumps(plan.to_dict()) if output.json else described(plan, batch=how.batch))
         if how.max_delete is not None and plan.number > how.max_delete:
             raise ProblemError(
-                f"{plan.number:,} {kind.value} are selected, and --max-delete is {how.max_delete:,}: "
+                f"{plan.number:,} {kind.words} are selected, and --max-delete is {how.max_delete:,}: "
                 "nothing was deleted; look at them with --dry-run"
             )
         if how.batch and plan.batch is None:
@@ -169,7 +169,7 @@ def _agreed(plan: Plan[Any], how: How, *, explicit: bool) -> bool:
         return True
     if not can_ask():
         raise ProblemError(
-            f"{plan.number:,} {plan.target.kind.value} are selected, and there is no terminal to ask on: nothing was "
+            f"{plan.number:,} {plan.target.kind.words} are selected, and there is no terminal to ask on: nothing was "
             "deleted; look at them with --dry-run, then give --yes"
         )
     say(described(plan, batch=how.batch))
