@@ -27,10 +27,11 @@ def main() -> None:
         sys.exit(2)
     from aionorth.cli.program import program  # noqa: PLC0415 - the extra is installed
 
+    made = program()
     try:
         if is_default:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-        _run(program())
+        _run(made)
     finally:
         if is_default:  # or a signal while Python ends would show a traceback
             signal.signal(signal.SIGINT, signal.SIG_DFL)

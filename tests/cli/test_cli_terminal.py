@@ -228,13 +228,13 @@ def test_ctrl_c_while_ids_are_typed_in_ends_the_command(tight: dict[str, str]) -
 def test_ids_can_be_typed_in(tight: dict[str, str]) -> None:
     child = terminal(delete("-"), tight)
     child.expect("reading ids from the terminal")
-    child.sendline("no-such-id")
+    child.sendline("unknown-1")
     child.sendeof()
     child.expect("1 to delete: 1 call")
     child.expect("Type 1 to delete them")
     child.sendline("1")
     child.expect(r"not found\s+1")
-    assert exit_code(child) == 0
+    assert exit_code(child) == 5
 
 
 @pytest.fixture
