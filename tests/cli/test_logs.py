@@ -36,6 +36,12 @@ def test_quiet_leaves_the_result_alone(shell: Shell, ids: str) -> None:
     assert "deleted    3" in run.out
 
 
+def test_quiet_leaves_a_dry_run_its_plan_alone(shell: Shell, ids: str) -> None:
+    run = shell("delete", "packages", "--ids-file", ids, "--dry-run", "-q")
+    assert (run.code, run.err) == (0, "")
+    assert "3 to delete" in run.out
+
+
 def test_quiet_shows_errors_all_the_same(shell: Shell, ids: str, platform: Simulator) -> None:
     platform.script(ErrorIn200("100203"), times=10)
     run = shell("delete", "packages", "--ids-file", ids, "-q")

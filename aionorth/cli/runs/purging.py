@@ -119,11 +119,11 @@ async def purge(
 def _kept(plan: Plan[Any], how: How) -> ExitCode:
     """Keep a plan that is not carried out now, if that is wanted; return the exit code."""
     if how.out is None:
-        say("aionorth: a dry run: nothing was deleted")
+        remark("aionorth: a dry run: nothing was deleted")
     else:
         plan_files.write(how.out, plan)
         to_go_on = f"{own_name()} apply {visible(shlex.quote(how.out))}"
-        say(f"aionorth: nothing was deleted; the plan is in {visible(how.out)}; to carry it out: {to_go_on}")
+        remark(f"aionorth: nothing was deleted; the plan is in {visible(how.out)}; to carry it out: {to_go_on}")
     return ExitCode.TO_DO if how.detailed_exitcode and plan.delete else ExitCode.OK
 
 
