@@ -7,6 +7,7 @@ import pytest
 from support import session
 
 from aionorth import (
+    AppNotAuthorizedError,
     ArgumentError,
     BatchDelete,
     Outcome,
@@ -17,7 +18,7 @@ from aionorth import (
     SubscriptionSelection,
     TooManyResultsError,
 )
-from aionorth.simulator import Reset, Simulator
+from aionorth.simulator import CannedReply, Reset, Simulator
 
 OLD, NEW = "https://old.example.com:443/cb?x=1", "https://new.example.com:443/cb"
 
@@ -109,6 +110,21 @@ async def test_where_none_matches_the_outcome_says_whether_an_attempt_may_be_why
         platform.script(Reset(after_effect=True), method="DELETE")
         with pytest.raises(ReplyLostError):
             await north.delete_matching_subscriptions(notify_type="t", retry=False)
+
+
+async def test_a_refusal_after_a_lost_reply_leaves_the_outcome_unknown() -> None:
+    refused = CannedReply(403, b'{"error_code": "100217"}')
+    async with Simulator() as platform, session(platform) as north:
+        platform.script(refused, method="DELETE")
+        with pytest.raises(AppNotAuthorizedError):
+            await north.delete_matching_subscriptions(notify_type="t")
+        platform.script(Reset(), method="DELETE")
+        platform.script(refused, method="DELETE")
+        with pytest.raises(
+            ReplyLostError, match="an earlier attempt was lost; the last one ended in: HTTP 403"
+        ) as lost:
+            await north.delete_matching_subscriptions(notify_type="t")
+        assert isinstance(lost.value.__cause__, AppNotAuthorizedError)
 
 
 @pytest.mark.parametrize(
