@@ -142,7 +142,9 @@ class GroupedCommand(TyperCommand):
         with _visible_errors():
             _, words, given = self.make_parser(ctx).parse_args(list(args))
             for param in given:
-                repeatable = any(getattr(param, name, False) for name in ("multiple", "is_flag", "count"))
+                # A switch with two names, for on and for off, would contradict itself.
+                switch = getattr(param, "is_flag", False) and not param.secondary_opts
+                repeatable = switch or any(getattr(param, name, False) for name in ("multiple", "count"))
                 if given.count(param) > 1 and not repeatable:
                     raise typer.BadParameter(f"{param.opts[0]} is given twice: give it once", ctx=ctx)
             if words and "--ids-file" in {name for param in self.params for name in param.opts}:

@@ -36,6 +36,14 @@ def test_without_a_word_about_cascade_nothing_is_sent(there: Shell, platform: Si
     assert not platform.arrivals
 
 
+@pytest.mark.parametrize("words", [("--cascade", "--no-cascade"), ("--no-cascade", "--cascade")])
+def test_a_contradiction_about_cascade_is_refused(there: Shell, platform: Simulator, words: tuple[str, ...]) -> None:
+    run = there(*DELETE, *words, "--all", "--yes")
+    assert run.code == 2
+    assert "--cascade is given twice: give it once" in run.err
+    assert not platform.arrivals
+
+
 def test_what_goes_along_is_counted_and_named(there: Shell, platform: Simulator) -> None:
     run = there(*DELETE, "--cascade", "--node-type", "GATEWAY", "--dry-run")
     assert "4 of 5 devices" in run.out
