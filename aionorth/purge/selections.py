@@ -56,8 +56,9 @@ def glob(owner: object, field: attrs.Attribute[Any], value: object) -> None:
 
 
 def _host_glob(owner: object, field: attrs.Attribute[Any], value: object) -> None:
-    glob(owner, field, value)
-    if isinstance(value, str) and ("/" in value or re.search(r"^[^:]*:\d+$|^\[.*\]", value)):
+    if value is None:
+        return
+    if not isinstance(value, str) or not value or "/" in value or re.search(r"^[^:]*:\d+$|^\[.*\]", value):
         raise ArgumentError(
             f"{named(owner, field)}={value!r}: give the host alone, without scheme, port, path or "
             "brackets, as in 'old.example.com'; for all of a URL there is "

@@ -18,7 +18,7 @@ from aionorth.cli import settings
 from aionorth.cli.kinds import KINDS, Conditions, Ids
 from aionorth.cli.output import table
 from aionorth.cli.output.logs import Messages
-from aionorth.cli.output.messages import EXIT_CODES, ExitCode, Notes, ProblemError, on_terminal, put_line, remark
+from aionorth.cli.output.messages import ExitCode, Notes, ProblemError, on_terminal, put_line, remark
 from aionorth.cli.output.progress import Listing, Show, view_of
 from aionorth.cli.parser import GroupedCommand, GroupedCommands, command, option
 from aionorth.cli.runs.job import REFRESH, on_signals
@@ -28,6 +28,14 @@ from aionorth.items import Target
 from aionorth.purge.selections import Selection
 from aionorth.session.north import NorthSession
 from aionorth.wire.resources import RESOURCES
+
+_EXIT_CODES = """\b
+Exit codes:
+  0    they were listed, if there are any
+  1    the platform could not be reached, or did not list them
+  2    something is missing or cannot be used; nothing was sent
+  3    the platform refused the app or its secret
+  130  interrupted"""
 
 _HELP = f"""List what there is, or what the conditions of 'aionorth delete' select. Nothing is deleted.
 
@@ -43,7 +51,7 @@ Examples:
 
 {ENVIRONMENT}
 
-{EXIT_CODES}
+{_EXIT_CODES}
 """
 
 _form = partial(option, rich_help_panel="How it is written")
@@ -78,7 +86,7 @@ def _list(*, which: Conditions, ids: Ids, form: Form, given: Given, messages: Me
 
 
 for _kind, _row in KINDS.items():
-    _help = f"List {_row.noun}s: those that all the conditions given select, or all of them.\n\n{EXIT_CODES}"
+    _help = f"List {_row.noun}s: those that all the conditions given select, or all of them.\n\n{_EXIT_CODES}"
     listing.command(_kind.value, help=_help, short_help=f"List {_row.noun}s.", cls=GroupedCommand)(
         command(_list, which=_row.options, without={"everything"})
     )
