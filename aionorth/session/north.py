@@ -344,7 +344,7 @@ class NorthSession(Devices, SelectedCalls):  # more than 15 methods: one a publi
         opened = Journal.open(journal)
         try:
             target = opened.target
-            self._check_target(target, opened.path)  # it may have been replaced by another one just now
+            self._check_target(target, opened.name)  # it may have been replaced by another one just now
             resource, other = RESOURCES[target.kind], target.authorized_app_id
             work = self._pool(opened.unfinished(), resource, other, options, cascade=target.cascade)
         except BaseException:

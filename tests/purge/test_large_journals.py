@@ -152,11 +152,11 @@ def test_the_usual_lines_say_the_same_whichever_way_they_are_read(
             outcome = chance.choice([None, None, Outcome.SKIPPED])
             journal.end(record, record.result(id_, chance.choice([0.0, 1e-05, 12.5, 86_400.0]), outcome))
     journal.close()
-    quick = read(journal.path)
-    content = lines.split(Path(journal.path).read_bytes())
+    quick = read(journal.name)
+    content = lines.split(Path(journal.name).read_bytes())
     assert 0.5 < sum(line[1] != b"" for line in content) / len(content) < 0.95
     monkeypatch.setattr(lines, "split", lambda data: [(line, *[b""] * 9) for line in data.splitlines(keepends=True)])
-    slow = read(journal.path)
+    slow = read(journal.name)
     assert [str(entry) for entry in quick.entries.values()] == [str(entry) for entry in slow.entries.values()]
     assert (quick.runs, quick.ends) == (slow.runs, slow.ends)
 

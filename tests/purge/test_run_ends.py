@@ -16,7 +16,8 @@ from aionorth.errors import NorthConnectionError, NorthError
 from aionorth.events import Held, Released
 from aionorth.items import Kind, Target
 from aionorth.purge.journal import Journal, Outage, Overview, RunState, overview_of, read, read_now, remove_finished
-from aionorth.purge.journal.history import Reader
+from aionorth.purge.journal.file import JournalFile
+from aionorth.purge.journal.history import FileReader
 from aionorth.purge.journal.lines import encode, error_from_dict, error_to_dict
 from aionorth.simulator import Simulator
 
@@ -153,16 +154,16 @@ def test_what_a_kill_leaves_has_no_end_and_what_is_locked_is_at_work(path: Path)
 
 def test_a_run_that_ends_while_its_journal_is_read_is_read_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = Journal.create(path, TARGET, ["a"], clock=Clock())
-    read_all = Reader.read_all
+    read_all = FileReader.read_all
 
-    def late(reader: Reader, *on_read: Any) -> Any:
+    def late(reader: FileReader, *on_read: Any) -> Any:
         history = read_all(reader, *on_read)
         if history.stops[-1] is None:
             journal.run_ended(stopped=False, cause=None)
             journal.close()
         return history
 
-    monkeypatch.setattr(Reader, "read_all", late)
+    monkeypatch.setattr(FileReader, "read_all", late)
     assert read_now(path).each_run()[-1].state is RunState.COMPLETE
 
 
@@ -176,7 +177,8 @@ def test_an_end_that_cannot_be_written_harms_nothing(path: Path, harm: str) -> N
         case "cut":
             path.write_bytes(left := left[:-5])
         case _:
-            journal._broken = True
+            assert isinstance(journal._medium, JournalFile)
+            journal._medium._broken = True
     journal.run_ended(stopped=False, cause=None)
     journal.close()
     assert harm == "removed" or path.read_bytes() == left
@@ -287,13 +289,13 @@ def test_a_large_journal_with_an_end_is_not_read(path: Path, monkeypatch: pytest
     whole(path, MANY, *MANY[:2990])
     expected = from_history(path)
     assert path.stat().st_size > 500_000
-    slices, read_slice = [0], Reader.read_slice
+    slices, read_slice = [0], FileReader.read_slice
 
-    def counted(reader: Reader) -> bool:
+    def counted(reader: FileReader) -> bool:
         slices[0] += 1
         return read_slice(reader)
 
-    monkeypatch.setattr(Reader, "read_slice", counted)
+    monkeypatch.setattr(FileReader, "read_slice", counted)
     assert overview_of(path) == expected
     assert (expected.gone, expected.finished, slices) == (2990, False, [1])
 

@@ -22,13 +22,14 @@ journal keeps the version in which it was begun.
 A large journal whose last line is a run's end need not be read to know whether anything is left to do.
 
 `lines` has the format of a line, `entries` what lines say of an id, `standing` what they say of a run, and `history`
-what all of them say together. `reading` opens a file to read it, and `overview` says what it comes to. `journal` is the
-file that a run writes to, and `sync` brings that to the disk.
+what all of them say together. `reading` opens a file to read it, and `overview` says what it comes to. `journal` is
+what a run writes to, `file` where that is kept, and `sync` brings it to the disk.
 """
 
 from aionorth.purge.journal.entries import Entry
+from aionorth.purge.journal.file import check_new
 from aionorth.purge.journal.history import History, Outage, Run, Stop
-from aionorth.purge.journal.journal import Journal, check_new
+from aionorth.purge.journal.journal import Journal
 from aionorth.purge.journal.overview import Overview, overview_of, read_now, remove_finished
 from aionorth.purge.journal.reading import read, target_of
 from aionorth.purge.journal.standing import RunState

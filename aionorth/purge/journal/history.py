@@ -116,15 +116,14 @@ class History:
 
 
 class Reader:
-    """Reads a journal, slice by slice; raises `JournalError`, which names its path, where it is none or damaged.
+    """Reads a journal, bit by bit; raises `JournalError`, which names it, where it is none or damaged.
 
     Its state: the history so far, what the first line says of all that follows, how many lines and bytes of whole lines
     there were, and the beginning of the next line.
     """
 
-    def __init__(self, file: io.FileIO, path: str) -> None:
-        self._file = file
-        self._path = path
+    def __init__(self, name: str) -> None:
+        self._name = name
         self._entries = Entries()
         self._history: History | None = None
         self.total = 0
@@ -147,12 +146,8 @@ class Reader:
         assert self._history is not None
         return self._history
 
-    def read_slice(self) -> bool:
-        """Read the next slice; return False once the journal was read whole."""
-        try:
-            data = self._file.read(SLICE)
-        except OSError as exc:
-            raise unusable(self._path, exc, "read") from exc
+    def feed(self, data: bytes) -> bool:
+        """Take the next bytes of it, of which none mean its end; return whether it goes on."""
         if not data:
             self._end()
             return False
@@ -163,13 +158,6 @@ class Reader:
             self._rest += data
         return True
 
-    def read_all(self, on_read: Callable[[float], object] = lambda _: None) -> History:
-        """Read all of it; `on_read` is called with the part that has been read, from 0 to 1, after each slice."""
-        size = os.fstat(self._file.fileno()).st_size
-        while self.read_slice():
-            on_read(min(1.0, self._file.tell() / max(size, 1)))
-        return self.history
-
     def _take(self, data: bytes) -> None:
         """Take the lines of `data`."""
         for fields in lines.split(data):
@@ -177,28 +165,55 @@ class Reader:
             line, history = fields[0], self._history
             try:
                 if history is None:
-                    self._history, self.total, self.version = _about(line[:-1], self._path, self._entries)
+                    self._history, self.total, self.version = _about(line[:-1], self._name, self._entries)
                 elif not (self.version != lines.WITHOUT_CHECKSUMS and _take_usual(fields, history, self._entries)):
                     _take(lines.decode(line[:-1], self.version), history, self._entries)
             except lines.MALFORMED as exc:
-                raise _damaged(self._path, f"line {self._numbered} is not one of a journal") from exc
+                raise _damaged(self._name, f"line {self._numbered} is not one of a journal") from exc
             self.whole += len(line)
 
     def _end(self) -> None:
         last, history = self._rest, self._history
         if history is None:
             if last and (last.startswith(lines.BEGINNING) or lines.BEGINNING.startswith(last)):
-                raise _broken_off(self._path)  # as a kill could leave it while files were not created whole
-            _about(last, self._path, self._entries)
-            raise _broken_off(self._path)
+                raise _broken_off(self._name)  # as a kill could leave it while files were not created whole
+            _about(last, self._name, self._entries)
+            raise _broken_off(self._name)
         if not lines.is_torn(last, self.version):
             self._take(last + b"\n")
             self.whole -= 1
             self.lacks_line_end = True
         if not history.runs:
-            raise _broken_off(self._path)
+            raise _broken_off(self._name)
         if len(history.entries) != self.total:
-            raise _damaged(self._path, f"it has {len(history.entries):,} of the {self.total:,} ids of its first line")
+            raise _damaged(self._name, f"it has {len(history.entries):,} of the {self.total:,} ids of its first line")
+
+
+class FileReader(Reader):
+    """Reads a journal from a file, slice by slice."""
+
+    def __init__(self, file: io.FileIO, path: str) -> None:
+        super().__init__(path)
+        self._file = file
+
+    @property
+    def part(self) -> float:
+        """Which part of the file has been read, from 0 to 1."""
+        return min(1.0, self._file.tell() / max(os.fstat(self._file.fileno()).st_size, 1))
+
+    def read_slice(self) -> bool:
+        """Read the next slice; return False once the journal was read whole."""
+        try:
+            data = self._file.read(SLICE)
+        except OSError as exc:
+            raise unusable(self._name, exc, "read") from exc
+        return self.feed(data)
+
+    def read_all(self, on_read: Callable[[float], object] = lambda _: None) -> History:
+        """Read all of it; `on_read` is called with the part that has been read after each slice."""
+        while self.read_slice():
+            on_read(self.part)
+        return self.history
 
 
 def _take_usual(fields: lines.Fields, history: History, entries: Entries) -> bool:

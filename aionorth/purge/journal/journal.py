@@ -1,71 +1,92 @@
-"""The journal that a run writes to: created whole, opened where it can be trusted, locked while the run is at work."""
+"""The journal that a run writes to, wherever it is kept: what the runs before did, and what this one does."""
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any, Protocol
 
 from aionorth.bulk.record import UNTRIED, Record
-from aionorth.common import files, locks
 from aionorth.common.files import StrPath
-from aionorth.common.locks import LockError
 from aionorth.errors import JournalError
 from aionorth.events import Event, Observers
 from aionorth.items import Target
 from aionorth.models import DeleteResult
 from aionorth.purge.journal import lines
 from aionorth.purge.journal.entries import Entry, Unfinished
-from aionorth.purge.journal.history import SLICE, Reader, reason
-from aionorth.purge.journal.reading import opened, read
+from aionorth.purge.journal.file import JournalFile, created
+from aionorth.purge.journal.history import SLICE, FileReader, Reader
 from aionorth.purge.journal.standing import Standing
-from aionorth.purge.journal.sync import Syncing
 
 _log = logging.getLogger("aionorth")
 
-IDS_A_LINE = 500
-
 Clock = Callable[[], float]
 """Returns the time in seconds since 1970."""
-
 
 READ_AT_ONCE = 4 * SLICE
 """Bytes of a journal that are read when it is opened. The rest is read when the run begins, a slice at a time."""
 
 
-class Journal:  # more than 12 attributes and 15 methods: half of these are what a run asks of its recorder
-    """A journal that this process is at work on. One process at a time: the file is locked until `close`.
+class Medium(Protocol):
+    """Where a journal is kept: lines are added to it, by one process at a time. All raise `JournalError`."""
 
-    Its state: what reads it, as long as that is not done; what the runs before did; the ids that have begun and not
-    ended; where the purge stands; the size that the file must have, whether writing to it has failed, whether it is
-    closed, and, from `take` on, how much of it is on the disk.
+    @property
+    def name(self) -> str:
+        """How messages name it."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Add whole lines."""
+
+    def mend(self, reader: Reader) -> None:
+        """Leave whole lines only of what was read."""
+
+    def check(self) -> None:
+        """See that nobody else has written to it, or cut it: what is not recorded is not done."""
+
+    def written(self) -> None:
+        """Have what was written made permanent soon; nobody waits for it."""
+
+    async def permanent(self) -> None:
+        """Wait until all that was written so far would be there after a power cut."""
+
+    def release(self) -> None:
+        """End the lock until `take`: a run that has not begun, and perhaps never will, is not at work."""
+
+    def take(self) -> None:
+        """Lock it again, for a run, where nobody has been at work on it meanwhile."""
+
+    def close(self) -> None:
+        """End the lock; what was written is made permanent soon."""
+
+
+class Journal:  # more than 15 methods: most are what a run asks of its recorder
+    """A journal that this process is at work on, one process at a time.
+
+    Its state: what reads its file, as long as that is not done; what the runs before did; the ids that have begun and
+    not ended; where the purge stands; and whether a run has taken it.
     """
 
-    def __init__(self, file: io.FileIO, path: str, target: Target, *, clock: Clock, duplicates: int = 0) -> None:
-        """For `create` and `open`."""
-        self.path = path
+    def __init__(self, medium: Medium, target: Target, *, clock: Clock = time.time, duplicates: int = 0) -> None:
+        """Begin a journal whose first lines are written to `medium` by the caller."""
         self.target = target
         self.duplicates = duplicates
         self.elapsed = 0.0
         """Seconds that the runs before took."""
-        self._file = file
+        self.observers = Observers()
+        """Whose events say when an outage begins and ends; listened to while the run is at work."""
+        self._medium = medium
         self._clock = clock
         self._version = lines.VERSION
-        self._reader: Reader | None = None
+        self._unread: FileReader | None = None
         self._entries: Mapping[str, Entry] = {}
-        self._size = 0
-        self._broken = False
-        self._closed = False
+        self._taken = self._closed = False
         self._begun = set[str]()
         now = round(clock(), 3)
         self._standing = Standing(began=now, run_began=now)
-        self.observers = Observers()
-        """Whose events say when an outage begins and ends; listened to while the run is at work."""
-        self._syncing: Syncing | None = None
 
     @classmethod
     def create(
@@ -91,26 +112,13 @@ class Journal:  # more than 12 attributes and 15 methods: half of these are what
         Raises:
             JournalError: There is such a file already, or it cannot be written.
         """
-        path = os.fspath(path)
         ids = ids if isinstance(ids, (list, tuple)) else list(ids)
-        about = target.to_dict() | {"selection": selection, "total": len(ids), "duplicates": duplicates}
-        file, unseen, place = _new(path)
-        try:
-            journal = cls(file, path, target, clock=clock, duplicates=duplicates)
-            journal._write({"aionorth": "journal", "version": lines.VERSION, **about})
-            for at in range(0, len(ids), IDS_A_LINE):
-                journal._write({"ids": ids[at : at + IDS_A_LINE]})
+        with created(os.fspath(path)) as medium:
+            journal = cls(medium, target, clock=clock, duplicates=duplicates)
+            medium.write(lines.first(target, total=len(ids), selection=selection, duplicates=duplicates))
+            for line in lines.of_ids(ids):
+                medium.write(line)
             journal._write({"run": journal._standing.run_began})
-            try:
-                os.fsync(file.fileno())  # a machine that loses power must not leave the name without the ids
-                files.give_name(file.fileno(), unseen, place)
-                files.sync_directory(os.path.dirname(place))  # noqa: PTH120 - as it was given
-            except OSError as exc:
-                raise _not_created(path, exc) from exc
-        except BaseException:
-            file.close()
-            files.drop_unseen(unseen)
-            raise
         return journal
 
     @classmethod
@@ -120,22 +128,17 @@ class Journal:  # more than 12 attributes and 15 methods: half of these are what
         Raises:
             JournalError: It is none, is damaged, is not to be trusted, or another process is at work on it.
         """
-        path = os.fspath(path)
-        file = opened(path, to_write=True)
+        medium, reader = JournalFile.open(os.fspath(path))
         try:
-            _lock(file, path)
-            size = os.fstat(file.fileno()).st_size
-            reader = Reader(file, path)
             unread = True
-            while unread and (size <= READ_AT_ONCE or not reader.begun):
+            while unread and (medium.size <= READ_AT_ONCE or not reader.begun):
                 unread = reader.read_slice()
-            history = reader.history
-            journal = cls(file, path, history.target, clock=clock, duplicates=history.duplicates)
-            journal._reader, journal._size = reader, size
             if not unread:
-                journal._resume()
+                return cls.resumed(medium, reader, clock=clock)
+            journal = cls(medium, reader.history.target, clock=clock, duplicates=reader.history.duplicates)
+            journal._unread = reader
         except BaseException:
-            file.close()
+            medium.close()
             raise
         return journal
 
@@ -151,61 +154,60 @@ class Journal:  # more than 12 attributes and 15 methods: half of these are what
             raise
         return journal
 
+    @classmethod
+    def resumed(cls, medium: Medium, reader: Reader, *, clock: Clock = time.time) -> Journal:
+        """Resume a journal that was read whole, wherever it is kept: another run begins."""
+        history = reader.history
+        journal = cls(medium, history.target, clock=clock, duplicates=history.duplicates)
+        journal._resume(reader)
+        return journal
+
+    @property
+    def name(self) -> str:
+        """How messages name it; the path of a file."""
+        return self._medium.name
+
     @property
     def ready(self) -> bool:
         """Whether it is known what the runs before did."""
-        return self._reader is None
+        return self._unread is None
 
     def reading(self) -> Iterator[float]:
         """Read what the runs before did; yields, after each slice, which part has been read."""
-        if self._reader is None:
+        if (reader := self._unread) is None:
             return
-        while self._reader.read_slice():
-            yield min(1.0, self._file.tell() / max(self._size, 1))
-        self._resume()
+        while reader.read_slice():
+            yield reader.part
+        self._unread = None
+        self._resume(reader)
 
-    def _resume(self) -> None:
+    def _resume(self, reader: Reader) -> None:
         """Note what was read, and that another run begins."""
-        assert self._reader is not None
-        reader, self._reader = self._reader, None
         history = reader.history
         self._entries, self._version, self.elapsed = history.entries, reader.version, history.elapsed
-        if reader.whole < self._size:  # a torn last line: what it would have said was not known yet
-            self._file.truncate(reader.whole)
-        self._size = reader.whole
-        self._write_bytes(b"\n" if reader.lacks_line_end else b"")
+        self._medium.mend(reader)
         now = round(self._clock(), 3)
         self._standing = Standing(began=history.runs[0], run_began=now)
         self._write({"run": now})
 
     def release(self) -> None:
-        """End the lock until `take`: a run that has not begun, and perhaps never will, is not at work.
-
-        It is ended explicitly: a child of this process may have inherited the file, and with it the lock.
-        """
-        locks.unlock(self._file)
+        """End the lock until `take`: a run that has not begun, and perhaps never will, is not at work."""
+        self._medium.release()
 
     def take(self) -> None:
-        """Lock the file again; raises `JournalError` where another process is, or has been, at work on it."""
-        _lock(self._file, self.path)
-        self._check_file()
-        if os.fstat(self._file.fileno()).st_size != self._size:
-            raise JournalError(f"another process has been at work on {self.path} in the meantime: resume it")
-        self._syncing = Syncing(self._file)
+        """Lock it again; raises `JournalError` where another process is, or has been, at work on it."""
+        self._medium.take()
+        self._taken = True
         self.observers.add([self])
 
     def close(self) -> None:
-        """End the lock, and close the file once the rest is on the disk."""
+        """End the lock; the rest is made permanent."""
         if self._closed:
             return
         self._closed = True
-        if self._syncing is not None:
+        if self._taken:
             self.observers.remove([self])
-        self.release()
-        if self._syncing is None:
-            self._file.close()
-        else:
-            self._syncing.close(self.path)
+        self._medium.close()
 
     # --- What the runs before did
 
@@ -234,18 +236,13 @@ class Journal:  # more than 12 attributes and 15 methods: half of these are what
     def begin(self, *ids: str) -> None:
         """Record that the first attempt at each of `ids` is about to be sent."""
         now = round(self._clock(), 3)
-        self._check_file()
+        self._medium.check()
         self._write(*({"begin": id_, "at": now} for id_ in ids))
         self._begun.update(ids)
 
     async def on_disk(self) -> None:
-        """Wait until all that was recorded so far is on the disk."""
-        assert self._syncing is not None, "a run takes its journal"
-        try:
-            await self._syncing.wait()
-        except (OSError, ValueError) as exc:
-            self._broken = True
-            raise JournalError(f"{self.path} cannot be brought to the disk ({reason(exc)}): resume it") from exc
+        """Wait until all that was recorded so far is permanent."""
+        await self._medium.permanent()
 
     def end(self, record: Record, result: DeleteResult) -> None:
         """Record what became of an id; of one that has not begun, nothing."""
@@ -286,101 +283,13 @@ class Journal:  # more than 12 attributes and 15 methods: half of these are what
 
     def _write_of_run(self, *of: Mapping[str, Any]) -> None:
         if self._version == lines.VERSION:  # or the version that began the journal could not read it any more
-            self._check_file()
+            self._medium.check()
             self._write_at_leisure(*of)
 
     def _write_at_leisure(self, *of: Mapping[str, Any]) -> None:
-        """Write lines that need to be on the disk within a second only."""
+        """Write lines that need to be permanent within a second only."""
         self._write(*of)
-        if self._syncing is not None:
-            self._syncing.written()
-
-    def _check_file(self) -> None:
-        """Raise `JournalError` where somebody has removed or cut the file: what is not recorded is not done."""
-        state = os.fstat(self._file.fileno())
-        if not state.st_nlink or state.st_size < self._size:
-            self._broken = True
-            raise JournalError(f"{self.path} has been removed or cut by somebody else while it was written to")
+        self._medium.written()
 
     def _write(self, *of: Mapping[str, Any]) -> None:
-        self._write_bytes(b"".join(lines.encode(line, self._version) for line in of))
-
-    def _write_bytes(self, data: bytes) -> None:
-        if self._broken:  # after half a line nothing must follow
-            raise JournalError(f"{self.path} could not be written to before: see what it said then")
-        try:
-            while data:
-                written = self._file.write(data)
-                self._size += written
-                data = data[written:]
-        except (OSError, ValueError) as exc:
-            self._broken = True
-            raise JournalError(f"{self.path} cannot be written to ({reason(exc)}): make room, then resume it") from exc
-
-
-def check_new(path: StrPath) -> None:
-    """Raise `JournalError` if no journal can be created as `path`, because there is a file, or for another reason."""
-    file, unseen, _ = _new(os.fspath(path))
-    file.close()
-    files.drop_unseen(unseen)
-
-
-# --- The file
-
-
-@contextmanager
-def locked(path: str) -> Generator[io.FileIO, None, None]:
-    """Keep runs from a journal while the block runs; raises `JournalError` where one is at work on it."""
-    with opened(path, to_write=os.access(path, os.W_OK)) as file:
-        _lock(file, path)
-        yield file
-
-
-def _lock(file: io.FileIO, path: str) -> None:
-    """Lock a journal; raises `JournalError` where another process has done so."""
-    try:
-        locks.lock(file)
-    except BlockingIOError as exc:
-        raise JournalError(f"another process is at work on {path}: wait for its end") from exc
-    except LockError as exc:
-        raise _not_locked(path, exc) from exc
-
-
-def _not_locked(path: str, exc: LockError) -> JournalError:
-    said = f"{path} cannot be locked ({reason(exc)})"
-    if isinstance(exc.__cause__, ImportError):  # which says what to do
-        return JournalError(said)
-    return JournalError(f"{said}, as on a file system without locks: have the journal on a local disk")
-
-
-# --- Creation
-
-
-def _new(path: str) -> tuple[io.FileIO, str, str]:
-    """Return a file that is to be the journal `path`, locked, its temporary name, and where `path` is."""
-    try:
-        directory, name = os.path.split(path)
-        place = os.path.join(files.check_way(directory or os.curdir), name)  # noqa: PTH118 - as it was given
-        with suppress(FileNotFoundError):
-            os.lstat(place)  # it also says which names nothing can have
-            raise FileExistsError
-        descriptor, unseen = files.create_unseen(place, locked=True)
-    except LockError as exc:
-        raise _not_locked(path, exc) from exc
-    except (OSError, ValueError) as exc:
-        raise _not_created(path, exc) from exc
-    return io.FileIO(descriptor, "r+"), unseen, place
-
-
-def _not_created(path: str, exc: Exception) -> JournalError:
-    if isinstance(exc, FileExistsError):
-        return _exists_already(path)
-    return JournalError(f"{path} cannot be created ({reason(exc)}): name another file for the journal")
-
-
-def _exists_already(path: str) -> JournalError:
-    try:
-        read(path)
-    except JournalError as exc:
-        return JournalError(f"{path} exists already: name another file for the journal ({exc})")
-    return JournalError(f"{path} exists already: resume it, or name another file for the journal")
+        self._medium.write(b"".join(lines.encode(line, self._version) for line in of))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeAlias, cast
 
 from aionorth import errors
 from aionorth.common.text import shown
 from aionorth.errors import CODES, BulkError, NorthApiError, NorthConnectionError, NorthError, OutageError
+from aionorth.items import Target
 
 VERSION = 3
 WITHOUT_ENDS = 2
@@ -20,6 +21,8 @@ WITHOUT_CHECKSUMS = 1
 """The one before that."""
 VERSIONS = (VERSION, WITHOUT_ENDS, WITHOUT_CHECKSUMS)
 """Those that can be read, and resumed."""
+
+IDS_A_LINE = 500
 
 BEGINNING = b'{"aionorth":"journal",'
 """What the first line begins with."""
@@ -48,6 +51,17 @@ _decode = json.JSONDecoder().decode  # json.loads would find out the encoding of
 
 
 # --- Lines
+
+
+def first(target: Target, *, total: int, selection: str, duplicates: int) -> bytes:
+    """Return the first line of a journal about `total` ids."""
+    about = target.to_dict() | {"selection": selection, "total": total, "duplicates": duplicates}
+    return encode({"aionorth": "journal", "version": VERSION, **about})
+
+
+def of_ids(ids: Sequence[str]) -> Iterator[bytes]:
+    """Yield the lines that name the ids to delete."""
+    return (encode({"ids": ids[at : at + IDS_A_LINE]}) for at in range(0, len(ids), IDS_A_LINE))
 
 
 def encode(line: Mapping[str, Any], version: int = VERSION) -> bytes:

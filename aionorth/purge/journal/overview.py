@@ -15,8 +15,8 @@ from aionorth.common.files import StrPath
 from aionorth.errors import JournalError
 from aionorth.items import Target
 from aionorth.purge.journal import lines
-from aionorth.purge.journal.history import SLICE, History, Reader, Stop, state_of, stop_from, unusable
-from aionorth.purge.journal.journal import locked
+from aionorth.purge.journal.file import locked
+from aionorth.purge.journal.history import SLICE, FileReader, History, Stop, state_of, stop_from, unusable
 from aionorth.purge.journal.reading import opened
 from aionorth.purge.journal.standing import RunState
 
@@ -70,7 +70,7 @@ def read_now(path: StrPath, on_read: Callable[[float], object] = lambda _: None)
 
     A run that is at work has lasted until now.
     """
-    history = _settled(path, lambda file, name: Reader(file, name).read_all(on_read))
+    history = _settled(path, lambda file, name: FileReader(file, name).read_all(on_read))
     if history.at_work and history.stops[-1] is None:
         history.ends[-1] = max(history.ends[-1], round(time.time(), 3))
     return history
@@ -111,7 +111,7 @@ def _at_work(path: str) -> bool:
 
 
 def _overview(file: io.FileIO, path: str, on_read: Callable[[float], object] = lambda _: None) -> Overview:
-    reader, size = Reader(file, path), os.fstat(file.fileno()).st_size
+    reader, size = FileReader(file, path), os.fstat(file.fileno()).st_size
     while size > SLICE and not reader.begun and reader.read_slice():
         pass
     stop = _last_line(file, path, reader.version) if reader.begun else None

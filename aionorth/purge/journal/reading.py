@@ -10,7 +10,7 @@ from aionorth.common import files
 from aionorth.common.files import StrPath, UntrustedFileError
 from aionorth.errors import JournalError
 from aionorth.items import Target
-from aionorth.purge.journal.history import History, Reader, reason, unusable
+from aionorth.purge.journal.history import FileReader, History, reason, unusable
 
 
 def read(path: StrPath) -> History:
@@ -21,14 +21,14 @@ def read(path: StrPath) -> History:
     """
     path = os.fspath(path)
     with opened(path, to_write=False) as file:
-        return Reader(file, path).read_all()
+        return FileReader(file, path).read_all()
 
 
 def target_of(path: StrPath) -> Target:
     """Return what a journal is about, from its beginning; raises `JournalError` as `read` does."""
     path = os.fspath(path)
     with opened(path, to_write=False) as file:
-        reader = Reader(file, path)
+        reader = FileReader(file, path)
         while not reader.begun and reader.read_slice():
             pass
         return reader.history.target
