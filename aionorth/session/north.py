@@ -299,7 +299,7 @@ class NorthSession(Devices, SelectedCalls):  # more than 15 methods: one a publi
 
     def resume(
         self,
-        journal: StrPath,
+        journal: StrPath | Journal,
         *,
         workers: int = WORKERS,
         collect: Collect = "all",
@@ -318,7 +318,7 @@ class NorthSession(Devices, SelectedCalls):  # more than 15 methods: one a publi
         then `BulkDelete.expected` is None, and an error within the journal is raised then.
 
         Args:
-            journal: Its file.
+            journal: Its file; or one that is kept elsewhere, as that of a fleet.
             workers: As for `delete_subscriptions`.
             collect: As for `delete_subscriptions`.
             grace: As for `delete_subscriptions`.
@@ -340,8 +340,11 @@ class NorthSession(Devices, SelectedCalls):  # more than 15 methods: one a publi
             on_read=on_read,
         )
         self._opened()
-        self._check_target(target_of(journal), os.fspath(journal))
-        opened = Journal.open(journal)
+        if isinstance(journal, Journal):
+            opened = journal
+        else:
+            self._check_target(target_of(journal), os.fspath(journal))
+            opened = Journal.open(journal)
         try:
             target = opened.target
             self._check_target(target, opened.name)  # it may have been replaced by another one just now

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import logging
 import os
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
@@ -14,6 +16,8 @@ from aionorth.errors import JournalError
 from aionorth.purge.journal.history import FileReader, Reader, reason
 from aionorth.purge.journal.reading import opened, read
 from aionorth.purge.journal.sync import Syncing
+
+_log = logging.getLogger("aionorth")
 
 
 class JournalFile:
@@ -69,7 +73,8 @@ class JournalFile:
         self.check()
         if os.fstat(self._file.fileno()).st_size != self._size:
             raise JournalError(f"another process has been at work on {self.name} in the meantime: resume it")
-        self._syncing = Syncing(self._file)
+        loop = asyncio.get_running_loop()
+        self._syncing = Syncing(lambda: loop.run_in_executor(None, _sync, self._file))
 
     def check(self) -> None:
         """Raise `JournalError` where somebody has removed or cut the file."""
@@ -108,10 +113,13 @@ class JournalFile:
     def close(self) -> None:
         """End the lock, and close the file once the rest is on the disk."""
         self.release()
-        if self._syncing is None:
+        if self._syncing is None or not self._syncing.close():
             self._file.close()
-        else:
-            self._syncing.close(self.name)
+            return
+        try:
+            asyncio.get_running_loop().run_in_executor(None, _close, self._file, self.name)
+        except RuntimeError:  # the loop has ended or is about to, and has no threads any more
+            _close(self._file, self.name)
 
 
 @contextmanager
@@ -143,6 +151,19 @@ def check_new(path: StrPath) -> None:
 
 
 # --- The file
+
+
+def _sync(file: io.FileIO) -> None:
+    getattr(os, "fdatasync", os.fsync)(file.fileno())
+
+
+def _close(file: io.FileIO, name: str) -> None:
+    try:
+        _sync(file)
+    except OSError as exc:
+        _log.warning("the end of %s may be lost if the machine loses power (%s)", name, exc.strerror)
+    finally:
+        file.close()
 
 
 @contextmanager
