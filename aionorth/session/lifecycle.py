@@ -173,6 +173,16 @@ class Session:
         # A traceback of the constructor shows it too.
         return f"<{type(self).__name__} {getattr(self, '_url', '…')} app_id={getattr(self, '_app_id', '…')!r}>"
 
+    @property
+    def url(self) -> str:
+        """The platform's base URL."""
+        return self._url
+
+    @property
+    def app_id(self) -> str:
+        """The app's id."""
+        return self._app_id
+
     # --- Life cycle
 
     async def __aenter__(self) -> Self:

@@ -129,7 +129,7 @@ class RedisStore:
 
     async def open(self, app: str) -> OpenRedisStore:
         """Connect; raises `StoreError`."""
-        client = self._client()
+        client = connect(self.url)
         if client is None:
             raise ArgumentError(
                 f"{argument('RedisStore.url')}: an option cannot be used so: check its value; ssl_ goes with rediss://"
@@ -142,39 +142,40 @@ class RedisStore:
             raise
         return store
 
-    def _client(self) -> Redis | RedisCluster | None:
-        """Return a client; None where redis-py cannot use the URL, whose error would show it."""
-        from redis.asyncio import Redis, RedisCluster, Sentinel  # noqa: PLC0415 - optional, and slow to import
-        from redis.asyncio.cluster import ClusterNode  # noqa: PLC0415 - as above
-        from redis.asyncio.retry import Retry  # noqa: PLC0415 - as above
-        from redis.backoff import NoBackoff  # noqa: PLC0415 - as above
-        from redis.exceptions import RedisClusterException, RedisError  # noqa: PLC0415 - as above
 
-        given: dict[str, Any] = {
-            "socket_timeout": TIMEOUT,
-            "socket_connect_timeout": TIMEOUT,
-            "retry": Retry(NoBackoff(), 0),  # tried again where it is known what for
-            "decode_responses": True,
-            "encoding_errors": "replace",  # what is damaged need not be text
-        }
-        url = read_url(self.url)
-        assert url is not None
-        try:
-            client = cast("Any", Redis).from_url(url.server, **given)  # partly untyped
-            client.connection_pool.make_connection()  # else the options are only looked at when it is needed
-            if url.kind == "cluster":
-                nodes = [ClusterNode(host, port or PORT) for host, port, _ in map(_options, url.others)]
-                client = RedisCluster.from_url(url.server, startup_nodes=nodes, **given)
-            elif url.kind == "sentinel":
-                sentinels = [_options(one) for one in url.others]
-                client = cast("Any", Sentinel)(
-                    [(host, port or SENTINEL_PORT) for host, port, _ in sentinels],
-                    sentinel_kwargs=given | sentinels[0][2],
-                    **given | _options(url.server)[2],
-                ).master_for(url.service)
-        except (ValueError, TypeError, RedisError, RedisClusterException):
-            return None
-        return cast("Redis | RedisCluster", client)
+def connect(text: str) -> Redis | RedisCluster | None:
+    """Return a client for a URL that can be read; None where redis-py cannot use it, whose error would show it."""
+    from redis.asyncio import Redis, RedisCluster, Sentinel  # noqa: PLC0415 - optional, and slow to import
+    from redis.asyncio.cluster import ClusterNode  # noqa: PLC0415 - as above
+    from redis.asyncio.retry import Retry  # noqa: PLC0415 - as above
+    from redis.backoff import NoBackoff  # noqa: PLC0415 - as above
+    from redis.exceptions import RedisClusterException, RedisError  # noqa: PLC0415 - as above
+
+    given: dict[str, Any] = {
+        "socket_timeout": TIMEOUT,
+        "socket_connect_timeout": TIMEOUT,
+        "retry": Retry(NoBackoff(), 0),  # tried again where it is known what for
+        "decode_responses": True,
+        "encoding_errors": "replace",  # what is damaged need not be text
+    }
+    url = read_url(text)
+    assert url is not None
+    try:
+        client = cast("Any", Redis).from_url(url.server, **given)  # partly untyped
+        client.connection_pool.make_connection()  # else the options are only looked at when it is needed
+        if url.kind == "cluster":
+            nodes = [ClusterNode(host, port or PORT) for host, port, _ in map(_options, url.others)]
+            client = RedisCluster.from_url(url.server, startup_nodes=nodes, **given)
+        elif url.kind == "sentinel":
+            sentinels = [_options(one) for one in url.others]
+            client = cast("Any", Sentinel)(
+                [(host, port or SENTINEL_PORT) for host, port, _ in sentinels],
+                sentinel_kwargs=given | sentinels[0][2],
+                **given | _options(url.server)[2],
+            ).master_for(url.service)
+    except (ValueError, TypeError, RedisError, RedisClusterException):
+        return None
+    return cast("Redis | RedisCluster", client)
 
 
 def _options(url: str) -> tuple[str, int, dict[str, Any]]:

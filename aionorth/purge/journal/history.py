@@ -93,6 +93,8 @@ class History:
 
     def each_run(self) -> list[Run]:
         """Return what is known of each run."""
+        if not self.runs:
+            return []
         *earlier, last = self.stops
         states = [*(state_of(stop, at_work=False) for stop in earlier), state_of(last, at_work=self.at_work)]
         return [
@@ -122,8 +124,10 @@ class Reader:
     there were, and the beginning of the next line.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, with_run: bool = True) -> None:
+        """`with_run` says that the journal of a purge that no run has begun is none, as that of a file."""
         self._name = name
+        self._with_run = with_run
         self._entries = Entries()
         self._history: History | None = None
         self.total = 0
@@ -183,7 +187,7 @@ class Reader:
             self._take(last + b"\n")
             self.whole -= 1
             self.lacks_line_end = True
-        if not history.runs:
+        if self._with_run and not history.runs:
             raise _broken_off(self._name)
         if len(history.entries) != self.total:
             raise _damaged(self._name, f"it has {len(history.entries):,} of the {self.total:,} ids of its first line")

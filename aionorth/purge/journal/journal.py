@@ -187,7 +187,7 @@ class Journal:  # more than 15 methods: most are what a run asks of its recorder
         self._entries, self._version, self.elapsed = history.entries, reader.version, history.elapsed
         self._medium.mend(reader)
         now = round(self._clock(), 3)
-        self._standing = Standing(began=history.runs[0], run_began=now)
+        self._standing = Standing(began=history.runs[0] if history.runs else now, run_began=now)
         self._write({"run": now})
 
     def release(self) -> None:

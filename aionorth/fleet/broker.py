@@ -1,0 +1,162 @@
+"""The broker of a fleet: tasks in a Redis stream, spread among the workers that live, taken from those that do not.
+
+taskiq's own broker for streams looks for the tasks of dead workers only after it has got a new one, and takes a task
+from whoever is at work on it for long. This one gives signs of life for the tasks that it holds, and so can take them
+from a dead worker soon; and it takes no more than its share, so that each app's window is full.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextvars import ContextVar
+from functools import partial
+from typing import Any, cast
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from taskiq import AckableMessage
+from taskiq_redis import RedisStreamBroker
+
+from aionorth.fleet.store import BEAT, LEASE, PREFIX, RETRY, check_url
+
+_log = logging.getLogger("aionorth")
+
+BLOCK = 1.0
+"""Seconds that one look for new tasks takes where there are none."""
+
+OVER_SHARE = 1.0
+"""Seconds after which a worker that has its share takes another task all the same: the others may be full."""
+
+SETTLING = 2.0
+"""Seconds that a worker gives others, which start at the same time, before it takes its first task."""
+
+GROUP = "workers"
+
+handed_back: ContextVar[bool] = ContextVar("handed_back", default=False)
+"""Whether the task under way is to be done by another worker."""
+
+# KEYS: the stream. ARGV: group, consumer, milliseconds, ids of messages.
+_MINE = """
+local function mine(id) return #redis.call('XPENDING', KEYS[1], ARGV[1], id, id, 1, ARGV[2]) > 0 end
+"""
+# Says that the tasks are not idle, or have been idle for so long that anybody may take them.
+_TOUCH = f"""{_MINE}
+for at = 4, #ARGV do
+  if mine(ARGV[at]) then
+    redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[at], 'IDLE', ARGV[3], 'JUSTID')
+  end
+end
+"""
+_DONE = f"""{_MINE}
+if mine(ARGV[4]) then
+  redis.call('XACK', KEYS[1], ARGV[1], ARGV[4])
+  redis.call('XDEL', KEYS[1], ARGV[4])
+end
+"""
+
+
+class FleetBroker(RedisStreamBroker):
+    """Hands tasks to workers. Its state: the ids of the messages that this process holds."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(
+            check_url(url),
+            queue_name=f"{PREFIX}:tasks",
+            consumer_group_name=GROUP,
+            consumer_id="0",
+            socket_timeout=2 * LEASE,
+            socket_connect_timeout=LEASE / 3,
+        )
+        self._held = set[str]()
+        self.on_end: Callable[[], object] = lambda: None
+        """Called when no more tasks are taken, because the process is about to end."""
+
+    async def listen(self) -> AsyncGenerator[AckableMessage, None]:
+        """Yield tasks, those of dead workers first, as long as this worker has less than its share."""
+        redis = Redis(connection_pool=self.connection_pool)
+        signs = asyncio.create_task(self._give_signs(redis))
+        loop = asyncio.get_running_loop()
+        look_for_dead_at = 0.0
+        try:
+            await self._until_done(lambda: redis.xgroup_createconsumer(self.queue_name, GROUP, self.consumer_name))
+            await asyncio.sleep(SETTLING)
+            while True:
+                found = list[tuple[bytes, dict[bytes, bytes]]]()
+                try:
+                    if await self._has_its_share(redis):
+                        await asyncio.sleep(OVER_SHARE)
+                    if loop.time() >= look_for_dead_at:
+                        found = await self._of_the_dead(redis)
+                    if not found:
+                        look_for_dead_at = max(look_for_dead_at, loop.time() + BLOCK)
+                        found = await self._new(redis)
+                except (RedisError, OSError) as exc:
+                    _log.warning("the fleet's Redis server cannot be reached: %s", exc)
+                    # The others must get the time to say that they live.
+                    look_for_dead_at = loop.time() + LEASE
+                    await asyncio.sleep(RETRY)
+                for id_, fields in found:
+                    name = id_.decode()
+                    self._held.add(name)
+                    yield AckableMessage(data=fields[b"data"], ack=partial(self._let_go, redis, name))
+        finally:
+            signs.cancel()
+            self.on_end()
+
+    async def _of_the_dead(self, redis: Redis) -> list[tuple[bytes, dict[bytes, bytes]]]:
+        """Return a task of a worker that shows no sign of life, if there is one."""
+        reply = await redis.xautoclaim(
+            self.queue_name, GROUP, self.consumer_name, min_idle_time=int(LEASE * 1000), count=1
+        )
+        return [one for one in cast("Any", reply)[1] if one[1]]
+
+    async def _new(self, redis: Redis) -> list[tuple[bytes, dict[bytes, bytes]]]:
+        """Wait a while for a new task."""
+        streams: Any = {self.queue_name: ">"}
+        reply = await redis.xreadgroup(GROUP, self.consumer_name, streams, count=1, block=int(BLOCK * 1000))
+        return cast("Any", reply)[0][1] if reply else []
+
+    async def _has_its_share(self, redis: Redis) -> bool:
+        """Whether this worker holds as many of all tasks as fall to each that lives."""
+        all_tasks: int = await redis.xlen(self.queue_name)
+        consumers: Any = await redis.xinfo_consumers(self.queue_name, GROUP)
+        living: int = sum(one["idle"] < LEASE * 1000 for one in consumers)
+        share = math.ceil(all_tasks / max(living, 1))
+        return len(self._held) >= share > 0
+
+    async def _give_signs(self, redis: Redis) -> None:
+        """Say, again and again, that this worker is at work on the tasks that it holds."""
+        while True:
+            await asyncio.sleep(BEAT)
+            try:
+                if self._held:
+                    await self._eval(redis, _TOUCH, 0, *self._held)
+            except (RedisError, OSError) as exc:
+                _log.debug("no sign of life: %s", exc)
+
+    async def _let_go(self, redis: Redis, id_: str) -> None:
+        """Let go of a task: it is done, or another worker is to do it."""
+        if handed_back.get():
+            await self._until_done(lambda: self._eval(redis, _TOUCH, int(LEASE * 1000) + 1, id_))
+        else:
+            await self._until_done(lambda: self._eval(redis, _DONE, 0, id_))
+        self._held.discard(id_)
+
+    async def _eval(self, redis: Redis, script: str, milliseconds: int, *ids: str) -> None:
+        given = (self.queue_name, GROUP, self.consumer_name, milliseconds, *ids)
+        await cast("Any", redis).eval(script, 1, *given)
+
+    @staticmethod
+    async def _until_done(do: Callable[[], Awaitable[object]]) -> None:
+        """Do something on the server, as soon as it can be reached."""
+        while True:
+            try:
+                await do()
+            except (RedisError, OSError) as exc:
+                _log.warning("the fleet's Redis server cannot be reached: %s", exc)
+                await asyncio.sleep(RETRY)
+            else:
+                return

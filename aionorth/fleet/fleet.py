@@ -1,0 +1,133 @@
+"""A fleet as its users see it, and what its workers run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Sequence
+from types import TracebackType
+from typing import Annotated, Self
+
+from taskiq import Context, TaskiqDepends, TaskiqEvents, TaskiqState
+
+from aionorth.errors import ArgumentError
+from aionorth.fleet.broker import FleetBroker, handed_back
+from aionorth.fleet.journal import read_history
+from aionorth.fleet.runs import Part, PartState, PartStatus, RunStatus
+from aionorth.fleet.store import FleetStore
+from aionorth.fleet.worker import Worker
+from aionorth.purge.journal import History
+from aionorth.session.settings import variable
+
+TASK = "aionorth.fleet:do"
+
+
+def broker_of(url: str) -> FleetBroker:
+    """Return a broker whose workers do the parts of runs."""
+    broker = FleetBroker(url)
+
+    async def begin(state: TaskiqState) -> None:
+        state.worker = worker = Worker(url)
+        await worker.open()
+        broker.on_end = worker.end
+
+    async def end(state: TaskiqState) -> None:
+        await state.worker.close()
+
+    async def do(run: str, number: int, context: Annotated[Context, TaskiqDepends()]) -> None:
+        worker: Worker = context.state.worker
+        handed_back.set(not await worker.do(run, number))
+
+    broker.add_event_handler(TaskiqEvents.WORKER_STARTUP, begin)
+    broker.add_event_handler(TaskiqEvents.WORKER_SHUTDOWN, end)
+    broker.register_task(do, task_name=TASK)
+    return broker
+
+
+def broker_of_environment() -> FleetBroker:
+    """Return the broker of ``AIONORTH_REDIS_URL``; raises `ArgumentError` where that is missing or cannot be used."""
+    name = variable("redis_url")
+    if not (url := os.environ.get(name)):
+        raise ArgumentError(f"{name} is missing: set it, as in: export {name}=redis://host:6379/0")
+    return broker_of(url)
+
+
+class Fleet:
+    """A fleet of workers that share a Redis server: ``async with Fleet("redis://host") as fleet``.
+
+    Deletions are submitted to it as a run of parts, one for each app and kind, and done by whatever workers there are.
+    Its state: its store and its broker.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Check the URL of the Redis server; raises `ArgumentError`, which shows nothing of it."""
+        self._store = FleetStore(url)
+        self._broker = broker_of(url)
+
+    async def __aenter__(self) -> Self:
+        await self._broker.startup()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self._broker.shutdown()
+        await self._store.close()
+
+    async def submit(self, parts: Sequence[tuple[Part, Sequence[str]]], *, name: str | None = None) -> str:
+        """Have parts done, and return the name of the run. Nothing in it is secret.
+
+        Args:
+            parts: Each with its ids, as `Part.of_ids` and `Part.of_plan` return them.
+            name: The run's name; one with the time in it unless given.
+
+        Raises:
+            ArgumentError: There are none, or there is a run of that name already.
+            StoreError: The server cannot be reached, or refuses.
+        """
+        if not parts:
+            raise ArgumentError("there is nothing to do: give at least one part")
+        run = await self._store.add(parts, name)
+        for number in range(len(parts)):
+            await self._send(run, number)
+        return run
+
+    async def runs(self) -> list[str]:
+        """Return the names of the runs that are kept, the oldest first."""
+        return await self._store.names()
+
+    async def status(self, run: str) -> RunStatus:
+        """Return how far a run is; raises `ArgumentError` where there is none of that name."""
+        return await self._store.status(run)
+
+    async def wait(self, run: str, *, every: float = 2.0) -> RunStatus:
+        """Wait until a run is settled, looking ``every`` so many seconds, and return how it ended."""
+        while not (status := await self.status(run)).settled:  # noqa: ASYNC110 - on another machine
+            await asyncio.sleep(every)
+        return status
+
+    async def cancel(self, run: str) -> None:
+        """Have the work on a run ended: no new calls begin, and what has not begun stays. `resume` goes on with it."""
+        await self._store.status(run)
+        await self._store.set_cancelled(run, cancelled=True)
+
+    async def resume(self, run: str) -> list[PartStatus]:
+        """Have done what is left of a run that was cancelled, or of which parts failed; return these parts."""
+        status = await self._store.status(run)
+        await self._store.set_cancelled(run, cancelled=False)
+        left = [one for one in status.parts if one.state.settled and one.gone < one.part.total]
+        for one in left:
+            await self._store.set_waiting(run, one)
+            await self._send(run, one.number)
+        return left
+
+    async def histories(self, run: str) -> AsyncIterator[tuple[PartStatus, History]]:
+        """Yield each part of a run, with what its journal says: every id's outcome, and when."""
+        for one in (await self.status(run)).parts:
+            history = await read_history(self._store, run, one.number, at_work=one.state is PartState.AT_WORK)
+            yield one, history
+
+    async def _send(self, run: str, number: int) -> None:
+        task = self._broker.find_task(TASK)
+        assert task is not None, "broker_of has registered it"
+        await task.kiq(run, number)

@@ -1,0 +1,244 @@
+"""What a fleet does, as values: the parts of a run, and how far each of them is."""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Self
+
+import attrs
+
+from aionorth.common.arguments import argument
+from aionorth.errors import ArgumentError
+from aionorth.items import Kind, Target
+from aionorth.models import Outcome
+from aionorth.purge.plan import Plan
+from aionorth.wire.checks import check_id
+from aionorth.wire.requests import check_cascade
+from aionorth.wire.resources import RESOURCES
+
+COUNTED_ANEW = "what goes along must be counted right before, so a fleet does not do that: delete them in one process"
+
+
+@attrs.frozen(kw_only=True)
+class Part:
+    """The part of a run that is one app's work on one kind. One worker is at work on it at a time.
+
+    The workers know the app by the name of a profile, or by the platform's URL and the app's id: of those whose
+    profiles have them.
+    """
+
+    kind: Kind
+    profile: str = ""
+    """The name of the workers' profile; empty for the settings of their environment."""
+    url: str = ""
+    """The platform's base URL, where that is known already."""
+    app_id: str = ""
+    authorized_app_id: str | None = None
+    """The app whose resources they are, where it is another one."""
+    cascade: bool | None = None
+    """False for devices, so that gateways do not take along what is behind them; None for other kinds."""
+    selection: str = ""
+    """How they were selected, in words."""
+    duplicates: int = 0
+    """How many ids were named more than once."""
+    total: int = 0
+    """How many ids it has."""
+
+    @classmethod
+    def of_ids(
+        cls,
+        ids: Iterable[str],
+        kind: Kind,
+        *,
+        profile: str = "",
+        authorized_app_id: str | None = None,
+        cascade: bool | None = None,
+    ) -> tuple[Self, list[str]]:
+        """Return a part and its distinct ids.
+
+        Raises:
+            ArgumentError: An id cannot be sent, or `cascade` does not go with the kind.
+        """
+        resource = RESOURCES[kind]
+        if check_cascade(resource, cascade):
+            raise ArgumentError(f"{argument('cascade')}=True: {COUNTED_ANEW}")
+        named = [check_id(id_, kind.id_name, resource.id_length) for id_ in ids]
+        distinct = list(dict.fromkeys(named))
+        if not distinct:
+            raise ArgumentError(f"{argument('ids')}: there are none, of {kind.words} for profile {profile!r}")
+        part = cls(
+            kind=kind,
+            profile=profile,
+            authorized_app_id=authorized_app_id,
+            cascade=cascade,
+            duplicates=len(named) - len(distinct),
+            total=len(distinct),
+        )
+        return part, distinct
+
+    @classmethod
+    def of_plan(cls, plan: Plan[Any]) -> tuple[Self, list[str]]:
+        """Return a part that carries out a plan, and its ids.
+
+        Raises:
+            ArgumentError: It deletes nothing, or gateways with what is behind them.
+        """
+        target = plan.target
+        if target.cascade:
+            raise ArgumentError(f"the plan takes along what is behind gateways: {COUNTED_ANEW}")
+        ids = list(dict.fromkeys(one.id for one in plan.delete))
+        if not ids:
+            raise ArgumentError("the plan deletes nothing")
+        part = cls(
+            kind=target.kind,
+            url=target.url,
+            app_id=target.app_id,
+            authorized_app_id=target.authorized_app_id,
+            cascade=target.cascade,
+            selection=plan.selection,
+            duplicates=plan.duplicates + len(plan.delete) - len(ids),
+            total=len(ids),
+        )
+        return part, ids
+
+    @property
+    def app(self) -> str:
+        """Which app it is, for people."""
+        if self.profile or not self.app_id:
+            return self.profile or "(environment)"
+        return f"{self.app_id} at {self.url}"
+
+    @property
+    def target(self) -> Target:
+        """What it deletes, and where, as far as that is known."""
+        return Target(
+            kind=self.kind,
+            url=self.url,
+            app_id=self.app_id,
+            authorized_app_id=self.authorized_app_id,
+            cascade=self.cascade,
+        )
+
+    def to_json(self) -> str:
+        """Return it as a fleet's store keeps it."""
+        return json.dumps(attrs.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Return a part that a store kept."""
+        fields = json.loads(text)
+        return cls(**fields | {"kind": Kind(fields["kind"])})
+
+
+class PartState(enum.StrEnum):
+    """How far a part is."""
+
+    WAITING = "waiting"
+    """No worker has come to it, or the one that was at work has handed it back."""
+    AT_WORK = "at_work"
+    LOST = "lost"
+    """Its worker shows no sign of life; another one takes over."""
+    COMPLETE = "complete"
+    """It went through all of its ids."""
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    """It could not go on; `cause` says why."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing happens any more unless the run is resumed."""
+        return self in {PartState.COMPLETE, PartState.CANCELLED, PartState.FAILED}
+
+
+@attrs.frozen(kw_only=True)
+class PartStatus:
+    """How far a part of a run is."""
+
+    number: int
+    part: Part
+    state: PartState = PartState.WAITING
+    outcomes: Counter[Outcome] = attrs.field(factory=Counter[Outcome])
+    """How many ids have which outcome; SKIPPED ones are still to come, or will not be tried."""
+    calls: int = 0
+    refusals: int = 0
+    cause: str = ""
+    """Why it could not go on."""
+
+    @property
+    def gone(self) -> int:
+        """How many ids are known not to be on the platform any more."""
+        return sum(count for outcome, count in self.outcomes.items() if outcome.ok)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The status as JSON-ready values."""
+        return {
+            "part": self.number,
+            "app": self.part.app,
+            "kind": self.part.kind.value,
+            "state": self.state.value,
+            "total": self.part.total,
+            **{outcome.value: self.outcomes[outcome] for outcome in Outcome},
+            "calls": self.calls,
+            "refusals": self.refusals,
+            "cause": self.cause or None,
+        }
+
+
+@attrs.frozen(kw_only=True)
+class RunStatus:
+    """How far a run is."""
+
+    run: str
+    """Its name."""
+    made_at: float
+    """When it was submitted, in seconds since 1970."""
+    cancelled: bool = False
+    parts: Sequence[PartStatus] = ()
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing happens any more unless the run is resumed."""
+        return all(one.state.settled for one in self.parts)
+
+    @property
+    def ok(self) -> bool:
+        """Whether all ids are known not to be on the platform any more."""
+        return all(one.gone == one.part.total for one in self.parts)
+
+    @property
+    def total(self) -> int:
+        """How many ids it has."""
+        return sum(one.part.total for one in self.parts)
+
+    def count(self, value: Callable[[PartStatus], int]) -> int:
+        """Return the sum of a count over all parts."""
+        return sum(map(value, self.parts))
+
+    @property
+    def outcomes(self) -> Counter[Outcome]:
+        """How many ids have which outcome."""
+        return sum((one.outcomes for one in self.parts), Counter[Outcome]())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The status as JSON-ready values."""
+        outcomes = self.outcomes
+        return {
+            "run": self.run,
+            "cancelled": self.cancelled,
+            "settled": self.settled,
+            "total": self.total,
+            **{outcome.value: outcomes[outcome] for outcome in Outcome},
+            "calls": self.count(lambda one: one.calls),
+            "refusals": self.count(lambda one: one.refusals),
+            "parts": [one.to_dict() for one in self.parts],
+        }
+
+    def __str__(self) -> str:
+        states = Counter(one.state for one in self.parts)
+        said = ", ".join(f"{states[state]:,} {state.replace('_', ' ')}" for state in PartState if states[state])
+        outcomes = self.outcomes
+        counts = ", ".join(f"{outcomes[one]:,} {one.value.replace('_', ' ')}" for one in Outcome if outcomes[one])
+        return f"{self.run}: {self.total:,} ids in {len(self.parts):,} parts ({said}): {counts or 'nothing yet'}"

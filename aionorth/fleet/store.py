@@ -1,0 +1,294 @@
+"""What a fleet keeps in Redis: runs, their parts, who is at work on which, and how far each is.
+
+All keys of a run share the tag ``{PREFIX:RUN}``:
+
+==================  ======================================================================================
+the run itself      hash: when it was made, and whether it is cancelled
+``:parts``          hash: of each part what it is, as JSON
+``:journal:N``      list: the lines of its journal
+``:owners``         hash: which worker is at work on it, and until when that counts
+``:states``         hash: how far it is, as JSON
+==================  ======================================================================================
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import attrs
+
+from aionorth.errors import ArgumentError, StoreError, StoreUnavailableError, detached
+from aionorth.fleet.runs import Part, PartState, PartStatus, RunStatus
+from aionorth.models import Outcome
+from aionorth.purge.journal import lines
+from aionorth.stores.redis import connect
+from aionorth.stores.redis_url import read_url, wrong_with_url
+
+PREFIX = "aionorth-fleet"
+
+LEASE = 15.0
+"""Seconds after its last sign of life from which on a worker counts as dead."""
+
+BEAT = LEASE / 3
+"""Seconds between two signs of life."""
+
+KEPT = 90 * 24 * 3600
+"""Seconds for which a run is kept after its last sign of life."""
+
+RETRY = 0.5
+"""Seconds after which a server that cannot be reached is tried again."""
+
+LINES_AT_ONCE = 200
+
+OTHERS, OF_ANOTHER_LENGTH, DONE = range(3)
+"""What comes of adding lines to a journal: it is another worker's, it has another length, or they are added."""
+
+_NOW = "local time = redis.call('TIME'); local now = time[1] + time[2] / 1e6\n"
+_OWNER = """
+local held = redis.call('HGET', KEYS[1], ARGV[1])
+local holder, till = '', 0
+if held then holder, till = string.match(held, '^(%S+) (%S+)$') end
+"""
+# KEYS: owners. ARGV: the part, who, seconds.
+_TAKE = f"""{_NOW}{_OWNER}
+if holder ~= ARGV[2] and tonumber(till) > now then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. string.format('%.3f', now + ARGV[3]))
+return 1
+"""
+# KEYS: owners, states, the run, parts. ARGV: the part, who, seconds, the state, seconds to keep.
+_BEAT = f"""{_NOW}{_OWNER}
+if holder ~= ARGV[2] then return -1 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. string.format('%.3f', now + ARGV[3]))
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[4])
+for at = 1, 4 do redis.call('EXPIRE', KEYS[at], ARGV[5]) end
+return redis.call('HEXISTS', KEYS[3], 'cancelled')
+"""
+# KEYS: owners, the journal. ARGV: the part, who, seconds, how many lines there must be, seconds to keep, the lines.
+_APPEND = f"""{_NOW}{_OWNER}
+local length = redis.call('LLEN', KEYS[2])
+if holder ~= ARGV[2] then return {{{OTHERS}, length}} end
+if length ~= tonumber(ARGV[4]) then return {{{OF_ANOTHER_LENGTH}, length}} end
+for at = 6, #ARGV do redis.call('RPUSH', KEYS[2], ARGV[at]) end
+redis.call('EXPIRE', KEYS[2], ARGV[5])
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. string.format('%.3f', now + ARGV[3]))
+return {{{DONE}, length}}
+"""
+
+
+def check_url(url: object) -> str:
+    """Return the URL of one Redis server; raise `ArgumentError`, which shows nothing of it, for another one."""
+    wrong = wrong_with_url(url)
+    if not wrong and (read := read_url(cast("str", url))) is not None and read.kind:
+        wrong = "a fleet needs one server, not a Cluster or Sentinels: begin it with redis:// or, with TLS, rediss://"
+    if wrong:
+        del url
+        raise ArgumentError(f"the fleet's Redis URL: {wrong}")
+    return cast("str", url)
+
+
+class FleetStore:
+    """The runs of a fleet on a Redis server. State: the client."""
+
+    def __init__(self, url: str) -> None:
+        client = connect(check_url(url))
+        del url
+        if client is None:
+            raise ArgumentError("the fleet's Redis URL has an option that cannot be used so: check its value")
+        self.client: Any = client  # partly untyped
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        await self.client.aclose()
+
+    # --- Runs
+
+    async def add(self, parts: Sequence[tuple[Part, Sequence[str]]], name: str | None) -> str:
+        """Keep a new run and return its name; raise `ArgumentError` where there is one of that name."""
+        name = name or f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
+        if not name.isascii() or not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
+            raise ArgumentError(f"run={name!r}: give letters, digits, hyphens, underscores and dots")
+        root = _root(name)
+        async with reached():
+            if not await self.client.hsetnx(root, "made_at", str(time.time())):
+                raise ArgumentError(f"there is a run {name} already: give it another name")
+            for number, (part, ids) in enumerate(parts):
+                first = lines.first(part.target, total=len(ids), selection=part.selection, duplicates=part.duplicates)
+                journal = [first.decode(), *(line.decode() for line in lines.of_ids(ids))]
+                pipe = self.client.pipeline(transaction=True)
+                for at in range(0, len(journal), LINES_AT_ONCE):
+                    pipe.rpush(f"{root}:journal:{number}", *journal[at : at + LINES_AT_ONCE])
+                pipe.expire(f"{root}:journal:{number}", KEPT)
+                pipe.hset(f"{root}:parts", str(number), part.to_json())
+                await pipe.execute()
+            await self.client.expire(f"{root}:parts", KEPT)
+            await self.client.expire(root, KEPT)
+            await self.client.zadd(f"{PREFIX}:runs", {name: time.time()})
+        return name
+
+    async def names(self) -> list[str]:
+        """Return the names of all runs, the oldest first."""
+        async with reached():
+            await self.client.zremrangebyscore(f"{PREFIX}:runs", 0, time.time() - KEPT)
+            return [str(one) for one in await self.client.zrange(f"{PREFIX}:runs", 0, -1)]
+
+    async def status(self, run: str) -> RunStatus:
+        """Return how far a run is; raise `ArgumentError` where there is none of that name."""
+        root = _root(run)
+        async with reached():
+            pipe = self.client.pipeline(transaction=True)
+            for key in ("", ":parts", ":owners", ":states"):
+                pipe.hgetall(root + key)
+            pipe.time()
+            about, parts, owners, states, now = await pipe.execute()
+        if not about:
+            raise ArgumentError(f"there is no run {run!r}: name one of those that are kept")
+        cancelled = "cancelled" in about
+        at = now[0] + now[1] / 1e6
+        return RunStatus(
+            run=run,
+            made_at=float(about["made_at"]),
+            cancelled=cancelled,
+            parts=tuple(
+                _at(
+                    _status(number, Part.from_json(parts[str(number)]), states.get(str(number))),
+                    owners.get(str(number), "- 0"),
+                    at,
+                    cancelled=cancelled,
+                )
+                for number in range(len(parts))
+            ),
+        )
+
+    async def part(self, run: str, number: int) -> PartStatus | None:
+        """Return how far a part of a run has come; None where it is not kept any more."""
+        async with reached():
+            pipe = self.client.pipeline(transaction=True)
+            pipe.hget(f"{_root(run)}:parts", str(number))
+            pipe.hget(f"{_root(run)}:states", str(number))
+            part, state = await pipe.execute()
+        return None if part is None else _status(number, Part.from_json(part), state)
+
+    async def set_waiting(self, run: str, status: PartStatus) -> None:
+        """Note that a part waits for a worker."""
+        text = _state(attrs.evolve(status, state=PartState.WAITING, cause=""))
+        async with reached():
+            await self.client.hset(f"{_root(run)}:states", str(status.number), text)
+
+    async def set_cancelled(self, run: str, *, cancelled: bool) -> None:
+        """Have workers end their work on a run, or not any more."""
+        async with reached():
+            if cancelled:
+                await self.client.hset(_root(run), "cancelled", "1")
+            else:
+                await self.client.hdel(_root(run), "cancelled")
+
+    # --- One part
+
+    async def take(self, run: str, number: int, who: str) -> bool:
+        """Take a part for a worker; return whether that was possible."""
+        async with reached():
+            return bool(await self._eval(_TAKE, [f"{_root(run)}:owners"], number, who, LEASE))
+
+    async def beat(self, run: str, status: PartStatus, who: str, *, lease: float = LEASE) -> bool | None:
+        """Give a sign of life, and say how far the part is.
+
+        Returns:
+            Whether the run is cancelled; None where the part is not this worker's any more.
+        """
+        root = _root(run)
+        keys = [f"{root}:owners", f"{root}:states", root, f"{root}:parts"]
+        async with reached():
+            said = await self._eval(_BEAT, keys, status.number, who, lease, _state(status), KEPT)
+        return None if said < 0 else bool(said)
+
+    async def journal(self, run: str, number: int) -> AsyncIterator[list[str]]:
+        """Yield the lines of a part's journal, some at a time."""
+        key, at = f"{_root(run)}:journal:{number}", 0
+        while True:
+            async with reached():
+                some = await self.client.lrange(key, at, at + LINES_AT_ONCE - 1)
+            if not some:
+                return
+            at += len(some)
+            yield some
+
+    async def set_first_line(self, run: str, number: int, line: bytes) -> None:
+        """Replace the first line of a journal: the app is known now."""
+        async with reached():
+            await self.client.lset(f"{_root(run)}:journal:{number}", 0, line.decode())
+
+    async def append(self, run: str, number: int, who: str, length: int, more: Sequence[str]) -> tuple[int, int]:
+        """Add lines to a journal that is this worker's and has `length` lines.
+
+        Returns:
+            `OTHERS`, `OF_ANOTHER_LENGTH` or `DONE`; and the length before.
+        """
+        root = _root(run)
+        keys = [f"{root}:owners", f"{root}:journal:{number}"]
+        async with reached():
+            said, had = await self._eval(_APPEND, keys, number, who, LEASE, length, KEPT, *more)
+        return int(said), int(had)
+
+    async def _eval(self, script: str, keys: Sequence[str], *arguments: object) -> Any:  # noqa: ANN401 - a script's own
+        # By its text: a server that has taken another's place knows no script by its hash.
+        return await self.client.eval(script, len(keys), *keys, *arguments)
+
+    # --- The server
+
+    async def misgivings(self) -> list[str]:
+        """Return what about the server may lose what is kept there, in words."""
+        async with reached():
+            info = await self.client.info()
+        said = list[str]()
+        if not info.get("aof_enabled"):
+            said.append("it has no append-only file: set appendonly yes")
+        if str(info.get("maxmemory_policy", "noeviction")) != "noeviction":
+            said.append("it removes keys when memory is short: set maxmemory-policy noeviction")
+        return said
+
+
+@asynccontextmanager
+async def reached() -> AsyncGenerator[None]:
+    """Raise `StoreUnavailableError` where the server cannot be reached, `StoreError` where it refuses."""
+    from redis.exceptions import RedisError, ResponseError  # noqa: PLC0415 - optional, and slow to import
+
+    try:
+        yield
+    except asyncio.CancelledError as exc:
+        raise detached(exc)  # noqa: B904 - redis-py's frames hold the password
+    except ResponseError as exc:
+        raise StoreError(f"the fleet's Redis server refuses: {exc}") from detached(exc)
+    except (RedisError, OSError) as exc:
+        raise StoreUnavailableError(f"the fleet's Redis server cannot be reached: {exc}") from detached(exc)
+
+
+def _root(run: str) -> str:
+    return f"{{{PREFIX}:{run}}}"
+
+
+def _state(status: PartStatus) -> str:
+    fields = {name: getattr(status, name) for name in ("state", "calls", "refusals", "cause")}
+    return json.dumps(fields | {"outcomes": {outcome.value: count for outcome, count in status.outcomes.items()}})
+
+
+def _status(number: int, part: Part, text: str | None) -> PartStatus:
+    fields: dict[str, Any] = json.loads(text) if text is not None else {}
+    outcomes = Counter({Outcome(name): count for name, count in fields.pop("outcomes", {}).items()})
+    state = PartState(fields.pop("state", PartState.WAITING))
+    return PartStatus(number=number, part=part, state=state, outcomes=outcomes, **fields)
+
+
+def _at(status: PartStatus, owner: str, now: float, *, cancelled: bool) -> PartStatus:
+    """Return a status as it is `now`, with what is known of its worker and its run."""
+    if status.state is PartState.AT_WORK and float(owner.split()[1]) < now:
+        return attrs.evolve(status, state=PartState.LOST)
+    if status.state is PartState.WAITING and cancelled:
+        return attrs.evolve(status, state=PartState.CANCELLED)
+    return status

@@ -1,0 +1,192 @@
+"""What a worker does with a part: it takes it, resumes its journal, says how far it is, and lets go of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import uuid
+from collections import Counter
+
+import attrs
+
+from aionorth.bulk.run import BulkDelete
+from aionorth.errors import NorthError, SettingsError, StoreUnavailableError
+from aionorth.fleet.journal import JournalInRedis
+from aionorth.fleet.runs import Part, PartState, PartStatus
+from aionorth.fleet.store import BEAT, LEASE, FleetStore
+from aionorth.models import Outcome
+from aionorth.purge.journal import Journal, lines
+from aionorth.session import profiles
+from aionorth.session.north import NorthSession
+from aionorth.session.settings import KEYS, variable
+from aionorth.stores.redis import RedisStore
+
+_log = logging.getLogger("aionorth")
+
+DRAIN = 5.0
+"""Seconds that a run gets to end by itself; then its calls in flight get as many."""
+
+LOOK = 1.0
+"""Seconds between two looks whether a part is free."""
+
+
+class Worker:
+    """Does parts, any number of them at once, for one process.
+
+    Its state: the fleet's store, and whether it is about to end.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._store = FleetStore(url)
+        self._flow_store = RedisStore(url)
+        self._ending = asyncio.Event()
+
+    async def open(self) -> None:
+        """Say what about the server may lose something; raise `StoreError` where it cannot be reached."""
+        for one in await self._store.misgivings():
+            _log.warning("the fleet's Redis server may lose journals: %s", one)
+
+    def end(self) -> None:
+        """Have all parts at work handed back soon."""
+        self._ending.set()
+
+    async def close(self) -> None:
+        """Let go of the store."""
+        await self._store.close()
+
+    async def do(self, run: str, number: int) -> bool:
+        """Do a part as far as it can be done.
+
+        Returns:
+            Whether it is settled, or somebody else's; else it must be handed to another worker.
+        """
+        who = uuid.uuid4().hex
+        try:
+            status = await self._store.part(run, number)
+            if status is None:
+                _log.warning("part %d of run %s is not kept any more", number, run)
+                return True
+            return not await self._take(run, number, who) or await self._do(run, status, who)
+        except StoreUnavailableError as exc:
+            _log.warning("part %d of run %s is handed back: %s", number, run, exc)
+            return False
+
+    async def _take(self, run: str, number: int, who: str) -> bool:
+        """Take a part; one that is another worker's once that has shown no sign of life for long enough."""
+        looks = int((LEASE + BEAT) / LOOK)
+        while not await self._store.take(run, number, who):
+            if not (looks := looks - 1):
+                return False  # its worker lives, and has a message of its own
+            await asyncio.sleep(LOOK)
+        return True
+
+    async def _do(self, run: str, status: PartStatus, who: str) -> bool:
+        """Do a part that was taken, and give signs of life; return whether it is settled."""
+        work = _Work(self._store, self._flow_store, run, status, who)
+        task = asyncio.create_task(work.carry_out())
+        ending = asyncio.create_task(self._ending.wait())
+        stopped: bool | None = False
+        try:
+            while not task.done() and not ending.done():
+                if (stopped := await self._sign(run, work.status(PartState.AT_WORK), who)) is not False:
+                    break
+                await asyncio.wait({task, ending}, timeout=BEAT, return_when=asyncio.FIRST_COMPLETED)
+            await work.stop(task)
+        finally:
+            ending.cancel()
+            task.cancel()
+        if stopped is None:
+            _log.warning("part %d of run %s is another worker's by now", status.number, run)
+            return True
+        state = PartState.CANCELLED if stopped else PartState.WAITING if ending.done() else PartState.COMPLETE
+        last = work.status(state, task)
+        await self._store.beat(run, last, who, lease=0)
+        return last.state.settled
+
+    async def _sign(self, run: str, status: PartStatus, who: str) -> bool | None:
+        """Give a sign of life, as `FleetStore.beat` does; a server that is away gets the next one."""
+        try:
+            return await self._store.beat(run, status, who)
+        except StoreUnavailableError as exc:
+            _log.warning("%s", exc)
+            return False
+
+
+class _Work:
+    """The work on one part. Its state: the run, once it has begun."""
+
+    def __init__(self, store: FleetStore, flow_store: RedisStore, run: str, status: PartStatus, who: str) -> None:
+        self._store = store
+        self._flow_store = flow_store
+        self._run = run
+        self._status = status
+        self._medium = JournalInRedis(store, run, status.number, who)
+        self._bulk: BulkDelete | None = None
+
+    async def carry_out(self) -> None:
+        """Resume the part's journal; raises `NorthError`."""
+        async with _session(self._status.part, self._flow_store) as north:
+            self._bulk = north.resume(await self._journal(north), collect="none")
+            try:
+                await self._bulk
+            finally:
+                await self._medium.permanent()
+
+    async def stop(self, task: asyncio.Task[None]) -> None:
+        """Have `carry_out` end soon, if it has not."""
+        if self._bulk is not None:
+            self._bulk.stop()
+        await asyncio.wait({task}, timeout=DRAIN)
+        task.cancel()
+        await asyncio.wait({task})
+
+    def status(self, state: PartState, ended: asyncio.Task[None] | None = None) -> PartStatus:
+        """Return how far the part is, in that `state` unless what `ended` says otherwise."""
+        found = self._status
+        if self._bulk is not None:
+            summary = self._bulk.summary
+            outcomes = Counter({one: count for one in Outcome if (count := getattr(summary, one.value))})
+            found = attrs.evolve(found, outcomes=outcomes, calls=summary.calls, refusals=summary.refusals)
+        error = None if ended is None or ended.cancelled() else ended.exception()
+        if found.gone == found.part.total:
+            return attrs.evolve(found, state=PartState.COMPLETE, cause="")
+        if error is None or state is not PartState.COMPLETE:
+            return attrs.evolve(found, state=state, cause="")
+        if not isinstance(error, NorthError):  # its text may be anybody's, and hold a secret
+            _log.error("part %d of run %s ended in an error that nobody expects", found.number, self._run)
+        cause = str(error) if isinstance(error, NorthError) else type(error).__name__
+        return attrs.evolve(found, state=PartState.FAILED, cause=cause)
+
+    async def _journal(self, north: NorthSession) -> Journal:
+        """Return the part's journal. The first worker of a part says whose it is."""
+        part, number = self._status.part, self._status.number
+        reader = await self._medium.read()
+        if not reader.history.target.url:
+            target = attrs.evolve(part.target, url=north.url, app_id=north.app_id)
+            first = lines.first(target, total=part.total, selection=part.selection, duplicates=part.duplicates)
+            await self._store.set_first_line(self._run, number, first)
+            reader = await self._medium.read()
+        return Journal.resumed(self._medium, reader)
+
+
+def _session(part: Part, store: RedisStore) -> NorthSession:
+    """Return a session for a part, with this worker's own settings; raises `SettingsError`."""
+    name = part.profile or _profile_of(part.url, part.app_id)
+    if not name:
+        return NorthSession.from_env(store=store)
+    if there := [one for key in ("url", "app_id", "secret", "secret_file") if (one := variable(key)) in os.environ]:
+        said = f"{there[0]} is set in the worker's environment and would come before profile {name!r}"
+        raise SettingsError(f"{said}: start it without, or the work of every app would be done as one")
+    return NorthSession.from_profile(name, store=store)
+
+
+def _profile_of(url: str, app_id: str) -> str:
+    """Return the profile that has this URL and app; an empty string where these are the environment's, or not known."""
+    if not url or (os.environ.get(variable("url")), os.environ.get(variable("app_id"))) == (url, app_id):
+        return ""
+    for name in profiles.names():
+        values = profiles.load(name, KEYS).values
+        if (str(values.get("url", "")).rstrip("/"), values.get("app_id")) == (url.rstrip("/"), app_id):
+            return name
+    raise SettingsError(f"no profile of this worker has the app {app_id} at {url}: add one")
