@@ -58,6 +58,12 @@ end
 """
 
 
+def _is_cancelled() -> bool:
+    """Whether this task was cancelled while redis-py was reading: then it may have taken that for a time-out."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 class FleetBroker(RedisStreamBroker):
     """Hands tasks to workers. Its state: the ids of the messages that this process holds."""
 
@@ -83,7 +89,7 @@ class FleetBroker(RedisStreamBroker):
         try:
             await self._until_done(lambda: redis.xgroup_createconsumer(self.queue_name, GROUP, self.consumer_name))
             await asyncio.sleep(SETTLING)
-            while True:
+            while not _is_cancelled():
                 found = list[tuple[bytes, dict[bytes, bytes]]]()
                 try:
                     if await self._has_its_share(redis):
@@ -108,10 +114,14 @@ class FleetBroker(RedisStreamBroker):
 
     async def _of_the_dead(self, redis: Redis) -> list[tuple[bytes, dict[bytes, bytes]]]:
         """Return a task of a worker that shows no sign of life, if there is one."""
-        reply = await redis.xautoclaim(
-            self.queue_name, GROUP, self.consumer_name, min_idle_time=int(LEASE * 1000), count=1
+        idle = int(LEASE * 1000)
+        pending: Any = await redis.xpending_range(self.queue_name, GROUP, "-", "+", count=1, idle=idle)
+        if not pending:
+            return []
+        claimed = await redis.xclaim(
+            self.queue_name, GROUP, self.consumer_name, min_idle_time=idle, message_ids=[pending[0]["message_id"]]
         )
-        return [one for one in cast("Any", reply)[1] if one[1]]
+        return [one for one in cast("Any", claimed) if one[1]]
 
     async def _new(self, redis: Redis) -> list[tuple[bytes, dict[bytes, bytes]]]:
         """Wait a while for a new task."""
@@ -152,7 +162,7 @@ class FleetBroker(RedisStreamBroker):
     @staticmethod
     async def _until_done(do: Callable[[], Awaitable[object]]) -> None:
         """Do something on the server, as soon as it can be reached."""
-        while True:
+        while not _is_cancelled():
             try:
                 await do()
             except (RedisError, OSError) as exc:
