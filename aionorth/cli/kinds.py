@@ -6,51 +6,44 @@ import difflib
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import attrs
 
-from aionorth.cli.id_files import EXCLUDE_FILE, STDIN, read_ids
+from aionorth.cli.id_files import DELIMITERS, EXCLUDE_FILE, STDIN, read_ids
 from aionorth.cli.output.messages import EXIT_CODES, ProblemError
 from aionorth.cli.parser import option
 from aionorth.common.durations import in_hours_or_more
 from aionorth.items import Kind
 from aionorth.purge.device_selections import DeviceGroupSelection, DeviceSelection
 from aionorth.purge.selections import LONGEST_AGE, PackageSelection, Selection, SubscriptionSelection
+from aionorth.session.value_types import WHOLE, ValueType
 from aionorth.wire.resources import FILE_TYPES, NOTIFY_TYPES
 
 
-def older_than(text: str | None) -> timedelta | None:
-    """Return an age as in ``90d``, ``12h``, ``2w``; raises `ProblemError` where it cannot be read."""
-    try:
-        age = None if text is None else in_hours_or_more(text)
-    except ValueError as exc:
-        remedy = "give a number and h, d or w (hours, days, weeks), as in 90d"
-        raise ProblemError(f"--older-than {text!r}: {remedy}") from exc
-    if age is not None and age >= LONGEST_AGE:
-        raise ProblemError(f"--older-than {text!r}: give less than 100 years")
+def older_than(text: str) -> timedelta:
+    """Return an age as in ``90d``, ``12h``, ``2w``; raises `ValueError`, with the remedy, where it cannot be read."""
+    if (age := in_hours_or_more(text)) >= LONGEST_AGE:
+        raise ValueError("give less than 100 years")
     return age
 
 
-def moment(option: str, text: str | None) -> datetime | None:
+def moment(text: str) -> datetime:
     """Return a time as in ``2026-03-01``, ``2026-03-01T12:00+02:00`` or, so long ago, ``90d``.
 
     A time without a zone is UTC, as the platform's are.
 
     Raises:
-        ProblemError: It cannot be read.
+        ValueError: It cannot be read; with the remedy.
     """
-    if text is None:
-        return None
     try:
         return datetime.now(UTC) - in_hours_or_more(text)
     except ValueError:
         pass
     try:
         found = datetime.fromisoformat(text)
-    except ValueError as exc:
-        remedy = "give a date, as in 2026-03-01 or 2026-03-01T12:00Z, or an age, as in 90d"
-        raise ProblemError(f"{option} {text!r}: {remedy}") from exc
+    except ValueError:
+        raise ValueError("give a date, as in 2026-03-01 or 2026-03-01T12:00Z, or an age, as in 90d") from None
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
@@ -109,12 +102,13 @@ class Packages:
         converter=older_than,
     )
     keep_latest: int | None = condition(
-        "N", "The N newest by upload time stay, of each file type, device type, model and manufacturer.", min=1
+        "N",
+        "The N newest by upload time stay, of each file type, device type, model and manufacturer.",
+        converter=WHOLE.parsed,
     )
 
 
-def _when(option: str, says: str) -> Any:  # noqa: ANN401 - a field has the type of its annotation
-    return condition("WHEN", says, converter=partial(moment, option))
+_when = partial(condition, "WHEN", converter=moment)
 
 
 @attrs.frozen(kw_only=True)
@@ -130,15 +124,12 @@ class Devices:
     name: str | None = condition("GLOB", "Only names like this; * stands for anything: 'test-*'.")
     node_type: str | None = condition("TYPE", "Only ENDPOINT, GATEWAY or, as the platform spells it, UNKNOW.")
     gateway_id: str | None = condition("ID", "Only devices behind this gateway, not the gateway itself.")
-    registered_before: datetime | None = _when(  # noqa: RUF009 - a field
-        "--registered-before",
+    registered_before: datetime | None = _when(  # noqa: RUF009 - as above
         "Only what was registered before: 2026-03-01 (UTC), 2026-03-01T12:00+02:00, or 90d for so long ago.",
     )
-    registered_after: datetime | None = _when(  # noqa: RUF009 - as above
-        "--registered-after", "Only what was registered then or later."
-    )
+    registered_after: datetime | None = _when("Only what was registered then or later.")  # noqa: RUF009 - as above
     not_seen_since: datetime | None = _when(  # noqa: RUF009 - as above
-        "--not-seen-since", "Only what the platform has not changed its record of since then. Others stay."
+        "Only what the platform has not changed its record of since then. Others stay."
     )
     authorized_app_id: str | None = condition(
         "ID", "The app whose devices they are, where it is another one that has authorized yours."
@@ -178,8 +169,11 @@ class Ids:
     csv_column: str | None = condition(
         "NAME", "The ids are in this column of a CSV file, whose first line has the names."
     )
-    csv_delimiter: Literal[",", ";", "tab"] | None = condition(
-        "[,|;|tab]", "What is between the columns. [default: that with which the first line has the column]"
+    csv_delimiter: str | None = condition(
+        "[,|;|tab]",
+        "What is between the columns. [default: that with which the first line has the column]",
+        converter=ValueType(str, "give ',', ';' or tab", DELIMITERS.__contains__).parsed,
+        values=DELIMITERS,
     )
     allow_empty: bool = condition(
         None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import shlex
 import sys
 from collections.abc import Callable, Collection, Generator, Iterable
@@ -14,7 +15,7 @@ import attrs
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from aionorth.cli.output.messages import OPTIONS, ExitCode, reported, width_of, wrapped
+from aionorth.cli.output.messages import OPTIONS, ExitCode, ProblemError, reported, width_of, wrapped
 from aionorth.common.text import visible
 
 # Some versions of typer have click's types as private ones of their own.
@@ -23,11 +24,13 @@ _Formatter = Any
 _Sections = dict[str, list[tuple[str, str]]]
 _UsageError: Any = typer.BadParameter.__base__
 
-_OPTION, _NAMES = "option", "names"
-"""Under which a field of a bundle keeps what typer is to know of it, and the names it was given."""
+_OPTION, _NAMES, _CONVERTER = "option", "names", "converter"
+"""Under which a field of a bundle keeps what typer is to know of it, the names it was given, and its converter."""
 
-Converter = Callable[[str | None], object]
-"""From the text of an option to the value of its field; raises `ProblemError`."""
+Converter = Callable[[str], object]
+"""From the text of an option to the value of its field; raises `ValueError` with the remedy.
+
+All that is not text has one: the messages of typer's own types are not for people, and change with its version."""
 
 
 def option(
@@ -50,14 +53,36 @@ def option(
 
     if values:
         about["autocompletion"] = completed
-    metadata = {_OPTION: typer.Option(*names, **(about | more)), _NAMES: names}
-    return attrs.field(default=default, converter=converter, metadata=metadata)
+    metadata = {_OPTION: typer.Option(*names, **(about | more)), _NAMES: names, _CONVERTER: converter}
+    return attrs.field(default=default, metadata=metadata)
 
 
 def names(field: attrs.Attribute[Any]) -> list[str]:
     """Return the names of the option that `field` of a bundle is; a switch has one for on and one for off."""
     given: tuple[str, ...] = field.metadata[_NAMES]
     return given[0].split("/") if given else [f"--{field.name.replace('_', '-')}"]
+
+
+def given_by(field: attrs.Attribute[Any], text: str) -> str:
+    """Return what gave the option that `field` is this text: its name, or that of its environment variable."""
+    variable = field.metadata[_OPTION].envvar
+    return variable if variable and os.environ.get(variable) == text else names(field)[0]
+
+
+def _made(bundle: type[Any], arguments: dict[str, Any]) -> Any:  # noqa: ANN401 - of that class
+    """Return the bundle of these options; raises `ProblemError` for one that cannot be used."""
+    fields = attrs.fields_dict(bundle)
+    for name, value in list(arguments.items()):
+        if (convert := fields[name].metadata[_CONVERTER]) is None:
+            continue
+        if value is None:
+            del arguments[name]  # it has its default
+            continue
+        try:
+            arguments[name] = convert(value)
+        except ValueError as exc:
+            raise ProblemError(f"{given_by(fields[name], value)} {value!r}: {exc}") from None
+    return bundle(**arguments)
 
 
 def command(
@@ -86,16 +111,18 @@ def command(
         for field in attrs.fields(attrs.resolve_types(bundle)):
             if field.name not in without:
                 OPTIONS[field.name] = names(field)
-                type_ = str | None if field.converter else field.type
+                text = field.metadata[_CONVERTER] is not None
+                type_ = str | None if text else field.type
                 annotation = Annotated[type_, field.metadata[_OPTION]]  # type: ignore[valid-type]  # a value here
-                options.append(parameter.replace(name=field.name, default=field.default, annotation=annotation))
+                default = None if text else field.default
+                options.append(parameter.replace(name=field.name, default=default, annotation=annotation))
 
     @functools.wraps(function)
     def wrapper(**arguments: Any) -> None:  # noqa: ANN401 - the values of whatever options it has
         with reported():
             for name, bundle in classes.items():
                 fields = attrs.fields_dict(bundle).keys() - without
-                arguments[name] = bundle(**{field: arguments.pop(field) for field in fields})
+                arguments[name] = _made(bundle, {field: arguments.pop(field) for field in fields})
             if (exit_code := function(**arguments)) is not None:
                 raise typer.Exit(exit_code)
 

@@ -33,6 +33,13 @@ class ValueType(Generic[T]):
             raise ValueError
         return cast("T", value)
 
+    def parsed(self, text: str) -> T:
+        """Return the value that `text` says; raises `ValueError`, with the remedy, where it is not taken."""
+        try:
+            return self.checked((self.read or self.of)(text))  # type: ignore[call-arg]  # from text
+        except ValueError:
+            raise ValueError(self.remedy) from None
+
 
 def _is_duration(text: str) -> bool:
     try:
@@ -47,14 +54,25 @@ def _read_switch(text: str) -> bool:
     return text.lower() == "true"
 
 
+def choice(*values: str) -> ValueType[str]:
+    """Return the type that takes one of `values`."""
+    return ValueType(str, f"give {', '.join(values[:-1])} or {values[-1]}", values.__contains__)
+
+
+def whole(least: int) -> ValueType[int]:
+    """Return the whole numbers from `least` on."""
+    return ValueType(int, f"give a whole number from {least} on", lambda number: number >= least)
+
+
 TEXT = ValueType(str, "give text", lambda text: text != "" and text == text.strip())
-WHOLE = ValueType(int, "give a whole number from 1 on", lambda number: number >= 1)
+WHOLE = whole(1)
 SECONDS = ValueType(float, "give seconds, above 0", lambda number: 0 < number < math.inf)
+SECONDS_OR_NONE = ValueType(float, "give seconds, or 0 for none", lambda number: 0 <= number < math.inf)
 PART = ValueType(float, "give a part, from 0 up to but not including 1", lambda number: 0 <= number < 1)
-DURATION = ValueType(str, "give a number and s, min, h, d or w, as in 12h or 30min", _is_duration)
+DURATION = ValueType(str, "give a number above 0 and s, min, h, d or w, as in 12h or 30min", _is_duration)
 SWITCH = ValueType(bool, "give true or false", read=_read_switch)
 STORES = ("machine", "redis", "memory")
-STORE = ValueType(str, "give machine, redis or memory", STORES.__contains__)
+STORE = choice(*STORES)
 
 
 def described(value: object) -> str:

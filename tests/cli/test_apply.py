@@ -185,7 +185,7 @@ def test_an_age_that_cannot_be_read_is_refused(there: Shell, file: str, age: str
     run = there("apply", file, "--max-age", age)
     assert run.code == 2
     assert "--max-age" in run.err
-    assert "as in 24h or 2d" in run.err
+    assert "as in 12h or 90d" in run.err
 
 
 @pytest.mark.parametrize("change", [{"app_id": "other-app"}, {"url": "https://other.example.com:8743"}])

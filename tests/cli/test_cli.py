@@ -975,17 +975,35 @@ def test_the_demonstration_names_the_fastest_schedule_from_its_figures() -> None
 
 
 @pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("delete packages --keep-latest 0", "--keep-latest '0': give a whole number from 1 on"),
+        ("delete packages --keep-latest x", "--keep-latest 'x': give a whole number from 1 on"),
+        ("delete packages --all --max-delete -1", "--max-delete '-1': give a whole number from 0 on"),
+        ("resume --max-failures 0", "--max-failures '0': give a whole number from 1 on"),
+        ("delete packages --csv-delimiter x", "--csv-delimiter 'x': give ',', ';' or tab"),
+        ("delete packages --all --max-outage 0s", "--max-outage is '0s': give a number above 0 and s, min"),
+        ("simulate --port 70000", "--port '70000': give a port, from 0 to 65535"),
+        ("simulate --calls few", "--calls 'few': give a whole number from 0 on"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_answered_in_our_words(ready: Shell, words: str, said: str) -> None:
+    run = ready(*words.split())
+    assert run.code == 2
+    assert run.err.startswith(f"aionorth: {said}")
+
+
+@pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--model", "guess"], "sliding-refusals"),
-        (["--period", "0"], "--period"),
-        (["--reset-after", "1.5"], "probability"),
+        (["--model", "guess"], "--model 'guess': give fixed, sliding, sliding-refusals, bucket,"),
+        (["--period", "0"], "--period '0': give seconds, above 0"),
+        (["--reset-after", "1.5"], "--reset-after '1.5': give a probability, from 0 to 1"),
         (["--reset-after", "0.6", "--congested", "0.6"], "exceed 1"),
-        (["--latency", "-1"], "--latency"),
+        (["--latency", "-1"], "--latency '-1': give seconds, or 0 for none"),
         (["--key", "x"], "--cert"),
         (["--cert", "no-such-file"], "no-such-file"),
         (["--write-package-ids", "."], "cannot be written"),
-        (["--port", "70000"], "--port"),
     ],
 )
 def test_a_simulator_that_cannot_be_is_a_message(shell: Shell, arguments: list[str], said: str) -> None:

@@ -401,7 +401,7 @@ def test_keep_says_from_when_on_they_are_old(shell: Shell, old: dict[str, Path])
     assert shell("journals", "--keep", "101d").err == ""
     run = shell("journals", "--keep", "soon")
     assert run.code == 2
-    assert "--keep 'soon': give a number and h, d or w" in run.err
+    assert "--keep 'soon': give a number above 0 and h, d or w" in run.err
     assert all(path.exists() for path in old.values())
 
 

@@ -111,6 +111,24 @@ def test_what_cannot_be_used_is_refused_before_anything_is_sent(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("LOG_FILE", "/no-such-directory/log", "AIONORTH_LOG_FILE /no-such-directory/log cannot be written to"),
+        ("LOG_FORMAT", "xml", "AIONORTH_LOG_FORMAT 'xml': give text or json"),
+        ("STATS", "often", "AIONORTH_STATS 'often': give seconds"),
+    ],
+)
+def test_a_variable_is_named_where_it_gave_what_cannot_be_used(
+    shell: Shell, ids: str, variable: str, value: str, said: str
+) -> None:
+    shell.export(**{variable: value})
+    run = shell("delete", "packages", "--ids-file", ids)
+    assert run.code == 2
+    assert said in run.err
+    assert "--" not in run.err
+
+
 def test_a_log_that_cannot_be_written_any_more_stops_no_run(shell: Shell, ids: str) -> None:
     run = shell("delete", "packages", "--ids-file", ids, "--log-file", "/dev/full")
     assert run.code == 0

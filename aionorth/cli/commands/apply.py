@@ -44,17 +44,10 @@ Examples:
 {EXIT_CODES}
 """
 
-MAX_AGE = "24h"
+MAX_AGE = timedelta(hours=24)
 
 CLOCKS_APART = timedelta(minutes=1)
 """How far in the future a plan may have been made: by a machine whose clock is ahead."""
-
-
-def _age(text: str | None) -> timedelta | None:
-    try:
-        return None if text is None else in_any_unit(text)
-    except ValueError as exc:
-        raise ProblemError(f"--max-age {text!r}: give a number and min, h, d or w, as in 24h or 2d") from exc
 
 
 @attrs.frozen(kw_only=True)
@@ -63,9 +56,9 @@ class Ages:
 
     max_age: timedelta = option(  # noqa: RUF009 - a field
         "AGE",
-        f"Refuse a plan that was made longer ago: 24h, 2d, 90min. [default: {MAX_AGE}]",
+        "Refuse a plan that was made longer ago: 24h, 2d, 90min. [default: 24h]",
         default=MAX_AGE,
-        converter=_age,
+        converter=in_any_unit,
         rich_help_panel="How",
     )
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import attrs
 
-from aionorth.cli.output.messages import ExitCode, ProblemError, in_words, on_terminal, say
+from aionorth.cli.output.messages import ExitCode, in_words, on_terminal, say
 from aionorth.cli.parser import command, option
 from aionorth.cli.runs.journals import own_journals, own_place, put_journals
 from aionorth.common.durations import in_hours_or_more
@@ -16,7 +16,7 @@ from aionorth.common.times import in_whole_units
 from aionorth.errors import JournalError
 from aionorth.purge.journal import Overview, remove_finished
 
-KEEP = "90d"
+KEEP = timedelta(days=90)
 """For how long a finished journal is kept where no option says otherwise."""
 
 HELP = """List the journals in your own directory of them, the newest first.
@@ -38,20 +38,15 @@ Exit codes:
   2    something is missing or cannot be used"""
 
 
-def keep(text: str | None) -> timedelta:
-    """Return a time as in ``90d``, ``12h``, ``2w``; raises `ProblemError` where it cannot be read."""
-    try:
-        return in_hours_or_more(text or KEEP)
-    except ValueError as exc:
-        raise ProblemError(f"--keep {text!r}: give a number and h, d or w (hours, days, weeks), as in 90d") from exc
-
-
 @attrs.frozen(kw_only=True)
 class Choices:
     """What is shown, and what goes."""
 
     keep: timedelta = option(  # noqa: RUF009 - a field
-        "AGE", f"Finished journals are old after this time: 90d, 12h, 2w. [default: {KEEP}]", converter=keep
+        "AGE",
+        "Finished journals are old after this time: 90d, 12h, 2w. [default: 90d]",
+        default=KEEP,
+        converter=in_hours_or_more,
     )
     yes: bool = option(None, "Remove the old ones without a question: for scripts.", "--yes", default=False)
     json: bool = option(None, "Print one JSON object for each, a line each.", "--json", default=False)

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import math
 import os
 import random
 import shlex
 import ssl
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import attrs
-import typer
 
 from aionorth.cli.kinds import KINDS
 from aionorth.cli.output.messages import ProblemError, own_name, put
@@ -26,6 +23,7 @@ from aionorth.cli.runs.job import on_signals
 from aionorth.common.text import visible
 from aionorth.session.secrets import SECRET
 from aionorth.session.settings import FLOW, variable
+from aionorth.session.value_types import SECONDS, SECONDS_OR_NONE, TEXT, ValueType, choice, whole
 from aionorth.simulator import MODELS, HtmlPage, Reset, ServerError, Simulator
 
 HELP = """Serve a simulated platform on this machine until Ctrl-C.
@@ -38,6 +36,16 @@ Examples:
   aionorth simulate --write-subscription-ids ids.txt
   aionorth simulate --calls 100 --period 3 --reset-after 0.05
   aionorth simulate --port 0 --cert server.pem --key server-key.pem
+
+\b
+Models, by what must not exceed the calls allowed:
+  sliding           the calls accepted in the last period
+  sliding-refusals  these, and those refused in it
+  fixed             those accepted in each period of the clock
+  counter           the last period's, estimated from two of the clock
+  bucket            tokens: each call takes one, they come evenly
+  small-burst       the same, and at most a tenth of them is kept
+  two-limits        sliding, and a tenth of it in each 1/60 of the period
 """
 
 DEMO_SECRET = "demo-secret"  # noqa: S105 - the simulated app's, no secret
@@ -49,63 +57,56 @@ LOG_LIMIT = 1000
 
 # --- Options
 
-
-def _checked(accepts: Callable[[Any], bool], remedy: str) -> Callable[[Any], Any]:
-    """Return a callback that lets a value pass, or refuses it with the remedy."""
-
-    def check(value: Any) -> Any:  # noqa: ANN401 - of the option's type
-        if not accepts(value):
-            raise typer.BadParameter(remedy)
-        return value
-
-    return check
+_PROBABILITY = ValueType(float, "give a probability, from 0 to 1", lambda chance: 0 <= chance <= 1)
+_PORT = ValueType(int, "give a port, from 0 to 65535", range(65536).__contains__)
 
 
-_positive = _checked(lambda seconds: 0 < seconds < math.inf, "give seconds, above 0")
-_not_negative = _checked(lambda seconds: 0 <= seconds < math.inf, "give seconds, 0 or more")
-_probability = _checked(lambda chance: 0 <= chance <= 1, "give a probability, from 0 to 1")
-_model = _checked(MODELS.__contains__, f"give one of {', '.join(MODELS)}")
+def _shown(metavar: str, says: str, type_: ValueType[Any], default: object, **more: Any) -> Any:  # noqa: ANN401 - a field
+    """Return an option whose help shows its default."""
+    return option(metavar, f"{says} [default: {default}]", default=default, converter=type_.parsed, **more)
 
-_shown = partial(option, show_default=True)
-_number = partial(_shown, "N")
-_chance = partial(_shown, "CHANCE", default=0.0, callback=_probability)
+
+def _number(says: str, default: int, type_: ValueType[int] = whole(0)) -> Any:  # noqa: ANN401, B008 - as above; it is frozen
+    return _shown("N", says, type_, default)
+
+
+def _chance(what: str) -> Any:  # noqa: ANN401 - as above
+    return _shown("CHANCE", f"Chance, from 0 to 1, that a call {what}.", _PROBABILITY, 0)
+
+
+def _ids_of(what: str) -> Any:  # noqa: ANN401 - as above
+    return option("FILE", f"Write the ids of the {what} to this file, one per line.")
 
 
 @attrs.frozen(kw_only=True)
 class Options:  # more than 12 fields: one an option
     """Where the platform is and how its flow control counts, what it has, how it serves https, what befalls calls."""
 
-    host: str = _shown("ADDRESS", "The address to listen on.", default="127.0.0.1")
-    port: int = _number("The port to listen on; 0 takes a free one.", default=8743, min=0, max=65535)
-    calls: int = _number("Calls that flow control allows per period; 0 switches it off.", default=FLOW.calls, min=0)
-    period: float = _shown("SECONDS", "Its period, in seconds.", default=FLOW.period, callback=_positive)
-    model: str = _shown(
-        "MODEL", f"How flow control counts: {', '.join(MODELS)}.", default="sliding", values=MODELS, callback=_model
-    )
-    subscriptions: int = _number("How many subscriptions there are to delete.", default=1000, min=0)
-    packages: int = _number("How many version packages there are to delete.", default=1000, min=0)
-    devices: int = _number(
-        "How many devices there are to delete: one in ten is a gateway with three behind it.", default=1000, min=0
-    )
-    device_groups: int = _number(
-        "How many device groups there are to delete: one in three is empty.", default=30, min=0
-    )
-    app_id: str = _shown("ID", "The id of the app there is.", default="demo-app")
-    write_subscription_ids: str | None = option("FILE", "Write their ids there.")
-    write_package_ids: str | None = option("FILE", "Write their ids there.")
-    write_device_ids: str | None = option("FILE", "Write their ids there.")
-    write_device_group_ids: str | None = option("FILE", "Write their ids there.")
-    seed: int = _number("Seeds all chance: ids, latency, faults.", default=0)
+    host: str = _shown("ADDRESS", "The address to listen on.", TEXT, "127.0.0.1")
+    port: int = _number("The port to listen on; 0 takes a free one.", 8743, _PORT)
+    calls: int = _number("Calls that flow control allows per period; 0 switches it off.", FLOW.calls)
+    period: float = _shown("SECONDS", "Its period, in seconds.", SECONDS, FLOW.period)
+    model: str = _shown("MODEL", "How flow control counts: see above.", choice(*MODELS), "sliding", values=MODELS)
+    subscriptions: int = _number("How many subscriptions there are to delete.", 1000)
+    packages: int = _number("How many version packages there are to delete.", 1000)
+    devices: int = _number("How many devices there are to delete: one in ten is a gateway with three behind it.", 1000)
+    device_groups: int = _number("How many device groups there are to delete: one in three is empty.", 30)
+    app_id: str = _shown("ID", "The id of the app there is.", TEXT, "demo-app")
+    write_subscription_ids: str | None = _ids_of("subscriptions")
+    write_package_ids: str | None = _ids_of("packages")
+    write_device_ids: str | None = _ids_of("devices")
+    write_device_group_ids: str | None = _ids_of("device groups")
+    seed: int = _number("Seeds all chance: ids, latency, faults.", 0, ValueType(int, "give a whole number"))
     cert: str | None = option("FILE", "Serve https with this PEM certificate.")
     key: str | None = option("FILE", "PEM file of its key, if it is in another file.")
     client_ca: str | None = option("FILE", "Ask for client certificates signed by this CA.")
     latency: float = _shown(
-        "SECONDS", "The longest time that a call takes to arrive, and its reply.", default=0.0, callback=_not_negative
+        "SECONDS", "The longest time that a call takes to arrive, and its reply.", SECONDS_OR_NONE, 0
     )
-    reset_before: float = _chance("Chance that a call is lost: the connection is reset, nothing done.")
-    reset_after: float = _chance("Chance that a call is carried out and its reply is lost.")
-    congested: float = _chance("Chance that a call is answered 503, platform congested.")
-    bad_gateway: float = _chance("Chance that a call is answered by a proxy's 502 page, nothing done.")
+    reset_before: float = _chance("is lost: the connection is reset, nothing done")
+    reset_after: float = _chance("is carried out and its reply is lost")
+    congested: float = _chance("is answered 503, platform congested")
+    bad_gateway: float = _chance("is answered by a proxy's 502 page, nothing done")
     retry_after: bool = option(None, "Refusals carry a Retry-After header.", "--retry-after", default=False)
 
     def tls(self) -> ssl.SSLContext | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import sys
 from collections.abc import Generator
@@ -17,9 +16,10 @@ import attrs
 
 from aionorth.cli.output.messages import Notes, ProblemError, complain, logged, noted
 from aionorth.cli.output.progress import LINES_EVERY, lines_every
-from aionorth.cli.parser import option
+from aionorth.cli.parser import given_by, option
 from aionorth.common.text import visible, visible_lines
 from aionorth.session.settings import variable
+from aionorth.session.value_types import SECONDS_OR_NONE, choice
 
 FORMATS = ("text", "json")
 
@@ -27,23 +27,6 @@ _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 """What is shown of the library's log, by how often ``-v`` is given."""
 
 _IN_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({})))
-
-
-def _format(text: str | None) -> str:
-    if text not in {None, *FORMATS}:
-        raise ProblemError(f"--log-format {text!r}: give {' or '.join(FORMATS)}")
-    return text or FORMATS[0]
-
-
-def _seconds(text: str | None) -> float:
-    """Return the seconds from one line to the next, 0 for none."""
-    try:
-        seconds = LINES_EVERY if text is None else float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < math.inf:
-        raise ProblemError(f"--stats {text!r}: give seconds, or 0 for no lines")
-    return seconds
 
 
 _messages = partial(option, rich_help_panel="Messages")
@@ -70,7 +53,8 @@ class Messages:
     log_format: str = _messages(
         "FORMAT",
         "text, or json: an object a line, with time, level, message and the facts. [default: text]",
-        converter=_format,
+        default=FORMATS[0],
+        converter=choice(*FORMATS).parsed,
         values=FORMATS,
         envvar=variable("log_format"),
     )
@@ -78,7 +62,8 @@ class Messages:
         "SECONDS",
         "Where there is no terminal: seconds from one line of progress to the next; 0 for none. "
         f"[default: {LINES_EVERY:g}]",
-        converter=_seconds,
+        default=LINES_EVERY,
+        converter=SECONDS_OR_NONE.parsed,
         envvar=variable("stats"),
     )
 
@@ -93,25 +78,30 @@ class Messages:
             raise ProblemError("--quiet and --verbose contradict each other: leave one out")
         shown = _LEVELS[min(self.verbose, len(_LEVELS) - 1)]
         formatter = _Json() if self.log_format == "json" else _Text()
-        log = nullcontext() if self.log_file is None else closing(LogFile(self.log_file, formatter))
+        log = nullcontext() if self.log_file is None else closing(self._log(self.log_file, formatter))
         with log as file, lines_every(self.stats), noted(quiet=self.quiet, shown=shown, file=file) as notes:
             yield notes
+
+    @staticmethod
+    def _log(path: str, formatter: logging.Formatter) -> LogFile:
+        try:
+            return LogFile(path, formatter)
+        except (OSError, ValueError) as exc:
+            reason = exc.strerror if isinstance(exc, OSError) else exc
+            name = given_by(attrs.fields(Messages).log_file, path)
+            raise ProblemError(f"{name} {path} cannot be written to: {reason}; name another file") from exc
 
 
 class LogFile(logging.StreamHandler[TextIO]):
     """Appends what is logged to a file. Where that fails the run goes on, and one message says so."""
 
     def __init__(self, path: str, formatter: logging.Formatter) -> None:
-        """Open the file; raises `ProblemError` where that cannot be done."""
-        try:
-            # A fifo without a reader would hold up an open that blocks.
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0)
-            descriptor = os.open(path, flags, 0o600)
-            if sys.platform != "win32":
-                os.set_blocking(descriptor, True)
-        except (OSError, ValueError) as exc:
-            reason = exc.strerror if isinstance(exc, OSError) else exc
-            raise ProblemError(f"--log-file {path} cannot be written to: {reason}; name another file") from exc
+        """Open the file; raises `OSError` or `ValueError` where that cannot be done."""
+        # A fifo without a reader would hold up an open that blocks.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0)
+        descriptor = os.open(path, flags, 0o600)
+        if sys.platform != "win32":
+            os.set_blocking(descriptor, True)
         super().__init__(os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace"))
         self.setLevel(logging.DEBUG)
         self.setFormatter(formatter)

@@ -15,6 +15,7 @@ from aionorth.cli.parser import option
 from aionorth.cli.reports.formats import check_report
 from aionorth.errors import JournalError
 from aionorth.purge.journal import check_new, overview_of
+from aionorth.session.value_types import WHOLE, whole
 
 _how = partial(option, rich_help_panel="How")
 
@@ -41,7 +42,9 @@ class How:
         "Whether the devices behind a gateway are deleted with it; one of the two must be said.",
         "--cascade/--no-cascade",
     )
-    max_delete: int | None = _how("N", "Refuse to delete more than this, before the first deletion.", min=0)
+    max_delete: int | None = _how(
+        "N", "Refuse to delete more than this, before the first deletion.", converter=whole(0).parsed
+    )
     journal: str | None = _how(
         "FILE", "Record the run in this new file. [default: a file in the user's state directory]"
     )
@@ -69,7 +72,7 @@ class How:
 class Bounds:
     """What ends a run before all ids are done."""
 
-    max_failures: int | None = _how("N", "End the run once this many ids have failed.", min=1)
+    max_failures: int | None = _how("N", "End the run once this many ids have failed.", converter=WHOLE.parsed)
 
     def as_typed(self) -> list[str]:
         """Return the options as they could be typed again."""
