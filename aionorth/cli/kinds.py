@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import attrs
 
 from aionorth.cli.id_files import DELIMITERS, EXCLUDE_FILE, STDIN, read_ids
-from aionorth.cli.output.messages import EXIT_CODES, ProblemError
+from aionorth.cli.output.messages import EXIT_CODES, ProblemError, refuse_useless
 from aionorth.cli.parser import option
 from aionorth.common.durations import in_hours_or_more
 from aionorth.items import Kind
@@ -74,6 +74,8 @@ class Subscriptions:
 
     def __attrs_post_init__(self) -> None:
         requested = self.notify_type
+        if requested is None:
+            refuse_useless("without --notify-type: give it there", notify_type_unchecked=self.notify_type_unchecked)
         if requested is None or requested in NOTIFY_TYPES or self.notify_type_unchecked:
             return
         by_lower = {name.lower(): name for name in NOTIFY_TYPES}
@@ -198,10 +200,12 @@ class Ids:
         """
         if self.ids_file == self.exclude_file == STDIN:
             raise ProblemError("--ids-file - and --exclude-file - cannot both read standard input: give one a file")
-        if self.csv_column is not None and self.ids_file is None:
-            raise ProblemError("--csv-column is of no use without --ids-file: give the CSV file there")
-        if self.csv_delimiter is not None and self.csv_column is None:
-            raise ProblemError("--csv-delimiter is of no use without --csv-column: name the column there")
+        if self.ids_file is None:
+            refuse_useless("without --ids-file: give the CSV file there", csv_column=self.csv_column)
+        if self.csv_column is None:
+            refuse_useless("without --csv-column: name the column there", csv_delimiter=self.csv_delimiter)
+        if self.ids_file is None and self.exclude_file is None:
+            refuse_useless("without --ids-file or --exclude-file: give the file there", allow_empty=self.allow_empty)
         given = self.any_given(which)
         if given and self.everything:
             raise ProblemError("--all and other conditions contradict each other: leave --all out")

@@ -121,6 +121,26 @@ def test_the_exit_code_of_a_deletion_cannot_be_detailed(there: Shell, platform: 
 
 
 @pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--dry-run"], "--dry-run is of no use with --out"),
+        (["--yes"], "--yes is of no use with --out"),
+        (["--missing-ok"], "--missing-ok is of no use with --out"),
+        (["--max-failures", "3"], "--max-failures is of no use with --out"),
+        (["--journal", "j.jsonl", "--report", "r.html"], "--journal and --report are of no use with --out"),
+    ],
+)
+def test_what_has_no_effect_on_a_plan_that_is_kept_is_refused(
+    there: Shell, platform: Simulator, file: str, words: list[str], said: str
+) -> None:
+    run = there(*OLD, "--out", file, *words)
+    assert run.code == 2
+    assert said in run.err
+    assert not Path(file).exists()
+    assert not platform.arrivals
+
+
+@pytest.mark.parametrize(
     ("name", "said"),
     [
         ("plan.txt", "plan.txt is no name for a plan: let it end in .json or .csv"),

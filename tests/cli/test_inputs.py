@@ -148,6 +148,20 @@ def test_other_delimiters_are_refused(ready: Shell, delimiter: str) -> None:
     assert "--csv-delimiter" in run.err
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("packages --all --allow-empty", "--allow-empty is of no use without --ids-file or --exclude-file"),
+        ("packages --all --csv-column id", "--csv-column is of no use without --ids-file"),
+        ("subscriptions --all --notify-type-unchecked", "--notify-type-unchecked is of no use without --notify-type"),
+    ],
+)
+def test_an_option_without_what_it_is_about_is_of_no_use(ready: Shell, words: str, said: str) -> None:
+    run = ready("delete", *words.split())
+    assert run.code == 2
+    assert said in run.err
+
+
 def test_a_delimiter_alone_is_of_no_use(ready: Shell) -> None:
     run = ready("delete", "packages", "--ids-file", ready.file("a"), "--csv-delimiter", "tab")
     assert run.code == 2

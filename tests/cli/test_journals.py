@@ -429,3 +429,9 @@ def test_one_that_cannot_be_removed_is_named(
     assert run.code == 1
     assert f"not removed: {old['finished']}: Permission denied" in run.err
     assert "0 of 1 removed" in run.err
+
+
+def test_a_list_of_runs_has_no_use_for_what_a_run_needs(shell: Shell) -> None:
+    run = shell("resume", "--report", "r.html", "--missing-ok")
+    assert run.code == 2
+    assert "--report and --missing-ok are of no use where runs are only listed" in run.err

@@ -105,9 +105,9 @@ def test_what_needs_ids_or_their_number_is_refused(
     there: Shell, platform: Simulator, tmp_path: Path, option: str
 ) -> None:
     value = "5000" if option == "--max-delete" else str(tmp_path / "file.csv")
-    run = there(*MANY, "--batch", "--yes", option, value)
+    run = there(*MANY, "--batch", option, value)
     assert run.code == 2
-    assert f"{option} needs ids or their number" in run.err
+    assert f"{option} is of no use without ids and their number" in run.err
     assert not deletions(platform)
 
 

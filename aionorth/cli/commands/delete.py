@@ -17,6 +17,7 @@ from aionorth.cli.output.messages import (
     Notes,
     ProblemError,
     put,
+    refuse_useless,
     remark,
 )
 from aionorth.cli.parser import GroupedCommand, GroupedCommands, command
@@ -69,6 +70,16 @@ def _delete(
             raise ProblemError(
                 "say whether the devices behind a gateway are to be deleted with it: give --cascade, or --no-cascade "
                 "to keep them"
+            )
+        if how.out is not None:
+            refuse_useless(
+                "with --out, which ends once the plan is kept: what is for the deletion goes to 'aionorth apply'",
+                dry_run=how.dry_run,
+                yes=how.yes,
+                journal=how.journal,
+                max_failures=bounds.max_failures,
+                report=output.report,
+                missing_ok=output.missing_ok,
             )
         check_files(how.journal, output.report, ids.ids_file, ids.exclude_file, out=how.out)
         connection = settings.resolve(given, stdin_is_data=ids.read_stdin)

@@ -10,7 +10,7 @@ import typer
 
 from aionorth.cli import settings
 from aionorth.cli.output.logs import Messages
-from aionorth.cli.output.messages import EXIT_CODES, ExitCode, Notes, ProblemError, remark
+from aionorth.cli.output.messages import EXIT_CODES, ExitCode, Notes, ProblemError, refuse_useless, remark
 from aionorth.cli.parser import command
 from aionorth.cli.runs.ending import Output, reported
 from aionorth.cli.runs.job import DRAIN_TIMEOUT, carry_out
@@ -63,6 +63,13 @@ def resume(
     with messages.noted() as notes:
         if journal is not None and last:
             raise ProblemError(f"--last and {journal} contradict each other: give one of them")
+        if journal is None and not last:
+            refuse_useless(
+                "where runs are only listed: name the journal of the one to resume, or give --last",
+                max_failures=bounds.max_failures,
+                report=output.report,
+                missing_ok=output.missing_ok,
+            )
         if journal is None:
             left = (one for one in own_journals() if not one.finished)
             found = list(islice(left, 1)) if last else put_journals(left, as_json=output.json)

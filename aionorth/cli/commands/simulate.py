@@ -17,7 +17,7 @@ from typing import Any
 import attrs
 
 from aionorth.cli.kinds import KINDS
-from aionorth.cli.output.messages import ProblemError, own_name, put
+from aionorth.cli.output.messages import ProblemError, own_name, put, refuse_useless
 from aionorth.cli.parser import command, option
 from aionorth.cli.runs.job import on_signals
 from aionorth.common.text import visible
@@ -112,8 +112,7 @@ class Options:  # more than 12 fields: one an option
     def tls(self) -> ssl.SSLContext | None:
         """Return the server's context, None for http; raises `ProblemError` for files that it cannot use."""
         if self.cert is None:
-            if self.key is not None or self.client_ca is not None:
-                raise ProblemError("--key and --client-ca are of no use without --cert: give the certificate as well")
+            refuse_useless("without --cert: give the certificate as well", key=self.key, client_ca=self.client_ca)
             return None
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         try:

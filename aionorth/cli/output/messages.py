@@ -325,6 +325,13 @@ def option_of(argument: str, on: bool = True) -> str | None:  # noqa: FBT001, FB
     return None if names is None else names[0 if on else -1]
 
 
+def refuse_useless(where: str, **given: object) -> None:
+    """Raise `ProblemError` if one of these options, by the names of their fields, is given `where` it has no effect."""
+    useless = [option_of(name) or name for name, value in given.items() if value is not None and value is not False]
+    if useless:
+        raise ProblemError(f"{' and '.join(useless)} {'is' if len(useless) == 1 else 'are'} of no use {where}")
+
+
 def told(message: BaseException | str) -> str:
     """Return a message of the library with the options that people type in the place of its arguments."""
     if isinstance(message, NorthError):

@@ -8,7 +8,18 @@ from typing import Any
 
 import attrs
 
-from aionorth.cli.output.messages import ExitCode, ProblemError, code_of, complain, in_words, own_name, put, remark, say
+from aionorth.cli.output.messages import (
+    ExitCode,
+    ProblemError,
+    code_of,
+    complain,
+    in_words,
+    own_name,
+    put,
+    refuse_useless,
+    remark,
+    say,
+)
 from aionorth.cli.runs.confirm import asked, can_ask
 from aionorth.cli.runs.job import on_signals
 from aionorth.common.text import visible, without_userinfo
@@ -79,10 +90,7 @@ def checked(selection: Selection[Any], target: Target, refusal: TooManyResultsEr
             f"would take more, or less, than what is selected ({selection.in_words()}): nothing was deleted; give "
             "--notify-type, or --callback-url without *, or both, and no other condition"
         )
-    for name, value in of_no_use.items():
-        if value is not None:
-            option = f"--{name.replace('_', '-')}"
-            raise ProblemError(f"{option} needs ids or their number, and {why}: nothing was deleted; leave it out")
+    refuse_useless(f"without ids and their number, and {why}: nothing was deleted; leave it out", **of_no_use)
     return Unlisted(target=target, batch=batch, refusal=refusal)
 
 
