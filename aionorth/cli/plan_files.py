@@ -1,8 +1,9 @@
 """Plans in files: JSON for programs, CSV to be edited in a spreadsheet. Both name the platform and the app.
 
 A row of a CSV plan is one item. Each has the plan's target and time, and a check over them and the id: so rows can be
-sorted and taken away, and any program may save the table again. What a person added, or a spreadsheet changed (a long
-number, a date), does not fit its check and is refused. It guards against accidents; it is no signature.
+sorted and taken away, and any program may save the table again. An id that a person added, or a spreadsheet changed (a
+long number), does not fit its check and is refused. It guards against accidents; it is no signature. The other columns
+only say what an item is.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import io
 import json
 import os
 import stat
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -148,7 +149,7 @@ def _check(*texts: str) -> str:
 def _read_csv(path: str, text: str) -> Plan[Any]:
     first = text.partition("\n")[0]
     separator = next((one for one in SEPARATORS if one in first), ",")
-    ids: list[str] = []
+    cells: list[dict[str, str]] = []
     bad: list[str] = []
     bindings: dict[tuple[str, ...], None] = {}
     try:
@@ -162,7 +163,7 @@ def _read_csv(path: str, text: str) -> Plan[Any]:
                 continue  # a spreadsheet leaves empty lines
             if check != _check(id_, *bound):
                 bad.append(f"{path}, line {rows.line_num}: the row of {id_[:40]!r} is not one of the plan's")
-            ids.append(id_)
+            cells.append(row)
             bindings[tuple(bound)] = None
     except csv.Error as exc:
         raise ProblemError(f"{path} is no CSV file: {exc}") from exc
@@ -176,11 +177,11 @@ def _read_csv(path: str, text: str) -> Plan[Any]:
     if len(bindings) != 1:
         what = "rows of several plans: apply one after the other" if bindings else "no rows: nothing is left to delete"
         raise ProblemError(f"{path} has {what}")
-    return _of_rows(path, ids, *bindings)
+    return _of_rows(path, cells, *bindings)
 
 
-def _of_rows(path: str, ids: Sequence[str], binding: tuple[str, ...]) -> Plan[Any]:
-    """Return the plan of `ids`, which are the rows that are left."""
+def _of_rows(path: str, rows: Sequence[Mapping[str, str]], binding: tuple[str, ...]) -> Plan[Any]:
+    """Return the plan of the rows that are left."""
     words = {word: value for value, word in WORDS.items()}
     *bound, made_at = (words.get(text, text) for text in binding)
     try:
@@ -188,14 +189,27 @@ def _of_rows(path: str, ids: Sequence[str], binding: tuple[str, ...]) -> Plan[An
         time = None if made_at is None else datetime.strptime(str(made_at), TIME).replace(tzinfo=UTC)
     except ValueError as exc:  # an ArgumentError is one
         raise ProblemError(f"{path} is no plan: {exc}") from exc
-    bare, distinct = RESOURCES[target.kind].bare, dict.fromkeys(ids)
+    bare = RESOURCES[target.kind].bare
+    distinct = {(id_ := row[ID].strip()): _described(bare(id_), row) for row in rows}
     return Plan(
         target=target,
-        selection=f"{len(distinct):,} rows of a plan",
+        selection=f"{len(distinct):,} row{'' if len(distinct) == 1 else 's'} of a plan",
         made_at=time,
-        delete=tuple(map(bare, distinct)),
-        duplicates=len(ids) - len(distinct),
+        delete=tuple(distinct.values()),
+        duplicates=len(rows) - len(distinct),
     )
+
+
+def _described(item: Any, row: Mapping[str, str]) -> Any:  # noqa: ANN401 - an item
+    """Return `item` with what its row says of it; without what a spreadsheet has made unreadable, such as a time."""
+    known: dict[str, Any] = {}
+    class_: Any = item.__class__
+    for field in attrs.fields(attrs.resolve_types(class_)):
+        if field.name in row and (cell := row[field.name] or ""):
+            for plain in (cell, int(cell) if cell.isdecimal() else None):  # a cell is text, whatever it says
+                with suppress(ArgumentError):
+                    known.setdefault(field.name, from_plain(field.type, plain, field.name, None))
+    return attrs.evolve(item, **known)
 
 
 _WRITERS: dict[str, Callable[[TextIO, Plan[Any]], None]] = {".json": _write_json, ".csv": _write_csv}

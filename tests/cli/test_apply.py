@@ -79,6 +79,29 @@ def test_what_a_dry_run_prints_is_a_plan_too(there: Shell, platform: Simulator, 
     assert platform.subscription_ids() == {"new-0", "new-1"}
 
 
+def test_a_csv_plan_says_what_each_id_is(there: Shell, file: str) -> None:
+    there(*OLD, "--out", file)
+    assert "\n  old-0  deviceAdded  https://old.example.com:443/cb\n" in there("apply", file, "--dry-run").out
+
+
+def test_what_a_spreadsheet_made_unreadable_is_left_out(there: Shell, platform: Simulator, tmp_path: Path) -> None:
+    platform.add_packages(["p1"], name="a.zip", model="WM-1", uploaded=datetime(2026, 3, 1, tzinfo=UTC))
+    file = tmp_path / "plan.csv"
+    there("delete", "packages", "--all", "--out", str(file))
+    assert "  p1  a.zip  " in there("apply", str(file), "--dry-run").out
+    file.write_text(file.read_text().replace("2026-03-01T00:00:00+00:00", "01.03.2026").replace("a.zip", ""))
+    run = there("apply", str(file), "--dry-run", "--json")
+    assert (run.code, run.json["delete"][0]["model"]) == (0, "WM-1")
+    assert not {"name", "upload_time"} & run.json["delete"][0].keys()
+
+
+def test_the_members_of_a_group_are_read_from_a_csv_plan(there: Shell, platform: Simulator, tmp_path: Path) -> None:
+    platform.add_device_groups(["g1"], name="12", members=platform.add_devices(2))
+    file = str(tmp_path / "plan.csv")
+    there("delete", "device-groups", "--all", "--out", file)
+    assert "  g1  12  2 devices" in there("apply", file, "--dry-run").out
+
+
 def test_a_report_and_bounds_go_with_it(there: Shell, platform: Simulator, file: str, tmp_path: Path) -> None:
     there(*OLD, "--out", file)
     refused = there("apply", file, "--yes", "--max-delete", "2")

@@ -32,7 +32,8 @@ What it names is deleted and nothing else, whatever has happened on the platform
 is behind them, all devices are listed again, and what goes along is counted anew. The URL and the app are yours
 to say, as for the deletion: a plan for others is refused. So is one that is too old.
 
-Rows can be taken out of a .csv plan by any editor or spreadsheet; one that was added or changed is refused.
+Rows can be taken out of a .csv plan by any editor or spreadsheet; one that was added, or whose id was changed, is
+refused. What else a plan says of an item is shown and not checked: the id is what is deleted.
 
 \b
 Examples:
