@@ -66,8 +66,6 @@ class Words:
     url: str
     app_id: str
     secret: str
-    client_cert: str
-    """What gives the certificate."""
     no_store: str
     """What does without a store."""
 
@@ -80,7 +78,6 @@ IN_PYTHON = Words(
     url="set it, as in: export AIONORTH_URL=https://server:8743 (or give url=, or url in a profile)",
     app_id="set it, as in: export AIONORTH_APP_ID=your-app-id (or give app_id=, or app_id in a profile)",
     secret=f"set it, or {SECRET}_FILE (or give secret= or token=, or secret_file in a profile)",
-    client_cert="a certificate",
     no_store="do without while nothing else uses this app: AIONORTH_STORE=memory, or store=None",
 )
 """The words of the library."""
@@ -154,6 +151,11 @@ class Sources:
         """Whether the secret is somewhere, be it usable or not."""
         return bool(os.environ.get(SECRET)) or self.find("secret_file") is not None
 
+    def beside(self, found: Found, key: str) -> str:
+        """Return how a message names another setting than the one `found`, in the same place."""
+        names = {Place.OPTION: f"--{key.replace('_', '-')}", Place.ENVIRONMENT: variable(key)}
+        return names.get(found.place, key)
+
     def get(self, key: str, type_: ValueType[T], default: D) -> T | D:
         """Return the value of a setting; `default` where it is not set, or cannot be used, which is noted."""
         if (found := self.find(key)) is None:
@@ -162,8 +164,9 @@ class Sources:
         try:
             if found.place is not Place.PROFILE and isinstance(value, str):
                 value = (type_.read or type_.of)(value)  # type: ignore[call-arg]  # from text
-            if found.place is Place.ENVIRONMENT and self._profile.values.get(key, value) != value:
-                self.report_override(variable(key), key)
+            values = self._profile.values
+            if found.place is Place.ENVIRONMENT and key in values and values[key] != value:
+                self.report_override(variable(key), self._profile.where(key))
             return type_.checked(value)
         except ValueError:
             remedy = type_.remedy
@@ -186,10 +189,9 @@ class Sources:
             return None
         return str(self._profile.file.parent / path if found.place is Place.PROFILE else path)
 
-    def report_override(self, name: str, key: str) -> None:
-        """Report it where the variable `name`, perhaps a forgotten one, takes the place of what the profile has."""
-        if key in self._profile.values:
-            self._report(visible(f"{name} is used instead of {self._profile.where(key)}"))
+    def report_override(self, name: str, other: str) -> None:
+        """Report that the variable `name`, perhaps a forgotten one, takes the place of `other`."""
+        self._report(visible(f"{name} is used instead of {other}"))
 
     def report_unknown_variables(self) -> None:
         """Report variables that look like settings and are none. They may be another program's, so it is no error."""
@@ -321,7 +323,7 @@ def _client_cert(sources: Sources) -> tuple[str, str] | None:
     cert, key = sources.find("client_cert"), sources.find("client_key")
     if cert is None:
         if key is not None:
-            sources.problems.append(f"{key.where} is of no use without {sources.words.client_cert}: give both")
+            sources.problems.append(f"{key.where} is of no use without {sources.beside(key, 'client_cert')}: give both")
         return None
     cert_file = sources.path("client_cert")
     # A certificate given in place of another one does not go with the other one's key.
@@ -345,7 +347,8 @@ def secret_of(sources: Sources) -> Secret | None:
     found, file = sources.find("secret_file"), sources.path("secret_file")
     try:
         if os.environ.get(SECRET) and (found is None or found.place > Place.OPTION):
-            sources.report_override(SECRET, "secret_file")
+            if found is not None:
+                sources.report_override(SECRET, found.where)
             return secrets.usable(os.environ[SECRET], SECRET)
         if found is not None and file is not None:
             return secrets.from_file(file, found.where)

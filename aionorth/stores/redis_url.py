@@ -87,7 +87,7 @@ def wrong_with_url(url: object) -> str:
     """Return why a URL cannot be used, without showing it; an empty text where it can be."""
     if not isinstance(url, str) or not url.lower().startswith(SCHEMES):
         return (
-            "give a URL, as str, that begins with redis://, rediss:// (TLS) or unix://, for a Redis Cluster with "
+            "give a URL that begins with redis://, rediss:// (TLS) or unix://, for a Redis Cluster with "
             "redis+cluster:// or rediss+cluster://, for Sentinels with redis+sentinel:// or rediss+sentinel://"
         )
     if (read := read_url(url)) is None:

@@ -72,7 +72,7 @@ def check_string(value: object, name: str) -> str:
     fits = isinstance(value, str) and 0 < len(value) <= LONGEST_STRING
     if not isinstance(value, str) or not fits or any("\ud800" <= char <= "\udfff" for char in value):
         del value  # a traceback must not show it
-        raise ArgumentError(f"{name} must be a str of 1 to {LONGEST_STRING} characters that UTF-8 has")
+        raise ArgumentError(f"{name} must be a string of 1 to {LONGEST_STRING} characters that UTF-8 has")
     return value
 
 

@@ -179,7 +179,7 @@ def test_an_unusable_number_is_named(ready: Shell, option: str, value: str) -> N
         (["--url", "ftp://x"], "http or https URL"),
         (["--url", "https://user:word@x"], "user or password"),
         (["--app-id", "ä"], "ASCII"),
-        (["--app-id", "x" * 257], "app id"),
+        (["--app-id", "x" * 257], "--app-id must be a string of 1 to 256"),
         (["--authorized-app-id", "x"], "No such option"),
         (["--client-key", "x"], "--client-cert"),
         (["--ca-file", "x"], "https"),

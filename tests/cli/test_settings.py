@@ -229,6 +229,14 @@ def test_a_variable_that_overrides_a_profile_is_reported(set_up: Shell, capsys: 
     assert capsys.readouterr().err.startswith("aionorth: AIONORTH_SECRET is used instead of secret_file in profile")
 
 
+def test_the_variable_with_the_secret_is_reported_beside_that_of_its_file(
+    set_up: Shell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_up.export(SECRET_FILE="/forgotten")
+    assert resolve(Given()).secret.value == SECRET
+    assert capsys.readouterr().err == "aionorth: AIONORTH_SECRET is used instead of AIONORTH_SECRET_FILE\n"
+
+
 def test_help_shows_the_defaults(shell: Shell) -> None:
     text = re.sub(r"\s+", " ", shell("check", "--help").out)
     for default in ("calls per period. [default: 100]", "[default: 60]", "[default: 30]", "[default: 16]"):
@@ -284,6 +292,30 @@ def test_a_variable_that_cannot_be_used_is_named_in_plain_words(
 
 
 @pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"APP_ID": "x" * 300}, "AIONORTH_APP_ID must be a string of 1 to 256 characters"),
+        ({"APP_ID": "ä"}, "AIONORTH_APP_ID must be printable ASCII"),
+        ({"CA_FILE": "none"}, "AIONORTH_CA_FILE 'none' cannot be used"),
+        ({"CLIENT_CERT": "none"}, "AIONORTH_CLIENT_CERT ('none', 'none') cannot be used"),
+        ({"CLIENT_KEY": "x"}, "AIONORTH_CLIENT_KEY is of no use without AIONORTH_CLIENT_CERT: give both"),
+        ({"REDIS_URL": "http://x"}, "AIONORTH_REDIS_URL: give a URL that begins with redis://"),
+    ],
+)
+def test_a_variable_is_blamed_for_what_it_gave(set_up: Shell, variables: dict[str, str], said: str) -> None:
+    set_up.export(STORE="", **variables)
+    run = set_up("list", "packages")
+    assert run.code == 2
+    assert said in run.err
+    assert "--" not in run.err
+
+
+def test_a_profile_is_blamed_for_what_it_gave(set_up: Shell) -> None:
+    file = set_up.configure("[profiles.default]\nca_file = '/none'\n") / "config.toml"
+    assert f"ca_file in profile 'default' of {file} '/none' cannot be used" in set_up("list", "packages").err
+
+
+@pytest.mark.parametrize(
     ("line", "said"),
     [
         ("calls = 'many'", "calls in profile 'p' of FILE is 'many': give a whole number from 1 on, without quotes"),
@@ -305,7 +337,7 @@ def test_a_variable_that_cannot_be_used_is_named_in_plain_words(
         ("app-id = 'x'", "FILE, profile 'p': there is no setting 'app-id'; did you mean app_id?"),
         ("zzz = 5", "FILE, profile 'p': there is no setting 'zzz'; there are url, app_id, secret_file"),
         ("secret = 's3cr3t-[red]hush[/]'", "secret does not belong here: put it in a file of its own"),
-        ("client_key = 'x'", "client_key in profile 'p' of FILE is of no use without --client-cert"),
+        ("client_key = 'x'", "client_key in profile 'p' of FILE is of no use without client_cert: give both"),
         ("url = 'http://127.0.0.1:1'\nca_file = 'x'", "ca_file in profile 'p' of FILE is of no use with http:"),
     ],
 )
@@ -373,8 +405,8 @@ def test_an_option_comes_before_the_secret_in_the_environment_and_that_before_ot
         ("\n", "is empty"),
         (f"{SECRET}\n\n", "blanks or a line end around it"),
         (f" {SECRET}", "blanks"),
-        (SECRET * 20, "must be a str of 1 to 256 characters"),
-        (SECRET * 1000, "must be a str of 1 to 256 characters"),
+        (SECRET * 20, "must be a string of 1 to 256 characters"),
+        (SECRET * 1000, "must be a string of 1 to 256 characters"),
         (SECRET.encode() + b"\xff", "is not UTF-8 text"),
         (SECRET.encode("utf-16"), "is not UTF-8 text"),
     ],
@@ -419,7 +451,7 @@ def test_a_secret_in_the_environment_that_cannot_be_one_is_not_shown(set_up: She
     set_up.export(SECRET=f"{SECRET}\n")
     assert problem() == "AIONORTH_SECRET has blanks or a line end around it: give the secret without"
     set_up.export(SECRET=SECRET * 20)
-    assert problem().startswith("AIONORTH_SECRET must be a str of 1 to 256 characters")
+    assert problem().startswith("AIONORTH_SECRET must be a string of 1 to 256 characters")
 
 
 @pytest.mark.usefixtures("set_up")

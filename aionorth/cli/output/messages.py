@@ -319,10 +319,18 @@ OPTIONS: dict[str, list[str]] = {"RedisStore.url": ["AIONORTH_REDIS_URL"]}
 """The options of all commands, by the names that their settings have in the library. The parser enters them."""
 
 
+SET_BY: dict[str, str] = {}
+"""What set a setting that no option gave: its variable, or its key in a profile. Each `resolve` enters them anew."""
+
+
 def option_of(argument: str, on: bool = True) -> str | None:  # noqa: FBT001, FBT002 - as `renamed` calls it
-    """Return the option that gives an argument of the library, or switches it off; None where there is none."""
-    names = OPTIONS.get(argument) or OPTIONS.get(argument.rpartition(".")[2])
-    return None if names is None else names[0 if on else -1]
+    """Return what gives an argument of the library, or switches it off; None where the command line does not.
+
+    It is the option, unless something else has given it.
+    """
+    key = argument if argument in OPTIONS else argument.rpartition(".")[2]
+    names = OPTIONS.get(key)
+    return SET_BY.get(key) or (None if names is None else names[0 if on else -1])
 
 
 def refuse_useless(where: str, **given: object) -> None:

@@ -9,9 +9,10 @@ import attrs
 from aionorth.auth.sources import Secret
 from aionorth.bulk.retry import RetryPolicy
 from aionorth.bulk.run import WORKERS
-from aionorth.cli.output.messages import remark
+from aionorth.cli.output.messages import SET_BY, remark
 from aionorth.cli.settings.given import MAX_OUTAGE, Given
 from aionorth.cli.settings.secrets import can_be_typed, typed_in
+from aionorth.common.arguments import argument
 from aionorth.common.durations import in_any_unit
 from aionorth.flow.settings import FlowControl
 from aionorth.items import Target
@@ -20,7 +21,7 @@ from aionorth.session import settings
 from aionorth.session.north import NorthSession
 from aionorth.session.profiles import problems
 from aionorth.session.secrets import SECRET
-from aionorth.session.settings import KEYS, Words
+from aionorth.session.settings import KEYS, Place, Words
 from aionorth.session.value_types import WHOLE
 from aionorth.stores.machine import MachineStore
 from aionorth.stores.redis import RedisStore
@@ -33,7 +34,6 @@ AT_A_SHELL = Words(
     app_id="set it, as in: export AIONORTH_APP_ID=your-app-id (or give --app-id, or app_id in a profile)",
     secret=f"set it, for example with: read -rs {SECRET} && export {SECRET} (or give --secret-file; there is no "
     "option for the secret itself: options show in the list of processes and in the shell's history)",
-    client_cert="--client-cert",
     no_store="do without while nothing else uses this app: --store memory",
 )
 
@@ -102,6 +102,10 @@ def resolve(given: Given, *, stdin_is_data: bool = False) -> Connection:
         words=AT_A_SHELL,
         report=_report,
     )
+    SET_BY.clear()
+    for key in KEYS:
+        if (found := sources.find(key)) is not None and found.place is not Place.OPTION:
+            SET_BY[key] = found.where
     connection = Connection(
         **settings.gather(sources),
         workers=sources.get("workers", WHOLE, WORKERS),
@@ -113,5 +117,5 @@ def resolve(given: Given, *, stdin_is_data: bool = False) -> Connection:
         sources.miss("secret")
     if sources.problems:
         raise problems(*sources.problems)
-    check_string(connection.app_id, "the app id")
+    check_string(connection.app_id, argument("app_id"))
     return attrs.evolve(connection, secret=secret if secret is not None else typed_in(connection.app_id))
