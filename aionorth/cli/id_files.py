@@ -33,6 +33,9 @@ MAX_NAMED = 5
 DELIMITERS = {",": ",", ";": ";", "tab": "\t"}
 """What may stand between the columns of a CSV file, as it is typed and as it is."""
 
+Fault = tuple[str, str]
+"""What is wrong with an entry, and the remedy. Of several entries with the same remedy one is told."""
+
 _has_digit = re.compile(r"\d").search
 _is_name = re.compile(r"(.*[\W_])?(?i:id|uuid|guid)s?|.*[a-z]I[Dd]s?").fullmatch
 """Matches what a column of ids may be called."""
@@ -97,23 +100,34 @@ def parse_ids(
             f"{label}, line {line}: not UTF-8 text (byte 0x{content[exc.start]:02x}); save it as UTF-8, one id per line"
         ) from exc
     ids: list[str] = []
-    bad: list[tuple[int, str]] = []
+    bad: list[tuple[int, Fault]] = []
     first = 0
     for number, entry in _entries(text, label, column, delimiter):
         if id_ := entry.strip():
-            fault = _looks(id_, text, name, option=option if column is None else None) or id_fault(id_, name)
+            fault = _looks(id_, text, name, option=option if column is None else None) or _refused(id_)
             if fault is None:
                 first = first or number
                 ids.append(id_)
             else:
                 bad.append((number, fault))
     if column is None and ids and _has_header(ids) and (not bad or first < bad[0][0]):
-        bad.insert(0, (first, _looks_like_header(ids[0], option)))
+        bad.insert(0, (first, _looks_like_header(ids[0], option, alone=len(ids) == 1)))
     if bad:
         more = [f"and {len(bad) - MAX_NAMED:,} more"] if len(bad) > MAX_NAMED else []
-        named = (f"{label}, line {number}: {fault}" for number, fault in bad[:MAX_NAMED])
-        raise ProblemError(*named, *more, "nothing was sent")
+        lines, told = list[str](), {""}
+        for number, (what, remedy) in bad[:MAX_NAMED]:
+            lines.append(f"{label}, line {number}: {what}" + ("" if remedy in told else f": {remedy}"))
+            told.add(remedy)
+        raise ProblemError(*lines, *more, "nothing was sent")
     return ids
+
+
+def _refused(id_: str) -> Fault | None:
+    """Return why an id cannot be sent; None where it can."""
+    what, colon, remedy = (id_fault(id_) or "").rpartition(": ")
+    if not colon or "'" in remedy:  # it has no remedy; the colon, if any, is one in the id
+        return (fault, "") if (fault := what + colon + remedy) else None
+    return what, remedy
 
 
 def _entries(text: str, label: str, column: str | None, delimiter: str | None) -> Iterable[tuple[int, str]]:
@@ -165,30 +179,33 @@ def _has_header(ids: Sequence[str]) -> bool:
     return len(others) > 1 and length != len(first) and all(len(id_) == length and _has_digit(id_) for id_ in others)
 
 
-def _looks_like_header(line: str, option: str) -> str:
+def _looks_like_header(line: str, option: str, *, alone: bool) -> Fault:
     remedy = "take the line away; if it is an id, give that with --exclude"
     if option == IDS_FILE:
-        remedy = f"give --csv-column {shlex.quote(line)}; if it is an id, put a line 'id' above it and --csv-column id"
-    return f"{line!r} looks like a header: {remedy}"
+        empty = " and --allow-empty if it is no error that there are no ids below it" if alone else ""
+        remedy = f"give --csv-column {shlex.quote(line)}{empty}; if it is an id, put a line 'id' above it and "
+        remedy += "--csv-column id"
+    return f"{line!r} looks like a header", remedy
 
 
-def _looks(entry: str, text: str, name: str, option: str | None) -> str | None:
+def _looks(entry: str, text: str, name: str, option: str | None) -> Fault | None:
     """Say what an entry looks like that is no id; None where it may be one, or where the fault is plain to see.
 
     `text` is the whole file. `option` is what named it, None where the entry is from a column.
     """
-    if entry[0] in "{[" or re.search(r'[}\]],?$|"[,:]$', entry):
-        return f"{entry[:20]!r} looks like JSON: extract the ids, as with jq -r {_jq(text, name)}"
+    quoted = entry[0] == entry[-1] == '"'
+    if entry[0] in "{[" or re.search(r'[}\]],?$|"[,:]$', entry) or (quoted and text.lstrip()[:1] in {"{", "["}):
+        return f"{entry[:20]!r} looks like JSON", f"extract the ids, as with jq -r {_jq(text, name)}"
     if entry == "null":
-        return "'null' is what jq prints where there is no such key: name the one that has the id"
+        return "'null' is what jq prints where there is no such key", "name the one that has the id"
     if entry.startswith("#") and option is not None:
-        return f"{entry[:20]!r} looks like a comment: a file of ids has none"
+        return f"{entry[:20]!r} looks like a comment", "a file of ids has none"
     if any(separator in entry for separator in ",;\t") and option is not None:
         remedy = "name the column that has the ids with --csv-column" if option == IDS_FILE else "leave one id per line"
-        return f"{entry[:20]!r} looks like a row of a CSV file: {remedy}"
-    if entry[0] == entry[-1] == '"':
+        return f"{entry[:20]!r} looks like a row of a CSV file", remedy
+    if quoted:
         remedy = ", and --csv-column NAME reads those of a CSV file" if option == IDS_FILE else ""
-        return f"{entry[:20]!r} is in quotes: take them away; jq leaves them out with -r{remedy}"
+        return f"{entry[:20]!r} is in quotes", f"take them away; jq leaves them out with -r{remedy}"
     return None
 
 

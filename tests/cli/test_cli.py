@@ -332,11 +332,11 @@ def test_ids_come_back_whatever_blank_stands_around_them(ids: list[str], ends: l
     [
         (b"a\n\xff\n", "f, line 2: not UTF-8 text (byte 0xff)"),
         ("a\nb".encode("utf-16"), "f, line 1: not UTF-8"),
-        ("a\nb".encode("utf-16-le"), "f, line 1: file_id 'a\\x00' has an invisible character"),
-        (b"a\n\nb\x07c", "f, line 3: file_id 'b\\x07c' has an invisible character"),
-        (b"a\r\n" + b"x" * 257, "f, line 2: file_id 'xxxxxxxxxxxxxxxxxxxx'… has 257 characters"),
-        (b"..", "f, line 1: file_id '..' has a path segment like '..' in it"),
-        ("a\u2028b\n.".encode(), "f, line 1: file_id 'a\\u2028b' has an invisible"),
+        ("a\nb".encode("utf-16-le"), "f, line 1: id 'a\\x00' has an invisible character"),
+        (b"a\n\nb\x07c", "f, line 3: id 'b\\x07c' has an invisible character"),
+        (b"a\r\n" + b"x" * 257, "f, line 2: id 'xxxxxxxxxxxxxxxxxxxx'… has 257 characters"),
+        (b"..", "f, line 1: id '..' has a path segment like '..' in it"),
+        ("a\u2028b\n.".encode(), "f, line 1: id 'a\\u2028b' has an invisible"),
     ],
 )
 def test_a_bad_line_is_named_by_its_number(content: bytes, said: str) -> None:
@@ -367,7 +367,7 @@ def test_ids_in_quotes_are_refused_with_a_remedy(ready: Shell, quoted: str, colu
     written = quoted.replace('"', '"""') if column else quoted  # quotes around the entry, and two for each within it
     run = ready("delete", "packages", "--ids-file", ready.file(f"id\n{written}\n"), *column)
     assert (run.code, run.out) == (2, "")
-    assert re.search(rf"ids.txt, line 2: (file_id )?{re.escape(repr(quoted))} is in quotes", run.err)
+    assert re.search(rf"ids.txt, line 2: (id )?{re.escape(repr(quoted))} is in quotes", run.err)
     assert "take them away" in run.err or "give the id without them" in run.err
     assert run.err.endswith("\nnothing was sent\n")
 

@@ -98,6 +98,12 @@ def test_a_header_among_what_is_to_stay_is_refused_too(ready: Shell) -> None:
     assert "looks like a row of a CSV file: leave one id per line" in run.err
 
 
+def test_a_header_alone_can_be_taken_for_an_empty_file(ready: Shell) -> None:
+    words = ("delete", "packages", "--ids-file", ready.file("fileId\n"))
+    assert "give --csv-column fileId and --allow-empty if it is no error that there are no ids" in ready(*words).err
+    assert ready(*words, "--csv-column", "fileId", "--allow-empty").code == 0
+
+
 # --- JSON
 
 
@@ -117,7 +123,24 @@ def test_json_is_refused_with_the_filter_that_fits_it(text: str, remedy: str) ->
     assert re.search(rf"as with jq -r {re.escape(remedy)}\n", refusal(text))
 
 
+def test_json_with_an_entry_a_line_has_one_remedy() -> None:
+    assert refusal('[\n"a1",\n"a2"\n]').count("jq -r") == 1
+    assert "is in quotes" not in refusal('[\n"a1",\n"a2"\n]')
+
+
 # --- CSV files
+
+
+def test_the_remedy_of_many_lines_is_told_once() -> None:
+    said = refusal("a,1\nb,2\n..\n'x'\n'y'\n")
+    assert said.splitlines() == [
+        "f, line 1: 'a,1' looks like a row of a CSV file: name the column that has the ids with --csv-column",
+        "f, line 2: 'b,2' looks like a row of a CSV file",
+        said.splitlines()[2],
+        """f, line 4: id "'x'" is in quotes or braces: give the id without them""",
+        """f, line 5: id "'y'" is in quotes or braces""",
+        "nothing was sent",
+    ]
 
 
 @pytest.mark.parametrize("between", [",", ";", "\t"])
