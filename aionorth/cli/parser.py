@@ -7,8 +7,9 @@ import inspect
 import os
 import shlex
 import sys
-from collections.abc import Callable, Collection, Generator, Iterable
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from contextlib import contextmanager
+from difflib import SequenceMatcher
 from typing import Annotated, Any
 
 import attrs
@@ -130,17 +131,48 @@ def command(
     return wrapper
 
 
+ALIKE = 0.75
+"""From which part of equal characters on, by `difflib`, an option may be the one that was meant."""
+
+
 @contextmanager
-def _visible_errors() -> Generator[None, None, None]:
-    """Make messages about a command line fit to be shown: they quote its words, which may hold control characters."""
+def _visible_errors(ctx: _Context) -> Generator[None, None, None]:
+    """Make messages about a command line fit to be shown: they quote its words, which may hold control characters.
+
+    They show the usage, and suggest options that may be meant; the parser's library suggests ``--url`` for ``--al``.
+    """
     try:
         yield
     except _UsageError as exc:
+        exc.ctx = exc.ctx or ctx
         exc.message = visible(exc.message)
+        if typed := getattr(exc, "option_name", None):
+            vars(exc)["possibilities"] = [
+                name
+                for name in getattr(exc, "possibilities", None) or ()
+                if name.startswith(typed) or SequenceMatcher(None, name[2:], typed[2:]).ratio() > ALIKE
+            ]
         prefix = "Error: "
         said = wrapped(prefix + exc.format_message(), width_of(sys.stderr)).removeprefix(prefix)
         exc.format_message = lambda: said
         raise
+
+
+_NO_BREAK = "\u2011"
+"""A hyphen at which no line is broken."""
+
+
+class _Unbroken(typer.Context.formatter_class):  # type: ignore[misc, valid-type]  # a class of typer's or of click's
+    """Writes help in which no line is broken at a hyphen: options and values are to be read, and copied, whole."""
+
+    def write(self, string: str) -> None:
+        super().write(string.replace(_NO_BREAK, "-"))
+
+    def write_text(self, text: str) -> None:
+        super().write_text(text.replace("-", _NO_BREAK))
+
+    def write_dl(self, rows: Sequence[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+        super().write_dl([(first, second.replace("-", _NO_BREAK)) for first, second in rows], col_max, col_spacing)
 
 
 def _panel(thing: object, otherwise: str) -> str:
@@ -164,9 +196,14 @@ def _write_options(command: Any, ctx: _Context, formatter: _Formatter, sections:
 class GroupedCommand(TyperCommand):
     """A command whose options stand under their panels, which typer does with its rich markup only."""
 
+    def get_help(self, ctx: _Context) -> str:
+        """Return the help."""
+        ctx.formatter_class = _Unbroken
+        return super().get_help(ctx)
+
     def parse_args(self, ctx: _Context, args: list[str]) -> list[str]:
         """Refuse an option given twice where only one value counts, and a file of ids without its option."""
-        with _visible_errors():
+        with _visible_errors(ctx):
             _, words, given = self.make_parser(ctx).parse_args(list(args))
             for param in given:
                 # A switch with two names, for on and for off, would contradict itself.
@@ -189,16 +226,21 @@ class GroupedCommand(TyperCommand):
 class GroupedCommands(TyperGroup):
     """A group whose commands stand under their panels."""
 
+    def get_help(self, ctx: _Context) -> str:
+        """Return the help."""
+        ctx.formatter_class = _Unbroken
+        return super().get_help(ctx)
+
     def parse_args(self, ctx: _Context, args: list[str]) -> list[str]:
         """Parse the words before a command's own. Without any the group shows its help, which quotes nobody."""
         if not args:
             return super().parse_args(ctx, args)
-        with _visible_errors():
+        with _visible_errors(ctx):
             return super().parse_args(ctx, args)
 
     def resolve_command(self, ctx: _Context, args: list[str]) -> Any:  # noqa: ANN401 - as above
         """Find the command that the words name."""
-        with _visible_errors():
+        with _visible_errors(ctx):
             return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: _Context) -> list[str]:

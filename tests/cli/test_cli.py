@@ -233,6 +233,32 @@ def test_a_file_without_its_option_is_answered_with_the_option(ready: Shell, wor
     assert f"give it with --ids-file {shlex.quote(word)}\n" in run.err
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("delete packages --al", "No such option: --al (Possible options: --all)\n"),
+        ("delete packages --modle x", "No such option: --modle (Possible options: --model)\n"),
+        ("check --secret x", "No such option: --secret (Possible options: --secret-file)\n"),
+        ("list packages --all", "No such option: --all\n"),
+        ("list devices --cascade", "No such option: --cascade\n"),
+        ("delete packages --ids-file", "Option '--ids-file' requires an argument.\n"),
+    ],
+)
+def test_a_mistyped_option_is_answered_with_the_usage_and_what_may_be_meant(
+    ready: Shell, words: str, said: str
+) -> None:
+    run = ready(*words.split())
+    assert run.code == 2
+    assert run.err.startswith(f"Usage: aionorth {words.split(maxsplit=1)[0]} ")
+    assert run.err.endswith(f"Error: {said}")
+
+
+@pytest.mark.parametrize("words", ["delete devices", "simulate", "list", "check"])
+def test_no_line_of_help_is_broken_at_a_hyphen(shell: Shell, monkeypatch: pytest.MonkeyPatch, words: str) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    assert not re.search(r"\w-\n", shell(*words.split(), "--help").out)
+
+
 def test_a_secret_too_long_is_named_and_not_shown(ready: Shell) -> None:
     ready.export(SECRET=SECRET * 20)
     run = ready("delete", "packages", "--ids-file", ready.file("a"))
