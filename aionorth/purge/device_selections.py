@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import attrs
 
+from aionorth.common.arguments import argument
 from aionorth.errors import ArgumentError
 from aionorth.items import Device, DeviceGroup, Kind
 from aionorth.purge.selections import EXCLUDED, Selection, glob, like, named, one_of, text
@@ -61,6 +62,16 @@ class DeviceSelection(Selection[Device]):
     not_seen_since: datetime | None = attrs.field(default=None, validator=_aware)
     """Only what the platform has not changed its record of since this time (``lastModifiedTime``; it lists no other
     sign of life). What has no readable one is kept."""
+
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        after, before = self.registered_after, self.registered_before
+        if after is not None and before is not None and after >= before:
+            names = (argument(f"DeviceSelection.{name}") for name in ("registered_after", "registered_before"))
+            raise ArgumentError(
+                f"{next(names)}={after.isoformat()} is not earlier than {next(names)}={before.isoformat()}: no device "
+                "is registered after the one and before the other; correct them"
+            )
 
     @property
     def only_ids(self) -> bool:

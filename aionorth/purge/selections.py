@@ -144,7 +144,7 @@ class Selection(Generic[T_co]):
         """The conditions, as in ``callback host old.example.com, 1,204 ids``."""
         words = [f"{name.replace('_', ' ')}{_shown(value)}" for name, value in self.conditions().items()]
         words += [] if self.ids is None else [f"{len(self.ids):,} ids"]
-        words += [f"without {len(self.exclude):,} excluded"] if self.exclude else []
+        words += [f"but for {len(self.exclude):,} excluded"] if self.exclude else []
         return ", ".join(words or ["everything"])
 
     def choose(self, listed: Sequence[Any], now: datetime) -> dict[str, str]:  # noqa: ARG002 - for those that look at times

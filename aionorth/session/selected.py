@@ -102,9 +102,12 @@ class SelectedCalls(OwnCalls):
         return progress.record.result(what, caller.now() - started)
 
     def _check_target(self, target: Target, what: str) -> None:
-        for name, there, here in (("url", target.url, self._url), ("app_id", target.app_id, self._app_id)):
+        for words, name, there, here in (
+            ("platform", "url", target.url, self._url),
+            ("app", "app_id", target.app_id, self._app_id),
+        ):
             if there != here:
                 raise ArgumentError(
-                    f"{what} is for the {argument(name)} {there!r}, and this session's is {here!r}: "
+                    f"{what} is for the {words} {there!r}, and {argument(name)} is {here!r}: "
                     "use the settings that it was made with"
                 )

@@ -151,6 +151,11 @@ def test_empty_groups_are_deleted(there: Shell, platform: Simulator) -> None:
         (["--status", "inactive"], "--status 'inactive': give ONLINE, OFFLINE, INACTIVE or ABNORMAL"),
         (["--node-type", "UNKNOWN"], "--node-type 'UNKNOWN': give ENDPOINT, GATEWAY or UNKNOW"),
         (["--registered-before", "yesterday"], "--registered-before 'yesterday': give a date, as in 2026-03-01"),
+        (
+            ["--registered-before", "2026-01-01", "--registered-after", "2026-03-01"],
+            "--registered-after 2026-03-01T00:00:00+00:00 is not earlier than --registered-before 2026-01-01T",
+        ),
+        (["--registered-before", "2026-01-01", "--registered-after", "2026-01-01"], "is not earlier than"),
         (["--not-seen-since", "90"], "--not-seen-since '90': give a date, as in 2026-03-01"),
     ],
 )

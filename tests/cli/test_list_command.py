@@ -61,7 +61,7 @@ def test_the_conditions_of_a_deletion_select(there: Shell, conditions: list[str]
 def test_ids_that_are_not_listed_are_counted(there: Shell) -> None:
     run = there(*LIST, "--ids-file", there.file("x\nc\nx\ny\n"), "--ids")
     assert (run.code, run.out) == (0, "c\n")
-    assert run.err == "aionorth: 2 of the ids given are not among them\n"
+    assert run.err == "aionorth: of the ids given, 2 are not there\n"
 
 
 def test_the_ids_are_fit_for_a_deletion(there: Shell, platform: Simulator) -> None:

@@ -187,9 +187,10 @@ def test_a_gateway_is_not_behind_itself() -> None:
 
 def test_the_platform_filters_by_whole_seconds_that_let_through_all_that_may_go() -> None:
     moment = datetime(2026, 3, 1, 12, 0, 0, 500_000, tzinfo=UTC)
-    filters = DeviceSelection(cascade=False, registered_before=moment, registered_after=moment).filters()
-    assert filters["registered_before"] == "20260301T120001Z"
-    assert filters["registered_after"] == "20260301T120000Z"
+    before = DeviceSelection(cascade=False, registered_before=moment).filters()
+    assert before["registered_before"] == "20260301T120001Z"
+    after = DeviceSelection(cascade=False, registered_after=moment).filters()
+    assert after["registered_after"] == "20260301T120000Z"
     assert DeviceSelection(cascade=True, status="OFFLINE").filters() == {}
 
 

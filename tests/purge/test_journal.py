@@ -324,12 +324,12 @@ async def test_a_journal_of_another_app_or_platform_is_refused(path: Path) -> No
         plan = await plan_of(north, "a")
         await north.purge(plan, journal=path)
         async with aionorth.NorthSession(platform.url, app_id="other", secret="x") as other:
-            with pytest.raises(ArgumentError, match=r"purge\.jsonl is for the app_id 'demo-app'.*'other'"):
+            with pytest.raises(ArgumentError, match=r"purge\.jsonl is for the app 'demo-app'.*'other'"):
                 other.resume(path)
-            with pytest.raises(ArgumentError, match="the plan is for the app_id 'demo-app'"):
+            with pytest.raises(ArgumentError, match="the plan is for the app 'demo-app'"):
                 other.purge(plan)
     async with aionorth.NorthSession("http://127.0.0.1:1", app_id="demo-app", secret="x") as elsewhere:
-        with pytest.raises(ArgumentError, match="is for the url"):
+        with pytest.raises(ArgumentError, match="is for the platform"):
             elsewhere.resume(path)
 
 

@@ -64,7 +64,7 @@ def test_a_dry_run_shows_the_plan_and_deletes_nothing(there: Shell, platform: Si
     assert "a dry run: nothing was deleted" in run.err
     assert run.out.splitlines()[:7] == [
         f"2 of 5 subscriptions of demo-app at {platform.url}",
-        "  selected: callback host old.example.com, without 1 excluded",
+        "  selected: callback host old.example.com, but for 1 excluded",
         "  2 to delete: 2 calls, about 0.0 s",
         "  2 to stay: another callback host",
         "  1 to stay: excluded",
@@ -402,7 +402,7 @@ def test_ages_have_a_unit(text: str, age: timedelta) -> None:
 def test_an_age_that_cannot_be_read_is_refused(there: Shell, platform: Simulator, text: str) -> None:
     run = there("delete", "packages", f"--older-than={text}", "--yes")
     assert run.code == 2
-    assert "give a number and h, d or w" in run.err
+    assert "give a number above 0 and h, d or w" in run.err
     assert not platform.arrivals
 
 
@@ -444,7 +444,7 @@ def test_a_journal_of_another_app_is_refused(there: Shell, tmp_path: Path) -> No
     there.export(APP_ID="another")
     run = there("resume", journal)
     assert run.code == 2
-    assert "is for the --app-id 'demo-app', and this session's is 'another'" in run.err
+    assert "is for the app 'demo-app', and AIONORTH_APP_ID is 'another'" in run.err
 
 
 def test_a_report_has_every_id(there: Shell, tmp_path: Path) -> None:

@@ -162,4 +162,4 @@ def _count(selection: Selection[Any], number: int, target: Target, *, counted: b
         which = "" if selection.everything and not selection.exclude else f": {selection.in_words()}"
         remark(f"aionorth: {number:,} {target}{which}")
     if selection.ids is not None and (absent := len(set(selection.ids)) - number) > 0:
-        remark(f"aionorth: {absent:,} of the ids given are not among them")
+        remark(f"aionorth: of the ids given, {absent:,} {'is' if absent == 1 else 'are'} not there")
