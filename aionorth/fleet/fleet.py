@@ -74,11 +74,11 @@ class Fleet:
         await self._broker.shutdown()
         await self._store.close()
 
-    async def submit(self, parts: Sequence[tuple[Part, Sequence[str]]], *, name: str | None = None) -> str:
+    async def submit(self, parts: Sequence[Part], *, name: str | None = None) -> str:
         """Have parts done, and return the name of the run. Nothing in it is secret.
 
         Args:
-            parts: Each with its ids, as `Part.of_ids` and `Part.of_plan` return them.
+            parts: As `Part.of_ids` and `Part.of_plan` return them.
             name: The run's name; one with the time in it unless given.
 
         Raises:

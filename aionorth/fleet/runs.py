@@ -46,6 +46,8 @@ class Part:
     """How many ids were named more than once."""
     total: int = 0
     """How many ids it has."""
+    ids: tuple[str, ...] = attrs.field(default=(), repr=False)
+    """These, where it is submitted; what says how far it is has them not."""
 
     @classmethod
     def of_ids(
@@ -56,8 +58,15 @@ class Part:
         profile: str = "",
         authorized_app_id: str | None = None,
         cascade: bool | None = None,
-    ) -> tuple[Self, list[str]]:
-        """Return a part and its distinct ids.
+    ) -> Self:
+        """Return a part that deletes these ids.
+
+        Args:
+            ids: Duplicates are dropped and counted.
+            kind: What they are.
+            profile: The name of the app's profile on the workers; empty for the settings of their environment.
+            authorized_app_id: The app whose resources they are, where it is another one.
+            cascade: False for devices; nothing for other kinds.
 
         Raises:
             ArgumentError: An id cannot be sent, or `cascade` does not go with the kind.
@@ -66,22 +75,22 @@ class Part:
         if check_cascade(resource, cascade):
             raise ArgumentError(f"{argument('cascade')}=True: {COUNTED_ANEW}")
         named = [check_id(id_, kind.id_name, resource.id_length) for id_ in ids]
-        distinct = list(dict.fromkeys(named))
+        distinct = tuple(dict.fromkeys(named))
         if not distinct:
             raise ArgumentError(f"{argument('ids')}: there are none, of {kind.words} for profile {profile!r}")
-        part = cls(
+        return cls(
             kind=kind,
             profile=profile,
             authorized_app_id=authorized_app_id,
             cascade=cascade,
             duplicates=len(named) - len(distinct),
             total=len(distinct),
+            ids=distinct,
         )
-        return part, distinct
 
     @classmethod
-    def of_plan(cls, plan: Plan[Any]) -> tuple[Self, list[str]]:
-        """Return a part that carries out a plan, and its ids.
+    def of_plan(cls, plan: Plan[Any]) -> Self:
+        """Return a part that carries out a plan.
 
         Raises:
             ArgumentError: It deletes nothing, or gateways with what is behind them.
@@ -89,10 +98,10 @@ class Part:
         target = plan.target
         if target.cascade:
             raise ArgumentError(f"the plan takes along what is behind gateways: {COUNTED_ANEW}")
-        ids = list(dict.fromkeys(one.id for one in plan.delete))
+        ids = tuple(dict.fromkeys(one.id for one in plan.delete))
         if not ids:
             raise ArgumentError("the plan deletes nothing")
-        part = cls(
+        return cls(
             kind=target.kind,
             url=target.url,
             app_id=target.app_id,
@@ -101,8 +110,8 @@ class Part:
             selection=plan.selection,
             duplicates=plan.duplicates + len(plan.delete) - len(ids),
             total=len(ids),
+            ids=ids,
         )
-        return part, ids
 
     @property
     def app(self) -> str:
@@ -124,7 +133,7 @@ class Part:
 
     def to_json(self) -> str:
         """Return it as a fleet's store keeps it."""
-        return json.dumps(attrs.asdict(self))
+        return json.dumps(attrs.asdict(self, filter=lambda field, _: field.name != "ids"))
 
     @classmethod
     def from_json(cls, text: str) -> Self:

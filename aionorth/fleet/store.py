@@ -109,7 +109,7 @@ class FleetStore:
 
     # --- Runs
 
-    async def add(self, parts: Sequence[tuple[Part, Sequence[str]]], name: str | None) -> str:
+    async def add(self, parts: Sequence[Part], name: str | None) -> str:
         """Keep a new run and return its name; raise `ArgumentError` where there is one of that name."""
         name = name or f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
         if not name.isascii() or not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
@@ -118,9 +118,9 @@ class FleetStore:
         async with reached():
             if not await self.client.hsetnx(root, "made_at", str(time.time())):
                 raise ArgumentError(f"there is a run {name} already: give it another name")
-            for number, (part, ids) in enumerate(parts):
-                first = lines.first(part.target, total=len(ids), selection=part.selection, duplicates=part.duplicates)
-                journal = [first.decode(), *(line.decode() for line in lines.of_ids(ids))]
+            for number, part in enumerate(parts):
+                first = lines.first(part.target, total=part.total, selection=part.selection, duplicates=part.duplicates)
+                journal = [first.decode(), *(line.decode() for line in lines.of_ids(part.ids))]
                 pipe = self.client.pipeline(transaction=True)
                 for at in range(0, len(journal), LINES_AT_ONCE):
                     pipe.rpush(f"{root}:journal:{number}", *journal[at : at + LINES_AT_ONCE])
