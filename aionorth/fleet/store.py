@@ -28,7 +28,7 @@ from aionorth.errors import ArgumentError, StoreError, StoreUnavailableError, de
 from aionorth.fleet.runs import Part, PartState, PartStatus, RunStatus
 from aionorth.models import Outcome
 from aionorth.purge.journal import lines
-from aionorth.stores.redis import connect
+from aionorth.stores.redis_client import connect
 from aionorth.stores.redis_url import read_url, wrong_with_url
 
 PREFIX = "aionorth-fleet"

@@ -13,7 +13,6 @@ import sys
 import time
 import uuid
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -23,19 +22,14 @@ from aionorth.common.arguments import argument
 from aionorth.common.text import shown
 from aionorth.errors import ArgumentError, SessionStateError, StoreError, StoreUnavailableError, detached
 from aionorth.stores.base import LONGEST_LEASE, Snapshot, StoredToken, token_name
+from aionorth.stores.redis_client import Connections, join, leave
 from aionorth.stores.redis_clock import AppClock, Entry, Look, Moment
-from aionorth.stores.redis_url import read_url, wrong_with_url
+from aionorth.stores.redis_url import wrong_with_url
 
 if TYPE_CHECKING:
     from cryptography.fernet import Fernet
-    from redis.asyncio import Redis, RedisCluster
 
 T = TypeVar("T")
-
-TIMEOUT = 5.0
-"""Seconds that the server gets for an answer."""
-
-PORT, SENTINEL_PORT = 6379, 26379
 
 TOKEN_KEPT = 24 * 3600.0
 """Seconds. How long a token is valid stands in it; this is when it is cleared away."""
@@ -129,63 +123,23 @@ class RedisStore:
 
     async def open(self, app: str) -> OpenRedisStore:
         """Connect; raises `StoreError`."""
-        client = connect(self.url)
-        if client is None:
+        connections = join(self.url)
+        if connections is None:
             raise ArgumentError(
                 f"{argument('RedisStore.url')}: an option cannot be used so: check its value; ssl_ goes with rediss://"
             )
-        store = OpenRedisStore(client, f"{{{self.prefix}:{app}}}", _machine_clock)
+        store = OpenRedisStore(connections, f"{{{self.prefix}:{app}}}", _machine_clock)
         try:
-            await store.begin()
+            try:
+                await store.begin()
+            except StoreUnavailableError:
+                if connections.users == 1:
+                    raise
+                await store.begin()  # the others may still have been connected to a server that is the primary no more
         except BaseException:
             await store.close()
             raise
         return store
-
-
-def connect(text: str) -> Redis | RedisCluster | None:
-    """Return a client for a URL that can be read; None where redis-py cannot use it, whose error would show it."""
-    from redis.asyncio import Redis, RedisCluster, Sentinel  # noqa: PLC0415 - optional, and slow to import
-    from redis.asyncio.cluster import ClusterNode  # noqa: PLC0415 - as above
-    from redis.asyncio.retry import Retry  # noqa: PLC0415 - as above
-    from redis.backoff import NoBackoff  # noqa: PLC0415 - as above
-    from redis.exceptions import RedisClusterException, RedisError  # noqa: PLC0415 - as above
-
-    given: dict[str, Any] = {
-        "socket_timeout": TIMEOUT,
-        "socket_connect_timeout": TIMEOUT,
-        "retry": Retry(NoBackoff(), 0),  # tried again where it is known what for
-        "decode_responses": True,
-        "encoding_errors": "replace",  # what is damaged need not be text
-    }
-    url = read_url(text)
-    assert url is not None
-    try:
-        client = cast("Any", Redis).from_url(url.server, **given)  # partly untyped
-        client.connection_pool.make_connection()  # else the options are only looked at when it is needed
-        if url.kind == "cluster":
-            nodes = [ClusterNode(host, port or PORT) for host, port, _ in map(_options, url.others)]
-            client = RedisCluster.from_url(url.server, startup_nodes=nodes, **given)
-        elif url.kind == "sentinel":
-            sentinels = [_options(one) for one in url.others]
-            client = cast("Any", Sentinel)(
-                [(host, port or SENTINEL_PORT) for host, port, _ in sentinels],
-                sentinel_kwargs=given | sentinels[0][2],
-                **given | _options(url.server)[2],
-            ).master_for(url.service)
-    except (ValueError, TypeError, RedisError, RedisClusterException):
-        return None
-    return cast("Redis | RedisCluster", client)
-
-
-def _options(url: str) -> tuple[str, int, dict[str, Any]]:
-    """Return host, port and what else redis-py reads in the URL of one server."""
-    from redis.asyncio.connection import SSLConnection, parse_url  # noqa: PLC0415 - optional, and slow to import
-
-    options: dict[str, Any] = dict(parse_url(url))
-    if options.pop("connection_class", None) is SSLConnection:
-        options["ssl"] = True
-    return options.pop("host"), options.pop("port", 0), options
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -196,15 +150,14 @@ class _Snapshot(Snapshot):
 class OpenRedisStore:
     """An app's keys on a server.
 
-    Its state: the client and whether it is closed, the app's clock, and the look that a vain `replace` has brought.
+    Its state: whether it is closed, the app's clock, and the look that a vain `replace` has brought.
     """
 
     steady = False
 
-    def __init__(self, client: Redis | RedisCluster, root: str, clock: Callable[[], float]) -> None:
-        self._client: Any = client  # partly untyped
-        sentinels = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
-        self._clients = [self._client, *(sentinels.sentinels if sentinels else ())]
+    def __init__(self, connections: Connections, root: str, clock: Callable[[], float]) -> None:
+        self._connections = connections
+        self._client = connections.client
         self._root = root
         self._process_clock = clock
         self._closed = False
@@ -232,6 +185,7 @@ class OpenRedisStore:
     async def _reached(self, answer: Awaitable[T]) -> T:
         from redis.exceptions import RedisClusterException, RedisError  # noqa: PLC0415 - optional, and slow to import
 
+        generation = self._connections.generation
         try:
             return await answer
         except asyncio.CancelledError as exc:
@@ -241,11 +195,8 @@ class OpenRedisStore:
                 raise SessionStateError("the session is closed") from detached(exc)
             error = _store_error(self._root, exc)
             if error.retryable:  # the next attempt connects anew: by then another server may be the primary
-                await self._disconnect()
+                await self._connections.renew(generation)
             raise error from detached(exc)
-        finally:
-            if self._closed:  # redis-py has connected again, for a question from before or after
-                await self._disconnect()
 
     # --- The document
 
@@ -315,16 +266,9 @@ class OpenRedisStore:
 
     async def close(self) -> None:
         """See `Store.close`."""
-        self._closed = True
-        await self._disconnect()
-
-    async def _disconnect(self) -> None:
-        """Let go of all connections."""
-        from redis.exceptions import RedisError  # noqa: PLC0415 - optional, and slow to import
-
-        for client in self._clients:
-            with suppress(RedisError, OSError):  # it is let go of all the same
-                await client.aclose()
+        if not self._closed:
+            self._closed = True
+            await leave(self._connections)
 
 
 def _machine_clock() -> float:

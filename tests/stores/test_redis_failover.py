@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from processes import Platform, RedisServer, Worker, in_service, put_in_service
@@ -23,6 +23,7 @@ from aionorth.flow.shared import CLOCK_ERROR, LONGEST_CLOCK_ERROR, Response, exc
 from aionorth.flow.window import Acquire
 from aionorth.stores.base import StoredToken, StoreRetry
 from aionorth.stores.redis import OpenRedisStore
+from aionorth.stores.redis_client import MAX_CONNECTIONS, Connections, connect
 
 KEY = bytes(range(32))
 PASSWORD, OTHER_PASSWORD = "hush-hush", "not-a-word"
@@ -147,10 +148,12 @@ class Users:
     """Processes, as a store sees them: each has a store of its own."""
 
     def __init__(self, url: str, stack: AsyncExitStack) -> None:
-        self._url, self._stack = url, stack
+        self._url, self._stack, self._number = url, stack, 0
 
     async def new(self, app: str = APP) -> OpenRedisStore:
-        store = await RedisStore(self._url).open(app)
+        self._number += 1  # those of one process share connections
+        mark = "&" if "?" in self._url else "?"
+        store = await RedisStore(f"{self._url}{mark}client_name=process-{self._number}").open(app)
         self._stack.push_async_callback(store.close)
         return store
 
@@ -280,7 +283,7 @@ def test_what_one_server_has_shown_is_not_replaced_on_another(start: Start) -> N
         snapshot = await fresh.read(clock_error=LONGEST_CLOCK_ERROR)
         assert not snapshot.lost
         endpoint.node = new
-        await fresh._disconnect()
+        await fresh._connections.close()
         assert not await fresh.replace(snapshot, snapshot.document or "", keep=0)
         assert (await fresh.read(clock_error=LONGEST_CLOCK_ERROR)).lost
 
@@ -566,9 +569,9 @@ def test_a_cluster_that_is_not_there_is_named_and_its_password_is_not() -> None:
 
 def test_what_a_url_with_sentinels_says_goes_to_whom_it_concerns() -> None:
     hosts = "host,[::1]:7,host3:8"
-    client: Any = RedisStore(
+    client: Any = connect(
         f"rediss+sentinel://me:p%40ss@{hosts}/my-service/3?sentinel_username=s&sentinel_password=%23&socket_timeout=2"
-    )._client()
+    )
     pool = client.connection_pool
     assert pool.service_name == "my-service"
     connection = pool.make_connection()
@@ -665,4 +668,45 @@ def test_what_is_wrong_with_sentinels_is_told_and_no_password_shown(start: Start
         assert "it is a Sentinel; begin its URL with redis+sentinel://" in str(await error_of(watch.sentinel.url))
 
     watch = Watch(start, tmp_path)
+    asyncio.run(main())
+
+
+# --- Connections that stores share
+
+
+def test_stores_of_one_loop_share_few_connections(start: Start) -> None:
+    node = start()
+
+    async def main() -> None:
+        store = RedisStore(node.url)
+        opened = [await store.open(f"app-{number}") for number in range(40)]
+        await asyncio.gather(*(one.read_token(b"") for one in opened for _ in range(5)))
+        clients = {one._client for one in opened}
+        assert len(clients) == 1
+        info = await opened[0]._client.info("clients")
+        assert info["connected_clients"] <= MAX_CONNECTIONS + 2
+        for one in opened[1:]:
+            await one.close()
+        assert await opened[0].read_token(b"") is None
+        await opened[0].close()
+        await opened[0].close()
+
+    asyncio.run(main())
+
+
+def test_a_failure_that_many_see_gives_up_connections_once() -> None:
+    async def main() -> None:
+        class Client:
+            closed = 0
+
+            async def aclose(self) -> None:
+                Client.closed += 1
+
+        connections = Connections(cast("Any", Client()))
+        seen = connections.generation
+        await asyncio.gather(*(connections.renew(seen) for _ in range(10)))
+        assert Client.closed == 1
+        await connections.renew(connections.generation)
+        assert Client.closed == 2
+
     asyncio.run(main())

@@ -32,6 +32,7 @@ from aionorth.flow.window import FORGOTTEN_AFTER, Acquire, Ending, Permit, Relea
 from aionorth.stores.base import Snapshot, Store, StoredToken, token_name
 from aionorth.stores.machine import OpenMachineStore
 from aionorth.stores.redis import LOOK, STATE_KEPT, OpenRedisStore
+from aionorth.stores.redis_client import Connections, connect
 from aionorth.stores.redis_clock import DELAYS
 
 T = TypeVar("T")
@@ -130,7 +131,7 @@ class RedisPlace:
         """Forget all there is, but that there was something."""
 
         async def clear() -> None:
-            store = OpenRedisStore(self.client(), "{test:app}", self.clock)
+            store = OpenRedisStore(Connections(self.client()), "{test:app}", self.clock)
             await store._client.flushall()
             await put_in_service(store)
             await store.close()
@@ -144,7 +145,7 @@ class RedisPlace:
         return abs(time.time() - wall) > LAX or time.monotonic() - steady > LAX
 
     async def open(self) -> Store:
-        return cast("Store", OpenRedisStore(self.client(), "{test:app}", self.clock))
+        return cast("Store", OpenRedisStore(Connections(self.client()), "{test:app}", self.clock))
 
     def client(self, *, decode_responses: bool = True) -> Any:
         from redis.asyncio import Redis  # noqa: PLC0415 - optional
@@ -1640,7 +1641,7 @@ def test_a_password_is_read_as_it_stands_or_refused(password: str, url: str) -> 
 def test_a_url_of_any_usual_shape_is_taken(url: str) -> None:
     store = RedisStore(url)
     assert store.url == url
-    assert store._client() is not None
+    assert connect(store.url) is not None
     assert store == RedisStore(url, "aionorth")
     assert hash(store) == hash(RedisStore(url))
 

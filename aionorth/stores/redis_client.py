@@ -1,0 +1,127 @@
+"""Connections to Redis: how redis-py is told of them, and those that the stores of one event loop share.
+
+An app makes few calls, and a process may have a thousand apps: each with connections of its own would be more than a
+server takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, cast
+
+from aionorth.stores.redis_url import read_url
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis, RedisCluster
+
+TIMEOUT = 5.0
+"""Seconds that the server gets for an answer."""
+
+PORT, SENTINEL_PORT = 6379, 26379
+
+MAX_CONNECTIONS = 64
+"""How many connections to one server an event loop has at most, unless the URL says otherwise."""
+
+
+class Connections:
+    """A client that is shared, until the last user leaves.
+
+    Its state: how many users there are, and how often all connections have been given up.
+    """
+
+    def __init__(self, client: Redis | RedisCluster) -> None:
+        self.client: Any = client  # partly untyped
+        sentinels = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
+        self._clients = [self.client, *(sentinels.sentinels if sentinels else ())]
+        self.users = 0
+        self.generation = 0
+
+    async def renew(self, generation: int) -> None:
+        """Give up all connections, unless that was done since this `generation` of them: the next are new ones."""
+        if generation == self.generation:
+            self.generation += 1
+            await self.close()
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        from redis.exceptions import RedisError  # noqa: PLC0415 - optional, and slow to import
+
+        for client in self._clients:
+            with suppress(RedisError, OSError):  # it is let go of all the same
+                await client.aclose()
+
+
+_shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Connections]] = weakref.WeakKeyDictionary()
+
+
+def join(url: str) -> Connections | None:
+    """Return the connections of this event loop for a URL, to be left by `leave`; None as `connect`."""
+    of_loop = _shared.setdefault(asyncio.get_running_loop(), {})
+    if (found := of_loop.get(url)) is None:
+        if (client := connect(url)) is None:
+            return None
+        found = of_loop[url] = Connections(client)
+    found.users += 1
+    return found
+
+
+async def leave(connections: Connections) -> None:
+    """Leave connections; the last user closes them."""
+    connections.users -= 1
+    if connections.users > 0:
+        return
+    of_loop = _shared.get(asyncio.get_running_loop(), {})
+    for url in [url for url, one in of_loop.items() if one is connections]:
+        del of_loop[url]
+    await connections.close()
+
+
+def connect(text: str) -> Redis | RedisCluster | None:
+    """Return a client for a URL that can be read; None where redis-py cannot use it, whose error would show it."""
+    from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster, Sentinel  # noqa: PLC0415 - optional, and slow to import
+    from redis.asyncio.cluster import ClusterNode  # noqa: PLC0415 - as above
+    from redis.asyncio.retry import Retry  # noqa: PLC0415 - as above
+    from redis.backoff import NoBackoff  # noqa: PLC0415 - as above
+    from redis.exceptions import RedisClusterException, RedisError  # noqa: PLC0415 - as above
+
+    given: dict[str, Any] = {
+        "socket_timeout": TIMEOUT,
+        "socket_connect_timeout": TIMEOUT,
+        "retry": Retry(NoBackoff(), 0),  # tried again where it is known what for
+        "decode_responses": True,
+        "encoding_errors": "replace",  # what is damaged need not be text
+    }
+    url = read_url(text)
+    assert url is not None
+    try:
+        # Who finds all of them in use waits: each is free again within the time-out.
+        pool = cast("Any", BlockingConnectionPool).from_url(
+            url.server, **{"max_connections": MAX_CONNECTIONS, "timeout": None} | given
+        )
+        client = cast("Any", Redis).from_pool(pool)
+        pool.make_connection()  # else the options are only looked at when it is needed
+        if url.kind == "cluster":
+            nodes = [ClusterNode(host, port or PORT) for host, port, _ in map(_options, url.others)]
+            client = RedisCluster.from_url(url.server, startup_nodes=nodes, **given)
+        elif url.kind == "sentinel":
+            sentinels = [_options(one) for one in url.others]
+            client = cast("Any", Sentinel)(
+                [(host, port or SENTINEL_PORT) for host, port, _ in sentinels],
+                sentinel_kwargs=given | sentinels[0][2],
+                **given | _options(url.server)[2],
+            ).master_for(url.service)
+    except (ValueError, TypeError, RedisError, RedisClusterException):
+        return None
+    return cast("Redis | RedisCluster", client)
+
+
+def _options(url: str) -> tuple[str, int, dict[str, Any]]:
+    """Return host, port and what else redis-py reads in the URL of one server."""
+    from redis.asyncio.connection import SSLConnection, parse_url  # noqa: PLC0415 - optional, and slow to import
+
+    options: dict[str, Any] = dict(parse_url(url))
+    if options.pop("connection_class", None) is SSLConnection:
+        options["ssl"] = True
+    return options.pop("host"), options.pop("port", 0), options
