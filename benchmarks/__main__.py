@@ -19,6 +19,7 @@ BENCHMARKS = {
     "throughput": "calls a second and CPU time a call, unthrottled, compared with aiohttp, httpx and the vendor's SDK",
     "limiter": "the cost of an acquisition, free and contended, compared with aiolimiter and pyrate-limiter",
     "shared": "processes that share one app through SQLite and Redis: their rate together, refusals, logins",
+    "apps": "what many apps cost: 1 to 1,000 in one process, and a fleet of four workers under taskiq",
     "memory": "peak memory, and the library's own cost per call, from a thousand ids to a million",
     "startup": "how long `from aionorth import NorthSession` and `aionorth --help` take, next to `import aiohttp`",
 }

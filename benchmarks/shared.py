@@ -128,14 +128,14 @@ def measure(store: str, processes: int, seed: int, *, ids: int = IDS, ready: Cal
 
 
 @contextmanager
-def redis_server(directory: str) -> Generator[str]:
-    """Run a Redis server on a free port and yield its URL."""
+def redis_server(directory: str, *more: str) -> Generator[str]:
+    """Run a Redis server with `more` options on a free port and yield its URL."""
     if (program := shutil.which("redis-server")) is None:
         raise PremiseError("redis-server is not installed (Debian: apt-get install redis-server)")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", directory, "--save", ""]
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", directory, "--save", "", *more]
     with subprocess.Popen([program, *options], stdout=subprocess.DEVNULL) as server:  # noqa: S603 - our own
         try:
             deadline = time.monotonic() + 10
