@@ -18,7 +18,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import attrs
 
@@ -118,7 +118,10 @@ def _write_json(file: TextIO, plan: Plan[Any]) -> None:
 
 def _read_json(path: str, text: str) -> Plan[Any]:
     try:
-        return Plan.from_dict(json.loads(text))
+        content = json.loads(text)
+        if not isinstance(content, dict) or not {"kind", "delete"} & content.keys():
+            raise ProblemError(f"{path} is no plan: 'aionorth delete … --out' writes one")
+        return Plan.from_dict(cast("dict[str, Any]", content))
     except ArgumentError as exc:
         raise ProblemError(f"{path}: {exc}") from exc
     except (ValueError, RecursionError) as exc:

@@ -102,6 +102,14 @@ def test_the_members_of_a_group_are_read_from_a_csv_plan(there: Shell, platform:
     assert "  g1  12  2 devices" in there("apply", file, "--dry-run").out
 
 
+@pytest.mark.parametrize("content", ["{}", "[]", "1", '{"subscriptions": []}'])
+def test_json_that_is_no_plan_is_called_so(there: Shell, tmp_path: Path, content: str) -> None:
+    (tmp_path / "plan.json").write_text(content)
+    run = there("apply", str(tmp_path / "plan.json"))
+    assert (run.code, run.out) == (2, "")
+    assert run.err == f"aionorth: {tmp_path}/plan.json is no plan: 'aionorth delete … --out' writes one\n"
+
+
 def test_a_report_and_bounds_go_with_it(there: Shell, platform: Simulator, file: str, tmp_path: Path) -> None:
     there(*OLD, "--out", file)
     refused = there("apply", file, "--yes", "--max-delete", "2")
@@ -259,7 +267,7 @@ def test_a_plan_that_others_can_write_to_is_not_trusted(there: Shell, platform: 
     [
         ("plan.txt", b"", "is no name of a plan"),
         ("plan.json", b"{", "plan.json is no JSON: "),
-        ("plan.json", b"[]", "plan.json: that is no plan"),
+        ("plan.json", b"[]", "plan.json is no plan"),
         ("plan.json", b'{"kind": "subscriptions", "calls": 0}', "plan.json: plan.url is missing"),
         ("plan.json", b"[" * 100_000, "is no JSON"),
         ("plan.json", b"\xff", "is not UTF-8 text"),

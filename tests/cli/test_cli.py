@@ -48,7 +48,7 @@ from aionorth.cli.output.progress import LINES_EVERY, Meter, Moment, drawn, in_l
 from aionorth.cli.runs.confirm import sample
 from aionorth.cli.runs.job import Ended, carry_out
 from aionorth.common.arguments import argument
-from aionorth.simulator import CannedReply, Simulator
+from aionorth.simulator import MODELS, CannedReply, Simulator
 from aionorth.wire.checks import id_fault
 
 AIONORTH = [sys.executable, "-c", "from aionorth.cli import main; main()"]
@@ -1038,7 +1038,16 @@ def test_a_simulator_that_cannot_be_is_a_message(shell: Shell, arguments: list[s
     assert said in run.err
 
 
-def test_an_address_in_use_is_a_message(shell: Shell, platform: Simulator) -> None:
-    run = shell("simulate", "--port", platform.url.rpartition(":")[2])
+def test_an_address_in_use_is_a_message_and_no_ids_are_written(
+    shell: Shell, platform: Simulator, tmp_path: Path
+) -> None:
+    ids = tmp_path / "new.txt"
+    run = shell("simulate", "--port", platform.url.rpartition(":")[2], "--write-package-ids", str(ids))
     assert run.code == 2
     assert "Address already in use; choose another --port" in run.err
+    assert not ids.exists()
+
+
+def test_the_help_says_what_each_model_of_flow_control_counts(shell: Shell) -> None:
+    text = shell("simulate", "--help").out
+    assert all(re.search(rf"^ +{model} +\w", text, re.MULTILINE) for model in MODELS)

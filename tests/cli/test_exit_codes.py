@@ -73,6 +73,11 @@ def test_an_interrupted_run_ends_with_130(there: Shell, platform: Simulator) -> 
     assert platform.package_ids() == {"b2", "c3"}
 
 
+def test_a_command_has_the_exit_codes_that_it_can_end_with(shell: Shell) -> None:
+    assert "--detailed-exitcode" not in shell("resume", "--help").out
+    assert "  4    there is something to delete: with --detailed-exitcode" in shell("apply", "--help").out
+
+
 def test_the_table_and_the_help_have_every_exit_code() -> None:
     reached = {code for code, _, _ in TABLE} | {ExitCode.INTERRUPTED}
     assert reached == set(ExitCode)

@@ -19,6 +19,7 @@ from aionorth.cli.output.messages import ProblemError
 from aionorth.cli.settings import Connection, profiles, resolve, secrets
 from aionorth.cli.settings.given import Given
 from aionorth.common.text import visible
+from aionorth.session.settings import OPTIONS_ONLY, OTHER_VARIABLES, variable
 from aionorth.simulator import Simulator
 
 URL = "https://platform.example:8743"
@@ -241,6 +242,12 @@ def test_help_shows_the_defaults(shell: Shell) -> None:
     text = re.sub(r"\s+", " ", shell("check", "--help").out)
     for default in ("calls per period. [default: 100]", "[default: 60]", "[default: 30]", "[default: 16]"):
         assert default in text
+
+
+def test_help_has_every_variable_in_full(shell: Shell) -> None:
+    text = shell("--help").out
+    for key in {*settings.KEYS, *OTHER_VARIABLES, "secret"} - OPTIONS_ONLY:
+        assert re.search(rf"\b{variable(key)}\b", text)
 
 
 # --- What is missing or cannot be used

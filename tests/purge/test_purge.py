@@ -14,7 +14,7 @@ from aionorth.cli.commands.simulate import add_packages, add_subscriptions
 from aionorth.cli.id_files import parse_ids
 from aionorth.cli.kinds import older_than
 from aionorth.cli.output.messages import ProblemError
-from aionorth.cli.runs.confirm import sample
+from aionorth.cli.runs.confirm import described, sample
 from aionorth.items import Kind, Subscription, Target
 from aionorth.purge.journal import read
 from aionorth.purge.plan import Plan
@@ -481,6 +481,20 @@ def test_the_sample_is_short() -> None:
     lines = sample(plan).splitlines()
     assert len(lines) == 6
     assert lines[-1] == "  and 1,000 more; --dry-run --json names them all"
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_the_sample_says_what_each_id_is_in_any_width(width: int) -> None:
+    id_ = "98082cf3-03a7-49aa-ac14-af79c4a0c1cd"
+    items = [
+        Subscription(subscription_id=id_, notify_type="ruleEvent", callback_url="https://x.example.com/" + "y" * 99)
+    ]
+    items += [Subscription(subscription_id=id_)]
+    plan = Plan(target=Target(kind=Kind.SUBSCRIPTIONS, url="http://h", app_id="a"), delete=tuple(items * 5))
+    lines = described(plan, width, whole="--json").splitlines()
+    assert max(map(len, lines)) <= width
+    assert sum("ruleEvent  https://" in line for line in lines) == 3
+    assert "  and 5 more; --json names them all" in lines
 
 
 async def test_the_simulated_platform_has_something_to_choose_from() -> None:

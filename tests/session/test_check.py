@@ -397,6 +397,13 @@ def test_a_checkup_is_json_and_text() -> None:
     assert "credentials  failed      HTTP 401, code 100208" in str(checkup)
 
 
+def test_what_is_not_encrypted_is_said_once(shell: Shell, platform: Simulator) -> None:
+    shell.point_at(platform)
+    run = shell("check", "--url", platform.url.replace("127.0.0.1", "0.0.0.0"))
+    assert (run.code, run.err) == (0, "")
+    assert run.out.count("in the clear") == 1
+
+
 def test_the_command_has_a_line_for_each_thing(shell: Shell, platform: Simulator) -> None:
     shell.point_at(platform)
     run = shell("check")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json as json_format
 import sys
+import warnings
 from typing import Annotated
 
 import attrs
@@ -19,7 +20,7 @@ from aionorth.cli.parser import command
 from aionorth.cli.settings import Connection
 from aionorth.cli.settings.given import ENVIRONMENT, Given
 from aionorth.common.text import visible
-from aionorth.errors import SettingsError
+from aionorth.errors import NorthWarning, SettingsError
 from aionorth.session.checkup import Checkup, Finding, Verdict
 from aionorth.session.north import NorthSession
 from aionorth.session.profiles import config_file
@@ -94,7 +95,10 @@ def check(
 
 async def _checkup(connection: Connection) -> Checkup:
     """Test `connection`; raises `ArgumentError` for what cannot even be tried."""
-    async with connection.session() as north:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NorthWarning)  # what is not encrypted is among what it finds
+        session = connection.session()
+    async with session as north:
         waiting = asyncio.ensure_future(_say_if_waiting(north))
         try:
             return await north.check()

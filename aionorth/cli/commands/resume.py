@@ -20,6 +20,8 @@ from aionorth.cli.settings import Connection
 from aionorth.cli.settings.given import Given
 from aionorth.purge.journal import target_of
 
+_EXIT_CODES = "\n".join(line for line in EXIT_CODES.splitlines() if "--detailed-exitcode" not in line)
+
 HELP = f"""Resume a deletion from its journal, after whatever ended it.
 
 What the journal knows to be gone is not called again; all else is. An id that was in flight when the process was
@@ -34,7 +36,7 @@ Examples:
   aionorth resume purge.jsonl
   aionorth resume purge.jsonl --report purge.html
 
-{EXIT_CODES}
+{_EXIT_CODES}
 """
 
 

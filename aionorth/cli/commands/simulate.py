@@ -169,8 +169,6 @@ async def _serve(options: Options) -> None:
         raise ProblemError(str(exc)) from exc
     ended = asyncio.Event()
     stocks = _stocks(options, simulator)
-    for stock in stocks:
-        _write(stock.file, stock.ids)
     try:
         await simulator.start()
     except (OSError, UnicodeError) as exc:
@@ -180,6 +178,8 @@ async def _serve(options: Options) -> None:
         where = f"{options.host}:{options.port}"
         raise ProblemError(f"cannot listen on {where}: {reason}; choose another --port or --host") from exc
     try:
+        for stock in stocks:  # now: a file that was written says that the platform is there
+            _write(stock.file, stock.ids)
         with on_signals(ended.set):
             put(_introduction(options, stocks, simulator.url))
             await ended.wait()

@@ -72,9 +72,8 @@ def width_of(stream: TextIO | None) -> float:
         return math.inf
 
 
-def cut(text: str) -> str:
-    """Return `text` no wider than the terminal that messages go to."""
-    width = width_of(sys.stderr)
+def cut(text: str, width: float) -> str:
+    """Return `text` no wider than so many columns."""
     return text if len(text) <= width else text[: int(width) - 1] + "…"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 from typing import Any, TextIO
@@ -14,19 +15,33 @@ SAMPLE = 5
 """How many of the items that go are shown."""
 
 
-def sample(plan: Plan[Any]) -> str:
-    """Return the first items that go, a line each, and how many more there are."""
-    lines = [cut(f"  {visible(item.in_words())}") for item in plan.delete[:SAMPLE]]
+ROOM = 16
+"""Columns beside an id that say what it is; with fewer, that is below the id."""
+
+
+def sample(plan: Plan[Any], width: float = math.inf, whole: str = "--dry-run --json") -> str:
+    """Return the first items that go, in lines no wider than so many columns, and how many more there are.
+
+    `whole` names them all.
+    """
+    lines: list[str] = []
+    for item in plan.delete[:SAMPLE]:
+        id_, _, known = visible(item.in_words()).partition("  ")
+        parted = width < len(f"  {id_}  ") + min(ROOM, len(known))
+        lines += [f"  {id_}", cut(f"    {known}", width)] if parted else [cut(f"  {id_}  {known}".rstrip(), width)]
     if (more := len(plan.delete) - SAMPLE) > 0:
-        lines.append(f"  and {more:,} more; --dry-run --json names them all")
+        lines.append(f"  and {more:,} more; {whole} names them all")
     return "\n".join(lines)
 
 
-def described(plan: Plan[Any], *, batch: bool = False) -> str:
-    """Return what `plan` would do, with a sample of what goes, and what `--batch` does where it can be used."""
+def described(plan: Plan[Any], width: float, *, batch: bool = False, whole: str = "--dry-run --json") -> str:
+    """Return what `plan` would do, with a sample of what goes, and what `--batch` does where it can be used.
+
+    Lines are no wider than so many columns; `whole` is as for `sample`.
+    """
     parts = [plan.in_words(batch=batch)]
     if plan.delete:
-        parts.append(f"Those that go:\n{sample(plan)}")
+        parts.append(f"Those that go:\n{sample(plan, width, whole)}")
     if plan.batch is not None:
         filters = visible(str(plan.batch))
         parts += (
@@ -37,7 +52,7 @@ def described(plan: Plan[Any], *, batch: bool = False) -> str:
                 "It would also take what was created since this list was made.",
             ]
         )
-    return "\n".join(parts)
+    return wrapped("\n".join(parts), width)
 
 
 _KEYBOARD, _SCREEN = ("CONIN$", "CONOUT$") if sys.platform == "win32" else ("/dev/tty", "/dev/tty")
@@ -55,7 +70,10 @@ def can_ask() -> bool:
 def confirmed(plan: Plan[Any], *, batch: bool) -> bool:
     """Ask on the terminal whether `plan` is to be carried out; return True only if its number is typed."""
     how = f"by one call that takes all with {visible(str(plan.batch))}" if batch else f"in {plan.size()}"
-    answer = asked(plan.in_words(batch=batch), f"They will be deleted {how}.", str(plan.number))
+    how = f"They will be deleted {how}."
+    if plan.along:
+        how = f"{len(plan.delete):,} will be deleted in {plan.size()}, and {len(plan.along):,} go along with them."
+    answer = asked(plan.in_words(batch=batch), how, str(plan.number))
     return answer.replace(",", "") == str(plan.number)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shlex
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from aionorth.cli.output.messages import (
     put,
     remark,
     say,
+    width_of,
 )
 from aionorth.cli.output.progress import Listing, view_of
 from aionorth.cli.runs.confirm import can_ask, confirmed, described
@@ -63,7 +65,9 @@ async def purge(
             return plan
         kind = plan.target.kind
         if how.only_shown:
-            put(json.dumps(plan.to_dict()) if output.json else described(plan, batch=how.batch))
+            whole = "--json" if how.out is None else "the plan"
+            shown = described(plan, width_of(sys.stdout), batch=how.batch, whole=whole)
+            put(json.dumps(plan.to_dict()) if output.json else shown)
         if how.max_delete is not None and plan.number > how.max_delete:
             raise ProblemError(
                 f"{plan.number:,} {kind.words} are selected, and --max-delete is {how.max_delete:,}: "
@@ -172,5 +176,5 @@ def _agreed(plan: Plan[Any], how: How, *, explicit: bool) -> bool:
             f"{plan.number:,} {plan.target.kind.words} are selected, and there is no terminal to ask on: nothing was "
             "deleted; look at them with --dry-run, then give --yes"
         )
-    say(described(plan, batch=how.batch))
+    say(described(plan, width_of(sys.stderr), batch=how.batch))
     return confirmed(plan, batch=how.batch)

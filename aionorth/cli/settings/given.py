@@ -24,9 +24,13 @@ Environment (options come before it, and it comes before a profile):
                         'aionorth check --help' shows an example
   AIONORTH_REDIS_URL    a Redis server through which hosts share flow control
                         and token, as in rediss://user:password@host:6379/0
-  AIONORTH_CALLS, _PERIOD, _HEADROOM, _BURST, _STORE, _WORKERS, _TIMEOUT,
-  _MAX_OUTAGE, _CA_FILE, _CLIENT_CERT, _CLIENT_KEY, _LOG_FILE, _LOG_FORMAT,
-  _STATS: as the options of these names; _TLS_RELAXED_X509=true"""
+  AIONORTH_CALLS, AIONORTH_PERIOD, AIONORTH_HEADROOM, AIONORTH_BURST,
+  AIONORTH_STORE, AIONORTH_WORKERS, AIONORTH_TIMEOUT, AIONORTH_MAX_OUTAGE,
+  AIONORTH_CA_FILE, AIONORTH_CLIENT_CERT, AIONORTH_CLIENT_KEY,
+  AIONORTH_LOG_FILE, AIONORTH_LOG_FORMAT, AIONORTH_STATS
+                        as the options of these names
+  AIONORTH_TLS_RELAXED_X509
+                        true: as --tls-relaxed-x509"""
 
 MAX_OUTAGE = "12h"
 """How long a run waits for a silent platform where no setting says otherwise: until somebody is up again."""
