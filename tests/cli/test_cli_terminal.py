@@ -195,6 +195,16 @@ def test_the_view_shows_flow_control_counts_and_time_left(ids: str, tight: dict[
     assert exit_code(child) == 0
 
 
+def test_a_list_that_another_program_reads_draws_no_view(tight: dict[str, str]) -> None:
+    command = (
+        f"{shlex.join([*AIONORTH, 'list', 'subscriptions', '--ids', '--calls', '2', '--period', '1'])} | head -203"
+    )
+    child = terminal(["bash", "-c", command], tight)
+    child.expect(pexpect.EOF)
+    assert len(re.findall(r"^\S{36}\r$", child.before or "", re.MULTILINE)) == 203
+    assert "Listing" not in (child.before or "")
+
+
 def test_a_refusal_is_shown_in_words(ids: str, tight: dict[str, str]) -> None:
     child = terminal(delete(ids, "--yes", "--calls", "60", "--period", "1"), tight)  # three times what there is
     child.expect(r"refused by the platform, paused \d\.\d s")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import stat
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Any
+from typing import Any, TextIO
 
 import attrs
 import typer
@@ -19,7 +21,7 @@ from aionorth.cli.kinds import KINDS, Conditions, Ids
 from aionorth.cli.output import table
 from aionorth.cli.output.logs import Messages
 from aionorth.cli.output.messages import ExitCode, Notes, ProblemError, on_terminal, put_line, remark
-from aionorth.cli.output.progress import Listing, Show, view_of
+from aionorth.cli.output.progress import Listing, Show, in_lines, view_of
 from aionorth.cli.parser import GroupedCommand, GroupedCommands, command, option
 from aionorth.cli.runs.job import REFRESH, on_signals
 from aionorth.cli.settings import Connection
@@ -145,7 +147,9 @@ async def _drawn(
 
     work = asyncio.ensure_future(draw())
     began = time.monotonic()
-    view: AbstractContextManager[Show] = nullcontext(lambda _: None) if silent else view_of("Listing", brief=True)
+    view: AbstractContextManager[Show] = nullcontext(lambda _: None)
+    if not silent:
+        view = in_lines("Listing", brief=True) if _is_pipe(sys.stdout) else view_of("Listing", brief=True)
     with on_signals(work.cancel), view as show:
         while not (await asyncio.wait({work}, timeout=REFRESH))[0]:
             elapsed = time.monotonic() - began
@@ -154,6 +158,14 @@ async def _drawn(
         raise KeyboardInterrupt
     work.result()
     return number
+
+
+def _is_pipe(stream: TextIO | None) -> bool:
+    """Whether another program reads `stream`: it may write to the terminal, as head does, and tear a live view."""
+    try:
+        return stream is not None and stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)
+    except (OSError, ValueError):
+        return False
 
 
 def _count(selection: Selection[Any], number: int, target: Target, *, counted: bool) -> None:
