@@ -141,6 +141,8 @@ def _write_csv(file: TextIO, plan: Plan[Any]) -> None:
     for item in plan.delete:
         for_people = map(defused, cells(item, others))
         file.write(csv_line([item.id, *for_people, *bound, made_at, _check(item.id, *bound, made_at)]) + "\r\n")
+    if not plan.delete:  # a row without an id says what nothing is to be deleted of
+        file.write(csv_line(["", *("" for _ in others), *bound, made_at, _check("", *bound, made_at)]) + "\r\n")
 
 
 def _check(*texts: str) -> str:
@@ -193,6 +195,7 @@ def _of_rows(path: str, rows: Sequence[Mapping[str, str]], binding: tuple[str, .
     except ValueError as exc:  # an ArgumentError is one
         raise ProblemError(f"{path} is no plan: {exc}") from exc
     bare = RESOURCES[target.kind].bare
+    rows = [row for row in rows if row[ID].strip()]
     distinct = {(id_ := row[ID].strip()): _described(bare(id_), row) for row in rows}
     return Plan(
         target=target,

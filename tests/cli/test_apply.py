@@ -110,6 +110,25 @@ def test_json_that_is_no_plan_is_called_so(there: Shell, tmp_path: Path, content
     assert run.err == f"aionorth: {tmp_path}/plan.json is no plan: 'aionorth delete … --out' writes one\n"
 
 
+def test_a_plan_of_nothing_is_carried_out(there: Shell, file: str) -> None:
+    there("delete", "subscriptions", "--callback-host", "no.example.com", "--out", file)
+    assert there("apply", file, "--dry-run", "--detailed-exitcode").code == 0
+    run = there("apply", file, "--yes")
+    assert (run.code, run.out) == (0, "")
+    assert "there is nothing to delete" in run.err
+
+
+def test_a_plan_of_ids_that_nobody_knew_ends_as_their_deletion_does(there: Shell, file: str) -> None:
+    there("delete", "subscriptions", "--ids-file", there.file("x1\nx2\n"), "--out", file)
+    assert there("apply", file, "--yes").code == 5
+    assert there("apply", file, "--yes", "--missing-ok").code == 0
+
+
+def test_a_plan_that_was_carried_out_before_is_no_fault(there: Shell, file: str) -> None:
+    there(*OLD, "--out", file)
+    assert there("apply", file, "--yes").code == there("apply", file, "--yes").code == 0
+
+
 def test_a_report_and_bounds_go_with_it(there: Shell, platform: Simulator, file: str, tmp_path: Path) -> None:
     there(*OLD, "--out", file)
     refused = there("apply", file, "--yes", "--max-delete", "2")

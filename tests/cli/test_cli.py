@@ -687,6 +687,7 @@ def ended(**facts: Any) -> Ended:
     [
         ({}, 0),
         ({"counts": {"deleted": 1, "not_found": 1, "gone": 1}}, 0),
+        ({"counts": {"gone": 3}}, 0),
         ({"counts": {"deleted": 2, "unknown": 1}}, 1),
         ({"cause": aionorth.TlsError("x")}, 1),
         ({"cause": ValueError("the input's")}, 1),
@@ -704,6 +705,12 @@ def test_exit_codes(facts: dict[str, Any], code: int) -> None:
     assert end.exit_code == code
     assert (end.reason is None) == (code == 0)
     assert json.loads(end.as_json())["exit_code"] == code
+
+
+def test_ids_that_nobody_knew_are_none_known_although_a_reply_was_lost() -> None:
+    end = ended(counts={"not_found": 2, "gone": 1})
+    assert end.exit_code == ExitCode.NONE_KNOWN
+    assert attrs.evolve(end, listed=True).exit_code == attrs.evolve(end, missing_ok=True).exit_code == ExitCode.OK
 
 
 def test_the_text_names_the_first_ids_that_failed_and_counts_the_rest() -> None:

@@ -14,6 +14,7 @@ from aionorth.cli.commands.simulate import add_packages, add_subscriptions
 from aionorth.cli.id_files import parse_ids
 from aionorth.cli.kinds import older_than
 from aionorth.cli.output.messages import ProblemError
+from aionorth.cli.reports.formats import ReportError
 from aionorth.cli.runs.confirm import described, sample
 from aionorth.items import Kind, Subscription, Target
 from aionorth.purge.journal import read
@@ -318,6 +319,30 @@ def test_one_call_does_where_it_takes_exactly_the_selection(there: Shell, platfo
     run = there(*OLD, "--batch", "--yes", "--json")
     assert (run.json["deleted"], run.json["calls"]) == (3, 1)
     assert len(called(platform)) == 1
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_a_batch_call_that_has_less_than_two_to_delete_is_no_fault(
+    there: Shell, platform: Simulator, left: int
+) -> None:
+    there(*OLD, "--batch", "--yes")
+    platform.add_subscriptions(left, callback_url="https://old.example.com:443/cb")
+    run = there(*OLD, "--batch", "--yes", "--json")
+    assert (run.code, run.json["deleted"]) == (0, left)
+
+
+def test_the_exit_code_counts_a_report_that_could_not_be_written(
+    there: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(path: str, *_: object, **__: object) -> None:
+        raise ReportError(f"the report {path} cannot be written")
+
+    monkeypatch.setattr("aionorth.cli.runs.ending.write_report", fail)
+    log = tmp_path / "run.log"
+    run = there(*OLD, "--yes", "--json", "--report", str(tmp_path / "r.html"), "--log-file", str(log))
+    assert (run.code, run.json["exit_code"], run.json["deleted"]) == (1, 1, 3)
+    assert "ended with exit code 1" in log.read_text()
+    assert f"another can be had by: aionorth report {run.json['journal']} --html FILE" in run.err
 
 
 def test_nothing_selected_is_said(there: Shell, platform: Simulator) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 
 import attrs
 
-from aionorth.cli.output.messages import ExitCode, complain, in_words, log_only, put, remark, say
+from aionorth.cli.output.messages import ExitCode, complain, in_words, log_only, own_name, put, remark, say
 from aionorth.cli.parser import option
 from aionorth.cli.reports.formats import ReportError, write_report
 from aionorth.cli.runs.job import MAX_EXAMPLES, Ended, hangup_ignored
@@ -40,6 +41,8 @@ class Output:
 def reported(ended: Ended, output: Output) -> ExitCode:
     """Report how a run ended, on stdout, in a file and in messages; return the exit code."""
     ended = attrs.evolve(ended, missing_ok=output.missing_ok)
+    with hangup_ignored():
+        ended = attrs.evolve(ended, reported=_in_files(ended, output))
     summary = "; ".join(" ".join(line.split()) for line in str(ended.summary).splitlines())
     log_only(f"ended with exit code {ended.exit_code}: {summary}")
     with hangup_ignored():
@@ -50,36 +53,44 @@ def reported(ended: Ended, output: Output) -> ExitCode:
                 put(ended.as_text())
         except OSError:
             say(f"{ended.summary}")  # the account of a run must not be lost
-            exit_code = _in_messages_and_a_file(ended, output)
+            _in_messages(ended)
             if ended.interrupted:  # most likely by the terminal that has gone away
-                return exit_code
+                return ended.exit_code
             raise
-        return _in_messages_and_a_file(ended, output)
+        _in_messages(ended)
+    return ended.exit_code
 
 
-def _in_messages_and_a_file(ended: Ended, output: Output) -> ExitCode:
+def _in_messages(ended: Ended) -> None:
     if ended.reason is not None:
         complain(f"aionorth: {ended.reason}")
     elif ended.exit_code is ExitCode.NONE_KNOWN:
+        lost = f" ({ended.summary.gone:,} of them after a lost reply)" if ended.summary.gone else ""
         complain(
-            f"aionorth: the platform knows none of these ids, as {_examples(ended)}: are they {ended.kind.words} of "
-            "this app? --missing-ok takes that for a success"
+            f"aionorth: the platform knows none of these ids{lost}, as {_examples(ended)}: are they "
+            f"{ended.kind.words} of this app? --missing-ok takes that for a success"
         )
     elif ended.unknown >= NOTEWORTHY * ended.named > 0:
         said = f"the platform did not know {ended.unknown:,} of the {ended.named:,} ids, as {_examples(ended)}"
         remark(f"aionorth: {said}")
+
+
+def _in_files(ended: Ended, output: Output) -> bool:
+    """Write the reports that are wanted, before anything says how the run ended; return whether they are written."""
     if not output.report:
-        return ended.exit_code
+        return True
     if ended.journal is None:
         remark("aionorth: no report is written: nothing was sent to delete anything")
-        return ended.exit_code
+        return True
     try:
         history = read(ended.journal)
     except JournalError as exc:
         complain(f"aionorth: no report is written: {in_words(exc)}")
-        return max(ended.exit_code, ExitCode.FAILED)
-    written = write_reports(history, [(path, "") for path in output.report])
-    return ended.exit_code if written else max(ended.exit_code, ExitCode.FAILED)
+        return False
+    if write_reports(history, [(path, "") for path in output.report]):
+        return True
+    remark(f"aionorth: another can be had by: {own_name()} report {visible(shlex.quote(ended.journal))} --html FILE")
+    return False
 
 
 def _examples(ended: Ended) -> str:

@@ -63,6 +63,8 @@ class Ended:
     """Whether the platform listed those that were called, so that it did know them."""
     missing_ok: bool = False
     """Whether it is fine if it knew none of them."""
+    reported: bool = True
+    """Whether the reports that were wanted are written."""
 
     @property
     def unknown(self) -> int:
@@ -77,13 +79,18 @@ class Ended:
     @property
     def exit_code(self) -> ExitCode:
         """The exit code of the command."""
+        return self._code_of_run if self.reported else max(self._code_of_run, ExitCode.FAILED)
+
+    @property
+    def _code_of_run(self) -> ExitCode:
         if self.interrupted:
             return ExitCode.INTERRUPTED
         if self.cause is not None:
             return code_of(self.cause)
         if not self.summary.ok:
             return ExitCode.FAILED
-        none_known = 0 < self.named == self.unknown and not (self.listed and self.summary.total)
+        # One that is gone after a lost reply may have been there; beside others that were not, that is no sign of it.
+        none_known = 0 < self.unknown == self.named - self.summary.gone and not (self.listed and self.summary.total)
         return ExitCode.NONE_KNOWN if none_known and not self.missing_ok else ExitCode.OK
 
     @property

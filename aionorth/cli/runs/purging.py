@@ -37,6 +37,7 @@ from aionorth.models import DeleteSummary
 from aionorth.purge.plan import Plan
 from aionorth.purge.selections import Selection
 from aionorth.session.north import NorthSession
+from aionorth.wire.resources import RESOURCES
 
 Find = Callable[[NorthSession], Awaitable[Plan[Any] | ExitCode]]
 """Makes the plan, or reads it; where there can be none it does all, and returns the exit code."""
@@ -66,24 +67,17 @@ async def purge(
         kind = plan.target.kind
         if how.only_shown:
             whole = "--json" if how.out is None else "the plan"
-            shown = described(plan, width_of(sys.stdout), batch=how.batch, whole=whole)
+            shown = described(plan, width_of(sys.stdout), batch=how.batch and plan.batch is not None, whole=whole)
             put(json.dumps(plan.to_dict()) if output.json else shown)
-        if how.max_delete is not None and plan.number > how.max_delete:
-            raise ProblemError(
-                f"{plan.number:,} {kind.words} are selected, and --max-delete is {how.max_delete:,}: "
-                "nothing was deleted; look at them with --dry-run"
-            )
-        if how.batch and plan.batch is None:
-            raise ProblemError(
-                "--batch: no single call takes exactly what is selected, so nothing was deleted; leave it out"
-            )
+        batch = _checked(plan, how)
         if how.only_shown:
             return _kept(plan, how)
         if not plan.delete:
-            nothing = "aionorth: no ids: there is nothing to delete"
-            remark(f"aionorth: there is nothing to delete\n{plan}" if plan.keep or plan.absent else nothing)
+            if not explicit:
+                remark(str(plan))
+            remark("aionorth: there is nothing to delete")
             return reported(Ended(kind=kind, summary=DeleteSummary(), absent=plan.absent), output)
-        if not _agreed(plan, how, explicit=explicit):
+        if not _agreed(plan, how, batch=batch, explicit=explicit):
             remark("aionorth: nothing was deleted")
             return ExitCode.FAILED
         await asyncio.sleep(SETTLE_TIME)
@@ -91,13 +85,15 @@ async def purge(
         run = north.purge(
             plan,
             journal=journal,
-            batch=how.batch,
+            batch=batch,
             workers=connection.workers,
             collect="failures",
             grace=DRAIN_TIMEOUT,
             max_failures=bounds.max_failures,
         )
         target, calls, along, absent = plan.target, plan.calls, len(plan.along), plan.absent
+        bare = RESOURCES[kind].bare
+        listed = any(one != bare(one.id) for one in plan.delete)
         del plan  # its run has what it needs, and it may name a million
         remark(f"aionorth: this run is recorded in {visible(journal)}")
         ended = await carry_out(
@@ -111,13 +107,28 @@ async def purge(
             options=[*given.as_typed(), *bounds.as_typed()],
             absent=absent,
         )
-        ended = attrs.evolve(ended, listed=not explicit)
+        ended = attrs.evolve(ended, listed=listed)
         if not ended.summary.calls:  # nothing to resume, and perhaps the wrong platform
             ended = _without_journal(ended, journal)
         if along and ended.summary.ok:
             remark(f"aionorth: {along:,} more went along with a gateway, as planned")
         del run  # a report of many ids has use for their memory
     return reported(ended, output)
+
+
+def _checked(plan: Plan[Any], how: How) -> bool:
+    """Return whether the plan's batch call is to be made; raises `ProblemError` where a bound or `how` forbids all."""
+    if how.max_delete is not None and plan.number > how.max_delete:
+        raise ProblemError(
+            f"{plan.number:,} {plan.target.kind.words} are selected, and --max-delete is {how.max_delete:,}: "
+            "nothing was deleted; look at them with --dry-run"
+        )
+    if how.batch and plan.batch is None and plan.calls > 1:  # for one item a call of its own does
+        raise ProblemError(
+            "--batch: no single call takes exactly what is selected, so nothing was deleted; leave it out. It "
+            "filters by notify type and callback URL only, and must not take what could not be listed"
+        )
+    return how.batch and plan.batch is not None
 
 
 def _kept(plan: Plan[Any], how: How) -> ExitCode:
@@ -164,7 +175,7 @@ async def planned(selection: Selection[Any], notes: Notes, north: NorthSession) 
     return work.result()
 
 
-def _agreed(plan: Plan[Any], how: How, *, explicit: bool) -> bool:
+def _agreed(plan: Plan[Any], how: How, *, batch: bool, explicit: bool) -> bool:
     """Whether the deletion may go ahead, after a question where one is needed.
 
     What is `explicit`, a list of ids, needs none in a script.
@@ -176,5 +187,5 @@ def _agreed(plan: Plan[Any], how: How, *, explicit: bool) -> bool:
             f"{plan.number:,} {plan.target.kind.words} are selected, and there is no terminal to ask on: nothing was "
             "deleted; look at them with --dry-run, then give --yes"
         )
-    say(described(plan, width_of(sys.stderr), batch=how.batch))
-    return confirmed(plan, batch=how.batch)
+    say(described(plan, width_of(sys.stderr), batch=batch))
+    return confirmed(plan, batch=batch)
