@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
 import attrs
@@ -32,11 +33,12 @@ from aionorth.errors import (
     TlsError,
     detached,
 )
+from aionorth.session.options import SessionOptions
 from aionorth.wire.body import http_date
 from aionorth.wire.replies import Reply, Token, read_token
 from aionorth.wire.requests import Request, list_page
 from aionorth.wire.resources import PACKAGES
-from aionorth.wire.transport import Transport
+from aionorth.wire.transport import Transport, environment_proxy
 
 LARGEST_DIFFERENCE = 60.0
 """Seconds that two clocks may differ before it is worth a warning."""
@@ -134,14 +136,14 @@ class _Login:
 
 
 async def examine(
-    caller: Caller, transport: Transport, *, https: bool, login: tuple[TokenKeeper, Request] | None
+    caller: Caller, transport: Transport, options: SessionOptions, *, login: tuple[TokenKeeper, Request] | None
 ) -> Checkup:
     """Make the calls, each once, and say what they mean.
 
     Args:
         caller: Makes the calls.
         transport: Knows whether any reply came.
-        https: Whether the platform is reached through TLS.
+        options: What the session was made with.
         login: The token's keeper, and the request that logs in; None where the session was given a token. A token that
             the keeper already has is used as it is, because a login would make it invalid.
     """
@@ -169,7 +171,26 @@ async def examine(
         error = exc
         date = (exc.date if isinstance(exc, NorthApiError) else None) or date
     difference = _difference(datetime.now(UTC), date)
-    return judged(error, stage=stage, https=https, reached=transport.reached, difference=difference, evicted=evicted)
+    return judged(
+        error,
+        stage=stage,
+        https=options.https,
+        reached=transport.reached,
+        difference=difference,
+        evicted=evicted,
+        way=_way(options),
+        any_host_name=options.connection.tls.any_host_name,
+    )
+
+
+def _way(options: SessionOptions) -> str:
+    """Return which proxy the calls go through; nothing where none may be used."""
+    if not options.connection.trust_env:
+        return ""
+    if (proxy := environment_proxy(options.url)) is None:
+        return f", without a proxy: {options.url.scheme.upper()}_PROXY and NO_PROXY name none for it"
+    host, port = proxy.address
+    return f", through the proxy {host}:{port} of {proxy.variable}"
 
 
 async def _sent_once(caller: Caller, request: Request, *, authenticated: bool = True) -> Reply:
@@ -194,6 +215,8 @@ def judged(
     reached: bool,
     difference: float | None,
     evicted: bool = False,
+    way: str = "",
+    any_host_name: bool = False,
 ) -> Checkup:
     """Say what the last call means.
 
@@ -204,12 +227,15 @@ def judged(
         reached: Whether any reply came.
         difference: How many seconds this machine's clock is ahead of the platform's.
         evicted: Whether an earlier token was refused.
+        way: Which proxy the calls went through.
+        any_host_name: Whether the platform's certificate may be another host's.
     """
-    url = Finding(Verdict.OK, "the platform answers") if reached else _NOT_REACHED
+    url = Finding(Verdict.OK, f"the platform answers{way}") if reached else _NOT_REACHED
     if not https:
         tls = Finding(Verdict.NOT_USED, "secret and tokens travel in the clear")
     else:
-        tls = Finding(Verdict.OK, "encrypted, and the certificate is accepted") if reached else _NOT_REACHED
+        accepted = _ANY_HOST if any_host_name else Finding(Verdict.OK, "encrypted, and the certificate is accepted")
+        tls = accepted if reached else _NOT_REACHED
     credentials = Finding(Verdict.NOT_TESTED, _LOGGED_IN) if stage is Stage.FRESH_TOKEN else _NOT_REACHED
     match error:
         case None:
@@ -224,7 +250,7 @@ def judged(
         case NorthConnectionError():
             url = Finding(Verdict.FAILED, f"{error.marked}; check the URL and the network")
         case NorthApiError(code=None, status=status) if not isinstance(error, (FlowControlError, InvalidTokenError)):
-            url = Finding(Verdict.FAILED, _not_the_platform(error, status))
+            url = Finding(Verdict.FAILED, _not_the_platform(error, status, way))
         case NorthApiError():
             credentials = _refused(error, stage)
         case _:
@@ -244,6 +270,11 @@ def _has_remedy(error: NorthError, *, reached: bool) -> bool:
 
 _APP_ID = argument("app_id")
 _NOT_REACHED = Finding(Verdict.NOT_TESTED, "the platform was not reached")
+_ANY_HOST = Finding(
+    Verdict.WARNING,
+    "encrypted, but the certificate may be that of another host: for commissioning only, then leave out "
+    f"{argument('unsafe_accept_any_host_name')}",
+)
 _EVICTED = (
     f"the one before it was refused: has another client logged in with this {_APP_ID}? Each login makes the token "
     "before it invalid"
@@ -290,11 +321,13 @@ def _refused(error: NorthApiError, stage: Stage) -> Finding:
             return Finding(Verdict.FAILED, error.marked)
 
 
-def _not_the_platform(error: NorthApiError, status: int) -> str:
+def _not_the_platform(error: NorthApiError, status: int, way: str) -> str:
     """Say what a reply means that is not the platform's."""
+    if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        return f"HTTP {status}{way}: {error.description}"
     remedy = "try again later, or check the URL" if isinstance(error, ServerError) else "check host, port and path"
     said = error.description.removesuffix(": check the base URL")
-    return f"HTTP {status}: {said}; {remedy}"
+    return f"HTTP {status}{way}: {said}; {remedy}"
 
 
 def _clock(difference: float | None) -> Finding:

@@ -270,4 +270,4 @@ class Session:
         if secret is not None:
             keeper = self._app.keeper(secret, share=self._options.share_token)
             login = keeper, requests.login(self._app_id, secret.value)
-        return await examine(caller, self._transport, https=self._options.https, login=login)
+        return await examine(caller, self._transport, self._options, login=login)

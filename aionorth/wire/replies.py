@@ -216,7 +216,10 @@ def _by_status(reply: Reply) -> tuple[type[NorthApiError], str]:
         case HTTPStatus.NOT_FOUND | HTTPStatus.GONE:
             return NorthApiError, f"{description}; it comes from something before the platform: check the base URL"
         case HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-            return NorthApiError, "the proxy asks for a user and password: name it as in http://user:password@host:3128"
+            return NorthApiError, (
+                "the proxy asks for a user and password, or does not accept those that it was given: correct them in "
+                "the variable that names it"
+            )
         case status if status < HTTPStatus.MULTIPLE_CHOICES:
             return GatewayError, f"{description}, and not a status that the platform has for this call"
         case status if status < HTTPStatus.BAD_REQUEST:

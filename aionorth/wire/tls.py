@@ -33,23 +33,32 @@ class Tls:
             context = ssl.create_default_context(cafile=self.ca_file)
         except (OSError, TypeError, ValueError) as exc:
             raise ArgumentError(
-                f"{argument('ca_file')} {str(self.ca_file)!r} cannot be used: {exc}; give a PEM file with one or more "
-                "certificates"
+                f"{argument('ca_file')} {str(self.ca_file)!r} cannot be used: {_reason(exc) or exc}; give a PEM file "
+                "with one or more certificates"
             ) from exc
         if self.client_cert is not None:
+            cert, key = self.client_cert
             try:
-                cert, key = self.client_cert
                 # Without a password callable OpenSSL would ask for one on the terminal.
                 context.load_cert_chain(cert, key, password=lambda: "")
             except (OSError, TypeError, ValueError) as exc:
+                reason, beside = _reason(exc), "" if key == cert else f" with the key {str(key)!r}"
                 raise ArgumentError(
-                    f"{argument('client_cert')}={self.client_cert!r} cannot be used ({exc}): {_own(exc)}"
+                    f"{argument('client_cert')} {str(cert)!r}{beside} cannot be used"
+                    f"{f' ({reason})' if reason else ''}: {_own(exc, alone=key == cert)}"
                 ) from exc
         if self.any_host_name:
             context.check_hostname = False  # the certificate itself is still verified
         if self.relaxed_x509:
             context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # which is set from Python 3.13 on
         return context
+
+
+def _reason(exc: Exception) -> str:
+    """Return why a file cannot be loaded; empty where OpenSSL has no name for it, but only a line of its source."""
+    if isinstance(exc, ssl.SSLError):
+        return (exc.reason or "").replace("_", " ").lower()
+    return (exc.strerror if isinstance(exc, OSError) else None) or str(exc)
 
 
 # --- What a refusal means. OpenSSL's numbers and names hardly change; its texts do.
@@ -73,21 +82,31 @@ _OF_VERIFY_CODE = {
     **dict.fromkeys((24, 26), _PURPOSE),
     **dict.fromkeys(range(79, 96), _STRICT),  # such as key identifiers that are missing, in the CA's or in its own
 }
-_HOST_NAMES = {62, 64}
+_OF_A_CA = {2, 18, 19, 20, 21}
+_HOST_NAMES = {
+    62: "Use the name that it is for",
+    64: "Use the host name that it is for, or have it issued for this address too",
+}
 
 
 def refused_certificate(
-    cause: ssl.CertificateError, *, whose: str = "the platform's", now: datetime | None = None
+    cause: ssl.CertificateError,
+    *,
+    whose: str = "the platform's",
+    ca_file: StrPath | None = None,
+    now: datetime | None = None,
 ) -> str:
     """Say why a certificate was refused, the platform's or another one, and what to do about it."""
     code = getattr(cause, "verify_code", None) or 0
     reason = getattr(cause, "verify_message", None) or str(cause)
     if code in _HOST_NAMES:
         return (
-            f"{whose} certificate is for another host name: {reason} Use the name that it is for, or, for "
-            f"commissioning only, give {argument('unsafe_accept_any_host_name')}"
+            f"{whose} certificate is for another host name: {reason} {_HOST_NAMES[code]}, or, for commissioning only, "
+            f"give {argument('unsafe_accept_any_host_name')}"
         )
     remedy = _OF_VERIFY_CODE.get(code, _OTHER_FAULT).format(whose=whose, now=now or datetime.now(UTC))
+    if ca_file is not None and code in _OF_A_CA:
+        reason += f"; it is not from the CA in {str(ca_file)!r}"
     return f"{whose} certificate was refused: {reason}; {remedy}"
 
 
@@ -98,9 +117,14 @@ _OWN = {
 }
 
 
-def _own(cause: Exception) -> str:
-    """Return what to do about a client certificate that cannot be loaded."""
+def _own(cause: Exception, *, alone: bool) -> str:
+    """Return what to do about a client certificate that cannot be loaded, `alone` or with a key in another file."""
     remedy = "give two PEM files, certificate and key, the key without a passphrase"
+    if alone:
+        remedy = (
+            "give a PEM file that also has its key, without a passphrase, or give the key's file as "
+            f"{argument('client_key')}"
+        )
     return _OWN.get(getattr(cause, "reason", None) or "", remedy)
 
 

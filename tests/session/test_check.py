@@ -274,12 +274,25 @@ async def test_a_good_certificate_is_well(ca: trustme.CA, ca_file: Path) -> None
         assert verdicts(await checked(platform, ca_file=ca_file)) == ["ok"] * 4
 
 
+async def test_a_host_that_is_not_verified_is_a_warning(ca: trustme.CA, ca_file: Path) -> None:
+    async with Simulator(tls=tls(ca, "elsewhere.example")) as platform:
+        checkup = await checked(platform, ca_file=ca_file, unsafe_accept_any_host_name=True)
+    assert verdicts(checkup) == ["ok", "warning", "ok", "ok"]
+    assert "may be that of another host: for commissioning only" in checkup.tls.words
+    assert checkup.ok
+
+
 async def test_a_refused_certificate_fails_tls_and_sends_no_secret(ca: trustme.CA, ca_file: Path) -> None:
     async with Simulator(tls=tls(ca)) as platform:
         checkup = await checked(platform)
         assert verdicts(checkup) == ["not tested", "failed", "not tested", "not tested"]
         assert "give its CA as ca_file" in checkup.tls.words
         assert not platform.arrivals
+    other = ca_file.with_name("other.pem")
+    trustme.CA().cert_pem.write_to_path(other)
+    async with Simulator(tls=tls(ca)) as platform:
+        words = (await checked(platform, ca_file=other)).tls.words
+        assert f"it is not from the CA in {str(other)!r}; give its CA as ca_file" in words
     async with Simulator(tls=tls(ca, "elsewhere.example")) as platform:
         assert "for another host name" in (await checked(platform, ca_file=ca_file)).tls.words
 

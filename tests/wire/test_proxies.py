@@ -16,7 +16,8 @@ from yarl import URL
 
 import aionorth
 from aionorth.simulator import Simulator
-from aionorth.wire.transport.addresses import Proxy, environment_proxy
+from aionorth.wire.tls import Tls
+from aionorth.wire.transport.addresses import ConnectionOptions, Proxy, environment_proxy
 from aionorth.wire.transport.faults import translated
 
 ONCE = aionorth.RetryPolicy(attempts=1)
@@ -130,7 +131,7 @@ async def test_a_tunnel_through_a_proxy_carries_nothing_from_netrc(
         ("http://me:hush@{}", {"status": "407 Sign In"}, "HTTP 407; it does not accept the user and password in HTTPS"),
         ("http://{}", {"status": "403 Forbidden"}, "HTTP 403; may it connect to the platform?"),
         ("https://{}", {}, "failed: wrong version number; check HTTPS_PROXY: one that is itself reached without TLS"),
-        ("http://{}", {"tls": True}, "Or is the proxy to be named with https://?"),
+        ("http://{}", {"tls": True}, "is the proxy in HTTPS_PROXY to be named with https://?"),
         ("https://{}", {"tls": "other"}, "the proxy's certificate was refused: unable to get local issuer"),
         ("http://me:hush@127.0.0.1:1", {}, "cannot connect to the proxy 127.0.0.1:1: Connect"),
     ],
@@ -155,6 +156,15 @@ async def test_what_is_wrong_with_a_proxy_is_said_of_the_proxy_and_once(
     assert failed.words == str(caught.value)
 
 
+def not_found(host: str) -> aiohttp.ClientConnectorDNSError:
+    fields: dict[str, Any] = dict.fromkeys(ConnectionKey._fields) | {"host": host, "port": 3128}
+    return aiohttp.ClientConnectorDNSError(ConnectionKey(**fields), socket.gaierror(socket.EAI_NONAME, "no such name"))
+
+
+def connected(*, trust_env: bool = True) -> ConnectionOptions:
+    return ConnectionOptions(tls=Tls(), http=None, connect_timeout=10, timeout=30, trust_env=trust_env)
+
+
 @pytest.mark.parametrize(
     ("host", "said"),
     [
@@ -163,9 +173,8 @@ async def test_what_is_wrong_with_a_proxy_is_said_of_the_proxy_and_once(
     ],
 )
 def test_a_name_that_is_not_found_is_the_proxys_or_the_platforms(host: str, said: str) -> None:
-    fields: dict[str, Any] = dict.fromkeys(ConnectionKey._fields) | {"host": host, "port": 3128}
-    exc = aiohttp.ClientConnectorDNSError(ConnectionKey(**fields), socket.gaierror(socket.EAI_NONAME, "no such name"))
-    options: Any = None
+    exc = not_found(host)
+    options = connected()
     error = translated(
         exc, options, Proxy(URL("http://proxy.invalid:3128"), "https_proxy"), timeout=1, https=True, reached=False
     )
@@ -177,8 +186,57 @@ async def test_a_proxy_that_wants_a_password_of_a_plain_call_is_said_to(monkeypa
     async with answering(Answer(reply(407, b"<html>sign in</html>"))) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         async with aionorth.NorthSession("http://127.0.0.9:1", app_id=APP, token="t0ken", trust_env=True) as north:
-            with pytest.raises(aionorth.NorthApiError, match="the proxy asks for a user and password: name it as in"):
+            with pytest.raises(aionorth.NorthApiError, match="asks for a user and password, or does not accept those"):
                 await north.delete_subscription("one")
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [(407, "correct them in the variable that names it"), (403, "check host, port and path"), (503, "try again later")],
+)
+async def test_a_proxys_own_reply_to_a_plain_call_names_the_proxy(
+    status: int, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with answering(Answer(reply(status, b"<html>no</html>"))) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        async with aionorth.NorthSession("http://127.0.0.9:1", app_id=APP, token="t0ken", trust_env=True) as north:
+            words = (await north.check()).url.words
+    address = proxy.url.removeprefix("http://")
+    assert words.startswith(f"HTTP {status}, through the proxy {address} of HTTP_PROXY: ")
+    assert said in words
+    assert ("check host" in words) == (status == 403)
+
+
+async def test_a_check_says_which_proxy_it_went_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Simulator() as platform, session(platform, trust_env=True) as north:
+        words = (await north.check()).url.words
+        assert words == "the platform answers, without a proxy: HTTP_PROXY and NO_PROXY name none for it"
+    async with answering(Answer(reply(200, b'{"totalCount": 0}', "Content-Type: application/json"))) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        async with aionorth.NorthSession("http://127.0.0.9:1", app_id=APP, token="t0ken", trust_env=True) as north:
+            words = (await north.check()).url.words
+    assert words == f"the platform answers, through the proxy {proxy.url.removeprefix('http://')} of HTTP_PROXY"
+
+
+def unreached(exc: Exception, proxy: Proxy | None, *, trust_env: bool) -> aionorth.NorthError:
+    return translated(exc, connected(trust_env=trust_env), proxy, timeout=9, https=True, reached=False)
+
+
+def test_a_proxy_that_does_not_answer_is_named_with_its_scheme() -> None:
+    proxy = Proxy(URL("https://proxy.example:3128"), "HTTPS_PROXY")
+    error = unreached(aiohttp.ConnectionTimeoutError(), proxy, trust_env=True)
+    assert type(error) is aionorth.ProxyError
+    assert "through the proxy proxy.example:3128; check HTTPS_PROXY: it says that the proxy itself is" in str(error)
+
+
+@pytest.mark.parametrize(("variable", "hinted"), [("HTTPS_PROXY", True), ("HTTP_PROXY", False)])
+def test_a_proxy_that_is_named_and_not_used_is_a_remedy(
+    variable: str, hinted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "http://proxy.example:3128")
+    for exc in (aiohttp.ConnectionTimeoutError(), not_found("server.invalid")):
+        hint = "if only the proxy that HTTPS_PROXY names leads out, give trust_env"
+        assert (hint in str(unreached(exc, None, trust_env=False))) == hinted
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])

@@ -117,6 +117,7 @@ def test_a_relaxed_context_still_refuses_a_ca_that_is_not_known(ca: Ca, tmp_path
         (23, "certificate revoked", "have the platform's operator put that right"),
         (62, "Hostname mismatch, certificate is not valid for 'a'.", "for another host name"),
         (64, "IP address mismatch, certificate is not valid for '::1'.", "only, give unsafe_accept_any_host_name"),
+        (64, "IP address mismatch, certificate is not valid for '::1'.", "or have it issued for this address too"),
     ],
 )
 def test_each_fault_of_a_certificate_has_its_remedy(code: int, message: str, said: str) -> None:
@@ -137,6 +138,30 @@ def test_a_client_certificate_that_cannot_be_used_is_refused_with_the_reason(ca:
         (tmp_path / f"{name}.key").write_bytes(unsealed(its_key))
         with pytest.raises(aionorth.ArgumentError, match=said):
             tls.Tls(client_cert=(tmp_path / f"{name}.pem", tmp_path / f"{name}.key")).context()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("alone", "certificate", "give a PEM file that also has its key, without a passphrase, or give the key's file"),
+        ("none", None, "cannot be used (No such file or directory): "),
+        ("text", b"text", "cannot be used: give a PEM file"),
+    ],
+)
+def test_files_are_refused_without_words_of_pythons(name: str, content: Any, said: str, ca: Ca, tmp_path: Path) -> None:
+    file = tmp_path / f"{name}.pem"
+    if content is not None:
+        file.write_bytes(ca.cert if content == "certificate" else content)
+    with pytest.raises(aionorth.ArgumentError) as caught:
+        tls.Tls(client_cert=(file, file)).context()
+    words = [str(caught.value)]
+    assert f"client_cert {str(file)!r} cannot be used" in words[0]
+    assert said in words[0]
+    if content != "certificate":
+        with pytest.raises(aionorth.ArgumentError, match="give a PEM file with one or more certificates") as caught:
+            tls.Tls(ca_file=file).context()
+        words.append(str(caught.value))
+    assert not [one for one in words if "_ssl.c" in one or "Errno" in one or "Path" in one]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import socket
 import ssl
 import sys
 from http import HTTPStatus
+from urllib.request import getproxies
 
 import aiohttp
 
@@ -46,9 +47,17 @@ def translated(
         case aiohttp.ClientConnectorError() if proxy is not None and (exc.host, exc.port) == proxy.address:
             return _no_proxy(exc, proxy, reached=reached)
         case aiohttp.ClientConnectorError():
-            return _unconnected(exc, https=https, reached=reached)
+            return _unconnected(exc, options, https=https, reached=reached)
+        case aiohttp.ConnectionTimeoutError() if proxy is not None:
+            host, port = proxy.address
+            return ProxyError(
+                f"no connection within {options.connect_timeout:g} s through the proxy {host}:{port}; check "
+                f"{proxy.variable}: it says that the proxy itself is reached by {proxy.url.scheme}://"
+            )
         case aiohttp.ConnectionTimeoutError():
-            return NorthConnectionError(f"no connection within {options.connect_timeout:g} s")
+            return NorthConnectionError(
+                f"no connection within {options.connect_timeout:g} s{_unused_proxy(options, https=https)}"
+            )
         case aiohttp.ClientHttpProxyError():
             return _refused_by_proxy(exc.status, proxy)
         case TimeoutError():
@@ -58,17 +67,29 @@ def translated(
             error.ends_run = True  # it cannot send any other either
             return error
         case _:
-            return _lost(exc, https=https, reached=reached, by_proxy=proxy is not None)
+            return _lost(exc, proxy, https=https, reached=reached)
 
 
-def _unconnected(exc: aiohttp.ClientConnectorError, *, https: bool, reached: bool) -> NorthError:
+def _unused_proxy(options: ConnectionOptions, *, https: bool) -> str:
+    """Return what to do where perhaps only a proxy leads out, one that the environment names and nothing uses."""
+    scheme = "https" if https else "http"
+    if options.trust_env or options.http is not None or scheme not in getproxies():
+        return ""
+    return f"; if only the proxy that {scheme.upper()}_PROXY names leads out, give {argument('trust_env')}"
+
+
+def _unconnected(
+    exc: aiohttp.ClientConnectorError, options: ConnectionOptions, *, https: bool, reached: bool
+) -> NorthError:
     match exc:
         case aiohttp.ClientConnectorDNSError(os_error=cause) if _is_no_such_host(cause) and not reached:
-            return HostNotFoundError(f"no such host: {exc.host}; check the base URL")
+            return HostNotFoundError(
+                f"no such host: {exc.host}; check the base URL{_unused_proxy(options, https=https)}"
+            )
         case aiohttp.ClientConnectorDNSError(os_error=cause):
             return NorthConnectionError(f"the host name {exc.host} cannot be looked up now: {cause.strerror}")
         case aiohttp.ClientConnectorCertificateError(certificate_error=ssl.CertificateError() as cause):
-            return TlsError(tls.refused_certificate(cause))
+            return TlsError(tls.refused_certificate(cause, ca_file=options.tls.ca_file))
         case aiohttp.ClientSSLError(os_error=ssl.SSLError() as cause):
             return TlsError(f"TLS with {exc.host}:{exc.port} failed: {tls.failed(cause)}")
         case aiohttp.ClientConnectorError(os_error=ConnectionResetError()) if https:
@@ -110,19 +131,20 @@ def _system_words(exc: aiohttp.ClientConnectorError) -> str:
     return exc.os_error.strerror or str(exc.os_error) or type(exc.os_error).__name__
 
 
-def _lost(exc: Exception, *, https: bool, reached: bool, by_proxy: bool) -> NorthError:
-    cause = type(exc.__cause__ or exc).__name__
+def _lost(exc: Exception, proxy: Proxy | None, *, https: bool, reached: bool) -> NorthError:
     if reached:
-        return ReplyLostError(f"the reply was lost: {cause}")
+        return ReplyLostError(f"the reply was lost: {type(exc.__cause__ or exc).__name__}")
     if (alert := tls.alert(exc)) is not None:
         return TlsError(f"the platform refused TLS: {tls.failed(alert)}")
     # In TLS 1.3 a refused client certificate shows only after the handshake, and often as a mere disconnection.
     hint = "is it https? Then begin the URL with https://"
     if https:
         hint = f"does it ask for another {argument('client_cert')}, or for one?"
-    if by_proxy:
-        hint += " Or is the proxy to be named with https://?"
-    return ReplyLostError(f"the platform broke the connection off: {cause}; {hint}")
+    if proxy is None:
+        return ReplyLostError(f"the platform broke the connection off; {hint}")
+    if proxy.url.scheme == "http":
+        hint = f"is the proxy in {proxy.variable} to be named with https://? And the platform: {hint}"
+    return ReplyLostError(f"the proxy or the platform broke the connection off; {hint}")
 
 
 def _is_no_such_host(cause: OSError) -> bool:
