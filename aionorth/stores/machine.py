@@ -375,6 +375,7 @@ def _store_error(file: Path, error: sqlite3.Error | OSError) -> StoreError:
         reason, code = str(error), getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
         if code in PASSING or code & 0xFF in PASSING:
             kind = StoreUnavailableError
+            remedy = "; make room on its disk" if code & 0xFF == sqlite3.SQLITE_FULL else ""
         elif code & 0xFF in DENIED:
             remedy = "; see that you can write to it, to the files beside it, and to their directory"
         else:

@@ -207,7 +207,7 @@ def test_settings_that_cannot_be_used_are_named(ready: Shell, arguments: list[st
         (["packages", "--older-than", "999999w"], "--older-than '999999w': give less than 100 years"),
         (["packages", "--all", "--app-id", "ä"], "--app-id must be printable ASCII"),
         (["packages", "--all", "--url", "https://x", "--ca-file", "none"], "--ca-file 'none' cannot be used"),
-        (["packages", "--all", "--url", "https://x", "--client-cert", "none"], "--client-cert ('none', 'none') cannot"),
+        (["packages", "--all", "--url", "https://x", "--client-cert", "none"], "--client-cert 'none' cannot"),
     ],
 )
 def test_messages_name_options_and_not_arguments(ready: Shell, arguments: list[str], said: str) -> None:
@@ -224,6 +224,9 @@ def test_remedies_name_options_and_not_arguments() -> None:
     assert in_words(ArgumentError(f"{argument('x.everything')}=True: no")) == "--all: no"
     assert in_words(ArgumentError(f"{argument('FlowControl.calls')}='calls=0': no")) == "--calls 'calls=0': no"
     assert in_words(ArgumentError(f"{argument('no_option')}=1: no")) == "no_option=1: no"
+    without = "while nothing else uses this app, do without: --store memory"
+    assert in_words(aionorth.StoreError("it is busy")) == f"it is busy; {without}"
+    assert in_words(aionorth.StoreError("it is full; make room")) == f"it is full; make room; or, {without}"
 
 
 @pytest.mark.parametrize("word", ["ids.txt", "my ids"])

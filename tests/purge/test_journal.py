@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import gc
+import io
 import json
 import os
 import random
@@ -619,6 +620,25 @@ async def test_two_runs_on_one_journal_are_refused(path: Path) -> None:
             async for _ in first:
                 pass
         assert (await north.resume(path)).ok
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"), [(errno.ENOSPC, "make room, or name another file"), (errno.EIO, "name another file")]
+)
+async def test_a_journal_that_cannot_be_begun_is_not_to_be_resumed(
+    number: int, remedy: str, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    async with Simulator() as platform, session(platform) as north:
+        plan = await plan_of(north, *platform.add_packages(3))
+        monkeypatch.setattr("aionorth.purge.journal.file.io.FileIO", type("Full", (io.FileIO,), {"write": full}))
+        with pytest.raises(JournalError) as caught:
+            north.purge(plan, journal=path)
+        assert str(caught.value) == f"{path} cannot be created ({os.strerror(number)}): {remedy} for the journal"
+        assert not path.exists()
+        assert not deletes(platform)
 
 
 async def test_a_run_ends_before_the_call_where_the_journal_cannot_be_written(path: Path) -> None:

@@ -978,7 +978,7 @@ def test_what_others_hold_or_fill_is_waited_for(tmp_path: Path, monkeypatch: pyt
         other.close()
         (pages,) = store._db.execute("PRAGMA page_count").fetchone()
         store._db.execute(f"PRAGMA max_page_count = {pages}")
-        with pytest.raises(StoreUnavailableError, match="database or disk is full"):
+        with pytest.raises(StoreUnavailableError, match="database or disk is full; make room on its disk"):
             await store.end_lease(KEY, "a", None)
             await store.lease_token(KEY, "a", 10)
             await store.end_lease(KEY, "a", StoredToken("text" * 10_000, 0.0))

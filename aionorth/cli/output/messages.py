@@ -361,8 +361,10 @@ def in_words(error: BaseException) -> str:
         if error.filename is not None and not isinstance(error, OutputError):
             text = f"{error.filename}: {text}"
     elif isinstance(error, StoreError):
-        what = "check AIONORTH_REDIS_URL, or redis_url in the profile; " if "Redis" in text else ""
-        text = f"{text.removesuffix('.')}; {what}or, while nothing else uses this app, do without: --store memory"
+        text = text.removesuffix(".")
+        if "Redis" in text:
+            text += "; check AIONORTH_REDIS_URL, or redis_url in the profile"
+        text += f"; {'or, ' if '; ' in text else ''}while nothing else uses this app, do without: --store memory"
     elif isinstance(error, OutageError):
         reason = f" ({error.reason})" if error.reason else ""
         text = (

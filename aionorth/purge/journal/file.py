@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import logging
 import os
@@ -130,7 +131,12 @@ def created(path: str) -> Generator[JournalFile, None, None]:
     """
     file, unseen, place = _new(path)
     try:
-        yield JournalFile(file, path)
+        try:
+            yield JournalFile(file, path)
+        except JournalError as exc:
+            if isinstance(exc.__cause__, OSError):  # from writing: there is nothing yet to resume
+                raise _not_created(path, exc.__cause__) from exc
+            raise
         try:
             os.fsync(file.fileno())  # a machine that loses power must not leave the name without the content
             files.give_name(file.fileno(), unseen, place)
@@ -213,7 +219,8 @@ def _new(path: str) -> tuple[io.FileIO, str, str]:
 def _not_created(path: str, exc: Exception) -> JournalError:
     if isinstance(exc, FileExistsError):
         return _exists_already(path)
-    return JournalError(f"{path} cannot be created ({reason(exc)}): name another file for the journal")
+    room = "make room, or " if getattr(exc, "errno", None) in {errno.ENOSPC, errno.EDQUOT} else ""
+    return JournalError(f"{path} cannot be created ({reason(exc)}): {room}name another file for the journal")
 
 
 def _exists_already(path: str) -> JournalError:
