@@ -135,6 +135,12 @@ ALIKE = 0.75
 """From which part of equal characters on, by `difflib`, an option may be the one that was meant."""
 
 
+_NOT_AN_OPTION = (
+    "There is no option for the secret: it would show in the list of processes and in the shell's history, where this "
+    "one is now. Set AIONORTH_SECRET, or give --secret-file"
+)
+
+
 @contextmanager
 def _visible_errors(ctx: _Context) -> Generator[None, None, None]:
     """Make messages about a command line fit to be shown: they quote its words, which may hold control characters.
@@ -152,6 +158,12 @@ def _visible_errors(ctx: _Context) -> Generator[None, None, None]:
                 for name in getattr(exc, "possibilities", None) or ()
                 if name.startswith(typed) or SequenceMatcher(None, name[2:], typed[2:]).ratio() > ALIKE
             ]
+            if typed == "--secret":
+                exc.message, vars(exc)["possibilities"] = _NOT_AN_OPTION, []
+            elif isinstance(ctx.command, TyperGroup):
+                exc.message += (
+                    f"; the options of a command stand behind it: {ctx.command_path} COMMAND {visible(typed)}"
+                )
         prefix = "Error: "
         said = wrapped(prefix + exc.format_message(), width_of(sys.stderr)).removeprefix(prefix)
         exc.format_message = lambda: said

@@ -10,12 +10,11 @@ from yarl import URL
 
 from aionorth.auth.sources import GivenToken, Obtain, Secret, given
 from aionorth.bulk.retry import RetryPolicy
-from aionorth.common.arguments import argument
 from aionorth.errors import ArgumentError
 from aionorth.events import Observer, check_observers
 from aionorth.flow.settings import FlowControl
 from aionorth.stores.base import Stores
-from aionorth.wire.checks import check_string, fits_header
+from aionorth.wire.checks import check_app_id, check_string
 from aionorth.wire.transport import ConnectionOptions, check_url
 
 
@@ -27,19 +26,13 @@ def _token(value: GivenToken | None) -> Obtain | None:
     return None if value is None else given(value)
 
 
-def _app_id(value: str) -> str:
-    if not fits_header(check_string(value, argument("app_id"))):
-        raise ArgumentError(f"{argument('app_id')} must be printable ASCII: it goes into a header")
-    return value
-
-
 @attrs.frozen(kw_only=True, eq=False)
 class SessionOptions:
     """The arguments of a session; `NorthSession` documents them. Raises `ArgumentError` for what cannot be used."""
 
     secret: Secret | None = attrs.field(converter=_secret)
     token: Obtain | None = attrs.field(converter=_token, repr=False)
-    app_id: str = attrs.field(converter=_app_id)
+    app_id: str = attrs.field(converter=check_app_id)
     url: URL = attrs.field(converter=check_url)
     flow_control: FlowControl
     retry: RetryPolicy

@@ -47,16 +47,19 @@ class Profile:
         return f"{key} in profile {self.name!r} of {self.file}"
 
 
-def load(name: str | None, keys: Collection[str]) -> Profile:
+def load(name: str | None, keys: Collection[str], *, variables: Collection[str] = ()) -> Profile:
     """Return a profile.
 
     Args:
         name: The profile's name. None means the default one if there is one, else an empty one.
         keys: The settings that a profile can have.
+        variables: Others, which only an option or a variable can set.
 
     Raises:
         SettingsError: The file cannot be read or understood, has no such profile, or has unknown settings.
     """
+    if name == "":
+        raise problems("the name of the profile is empty: give one")
     try:
         file = config_file()
     except SettingsError:
@@ -81,15 +84,20 @@ def load(name: str | None, keys: Collection[str]) -> Profile:
             f"{file}, profile {wanted!r}: secret does not belong here: put it in a file of its own that only you can "
             "read, and name that as secret_file"
         )
-    all_keys = f"; there are {', '.join(keys)}"
     strange = [
-        f"{file}, profile {wanted!r}: there is no setting {key!r}{_nearest(key.replace('-', '_'), keys) or all_keys}"
+        f"{file}, profile {wanted!r}: there is no setting {key!r}{_instead(key.replace('-', '_'), keys, variables)}"
         for key in values
         if key not in keys
     ]
     if strange:
         raise problems(*strange)
     return Profile(name=wanted, file=file, values=values)
+
+
+def _instead(key: str, keys: Collection[str], variables: Collection[str]) -> str:
+    if key in variables:
+        return f" in profiles: set the variable AIONORTH_{key.upper()}"
+    return _nearest(key, keys) or f"; there are {', '.join(keys)}"
 
 
 def names() -> list[str]:
@@ -102,7 +110,8 @@ def _trusted(file: Path) -> bytes:
     try:
         check_own(file.stat(), file)
     except UntrustedFileError as exc:
-        raise problems(f"{file} is not to be trusted: {exc.strerror}") from exc
+        remedy = "" if ": " in str(exc.strerror) else "; have one of your own, for which XDG_CONFIG_HOME names a place"
+        raise problems(f"{file} is not to be trusted: {exc.strerror}{remedy}") from exc
     return file.read_bytes()
 
 

@@ -25,6 +25,8 @@ def usable(text: str, where: str) -> Secret:
         raise problems(f"{where} is empty: it must hold the app's secret")
     if secret.value != secret.value.strip():
         raise problems(f"{where} has blanks or a line end around it: give the secret without")
+    if len(secret.value.splitlines()) > 1:
+        raise problems(f"{where} has several lines: it must hold the app's secret and nothing else")
     check_string(secret.value, where)
     return secret
 

@@ -185,7 +185,8 @@ class Sources:
         try:
             path = Path(text).expanduser()
         except RuntimeError:
-            self.problems.append(f"{found.where} is {text!r}: there is no such user's home; give the whole path")
+            known = "is no such user's home" if text.split("/")[0] != "~" else "is no home directory"
+            self.problems.append(f"{found.where} is {text!r}: there {known}; give the whole path")
             return None
         return str(self._profile.file.parent / path if found.place is Place.PROFILE else path)
 
@@ -203,7 +204,7 @@ class Sources:
             near = difflib.get_close_matches(key, known, 1)
             remedy = f"; did you mean {variable(near[0])}?" if near else ""
             if key in OPTIONS_ONLY:
-                remedy = "; no variable switches this"
+                remedy = f"; no variable switches this, but {key} in a profile does, or as an option"
             self._report(visible(f"the environment variable {name} is not known{remedy}"))
 
     def miss(self, key: str) -> None:
@@ -221,7 +222,10 @@ def find_sources(name: str | None, **more: Any) -> Sources:  # noqa: ANN401 - as
     Raises `SettingsError` where the profile cannot be used.
     """
     sources = Sources(
-        profiles.load(name if name is not None else os.environ.get(variable("profile")) or None, KEYS), **more
+        profiles.load(
+            name if name is not None else os.environ.get(variable("profile")) or None, KEYS, variables=OTHER_VARIABLES
+        ),
+        **more,
     )
     sources.report_unknown_variables()
     return sources
@@ -335,7 +339,9 @@ def check_tls(sources: Sources, url: str, without: Collection[str] = ()) -> None
     """Note the settings of TLS that are of no use with `url`."""
     for key in ("ca_file", "client_cert", "tls_relaxed_x509", "unsafe_accept_any_host_name"):
         found = None if key in without else sources.find(key)
-        if found is not None and str(found.value).lower() != "false" and url.lower().startswith("http:"):
+        if found is None or any(problem.startswith(f"{found.where} ") for problem in sources.problems):
+            continue
+        if str(found.value).lower() != "false" and url.lower().startswith("http:"):
             sources.problems.append(f"{found.where} is of no use with http: give an https URL")
 
 

@@ -66,8 +66,10 @@ def whole(least: int) -> ValueType[int]:
 
 TEXT = ValueType(str, "give text", lambda text: text != "" and text == text.strip())
 WHOLE = whole(1)
-SECONDS = ValueType(float, "give seconds, above 0", lambda number: 0 < number < math.inf)
-SECONDS_OR_NONE = ValueType(float, "give seconds, or 0 for none", lambda number: 0 <= number < math.inf)
+SECONDS = ValueType(float, "give a number of seconds above 0, as in 30", lambda number: 0 < number < math.inf)
+SECONDS_OR_NONE = ValueType(
+    float, "give a number of seconds, as in 30, or 0 for none", lambda number: 0 <= number < math.inf
+)
 PART = ValueType(float, "give a part, from 0 up to but not including 1", lambda number: 0 <= number < 1)
 DURATION = ValueType(str, "give a number above 0 and s, min, h, d or w, as in 12h or 30min", _is_duration)
 SWITCH = ValueType(bool, "give true or false", read=_read_switch)

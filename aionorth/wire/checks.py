@@ -76,6 +76,13 @@ def check_string(value: object, name: str) -> str:
     return value
 
 
+def check_app_id(value: object) -> str:
+    """Return `value` if it can be the app's id, which goes into a header."""
+    if isinstance(value, str) and value and not fits_header(value):
+        raise ArgumentError(f"{argument('app_id')} must be printable ASCII: it goes into a header")
+    return check_string(value, argument("app_id"))
+
+
 def optional_string(value: object, name: str) -> str | None:
     """Return None as it is, and everything else as `check_string` does."""
     return None if value is None else check_string(value, argument(name))

@@ -37,7 +37,12 @@ class Tls:
                 "with one or more certificates"
             ) from exc
         if self.client_cert is not None:
-            cert, key = self.client_cert
+            try:
+                cert, key = self.client_cert
+            except (TypeError, ValueError) as exc:
+                raise ArgumentError(
+                    f"{argument('client_cert')}={self.client_cert!r}: give two PEM files, certificate and key"
+                ) from exc
             try:
                 # Without a password callable OpenSSL would ask for one on the terminal.
                 context.load_cert_chain(cert, key, password=lambda: "")

@@ -236,12 +236,19 @@ def test_a_file_without_its_option_is_answered_with_the_option(ready: Shell, wor
     assert f"give it with --ids-file {shlex.quote(word)}\n" in run.err
 
 
+NOT_AN_OPTION = (
+    "There is no option for the secret: it would show in the list of processes and in the shell's history, where this "
+    "one is now. Set AIONORTH_SECRET, or give --secret-file\n"
+)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         ("delete packages --al", "No such option: --al (Possible options: --all)\n"),
         ("delete packages --modle x", "No such option: --modle (Possible options: --model)\n"),
-        ("check --secret x", "No such option: --secret (Possible options: --secret-file)\n"),
+        ("check --secret x", NOT_AN_OPTION),
+        ("delete -q", "No such option: -q; the options of a command stand behind it: aionorth delete COMMAND -q\n"),
         ("list packages --all", "No such option: --all\n"),
         ("list devices --cascade", "No such option: --cascade\n"),
         ("delete packages --ids-file", "Option '--ids-file' requires an argument.\n"),
@@ -316,12 +323,15 @@ def test_what_needs_a_home_says_what_to_set() -> None:
     assert (run.code, run.out) == (2, "")
     assert run.err.startswith(f"{no_home} the app's store: set HOME, or XDG_STATE_HOME, or do without")
     assert run.err.endswith(": --store memory\n")
-    assert "there is no such user's home" in without_home("check", "--ca-file", "~/x", **settings).err
+    assert (
+        "there is no home directory; give the whole path" in without_home("check", "--ca-file", "~/x", **settings).err
+    )
     purge = ["delete", "packages", "--ids-file", "-", "--yes", "--store", "memory"]
     run = without_home(*purge, stdin="one\n", **settings)
     assert run == Run(2, "", f"{no_home} journals: set HOME, or XDG_STATE_HOME, or name a file with --journal\n")
     assert (
-        without_home("resume").err == f"{no_home} journals: set HOME, or XDG_STATE_HOME, or name the journal's file\n"
+        without_home("journals").err
+        == f"{no_home} journals: set HOME, or XDG_STATE_HOME, or name a journal's file to resume or report\n"
     )
     run = without_home("--install-completion", "bash")
     assert run == Run(2, "", "aionorth: there is no home directory, where a shell looks for completion: set HOME\n")
@@ -1033,10 +1043,10 @@ def test_a_value_that_cannot_be_used_is_answered_in_our_words(ready: Shell, word
     ("arguments", "said"),
     [
         (["--model", "guess"], "--model 'guess': give fixed, sliding, sliding-refusals, bucket,"),
-        (["--period", "0"], "--period '0': give seconds, above 0"),
+        (["--period", "0"], "--period '0': give a number of seconds above 0"),
         (["--reset-after", "1.5"], "--reset-after '1.5': give a probability, from 0 to 1"),
         (["--reset-after", "0.6", "--congested", "0.6"], "exceed 1"),
-        (["--latency", "-1"], "--latency '-1': give seconds, or 0 for none"),
+        (["--latency", "-1"], "--latency '-1': give a number of seconds, as in 30, or 0 for none"),
         (["--key", "x"], "--cert"),
         (["--cert", "no-such-file"], "no-such-file"),
         (["--write-package-ids", "."], "cannot be written"),

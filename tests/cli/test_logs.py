@@ -96,9 +96,10 @@ def test_a_log_of_objects_has_the_facts(shell: Shell, ids: str, log: Path) -> No
         (["--log-file", "/no-such-directory/log"], "--log-file /no-such-directory/log cannot be written to"),
         (["--log-file", "/"], "--log-file / cannot be written to: Is a directory"),
         (["--log-file", "log", "--log-format", "xml"], "--log-format 'xml': give text or json"),
-        (["--stats", "often"], "--stats 'often': give seconds"),
-        (["--stats", "-1"], "--stats '-1': give seconds"),
-        (["--stats", "inf"], "--stats 'inf': give seconds"),
+        (["--log-format", "json"], "--log-format is about the log file: give --log-file too"),
+        (["--stats", "often"], "--stats 'often': give a number of seconds"),
+        (["--stats", "-1"], "--stats '-1': give a number of seconds"),
+        (["--stats", "inf"], "--stats 'inf': give a number of seconds"),
     ],
 )
 def test_what_cannot_be_used_is_refused_before_anything_is_sent(
@@ -116,7 +117,7 @@ def test_what_cannot_be_used_is_refused_before_anything_is_sent(
     [
         ("LOG_FILE", "/no-such-directory/log", "AIONORTH_LOG_FILE /no-such-directory/log cannot be written to"),
         ("LOG_FORMAT", "xml", "AIONORTH_LOG_FORMAT 'xml': give text or json"),
-        ("STATS", "often", "AIONORTH_STATS 'often': give seconds"),
+        ("STATS", "often", "AIONORTH_STATS 'often': give a number of seconds"),
     ],
 )
 def test_a_variable_is_named_where_it_gave_what_cannot_be_used(
@@ -127,6 +128,11 @@ def test_a_variable_is_named_where_it_gave_what_cannot_be_used(
     assert run.code == 2
     assert said in run.err
     assert "--" not in run.err
+
+
+def test_a_variable_with_the_format_of_a_log_may_stand_alone(shell: Shell, ids: str) -> None:
+    shell.export(LOG_FORMAT="json")
+    assert shell("delete", "packages", "--ids-file", ids).code == 0
 
 
 def test_a_log_that_cannot_be_written_any_more_stops_no_run(shell: Shell, ids: str) -> None:

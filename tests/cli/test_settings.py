@@ -210,6 +210,28 @@ def test_a_home_that_there_is_not_is_named() -> None:
     assert "--ca-file is '~no-such-user/x': there is no such user's home" in problem(Given(ca_file="~no-such-user/x"))
 
 
+def test_a_directory_that_is_not_a_whole_path_is_named(set_up: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_up.export(STORE="machine")
+    monkeypatch.setenv("XDG_STATE_HOME", "state")
+    monkeypatch.setattr("platformdirs.user_state_path", lambda *_: Path("~"))  # which is where nobody has a home
+    assert "XDG_STATE_HOME is 'state': for the app's store set it to a whole path, from / on, or" in problem()
+
+
+def test_a_setting_of_tls_that_cannot_be_used_is_told_once(set_up: Shell) -> None:
+    set_up.export(TLS_RELAXED_X509="maybe", URL="http://server:8743")
+    assert problem() == "AIONORTH_TLS_RELAXED_X509 is 'maybe': give true or false"
+
+
+@pytest.mark.usefixtures("set_up")
+def test_a_name_of_a_profile_that_is_empty_is_refused() -> None:
+    assert problem(Given(profile="")) == "the name of the profile is empty: give one"
+
+
+@pytest.mark.parametrize("app_id", ["m\xfcnchen", "m\udcfcnchen"])
+def test_an_app_id_that_no_header_can_have_is_refused_as_such(set_up: Shell, app_id: str) -> None:
+    assert "--app-id must be printable ASCII" in set_up("check", "--app-id", app_id).err
+
+
 def test_a_certificate_does_not_take_the_key_of_the_one_it_replaces(set_up: Shell) -> None:
     set_up.configure("[profiles.default]\nclient_cert = '/prod.pem'\nclient_key = '/prod.key'\n")
     assert resolve(Given()).client_cert == ("/prod.pem", "/prod.key")
@@ -266,7 +288,7 @@ def test_all_that_cannot_be_used_is_named_at_once(set_up: Shell) -> None:
     set_up.export(CALLS="many", PERIOD="0", SECRET="")
     said = problem().splitlines()
     assert said[0] == "AIONORTH_CALLS is 'many': give a whole number from 1 on"
-    assert said[1] == "AIONORTH_PERIOD is '0': give seconds, above 0"
+    assert said[1] == "AIONORTH_PERIOD is '0': give a number of seconds above 0, as in 30"
     assert said[2].startswith("AIONORTH_SECRET is empty: set it")
 
 
@@ -277,9 +299,9 @@ def test_all_that_cannot_be_used_is_named_at_once(set_up: Shell) -> None:
         ("CALLS", "1.5", "give a whole number"),
         ("BURST", "-1", "give a whole number"),
         ("WORKERS", "x", "give a whole number"),
-        ("PERIOD", "inf", "give seconds, above 0"),
-        ("PERIOD", "nan", "give seconds, above 0"),
-        ("TIMEOUT", "soon", "give seconds, above 0"),
+        ("PERIOD", "inf", "give a number of seconds above 0"),
+        ("PERIOD", "nan", "give a number of seconds above 0"),
+        ("TIMEOUT", "soon", "give a number of seconds above 0"),
         ("HEADROOM", "1", "give a part, from 0 up to but not including 1"),
         ("HEADROOM", "20%", "give a part"),
         ("URL", " https://x", "blanks"),
@@ -304,7 +326,8 @@ def test_a_variable_that_cannot_be_used_is_named_in_plain_words(
         ({"APP_ID": "x" * 300}, "AIONORTH_APP_ID must be a string of 1 to 256 characters"),
         ({"APP_ID": "ä"}, "AIONORTH_APP_ID must be printable ASCII"),
         ({"CA_FILE": "none"}, "AIONORTH_CA_FILE 'none' cannot be used"),
-        ({"CLIENT_CERT": "none"}, "AIONORTH_CLIENT_CERT ('none', 'none') cannot be used"),
+        ({"CLIENT_CERT": "none"}, "AIONORTH_CLIENT_CERT 'none' cannot be used"),
+        ({"URL": "foo"}, "AIONORTH_URL 'foo' is not an http or https URL"),
         ({"CLIENT_KEY": "x"}, "AIONORTH_CLIENT_KEY is of no use without AIONORTH_CLIENT_CERT: give both"),
         ({"REDIS_URL": "http://x"}, "AIONORTH_REDIS_URL: give a URL that begins with redis://"),
     ],
@@ -314,7 +337,7 @@ def test_a_variable_is_blamed_for_what_it_gave(set_up: Shell, variables: dict[st
     run = set_up("list", "packages")
     assert run.code == 2
     assert said in run.err
-    assert "--" not in run.err
+    assert not [name for name in variables if f"--{name.lower().replace('_', '-')}" in run.err]
 
 
 def test_a_profile_is_blamed_for_what_it_gave(set_up: Shell) -> None:
@@ -328,9 +351,9 @@ def test_a_profile_is_blamed_for_what_it_gave(set_up: Shell) -> None:
         ("calls = 'many'", "calls in profile 'p' of FILE is 'many': give a whole number from 1 on, without quotes"),
         ("calls = 1.5", "is 1.5: give a whole number from 1 on"),
         ("calls = true", "is True: give a whole number"),
-        ("period = '60'", "is '60': give seconds, above 0, without quotes"),
-        ("period = nan", "is nan: give seconds"),
-        ("timeout = false", "is False: give seconds"),
+        ("period = '60'", "is '60': give a number of seconds above 0, as in 30, without quotes"),
+        ("period = nan", "is nan: give a number of seconds"),
+        ("timeout = false", "is False: give a number of seconds"),
         ("headroom = 1", "is 1: give a part"),
         ("max_outage = 12", "is 12: give a number above 0 and s, min, h, d or w, as in 12h or 30min"),
         ("max_outage = '5m'", "is '5m': give a number above 0 and s, min, h, d or w"),
@@ -342,6 +365,8 @@ def test_a_profile_is_blamed_for_what_it_gave(set_up: Shell) -> None:
         ("ca_file = ['x']", "is ['x']: give text"),
         ("cals = 5", "FILE, profile 'p': there is no setting 'cals'; did you mean calls?"),
         ("app-id = 'x'", "FILE, profile 'p': there is no setting 'app-id'; did you mean app_id?"),
+        ("log_file = 'x'", "there is no setting 'log_file' in profiles: set the variable AIONORTH_LOG_"),
+        ("log-format = 'json'", "no setting 'log-format' in profiles: set the variable AIONORTH_LOG_FORMAT"),
         ("zzz = 5", "FILE, profile 'p': there is no setting 'zzz'; there are url, app_id, secret_file"),
         ("secret = 's3cr3t-[red]hush[/]'", "secret does not belong here: put it in a file of its own"),
         ("client_key = 'x'", "client_key in profile 'p' of FILE is of no use without client_cert: give both"),
@@ -412,6 +437,8 @@ def test_an_option_comes_before_the_secret_in_the_environment_and_that_before_ot
         ("\n", "is empty"),
         (f"{SECRET}\n\n", "blanks or a line end around it"),
         (f" {SECRET}", "blanks"),
+        (f"{SECRET}\nother", "has several lines: it must hold the app's secret and nothing else"),
+        (f"{SECRET}\r\nother", "has several lines"),
         (SECRET * 20, "must be a string of 1 to 256 characters"),
         (SECRET * 1000, "must be a string of 1 to 256 characters"),
         (SECRET.encode() + b"\xff", "is not UTF-8 text"),
@@ -479,10 +506,11 @@ def test_without_a_terminal_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> 
 def test_an_unknown_variable_is_named_with_the_nearest(set_up: Shell, capsys: pytest.CaptureFixture[str]) -> None:
     set_up.export(TIMEOUTS="7", TRUST_ENV="1", NONSENSE=SECRET, LOG_FILE="x", SECRET_FILE="", PROFILE="")
     resolve(Given())
+    trust_env = "aionorth: the environment variable AIONORTH_TRUST_ENV"
     assert capsys.readouterr().err.splitlines() == [
         "aionorth: the environment variable AIONORTH_NONSENSE is not known",
         "aionorth: the environment variable AIONORTH_TIMEOUTS is not known; did you mean AIONORTH_TIMEOUT?",
-        "aionorth: the environment variable AIONORTH_TRUST_ENV is not known; no variable switches this",
+        f"{trust_env} is not known; no variable switches this, but trust_env in a profile does, or as an option",
     ]
 
 
@@ -547,3 +575,11 @@ def test_profiles_that_others_can_write_to_are_not_trusted(set_up: Shell) -> Non
     set_up.configure("[profiles.default]\nurl = 'https://elsewhere:8743'\n")
     profiles.config_file().chmod(0o666)
     assert "is not to be trusted: other users can write to it: chmod go-w" in problem()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="files have owners on POSIX systems")
+def test_profiles_of_another_user_are_not_trusted(set_up: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_up.configure("[profiles.default]\nurl = 'https://elsewhere:8743'\n")
+    uid = os.geteuid()
+    monkeypatch.setattr("os.geteuid", lambda: uid + 1)
+    assert f"it belongs to another user (uid {uid}); have one of your own, for which XDG_CONFIG_HOME" in problem()

@@ -90,7 +90,7 @@ def test_all_that_is_missing_or_wrong_is_named_at_once_without_options_of_a_shel
         *("AIONORTH_URL", "AIONORTH_APP_ID", "AIONORTH_TIMEOUT", "AIONORTH_CLIENT_KEY", "AIONORTH_SECRET")
     ]
     assert "(or give url=, or url in a profile)" in lines[0]
-    assert "give seconds, above 0" in lines[2]
+    assert "give a number of seconds above 0" in lines[2]
     assert not any("--" in line for line in lines)
 
 

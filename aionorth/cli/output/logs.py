@@ -16,7 +16,7 @@ import attrs
 
 from aionorth.cli.output.messages import Notes, ProblemError, complain, logged, noted
 from aionorth.cli.output.progress import LINES_EVERY, lines_every
-from aionorth.cli.parser import given_by, option
+from aionorth.cli.parser import given_by, names, option
 from aionorth.common.text import visible, visible_lines
 from aionorth.session.settings import variable
 from aionorth.session.value_types import SECONDS_OR_NONE, choice
@@ -52,7 +52,8 @@ class Messages:
     )
     log_format: str = _messages(
         "FORMAT",
-        "text, or json: an object a line, with time, level, message and the facts. [default: text]",
+        "How the log file is written: text, or json: an object a line, with time, level, message and the facts. "
+        "[default: text]",
         default=FORMATS[0],
         converter=choice(*FORMATS).parsed,
         values=FORMATS,
@@ -76,6 +77,13 @@ class Messages:
         """
         if self.quiet and self.verbose:
             raise ProblemError("--quiet and --verbose contradict each other: leave one out")
+        log_format = attrs.fields(Messages).log_format
+        if (
+            self.log_file is None
+            and self.log_format != log_format.default
+            and given_by(log_format, self.log_format) in names(log_format)
+        ):
+            raise ProblemError("--log-format is about the log file: give --log-file too")
         shown = _LEVELS[min(self.verbose, len(_LEVELS) - 1)]
         formatter = _Json() if self.log_format == "json" else _Text()
         log = nullcontext() if self.log_file is None else closing(self._log(self.log_file, formatter))

@@ -175,7 +175,7 @@ def _own_paths() -> list[Path]:
     return sorted(_directory().glob("*.jsonl"), reverse=True)
 
 
-def _directory(remedy: str = "name the journal's file") -> Path:
+def _directory(remedy: str = "name a journal's file to resume or report") -> Path:
     try:
         return state_directory("journals", remedy) / "journals"
     except NoDirectoryError as exc:

@@ -12,7 +12,6 @@ from aionorth.bulk.run import WORKERS
 from aionorth.cli.output.messages import SET_BY, remark
 from aionorth.cli.settings.given import MAX_OUTAGE, Given
 from aionorth.cli.settings.secrets import can_be_typed, typed_in
-from aionorth.common.arguments import argument
 from aionorth.common.durations import in_any_unit
 from aionorth.flow.settings import FlowControl
 from aionorth.items import Target
@@ -25,7 +24,7 @@ from aionorth.session.settings import KEYS, Place, Words
 from aionorth.session.value_types import WHOLE
 from aionorth.stores.machine import MachineStore
 from aionorth.stores.redis import RedisStore
-from aionorth.wire.checks import check_string
+from aionorth.wire.checks import check_app_id
 
 __all__ = ["KEYS", "Connection", "resolve"]
 
@@ -117,5 +116,5 @@ def resolve(given: Given, *, stdin_is_data: bool = False) -> Connection:
         sources.miss("secret")
     if sources.problems:
         raise problems(*sources.problems)
-    check_string(connection.app_id, argument("app_id"))
+    check_app_id(connection.app_id)
     return attrs.evolve(connection, secret=secret if secret is not None else typed_in(connection.app_id))

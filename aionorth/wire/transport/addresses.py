@@ -43,21 +43,23 @@ def check_url(url: object) -> URL:
     """Return the base URL, or raise `ArgumentError`, which does not show a password in it."""
     example = "give it as in 'https://server:8743'"
     if not isinstance(url, str):
-        raise ArgumentError(f"the base URL is not a str but {type(url).__name__}: {example}")
+        raise ArgumentError(f"{argument('url')} is not a str but {type(url).__name__}: {example}")
     if "@" in unicodedata.normalize("NFKC", unquote(url)):
-        raise ArgumentError(f"the base URL has a user or password in it, which the platform does not use: {example}")
+        raise ArgumentError(
+            f"{argument('url')} has a user or password in it, which the platform does not use: {example}"
+        )
     if not url.isprintable() or " " in url or "\\" in url:
         # Parsers drop some of these, and find another host than a reader does.
-        raise ArgumentError(f"the base URL {url!r} has blanks, line ends or the like in it: {example}")
+        raise ArgumentError(f"{argument('url')} {url!r} has blanks, line ends or the like in it: {example}")
     try:
         parsed = URL(url)
         host = parsed.host
     except ValueError as exc:
-        raise ArgumentError(f"the base URL {url!r} cannot be read ({exc}): {example}") from exc
+        raise ArgumentError(f"{argument('url')} {url!r} cannot be read ({exc}): {example}") from exc
     if parsed.scheme not in {"http", "https"} or not host:
-        raise ArgumentError(f"the base URL {url!r} is not an http or https URL: {example}")
+        raise ArgumentError(f"{argument('url')} {url!r} is not an http or https URL: {example}")
     if parsed.query_string or parsed.fragment:
-        raise ArgumentError(f"the base URL {url!r} has a query or fragment: {example}")
+        raise ArgumentError(f"{argument('url')} {url!r} has a query or fragment: {example}")
     return parsed
 
 
