@@ -212,7 +212,7 @@ class Session:
         await self.close()
 
     async def close(self) -> None:
-        """Close the session and, unless it was passed in, its connection pool."""
+        """Close the session: its calls in flight are broken off. The last that shares its connections closes them."""
         if (joined := self._app) is not None:
             opened, self._app, self._caller = self._caller is not None, None, None
             try:

@@ -37,7 +37,8 @@ class NorthSession(Devices, SelectedCalls):  # more than 15 methods: one a publi
     """An app's session with the platform: ``async with NorthSession(url, app_id=…, secret=…) as north``.
 
     Sessions of one event loop that name the same base URL and app share one flow control budget and one token. Where
-    their flow control differs, the stricter holds, with a `NorthWarning`.
+    their flow control differs, the stricter holds, with a `NorthWarning`. Sessions of any apps that reach the same
+    platform by the same TLS and proxy settings share its connections.
     """
 
     # --- Deleting one

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ssl
 from datetime import UTC, datetime
+from pathlib import Path
+from weakref import WeakValueDictionary
 
 import attrs
 
@@ -28,7 +30,29 @@ class Tls:
         return self != Tls()
 
     def context(self) -> ssl.SSLContext:
-        """Build the context; raises `ArgumentError` where a file cannot be used."""
+        """Return the context, the same for the same settings while the content of their files stays what it was.
+
+        Loading the system's CAs anew for each session would take 20 ms and half a megabyte.
+
+        Raises:
+            ArgumentError: A file cannot be used.
+        """
+        try:
+            files = tuple(map(_identity, (*self._ca_files(), *(self.client_cert or ()))))
+        except (OSError, TypeError, ValueError):
+            return self._built()  # it says what is wrong
+        key = files, self.ca_file is None, self.client_cert is None, bool(self.any_host_name), bool(self.relaxed_x509)
+        if (context := _contexts.get(key)) is None:
+            context = _contexts[key] = self._built()
+        return context
+
+    def _ca_files(self) -> list[StrPath]:
+        if self.ca_file is not None:
+            return [self.ca_file]
+        system = ssl.get_default_verify_paths()
+        return [path for path in (system.cafile, system.capath) if path]  # None where there is none
+
+    def _built(self) -> ssl.SSLContext:
         try:
             context = ssl.create_default_context(cafile=self.ca_file)
         except (OSError, TypeError, ValueError) as exc:
@@ -64,6 +88,15 @@ def _reason(exc: Exception) -> str:
     if isinstance(exc, ssl.SSLError):
         return (exc.reason or "").replace("_", " ").lower()
     return (exc.strerror if isinstance(exc, OSError) else None) or str(exc)
+
+
+_contexts: WeakValueDictionary[object, ssl.SSLContext] = WeakValueDictionary()
+
+
+def _identity(path: StrPath) -> tuple[int, ...]:
+    """Return what changes when a file is replaced or written to."""
+    state = Path(path).stat()
+    return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns
 
 
 # --- What a refusal means. OpenSSL's numbers and names hardly change; its texts do.

@@ -88,5 +88,5 @@ async def test_there_is_one_timer_however_many_calls_there_are_and_none_after_cl
 
     await asyncio.gather(*(call() for _ in range(50)))
     assert len(loop._scheduled) == 1  # type: ignore[attr-defined]  # all there is
-    dog.close()
+    await dog.close()
     assert all(timer.cancelled() for timer in loop._scheduled)  # type: ignore[attr-defined]  # as above

@@ -16,8 +16,8 @@ from aionorth.errors import NorthError, SessionStateError, detached
 from aionorth.wire.replies import NO_CONTENT, Reply, Token
 from aionorth.wire.requests import Request
 from aionorth.wire.transport.addresses import ConnectionOptions, check_lent, environment_proxy
-from aionorth.wire.transport.connector import Connector
 from aionorth.wire.transport.faults import translated
+from aionorth.wire.transport.pools import Pool, Way
 from aionorth.wire.transport.timeout import SharedTimeout
 
 LONGEST_BODY = 8 * 1024 * 1024
@@ -26,10 +26,11 @@ LONGEST_BODY = 8 * 1024 * 1024
 _USER_AGENT = f"aionorth/{__version__} aiohttp/{aiohttp.__version__} Python/{sys.version_info[0]}.{sys.version_info[1]}"
 
 
-class Transport:  # more than 12 attributes: a pool, and what is needed to fill it
-    """The way to one platform: a connection pool and what is needed to fill it.
+class Transport:  # more than 12 attributes: a pool, and what is needed to use it
+    """The way to one platform: a share of a connection pool, or a session that was lent, and what is needed to use it.
 
-    Its state is the pool, `_http`, and whether a reply ever came, `_reached`.
+    Its state: while it is open, the aiohttp session that it sends through, its pool, unless that session was lent, and
+    what times its exchanges; and whether a reply ever came, `_reached`.
     """
 
     def __init__(self, url: URL, options: ConnectionOptions) -> None:
@@ -40,31 +41,40 @@ class Transport:  # more than 12 attributes: a pool, and what is needed to fill 
         self._base = str(url).rstrip("/")
         self._origin, self._prefix = url.origin(), url.raw_path.rstrip("/")
         self._https = url.scheme == "https"
-        self._own = options.http is None
-        self._ssl = options.tls.context() if self._https and self._own else None
+        self._ssl = options.tls.context() if self._https and options.http is None else None
         self._proxy = environment_proxy(url) if options.trust_env else None
         self.timeout = options.timeout
         """Seconds that one exchange may take."""
         self._options = options
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=options.connect_timeout)
-        self._http = options.http
+        self._http: aiohttp.ClientSession | None = None
+        self._pool: Pool | None = None
         self._reached = False
         self._shared_timeout: SharedTimeout | None = None
 
     async def open(self) -> None:
-        """Open the pool. It has no limit of its own: the workers are one, and a call that has a slot must not queue."""
+        """Take a share of the pool.
+
+        It has no limit of its own: the workers are one, and a call that has a slot must not queue. So the calls of one
+        session cannot hold up those of another.
+        """
         self._shared_timeout = SharedTimeout()
-        if self._own:
-            self._http = aiohttp.ClientSession(
-                connector=Connector(ssl=self._ssl if self._ssl is not None else True),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"User-Agent": _USER_AGENT},
-            )
+        if (lent := self._options.http) is not None:
+            self._http = lent
+            return
+        self._pool = Pool.join(Way(self._origin, self._ssl, self._proxy))
+        # A session of its own: what instruments aiohttp does it when a session is made.
+        self._http = aiohttp.ClientSession(
+            connector=self._pool.connector,
+            connector_owner=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": _USER_AGENT},
+        )
 
     @property
     def reached(self) -> bool:
         """Whether a reply ever came, so that name, port and certificates are right."""
-        return self._reached
+        return self._reached or (self._pool is not None and self._pool.reached)
 
     @property
     def connections(self) -> int | None:
@@ -75,20 +85,27 @@ class Transport:  # more than 12 attributes: a pool, and what is needed to fill 
         return min((limit for limit in (connector.limit, connector.limit_per_host) if limit), default=None)
 
     async def close(self) -> None:
-        """Close the pool, unless it was lent."""
-        if self._shared_timeout is not None:
-            self._shared_timeout.close()
-        if self._own and (http := self._http) is not None:
-            self._http = None
-            await http.close()
+        """Break off the exchanges in flight, wait until they have ended, and leave the pool."""
+        http, pool, shared_timeout = self._http, self._pool, self._shared_timeout
+        self._http = self._pool = None
+        try:
+            if shared_timeout is not None:
+                await shared_timeout.close()
+        finally:
+            if pool is not None:
+                try:
+                    if http is not None:
+                        await http.close()
+                finally:
+                    await pool.leave()
 
     @property
     def is_open(self) -> bool:
-        """Whether the pool is open."""
-        return self._http is not None and (self._own or not self._http.closed)
+        """Whether requests can be sent."""
+        return self._http is not None and not self._http.closed
 
     def check_open(self) -> None:
-        """Raise `SessionStateError` where the pool has been closed."""
+        """Raise `SessionStateError` where requests cannot be sent."""
         if not self.is_open:
             raise SessionStateError("the session, or the aiohttp session it was given, is closed")
 
@@ -126,10 +143,13 @@ class Transport:  # more than 12 attributes: a pool, and what is needed to fill 
                     timeout=self._timeout,
                     middlewares=(self._one_attempt,),
                 )
-                self._reached = True
+                if not self._reached:
+                    self._reached = True
+                    if self._pool is not None:
+                        self._pool.reached = True
                 if response.status == NO_CONTENT.status:  # it has no body, whatever its head says
                     return attrs.evolve(NO_CONTENT, headers=response.headers) if request.own else NO_CONTENT
-                body, whole = await _read(response, breaks_show=self._own)
+                body, whole = await _read(response, breaks_show=self._options.http is None)
             finally:
                 self._shared_timeout.stop(task)
             headers = response.headers
@@ -149,7 +169,13 @@ class Transport:  # more than 12 attributes: a pool, and what is needed to fill 
             raise detached(exc) from exc.__cause__
         except (aiohttp.ClientError, OSError, ValueError) as exc:  # asyncio's TimeoutError is an OSError
             error = translated(
-                exc, self._options, self._proxy, timeout=timeout, https=self._https, reached=self._reached
+                exc,
+                self._options,
+                self._proxy,
+                timeout=timeout,
+                https=self._https,
+                reached=self.reached,
+                closed=not self.is_open,
             )
             cause = None if isinstance(exc, (aiohttp.ClientResponseError, ValueError)) else detached(exc)
         raise error from cause  # here, where what aiohttp raised is not its context

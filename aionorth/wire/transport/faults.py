@@ -34,12 +34,19 @@ _NO_SUCH_HOST_BY_ARES = {1, 4, 8}  # no data, not found, no name
 
 
 def translated(
-    exc: Exception, options: ConnectionOptions, proxy: Proxy | None, *, timeout: float, https: bool, reached: bool
+    exc: Exception,
+    options: ConnectionOptions,
+    proxy: Proxy | None,
+    *,
+    timeout: float,
+    https: bool,
+    reached: bool,
+    closed: bool = False,
 ) -> NorthError:
     """Return the error that stands for one of aiohttp's, or of the system's.
 
     The call had `timeout` seconds, and went through `proxy` if there is one. `reached` says whether a reply ever came,
-    so that name, port and certificates are right.
+    so that name, port and certificates are right; `closed`, whether the session was closed, which cuts calls off.
     """
     match exc:
         case aiohttp.ClientProxyConnectionError():
@@ -60,6 +67,8 @@ def translated(
             )
         case aiohttp.ClientHttpProxyError():
             return _refused_by_proxy(exc.status, proxy)
+        case TimeoutError() if closed:
+            return ReplyLostError("the reply was lost: the session was closed")
         case TimeoutError():
             return ReplyTimeoutError(f"no reply within {timeout:g} s")
         case ValueError():  # for example because `http` names a proxy that cannot be used

@@ -15,7 +15,8 @@ class SharedTimeout:
     out in the order in which they began. With a timer for each, calls per second fell to below 0.95 of bare aiohttp's.
     `stop` belongs into a ``finally``.
 
-    Its state: the tasks that are timed; those that were cut off; and the timer, with when it goes off.
+    Its state: the tasks that are timed; those that were cut off; the timer, with when it goes off; and what waits for
+    the end of those that were cut off.
     """
 
     def __init__(self) -> None:
@@ -24,6 +25,7 @@ class SharedTimeout:
         self._cut_off: dict[asyncio.Task[Any], int] = {}  # its cancellations before
         self._timer: asyncio.TimerHandle | None = None
         self._goes_off = math.inf  # when the first of them runs out, or before
+        self._all_ended: asyncio.Future[None] | None = None
 
     def start(self, until: float) -> asyncio.Task[Any]:
         """Time the current task until `stop`; `until` is on the loop's clock."""
@@ -42,27 +44,38 @@ class SharedTimeout:
         """
         if self._timed.pop(task, None) is not None or task not in self._cut_off:
             return
+        cancellations = self._cut_off.pop(task)
+        if self._all_ended is not None and not self._cut_off and not self._all_ended.done():
+            self._all_ended.set_result(None)
         error = sys.exception()
-        if task.uncancel() <= self._cut_off.pop(task) and isinstance(error, asyncio.CancelledError):
+        if task.uncancel() <= cancellations and isinstance(error, asyncio.CancelledError):
             raise TimeoutError from error
 
-    def close(self) -> None:
-        """Stop the timer."""
+    async def close(self) -> None:
+        """Cut off whatever is timed, and wait until that has ended."""
+        self._stop_timer()
+        self._cut(list(self._timed))
+        if self._cut_off:
+            self._all_ended = self._loop.create_future()
+            await self._all_ended
+
+    def _cut(self, tasks: list[asyncio.Task[Any]]) -> None:
+        for task in tasks:
+            _, self._cut_off[task] = self._timed.pop(task)
+            task.cancel()
+
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._timer, self._goes_off = None, math.inf
 
     def _set(self, goes_off: float) -> None:
-        self.close()
+        self._stop_timer()
         self._timer, self._goes_off = self._loop.call_at(goes_off, self._look), goes_off
 
     def _look(self) -> None:
         self._timer, self._goes_off = None, math.inf
         now = self._loop.time()
-        for task, (runs_out, cancellations) in list(self._timed.items()):
-            if runs_out <= now:
-                del self._timed[task]
-                self._cut_off[task] = cancellations
-                task.cancel()
+        self._cut([task for task, (runs_out, _) in self._timed.items() if runs_out <= now])
         if self._timed:
             self._set(min(runs_out for runs_out, _ in self._timed.values()))
