@@ -32,6 +32,7 @@ PROGRAM = next(block for block in BLOCKS if "asyncio.run(main())" in block)
 SERVICE = next(block for block in BLOCKS if "FastAPI(" in block)
 TESTS = next(block for block in BLOCKS if "import pytest" in block)
 PARTS = [block for block in WITHOUT_VCR if block not in {PROGRAM, SERVICE, TESTS}]
+ALONE = [part for part in PARTS if "RedisStore" not in part and "Fleet(" not in part]
 
 AROUND = """\
 import asyncio
@@ -69,7 +70,7 @@ def title(block: str) -> str:
     return next(line for line in block.splitlines() if not line.startswith(("import ", "from ")) and line)[:40]
 
 
-@pytest.mark.parametrize("block", [part for part in PARTS if "RedisStore" not in part and "Fleet(" not in part], ids=title)
+@pytest.mark.parametrize("block", ALONE, ids=title)
 def test_a_part_runs(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     there = re.sub(

@@ -1743,6 +1743,7 @@ def test_without_the_command_lines_extra_a_store_needs_a_directory(monkeypatch: 
 
 def test_without_a_home_a_store_needs_a_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platformdirs.user_state_path", lambda _: Path("~/nowhere"))
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
     with pytest.raises(
         ArgumentError, match=r"there is no home directory for the app's store: set HOME, or .*, or give"
     ):
