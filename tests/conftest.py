@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from processes import RedisServer, redis_server
 from shell import APP, SECRET, UNREACHABLE, Shell, served
 
 from aionorth.simulator import Simulator
@@ -60,3 +61,16 @@ def ready(shell: Shell) -> Shell:
     """A shell with all variables set, for a platform that cannot be reached."""
     shell.export(URL=UNREACHABLE, APP_ID=APP, SECRET=SECRET)
     return shell
+
+
+@pytest.fixture
+def fleet_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisServer]:
+    """A Redis server with an append-only file; a fleet's waits for servers and workers take milliseconds only."""
+    from aionorth.fleet import journal, streams, worker  # noqa: PLC0415 - with taskiq, which few tests need
+
+    waits = {streams: ["BLOCK", "OVER_SHARE", "SETTLING", "RETRY"], journal: ["RETRY"], worker: ["RETRY", "LOOK"]}
+    for module, names in waits.items():
+        for name in names:
+            monkeypatch.setattr(module, name, 0.05)
+    with redis_server(tmp_path, keeps=True) as server:
+        yield server

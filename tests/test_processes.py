@@ -1,18 +1,15 @@
 """Processes that share one app: no refusal and one login, whatever happens to one of them or to the store."""
 
 import json
-import os
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import PROCESS_TIMEOUT, Arrival, Platform, RedisServer, Worker, in_service, redis_server
+from processes import Arrival, Platform, RedisServer, Worker, in_service, redis_server
 from support import fullest_window
 
 pytestmark = pytest.mark.slow
@@ -186,59 +183,3 @@ def test_a_restart_within_the_period_is_refused_with_the_memory_store() -> None:
             worker.write(part)
             assert set(results(worker.read_rest()).values()) == {"deleted"}
         assert any(arrival.refused for arrival in there.arrivals())
-
-
-def test_a_fleet_of_workers_purges_without_a_refusal_though_one_is_killed(tmp_path: Path) -> None:
-    ids_file = tmp_path / "ids.txt"
-    with redis_server(tmp_path) as server, platform(300) as there, ExitStack() as stack:
-        in_service(server.url, there.url)
-        ids_file.write_text("\n".join(there.ids))
-        environment = os.environ | {
-            "AIONORTH_URL": there.url,
-            "AIONORTH_APP_ID": "demo-app",
-            "AIONORTH_SECRET": "demo-secret",
-            "AIONORTH_REDIS_URL": server.url,
-            "AIONORTH_PERIOD": str(PERIOD),
-            "FLEET_JOURNALS": str(tmp_path / "journals"),
-            "PYTHONPATH": str(Path(__file__).parent),
-        }
-        taskiq = [sys.executable, "-m", "taskiq", "worker", "--workers", "1", "--max-async-tasks", "1", "fleet:broker"]
-        workers = [stack.enter_context(running(taskiq, environment)) for _ in range(4)]
-        fleet = [sys.executable, str(Path(__file__).parent / "fleet.py"), str(ids_file)]
-        started = stack.enter_context(running(fleet, environment))
-        wait_for(lambda: len(list((tmp_path / "journals").glob("*"))) >= 12)
-        kill_group(workers[0])
-        output = started.communicate(timeout=PROCESS_TIMEOUT)[0].decode()
-        assert started.returncode == 0
-        arrivals = there.arrivals()
-        assert there.left == []
-    assert [arrival for arrival in arrivals if arrival.refused] == []
-    assert len([arrival for arrival in arrivals if arrival.method == "POST"]) == 1
-    counts = {outcome: int(count) for count, outcome in (line.split() for line in output.splitlines())}
-    assert sum(counts.values()) == 300
-    assert set(counts) <= {"deleted", "gone"}
-    assert counts.get("gone", 0) <= 16
-
-
-@contextmanager
-def running(command: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a process until the end of the test, then kill it and its children."""
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
-    ) as process:
-        try:
-            yield process
-        finally:
-            kill_group(process)
-
-
-def kill_group(process: subprocess.Popen[bytes]) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PROCESS_TIMEOUT
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

@@ -5,7 +5,7 @@ far they are. All that they share is on one Redis server: the apps' flow control
 for each app's part of a run, so that whatever dies, every id ends in exactly one truthful outcome. What the workers
 need to reach a platform, secrets too, are their own settings: profiles, files, environment.
 
-`runs` has parts and how far they are, as values; `store` keeps them in Redis, `journal` their journals. `broker`
+`runs` has parts and how far they are, as values; `store` keeps them in Redis, `journal` their journals. `streams`
 spreads the tasks, `worker` does them, and `fleet` is what users see.
 """
 
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from aionorth.fleet.runs import Part, PartState, PartStatus, RunStatus
 
 if TYPE_CHECKING:
-    from aionorth.fleet.broker import FleetBroker
     from aionorth.fleet.fleet import Fleet
+    from aionorth.fleet.streams import FleetBroker
 
     broker: FleetBroker
     """What ``taskiq worker aionorth.fleet:broker`` runs, with the server that ``AIONORTH_REDIS_URL`` names."""

@@ -11,10 +11,10 @@ from typing import Annotated, Self
 from taskiq import Context, TaskiqDepends, TaskiqEvents, TaskiqState
 
 from aionorth.errors import ArgumentError
-from aionorth.fleet.broker import FleetBroker, handed_back
 from aionorth.fleet.journal import read_history
 from aionorth.fleet.runs import Part, PartState, PartStatus, RunStatus
 from aionorth.fleet.store import FleetStore
+from aionorth.fleet.streams import FleetBroker, handed_back
 from aionorth.fleet.worker import Worker
 from aionorth.purge.journal import History
 from aionorth.session.settings import variable
@@ -113,9 +113,11 @@ class Fleet:
 
     async def resume(self, run: str) -> list[PartStatus]:
         """Have done what is left of a run that was cancelled, or of which parts failed; return these parts."""
-        status = await self._store.status(run)
+        before = await self._store.status(run)
         await self._store.set_cancelled(run, cancelled=False)
-        left = [one for one in status.parts if one.state.settled and one.gone < one.part.total]
+        after = await self._store.status(run)  # a part that a worker settles later, it does not find cancelled
+        ended = {one.number for status in (before, after) for one in status.parts if one.state.settled}
+        left = [one for one in after.parts if one.number in ended and one.gone < one.part.total]
         for one in left:
             await self._store.set_waiting(run, one)
             await self._send(run, one.number)

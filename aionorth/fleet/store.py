@@ -28,6 +28,7 @@ from aionorth.errors import ArgumentError, StoreError, StoreUnavailableError, de
 from aionorth.fleet.runs import Part, PartState, PartStatus, RunStatus
 from aionorth.models import Outcome
 from aionorth.purge.journal import lines
+from aionorth.stores.redis import PASSING
 from aionorth.stores.redis_client import connect
 from aionorth.stores.redis_url import read_url, wrong_with_url
 
@@ -36,8 +37,8 @@ PREFIX = "aionorth-fleet"
 LEASE = 15.0
 """Seconds after its last sign of life from which on a worker counts as dead."""
 
-BEAT = LEASE / 3
-"""Seconds between two signs of life."""
+BEATS = 3
+"""How many signs of life a worker gives in that time."""
 
 KEPT = 90 * 24 * 3600
 """Seconds for which a run is kept after its last sign of life."""
@@ -96,7 +97,8 @@ def check_url(url: object) -> str:
 class FleetStore:
     """The runs of a fleet on a Redis server. State: the client."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, lease: float = LEASE) -> None:
+        self.lease = lease
         client = connect(check_url(url))
         del url
         if client is None:
@@ -194,10 +196,10 @@ class FleetStore:
     async def take(self, run: str, number: int, who: str) -> bool:
         """Take a part for a worker; return whether that was possible."""
         async with reached():
-            return bool(await self._eval(_TAKE, [f"{_root(run)}:owners"], number, who, LEASE))
+            return bool(await self._eval(_TAKE, [f"{_root(run)}:owners"], number, who, self.lease))
 
-    async def beat(self, run: str, status: PartStatus, who: str, *, lease: float = LEASE) -> bool | None:
-        """Give a sign of life, and say how far the part is.
+    async def beat(self, run: str, status: PartStatus, who: str, *, last: bool = False) -> bool | None:
+        """Give a sign of life, the `last` one that others need not wait after, and say how far the part is.
 
         Returns:
             Whether the run is cancelled; None where the part is not this worker's any more.
@@ -205,7 +207,7 @@ class FleetStore:
         root = _root(run)
         keys = [f"{root}:owners", f"{root}:states", root, f"{root}:parts"]
         async with reached():
-            said = await self._eval(_BEAT, keys, status.number, who, lease, _state(status), KEPT)
+            said = await self._eval(_BEAT, keys, status.number, who, 0 if last else self.lease, _state(status), KEPT)
         return None if said < 0 else bool(said)
 
     async def journal(self, run: str, number: int) -> AsyncIterator[list[str]]:
@@ -233,7 +235,7 @@ class FleetStore:
         root = _root(run)
         keys = [f"{root}:owners", f"{root}:journal:{number}"]
         async with reached():
-            said, had = await self._eval(_APPEND, keys, number, who, LEASE, length, KEPT, *more)
+            said, had = await self._eval(_APPEND, keys, number, who, self.lease, length, KEPT, *more)
         return int(said), int(had)
 
     async def _eval(self, script: str, keys: Sequence[str], *arguments: object) -> Any:  # noqa: ANN401 - a script's own
@@ -257,13 +259,15 @@ class FleetStore:
 @asynccontextmanager
 async def reached() -> AsyncGenerator[None]:
     """Raise `StoreUnavailableError` where the server cannot be reached, `StoreError` where it refuses."""
-    from redis.exceptions import RedisError, ResponseError  # noqa: PLC0415 - optional, and slow to import
+    from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError  # noqa: PLC0415 - optional, and slow to import
 
     try:
         yield
     except asyncio.CancelledError as exc:
         raise detached(exc)  # noqa: B904 - redis-py's frames hold the password
     except ResponseError as exc:
+        if isinstance(exc, (OutOfMemoryError, ReadOnlyError)) or PASSING.search(str(exc)):
+            raise StoreUnavailableError(f"the fleet's Redis server cannot be used now: {exc}") from detached(exc)
         raise StoreError(f"the fleet's Redis server refuses: {exc}") from detached(exc)
     except (RedisError, OSError) as exc:
         raise StoreUnavailableError(f"the fleet's Redis server cannot be reached: {exc}") from detached(exc)

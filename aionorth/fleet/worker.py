@@ -7,14 +7,15 @@ import logging
 import os
 import uuid
 from collections import Counter
+from contextlib import suppress
 
 import attrs
 
 from aionorth.bulk.run import BulkDelete
-from aionorth.errors import NorthError, SettingsError, StoreUnavailableError
+from aionorth.errors import NorthError, SettingsError, StoreError, StoreUnavailableError
 from aionorth.fleet.journal import JournalInRedis
 from aionorth.fleet.runs import Part, PartState, PartStatus
-from aionorth.fleet.store import BEAT, LEASE, FleetStore
+from aionorth.fleet.store import BEATS, LEASE, RETRY, FleetStore
 from aionorth.models import Outcome
 from aionorth.purge.journal import Journal, lines
 from aionorth.session import profiles
@@ -37,8 +38,8 @@ class Worker:
     Its state: the fleet's store, and whether it is about to end.
     """
 
-    def __init__(self, url: str) -> None:
-        self._store = FleetStore(url)
+    def __init__(self, url: str, *, lease: float = LEASE) -> None:
+        self._store = FleetStore(url, lease=lease)
         self._flow_store = RedisStore(url)
         self._ending = asyncio.Event()
 
@@ -59,56 +60,60 @@ class Worker:
         """Do a part as far as it can be done.
 
         Returns:
-            Whether it is settled, or somebody else's; else it must be handed to another worker.
+            Whether it is settled; else another worker must be told of it.
         """
         who = uuid.uuid4().hex
         try:
-            status = await self._store.part(run, number)
-            if status is None:
-                _log.warning("part %d of run %s is not kept any more", number, run)
-                return True
-            return not await self._take(run, number, who) or await self._do(run, status, who)
-        except StoreUnavailableError as exc:
+            while (status := await self._store.part(run, number)) is not None and not status.state.settled:
+                if await self._store.take(run, number, who):
+                    return await self._do(run, status, who)
+                # Its worker lives, or has died just now. Even if it lives, this may be the only message about it.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK):
+                        await self._ending.wait()
+                if self._ending.is_set():
+                    return False
+        except StoreError as exc:
             _log.warning("part %d of run %s is handed back: %s", number, run, exc)
+            await asyncio.sleep(RETRY)
             return False
-
-    async def _take(self, run: str, number: int, who: str) -> bool:
-        """Take a part; one that is another worker's once that has shown no sign of life for long enough."""
-        looks = int((LEASE + BEAT) / LOOK)
-        while not await self._store.take(run, number, who):
-            if not (looks := looks - 1):
-                return False  # its worker lives, and has a message of its own
-            await asyncio.sleep(LOOK)
+        if status is None:
+            _log.warning("part %d of run %s is not kept any more", number, run)
         return True
 
     async def _do(self, run: str, status: PartStatus, who: str) -> bool:
         """Do a part that was taken, and give signs of life; return whether it is settled."""
         work = _Work(self._store, self._flow_store, run, status, who)
+        stopped = await self._sign(run, work.status(PartState.AT_WORK), who)
         task = asyncio.create_task(work.carry_out())
         ending = asyncio.create_task(self._ending.wait())
-        stopped: bool | None = False
         try:
-            while not task.done() and not ending.done():
-                if (stopped := await self._sign(run, work.status(PartState.AT_WORK), who)) is not False:
+            while stopped is False:
+                every = self._store.lease / BEATS
+                await asyncio.wait({task, ending}, timeout=every, return_when=asyncio.FIRST_COMPLETED)
+                if task.done() or ending.done():
                     break
-                await asyncio.wait({task, ending}, timeout=BEAT, return_when=asyncio.FIRST_COMPLETED)
-            await work.stop(task)
+                stopped = await self._sign(run, work.status(PartState.AT_WORK), who)
         finally:
+            await work.stop(task)
             ending.cancel()
-            task.cancel()
-        if stopped is None:
-            _log.warning("part %d of run %s is another worker's by now", status.number, run)
-            return True
-        state = PartState.CANCELLED if stopped else PartState.WAITING if ending.done() else PartState.COMPLETE
-        last = work.status(state, task)
-        await self._store.beat(run, last, who, lease=0)
-        return last.state.settled
+        if stopped is not None:
+            state = PartState.CANCELLED if stopped else PartState.WAITING if ending.done() else PartState.COMPLETE
+            last = work.status(state, task)
+            stopped = await self._store.beat(run, last, who, last=True)
+            if stopped is False and last.state is PartState.CANCELLED:  # it was resumed in the meantime
+                last = work.status(PartState.WAITING)
+                await self._store.beat(run, last, who, last=True)
+            if stopped is not None:
+                return last.state.settled
+        _log.warning("part %d of run %s is another worker's by now", status.number, run)
+        return False
 
     async def _sign(self, run: str, status: PartStatus, who: str) -> bool | None:
         """Give a sign of life, as `FleetStore.beat` does; a server that is away gets the next one."""
         try:
             return await self._store.beat(run, status, who)
-        except StoreUnavailableError as exc:
+        except StoreError as exc:
             _log.warning("%s", exc)
             return False
 
@@ -137,8 +142,10 @@ class _Work:
         """Have `carry_out` end soon, if it has not."""
         if self._bulk is not None:
             self._bulk.stop()
-        await asyncio.wait({task}, timeout=DRAIN)
+            await asyncio.wait({task}, timeout=DRAIN)
         task.cancel()
+        await asyncio.wait({task}, timeout=2 * DRAIN)
+        task.cancel()  # the server is away, and so the next worker will not know what became of the last calls
         await asyncio.wait({task})
 
     def status(self, state: PartState, ended: asyncio.Task[None] | None = None) -> PartStatus:
@@ -149,6 +156,8 @@ class _Work:
             outcomes = Counter({one: count for one in Outcome if (count := getattr(summary, one.value))})
             found = attrs.evolve(found, outcomes=outcomes, calls=summary.calls, refusals=summary.refusals)
         error = None if ended is None or ended.cancelled() else ended.exception()
+        if isinstance(error, StoreUnavailableError) or isinstance(error and error.__cause__, StoreUnavailableError):
+            return attrs.evolve(found, state=PartState.WAITING, cause="")
         if found.gone == found.part.total:
             return attrs.evolve(found, state=PartState.COMPLETE, cause="")
         if error is None or state is not PartState.COMPLETE:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextvars import ContextVar
 from functools import partial
 from typing import Any, cast
@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 from taskiq import AckableMessage
 from taskiq_redis import RedisStreamBroker
 
-from aionorth.fleet.store import BEAT, LEASE, PREFIX, RETRY, check_url
+from aionorth.fleet.store import BEATS, LEASE, PREFIX, RETRY, check_url
 
 _log = logging.getLogger("aionorth")
 
@@ -33,20 +33,23 @@ OVER_SHARE = 1.0
 SETTLING = 2.0
 """Seconds that a worker gives others, which start at the same time, before it takes its first task."""
 
+FORGOTTEN_AFTER = 24 * 3600.0
+"""Seconds after which a worker that is gone, and has no task, is not listed any more."""
+
 GROUP = "workers"
 
 handed_back: ContextVar[bool] = ContextVar("handed_back", default=False)
 """Whether the task under way is to be done by another worker."""
 
-# KEYS: the stream. ARGV: group, consumer, milliseconds, ids of messages.
+# KEYS: the stream. ARGV: group, milliseconds, consumer, ids of messages.
 _MINE = """
-local function mine(id) return #redis.call('XPENDING', KEYS[1], ARGV[1], id, id, 1, ARGV[2]) > 0 end
+local function mine(id) return #redis.call('XPENDING', KEYS[1], ARGV[1], id, id, 1, ARGV[3]) > 0 end
 """
 # Says that the tasks are not idle, or have been idle for so long that anybody may take them.
 _TOUCH = f"""{_MINE}
 for at = 4, #ARGV do
   if mine(ARGV[at]) then
-    redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[at], 'IDLE', ARGV[3], 'JUSTID')
+    redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[3], 0, ARGV[at], 'IDLE', ARGV[2], 'JUSTID')
   end
 end
 """
@@ -54,6 +57,13 @@ _DONE = f"""{_MINE}
 if mine(ARGV[4]) then
   redis.call('XACK', KEYS[1], ARGV[1], ARGV[4])
   redis.call('XDEL', KEYS[1], ARGV[4])
+end
+"""
+_FORGET = """
+for _, one in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
+  if one[4] == 0 and one[6] > tonumber(ARGV[2]) then
+    redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], one[2])
+  end
 end
 """
 
@@ -65,18 +75,23 @@ def _is_cancelled() -> bool:
 
 
 class FleetBroker(RedisStreamBroker):
-    """Hands tasks to workers. Its state: the ids of the messages that this process holds."""
+    """Hands tasks to workers.
 
-    def __init__(self, url: str) -> None:
+    Its state: the ids of the messages that this process holds, and whether it takes no more.
+    """
+
+    def __init__(self, url: str, *, lease: float = LEASE) -> None:
         super().__init__(
             check_url(url),
             queue_name=f"{PREFIX}:tasks",
             consumer_group_name=GROUP,
             consumer_id="0",
-            socket_timeout=2 * LEASE,
-            socket_connect_timeout=LEASE / 3,
+            socket_timeout=2 * lease,
+            socket_connect_timeout=lease / BEATS,
         )
+        self._lease = lease
         self._held = set[str]()
+        self._ended = False
         self.on_end: Callable[[], object] = lambda: None
         """Called when no more tasks are taken, because the process is about to end."""
 
@@ -86,12 +101,14 @@ class FleetBroker(RedisStreamBroker):
         signs = asyncio.create_task(self._give_signs(redis))
         loop = asyncio.get_running_loop()
         look_for_dead_at = 0.0
+        joined = False
         try:
-            await self._until_done(lambda: redis.xgroup_createconsumer(self.queue_name, GROUP, self.consumer_name))
-            await asyncio.sleep(SETTLING)
             while not _is_cancelled():
                 found = list[tuple[bytes, dict[bytes, bytes]]]()
                 try:
+                    if not joined:
+                        await self._join(redis)
+                        joined = True
                     if await self._has_its_share(redis):
                         await asyncio.sleep(OVER_SHARE)
                     if loop.time() >= look_for_dead_at:
@@ -101,8 +118,9 @@ class FleetBroker(RedisStreamBroker):
                         found = await self._new(redis)
                 except (RedisError, OSError) as exc:
                     _log.warning("the fleet's Redis server cannot be reached: %s", exc)
+                    joined = False  # the server may have lost all that it had
                     # The others must get the time to say that they live.
-                    look_for_dead_at = loop.time() + LEASE
+                    look_for_dead_at = loop.time() + self._lease
                     await asyncio.sleep(RETRY)
                 for id_, fields in found:
                     name = id_.decode()
@@ -110,13 +128,21 @@ class FleetBroker(RedisStreamBroker):
                     yield AckableMessage(data=fields[b"data"], ack=partial(self._let_go, redis, name))
         finally:
             signs.cancel()
+            self._ended = True
             self.on_end()
+
+    async def _join(self, redis: Redis) -> None:
+        """Be one of the group's workers, so that each can tell its share."""
+        await self._declare_consumer_group()
+        await redis.xgroup_createconsumer(self.queue_name, GROUP, self.consumer_name)
+        await self._eval(redis, _FORGET, int(FORGOTTEN_AFTER * 1000))
+        await asyncio.sleep(SETTLING)
 
     async def _of_the_dead(self, redis: Redis) -> list[tuple[bytes, dict[bytes, bytes]]]:
         """Return a task of a worker that shows no sign of life, if there is one."""
-        idle = int(LEASE * 1000)
+        idle = int(self._lease * 1000)
         pending: Any = await redis.xpending_range(self.queue_name, GROUP, "-", "+", count=1, idle=idle)
-        if not pending:
+        if not pending or pending[0]["message_id"].decode() in self._held:  # it was this process that was stopped
             return []
         claimed = await redis.xclaim(
             self.queue_name, GROUP, self.consumer_name, min_idle_time=idle, message_ids=[pending[0]["message_id"]]
@@ -133,14 +159,14 @@ class FleetBroker(RedisStreamBroker):
         """Whether this worker holds as many of all tasks as fall to each that lives."""
         all_tasks: int = await redis.xlen(self.queue_name)
         consumers: Any = await redis.xinfo_consumers(self.queue_name, GROUP)
-        living: int = sum(one["idle"] < LEASE * 1000 for one in consumers)
+        living: int = sum(one["idle"] < self._lease * 1000 for one in consumers)
         share = math.ceil(all_tasks / max(living, 1))
         return len(self._held) >= share > 0
 
     async def _give_signs(self, redis: Redis) -> None:
         """Say, again and again, that this worker is at work on the tasks that it holds."""
         while True:
-            await asyncio.sleep(BEAT)
+            await asyncio.sleep(self._lease / BEATS)
             try:
                 if self._held:
                     await self._eval(redis, _TOUCH, 0, *self._held)
@@ -149,24 +175,19 @@ class FleetBroker(RedisStreamBroker):
 
     async def _let_go(self, redis: Redis, id_: str) -> None:
         """Let go of a task: it is done, or another worker is to do it."""
-        if handed_back.get():
-            await self._until_done(lambda: self._eval(redis, _TOUCH, int(LEASE * 1000) + 1, id_))
-        else:
-            await self._until_done(lambda: self._eval(redis, _DONE, 0, id_))
-        self._held.discard(id_)
-
-    async def _eval(self, redis: Redis, script: str, milliseconds: int, *ids: str) -> None:
-        given = (self.queue_name, GROUP, self.consumer_name, milliseconds, *ids)
-        await cast("Any", redis).eval(script, 1, *given)
-
-    @staticmethod
-    async def _until_done(do: Callable[[], Awaitable[object]]) -> None:
-        """Do something on the server, as soon as it can be reached."""
+        self._held.discard(id_)  # first: no sign of life must follow
+        script, idle = (_TOUCH, int(self._lease * 1000) + 1) if handed_back.get() else (_DONE, 0)
         while not _is_cancelled():
             try:
-                await do()
+                await self._eval(redis, script, idle, id_)
             except (RedisError, OSError) as exc:
                 _log.warning("the fleet's Redis server cannot be reached: %s", exc)
+                if self._ended:  # it is found to be idle
+                    return
                 await asyncio.sleep(RETRY)
             else:
                 return
+
+    async def _eval(self, redis: Redis, script: str, milliseconds: int, *ids: str) -> None:
+        given = (self.queue_name, GROUP, milliseconds, self.consumer_name, *ids)
+        await cast("Any", redis).eval(script, 1, *given)

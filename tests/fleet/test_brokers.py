@@ -1,0 +1,237 @@
+"""How tasks are spread among workers that live, and taken from those that do not."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from fleets import LEASE, client
+from processes import RedisServer
+from taskiq import AckableMessage
+
+from aionorth.fleet import streams
+from aionorth.fleet.store import PREFIX
+from aionorth.fleet.streams import GROUP, FleetBroker, handed_back
+
+QUEUE = f"{PREFIX}:tasks"
+
+
+class Consumer:
+    """A worker that takes tasks and keeps them. Its state: these."""
+
+    def __init__(self, url: str) -> None:
+        self.broker = FleetBroker(url, lease=LEASE)
+        self.tasks = dict[str, AckableMessage]()
+        self.at = dict[str, float]()
+        self.listening: asyncio.Task[None] | None = None
+
+    async def listen(self) -> None:
+        async for one in self.broker.listen():
+            self.tasks[one.data.decode()] = one
+            self.at[one.data.decode()] = time.monotonic()
+
+    async def die(self) -> None:
+        """Give no more signs of life, as a process that is killed; its tasks stay its own."""
+        assert self.listening is not None
+        self.listening.cancel()
+        await asyncio.wait({self.listening})
+
+    async def ack(self, name: str, *, back: bool = False) -> None:
+        async def ended() -> None:
+            handed_back.set(back)
+            await self.tasks[name].ack()  # type: ignore[misc]
+
+        await asyncio.create_task(ended())
+
+
+@asynccontextmanager
+async def consuming(url: str, number: int = 1) -> AsyncIterator[list[Consumer]]:
+    consumers = [Consumer(url) for _ in range(number)]
+    for one in consumers:
+        await one.broker.startup()
+        one.listening = asyncio.create_task(one.listen())
+    async with client(url) as redis:
+        await until_async(lambda: redis.xinfo_consumers(QUEUE, GROUP), lambda found: len(found) >= number)
+    try:
+        yield consumers
+    finally:
+        for one in consumers:
+            await one.die()
+            await one.broker.shutdown()
+
+
+async def send(url: str, *names: str) -> None:
+    """Send tasks, all in one moment."""
+    async with client(url) as redis:
+        pipe = redis.pipeline(transaction=True)
+        for name in names:
+            pipe.xadd(QUEUE, {"data": name})
+        await pipe.execute()
+
+
+async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - what another connection does has no event
+            await asyncio.sleep(0.01)
+
+
+async def until_async(look: Callable[[], Any], is_so: Callable[[Any], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not is_so(await look()):  # noqa: ASYNC110 - a server has no event
+            await asyncio.sleep(0.01)
+
+
+def test_each_worker_that_lives_takes_its_share(fleet_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "OVER_SHARE", 60)
+
+    async def main() -> None:
+        async with consuming(fleet_server.url, 3) as consumers:
+            await send(fleet_server.url, *map(str, range(10)))
+            await until(lambda: sum(len(one.tasks) for one in consumers) == 10)
+            assert sorted(len(one.tasks) for one in consumers) in ([2, 4, 4], [3, 3, 4])
+
+    asyncio.run(main())
+
+
+def test_a_worker_takes_more_than_its_share_after_a_while(fleet_server: RedisServer) -> None:
+    async def main() -> None:
+        async with consuming(fleet_server.url) as (one,), client(fleet_server.url) as redis:
+            for number in range(4):  # they live, and take nothing: they may be full
+                await redis.xgroup_createconsumer(QUEUE, GROUP, f"full{number}")
+            await send(fleet_server.url, *map(str, range(5)))
+            await until(lambda: len(one.tasks) == 5)
+
+    asyncio.run(main())
+
+
+def test_the_task_of_a_dead_worker_is_taken_after_the_lease_and_not_before(fleet_server: RedisServer) -> None:
+    async def main() -> None:
+        async with consuming(fleet_server.url) as (first,):
+            await send(fleet_server.url, "a", "b")
+            await until(lambda: len(first.tasks) == 2)
+            await first.die()
+            async with consuming(fleet_server.url) as (second,):
+                await until(lambda: len(second.tasks) == 2)
+            for name in "ab":
+                assert LEASE * 0.95 < second.at[name] - first.at[name] < LEASE + 2
+
+    asyncio.run(main())
+
+
+def test_tasks_that_a_worker_is_at_work_on_for_longer_than_the_lease_stay_its_own(fleet_server: RedisServer) -> None:
+    async def main() -> None:
+        async with consuming(fleet_server.url) as (first,):
+            await send(fleet_server.url, "a", "b")
+            await until(lambda: len(first.tasks) == 2)
+            async with consuming(fleet_server.url) as (second,):
+                await asyncio.sleep(LEASE * 3)
+                assert second.tasks == {}
+
+    asyncio.run(main())
+
+
+def test_a_task_that_is_handed_back_is_taken_at_once(fleet_server: RedisServer) -> None:
+    async def main() -> None:
+        async with consuming(fleet_server.url) as (first,):
+            await send(fleet_server.url, "a")
+            await until(lambda: len(first.tasks) == 1)
+            first.listening.cancel()  # type: ignore[union-attr]
+            async with consuming(fleet_server.url) as (second,):
+                began = time.monotonic()
+                await first.ack("a", back=True)
+                await until(lambda: "a" in second.tasks)
+                assert time.monotonic() - began < LEASE * 0.8
+
+    asyncio.run(main())
+
+
+def test_a_task_that_is_done_is_gone(fleet_server: RedisServer) -> None:
+    async def main() -> None:
+        async with consuming(fleet_server.url) as (one,), client(fleet_server.url) as redis:
+            await send(fleet_server.url, "a", "b")
+            await until(lambda: len(one.tasks) == 2)
+            await one.ack("a")
+            assert [fields["data"] for _, fields in await redis.xrange(QUEUE)] == ["b"]
+            assert (await redis.xpending(QUEUE, GROUP))["pending"] == 1
+            await one.ack("b")
+            assert await redis.xlen(QUEUE) == 0
+            assert (await redis.xpending(QUEUE, GROUP))["pending"] == 0
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_a_worker_says_nothing_of_a_task_that_another_one_has_taken(fleet_server: RedisServer, *, back: bool) -> None:
+    async def main() -> None:
+        async with consuming(fleet_server.url) as (first,):
+            await send(fleet_server.url, "a")
+            await until(lambda: len(first.tasks) == 1)
+            await first.die()
+            async with consuming(fleet_server.url) as (second,), client(fleet_server.url) as redis:
+                await until(lambda: "a" in second.tasks)
+                await first.ack("a", back=back)
+                (pending,) = await redis.xpending_range(QUEUE, GROUP, "-", "+", 10)
+                assert pending["consumer"] == second.broker.consumer_name
+                assert pending["time_since_delivered"] < LEASE * 1000
+
+    asyncio.run(main())
+
+
+def test_a_server_that_comes_back_has_its_tasks_done_by_whom_they_were(fleet_server: RedisServer) -> None:
+    async def main() -> None:
+        async with consuming(fleet_server.url, 2) as (first, second):
+            await send(fleet_server.url, "a", "b")
+            await until(lambda: len(first.tasks) + len(second.tasks) == 2)
+            await asyncio.to_thread(fleet_server.stop)
+            await asyncio.sleep(LEASE * 1.5)
+            await asyncio.to_thread(fleet_server.start)
+            await asyncio.sleep(LEASE * 1.5)
+            assert len(first.tasks) + len(second.tasks) == 2
+            await send(fleet_server.url, "c")
+            await until(lambda: "c" in first.tasks or "c" in second.tasks)
+
+    asyncio.run(main())
+
+
+def test_workers_take_tasks_from_a_server_that_has_lost_all_it_had(fleet_server: RedisServer) -> None:
+    async def main() -> None:
+        async with consuming(fleet_server.url) as (one,), client(fleet_server.url) as redis:
+            await redis.flushall()
+            await send(fleet_server.url, "a")
+            await until(lambda: "a" in one.tasks)
+
+    asyncio.run(main())
+
+
+def test_workers_that_have_been_gone_for_long_are_forgotten_and_their_tasks_are_not(
+    fleet_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "FORGOTTEN_AFTER", 0.1)
+
+    async def main() -> None:
+        async with consuming(fleet_server.url) as (first,), client(fleet_server.url) as redis:
+            await send(fleet_server.url, "a")
+            await until(lambda: "a" in first.tasks)
+            await first.die()
+            await redis.xgroup_createconsumer(QUEUE, GROUP, "gone")
+            await asyncio.sleep(0.15)
+            async with consuming(fleet_server.url) as (second,):
+                await until(lambda: "a" in second.tasks)
+                names = {one["name"] for one in await redis.xinfo_consumers(QUEUE, GROUP)}
+                assert names == {first.broker.consumer_name, second.broker.consumer_name}
+
+    asyncio.run(main())
+
+
+def test_a_worker_ends_though_the_server_is_away(fleet_server: RedisServer) -> None:
+    async def main() -> None:
+        async with consuming(fleet_server.url) as (one,):
+            await send(fleet_server.url, "a")
+            await until(lambda: "a" in one.tasks)
+            await asyncio.to_thread(fleet_server.stop)
+            await asyncio.wait_for(one.die(), 2)
+            await asyncio.wait_for(one.ack("a", back=True), 2)
+
+    asyncio.run(main())

@@ -1,0 +1,186 @@
+"""What a fleet keeps in Redis of its runs: who may be at work on what, until when, and what is said of it."""
+
+import asyncio
+import time
+from collections import Counter
+
+import attrs
+import pytest
+from fleets import IDS, LEASE, RUN, at_work, client, opened, part
+from processes import RedisServer
+from support import shown
+
+from aionorth import ArgumentError, Outcome, StoreError
+from aionorth.errors import StoreUnavailableError
+from aionorth.fleet import Fleet, PartState
+from aionorth.fleet.store import KEPT, PREFIX, FleetStore
+
+PASSWORD = "hush-hush"
+
+
+def test_one_worker_has_a_part_until_its_lease_is_over(fleet_server: RedisServer) -> None:
+    async def main() -> None:
+        async with opened(fleet_server.url) as store:
+            await store.add([part(), part()], RUN)
+            assert await store.take(RUN, 0, "a")
+            assert await store.take(RUN, 0, "a")
+            assert not await store.take(RUN, 0, "b")
+            assert await store.take(RUN, 1, "b")
+            await asyncio.sleep(LEASE * 1.1)
+            assert await store.take(RUN, 0, "b")
+            assert await store.beat(RUN, at_work(), "a") is None
+            assert await store.beat(RUN, at_work(), "b") is False
+
+    asyncio.run(main())
+
+
+def test_a_sign_of_life_renews_the_lease_and_the_last_one_ends_it(fleet_server: RedisServer) -> None:
+    async def main() -> None:
+        async with opened(fleet_server.url) as store:
+            await store.add([part()], RUN)
+            assert await store.take(RUN, 0, "a")
+            for _ in range(4):
+                await asyncio.sleep(LEASE * 0.3)
+                assert await store.beat(RUN, at_work(), "a") is False
+            assert not await store.take(RUN, 0, "b")
+            assert await store.beat(RUN, at_work(), "a", last=True) is False
+            assert await store.take(RUN, 0, "b")
+
+    asyncio.run(main())
+
+
+def test_what_a_sign_of_life_says_is_what_the_status_shows(fleet_server: RedisServer) -> None:
+    async def main() -> None:
+        async with opened(fleet_server.url) as store:
+            await store.add([part(), part(["b"])], RUN)
+            await store.take(RUN, 0, "a")
+            outcomes = Counter({Outcome.DELETED: 2, Outcome.SKIPPED: 2})
+            await store.beat(RUN, at_work(outcomes=outcomes, calls=3, refusals=1), "a")
+            first, second = (await store.status(RUN)).parts
+            assert (first.state, first.outcomes, first.calls, first.refusals) == (PartState.AT_WORK, outcomes, 3, 1)
+            assert (first.part.ids, first.part.total, second.part.total) == ((), len(IDS), 1)
+            assert second.state is PartState.WAITING
+            await asyncio.sleep(LEASE * 1.1)
+            first, second = (await store.status(RUN)).parts
+            assert (first.state, first.outcomes) == (PartState.LOST, outcomes)
+            failed = attrs.evolve(at_work(), state=PartState.FAILED, cause="why")
+            await store.beat(RUN, failed, "a", last=True)
+            first, _ = (await store.status(RUN)).parts
+            assert (first.state, first.cause) == (PartState.FAILED, "why")
+            await store.set_waiting(RUN, failed)
+            first, _ = (await store.status(RUN)).parts
+            assert (first.state, first.cause) == (PartState.WAITING, "")
+
+    asyncio.run(main())
+
+
+def test_workers_hear_that_a_run_is_cancelled_and_that_it_is_not_any_more(fleet_server: RedisServer) -> None:
+    async def main() -> None:
+        async with opened(fleet_server.url) as store:
+            await store.add([part(), part()], RUN)
+            await store.take(RUN, 0, "a")
+            await store.set_cancelled(RUN, cancelled=True)
+            assert await store.beat(RUN, at_work(), "a") is True
+            status = await store.status(RUN)
+            assert status.cancelled
+            assert [one.state for one in status.parts] == [PartState.AT_WORK, PartState.CANCELLED]
+            await store.set_cancelled(RUN, cancelled=False)
+            assert await store.beat(RUN, at_work(), "a") is False
+            assert [one.state for one in (await store.status(RUN)).parts] == [PartState.AT_WORK, PartState.WAITING]
+
+    asyncio.run(main())
+
+
+def test_a_name_that_is_none_is_refused_before_anything_is_kept(fleet_server: RedisServer) -> None:
+    names = ["a b", "a/b", "{a}", "a:b", "ä", "...", "*", "a\nb", "a\x00", "日本", "-", "a}:x{"]
+
+    async def main() -> None:
+        async with opened(fleet_server.url) as store, client(fleet_server.url) as redis:
+            for name in names:
+                with pytest.raises(ArgumentError, match="give letters, digits, hyphens, underscores and dots"):
+                    await store.add([part()], name)
+                with pytest.raises(ArgumentError, match="there is no run"):
+                    await store.status(name)
+            assert await redis.keys() == []
+
+    asyncio.run(main())
+
+
+def test_runs_have_names_of_their_own_and_the_oldest_comes_first(fleet_server: RedisServer) -> None:
+    async def main() -> None:
+        async with opened(fleet_server.url) as store, client(fleet_server.url) as redis:
+            await store.add([part()], "z_1.a-b")
+            with pytest.raises(ArgumentError, match=r"there is a run z_1\.a-b already"):
+                await store.add([part(["x"])], "z_1.a-b")
+            assert (await store.status("z_1.a-b")).total == len(IDS)
+            others = [await store.add([part()], None) for _ in range(20)]
+            assert len(set(others)) == 20
+            assert await store.names() == ["z_1.a-b", *others]
+            await redis.zadd(f"{PREFIX}:runs", {"z_1.a-b": time.time() - KEPT - 1})
+            assert await store.names() == others
+
+    asyncio.run(main())
+
+
+def test_nothing_of_a_run_is_kept_for_ever(fleet_server: RedisServer) -> None:
+    async def main() -> None:
+        async with opened(fleet_server.url) as store, client(fleet_server.url) as redis:
+            await store.add([part(), part()], RUN)
+            await store.take(RUN, 0, "a")
+            await store.beat(RUN, at_work(), "a")
+            await store.append(RUN, 0, "a", 2, ["x\n"])
+            keys = [key async for key in redis.scan_iter() if not key.endswith(":runs")]
+            assert len(keys) == 6
+            assert [key for key in keys if not KEPT - 60 < await redis.ttl(key) <= KEPT] == []
+            for key in keys:
+                await redis.delete(key)
+            assert await store.part(RUN, 0) is None
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"redis+cluster://:{PASSWORD}@h:1,h:2",
+        f"redis+sentinel://:{PASSWORD}@h:1/service/0",
+        f"http://:{PASSWORD}@h",
+        f"redis://:{PASSWORD}#@h",
+        f"redis://:{PASSWORD}@h/0?ssl_cert_reqs=no",
+    ],
+)
+def test_a_url_that_cannot_be_used_is_refused_and_not_shown(url: str) -> None:
+    for made in (FleetStore, Fleet):
+        with pytest.raises(ArgumentError, match="the fleet's Redis URL") as caught:
+            made(url)
+        assert PASSWORD not in str(caught.value)
+        assert PASSWORD not in str(caught.value.__cause__)
+
+
+def test_a_server_that_is_away_is_named_and_its_password_is_not(fleet_server: RedisServer) -> None:
+    async def main() -> None:
+        url = fleet_server.url.replace("://", f"://:{PASSWORD}@")
+        async with opened(url) as store, client(fleet_server.url) as redis:
+            await redis.config_set("requirepass", "another one")
+            with pytest.raises(StoreError, match="invalid username-password pair") as caught:
+                await store.names()
+            assert PASSWORD not in shown(caught.value)
+            fleet_server.stop()
+            with pytest.raises(StoreUnavailableError, match="cannot be reached") as caught:
+                await store.names()
+            assert PASSWORD not in shown(caught.value)
+
+    asyncio.run(main())
+
+
+def test_what_about_a_server_may_lose_journals_is_told(fleet_server: RedisServer) -> None:
+    async def main() -> None:
+        async with opened(fleet_server.url) as store, client(fleet_server.url) as redis:
+            assert await store.misgivings() == []
+            await redis.config_set("appendonly", "no")
+            await redis.config_set("maxmemory-policy", "allkeys-lru")
+            first, second = await store.misgivings()
+            assert "set appendonly yes" in first
+            assert "set maxmemory-policy noeviction" in second
+
+    asyncio.run(main())
