@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 from typing import Annotated, Self
 
-from taskiq import Context, TaskiqDepends, TaskiqEvents, TaskiqState
+from taskiq import Context, SendTaskError, TaskiqDepends, TaskiqEvents, TaskiqState
 
 from aionorth.errors import ArgumentError
 from aionorth.fleet.journal import read_history
 from aionorth.fleet.runs import Part, PartState, PartStatus, RunStatus
-from aionorth.fleet.store import FleetStore
+from aionorth.fleet.store import FleetStore, check_name, reached
 from aionorth.fleet.streams import FleetBroker, handed_back
 from aionorth.fleet.worker import Worker
 from aionorth.purge.journal import History
@@ -44,12 +44,17 @@ def broker_of(url: str) -> FleetBroker:
     return broker
 
 
-def broker_of_environment() -> FleetBroker:
-    """Return the broker of ``AIONORTH_REDIS_URL``; raises `ArgumentError` where that is missing or cannot be used."""
+def url_of_environment() -> str:
+    """Return ``AIONORTH_REDIS_URL``; raises `ArgumentError` where that is missing."""
     name = variable("redis_url")
     if not (url := os.environ.get(name)):
         raise ArgumentError(f"{name} is missing: set it, as in: export {name}=redis://host:6379/0")
-    return broker_of(url)
+    return url
+
+
+def broker_of_environment() -> FleetBroker:
+    """Return the broker of ``AIONORTH_REDIS_URL``; raises `ArgumentError` where that is missing or cannot be used."""
+    return broker_of(url_of_environment())
 
 
 class Fleet:
@@ -65,7 +70,13 @@ class Fleet:
         self._broker = broker_of(url)
 
     async def __aenter__(self) -> Self:
-        await self._broker.startup()
+        """Connect to the server; raises `StoreError` where that cannot be done."""
+        try:
+            async with reached():
+                await self._broker.startup()
+        except BaseException:
+            await self.__aexit__(None, None, None)
+            raise
         return self
 
     async def __aexit__(
@@ -87,6 +98,8 @@ class Fleet:
         """
         if not parts:
             raise ArgumentError("there is nothing to do: give at least one part")
+        if name is not None:
+            check_name(name)
         run = await self._store.add(parts, name)
         for number in range(len(parts)):
             await self._send(run, number)
@@ -132,4 +145,8 @@ class Fleet:
     async def _send(self, run: str, number: int) -> None:
         task = self._broker.find_task(TASK)
         assert task is not None, "broker_of has registered it"
-        await task.kiq(run, number)
+        async with reached():
+            try:
+                await task.kiq(run, number)
+            except SendTaskError as exc:
+                raise exc.__cause__ or exc from None

@@ -15,8 +15,8 @@ from aionorth.errors import ArgumentError
 from aionorth.items import Kind, Target
 from aionorth.models import Outcome
 from aionorth.purge.plan import Plan
-from aionorth.wire.checks import check_id
-from aionorth.wire.requests import check_cascade
+from aionorth.wire.checks import check_id, optional_string
+from aionorth.wire.requests import check_cascade, delete
 from aionorth.wire.resources import RESOURCES
 
 COUNTED_ANEW = "what goes along must be counted right before, so a fleet does not do that: delete them in one process"
@@ -69,7 +69,7 @@ class Part:
             cascade: False for devices; nothing for other kinds.
 
         Raises:
-            ArgumentError: An id cannot be sent, or `cascade` does not go with the kind.
+            ArgumentError: An id cannot be sent, or `cascade` or `authorized_app_id` does not go with the kind.
         """
         resource = RESOURCES[kind]
         if check_cascade(resource, cascade):
@@ -78,6 +78,8 @@ class Part:
         distinct = tuple(dict.fromkeys(named))
         if not distinct:
             raise ArgumentError(f"{argument('ids')}: there are none, of {kind.words} for profile {profile!r}")
+        other = optional_string(authorized_app_id, "authorized_app_id")
+        delete(resource, distinct[0], authorized_app_id=other, cascade=cascade)  # raises where the kind has no such
         return cls(
             kind=kind,
             profile=profile,
@@ -116,9 +118,9 @@ class Part:
     @property
     def app(self) -> str:
         """Which app it is, for people."""
-        if self.profile or not self.app_id:
-            return self.profile or "(environment)"
-        return f"{self.app_id} at {self.url}"
+        known = self.profile or self.app_id or "(environment)"
+        of = known if self.authorized_app_id is None else f"{self.authorized_app_id} (as {known})"
+        return of if self.profile or not self.url else f"{of} at {self.url}"
 
     @property
     def target(self) -> Target:

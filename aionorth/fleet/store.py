@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import secrets
 import time
 from collections import Counter
@@ -24,6 +25,7 @@ from typing import Any, cast
 
 import attrs
 
+from aionorth.common.arguments import argument
 from aionorth.errors import ArgumentError, StoreError, StoreUnavailableError, detached
 from aionorth.fleet.runs import Part, PartState, PartStatus, RunStatus
 from aionorth.models import Outcome
@@ -94,6 +96,19 @@ def check_url(url: object) -> str:
     return cast("str", url)
 
 
+def check_name(name: str) -> str:
+    """Return the name of a run; raise `ArgumentError` for one that no shell and no key takes as it is."""
+    if not _is_name(name):
+        raise ArgumentError(
+            f"{argument('name')}={name!r}: give at most 100 letters, digits, hyphens, underscores and dots, a letter "
+            "or a digit first"
+        )
+    return name
+
+
+_is_name = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,99}").fullmatch
+
+
 class FleetStore:
     """The runs of a fleet on a Redis server. State: the client."""
 
@@ -114,8 +129,6 @@ class FleetStore:
     async def add(self, parts: Sequence[Part], name: str | None) -> str:
         """Keep a new run and return its name; raise `ArgumentError` where there is one of that name."""
         name = name or f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
-        if not name.isascii() or not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
-            raise ArgumentError(f"run={name!r}: give letters, digits, hyphens, underscores and dots")
         root = _root(name)
         async with reached():
             if not await self.client.hsetnx(root, "made_at", str(time.time())):
@@ -142,6 +155,9 @@ class FleetStore:
 
     async def status(self, run: str) -> RunStatus:
         """Return how far a run is; raise `ArgumentError` where there is none of that name."""
+        missing = ArgumentError(f"there is no run {run!r}: name one of those that are kept")
+        if not _is_name(run):
+            raise missing
         root = _root(run)
         async with reached():
             pipe = self.client.pipeline(transaction=True)
@@ -150,7 +166,7 @@ class FleetStore:
             pipe.time()
             about, parts, owners, states, now = await pipe.execute()
         if not about:
-            raise ArgumentError(f"there is no run {run!r}: name one of those that are kept")
+            raise missing
         cancelled = "cancelled" in about
         at = now[0] + now[1] / 1e6
         return RunStatus(
