@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from aionorth import __version__
-from aionorth.cli.commands import apply, check, delete, demo, journals, listing, report, resume, simulate
+from aionorth.cli.commands import apply, check, delete, demo, fleet, journals, listing, report, resume, simulate
 from aionorth.cli.output.messages import EXIT_CODES, put, reported
 from aionorth.cli.parser import GroupedCommand, GroupedCommands
 from aionorth.cli.settings.given import ENVIRONMENT
@@ -29,6 +29,7 @@ Examples:
   aionorth delete subscriptions --ids-file ids.txt
   aionorth resume purge.jsonl
   aionorth report purge.jsonl --html purge.html
+  aionorth fleet submit manifest.csv
   aionorth simulate
 
 {ENVIRONMENT}
@@ -66,6 +67,7 @@ def options_of_all(
 
 app.add_typer(delete.delete, name="delete", rich_help_panel="On the platform")
 app.add_typer(listing.listing, name="list", rich_help_panel="On the platform")
+app.add_typer(fleet.fleet, name="fleet", rich_help_panel="A fleet of workers")
 for _panel, _command, _help, _short_help in (
     ("On the platform", apply.apply, apply.HELP, "Carry out a plan that was kept."),
     ("On the platform", resume.resume, resume.HELP, "Resume a deletion from its journal."),

@@ -79,7 +79,7 @@ def apply(
     with messages.noted() as notes:
         check_files(how.journal, output.report, plan)
         kept = [plan_files.read(plan)]  # handed on, because it may name a million
-        _check_age(plan, kept[0].made_at, ages.max_age, datetime.now(UTC))
+        check_age(plan, kept[0].made_at, ages.max_age, datetime.now(UTC))
         connection = settings.resolve(given)
 
         async def find(north: NorthSession) -> Plan[Any]:
@@ -101,7 +101,8 @@ def _again(plan: Plan[Any]) -> Selection[Any]:
     return KINDS[plan.target.kind].selection(**conditions)
 
 
-def _check_age(path: str, made_at: datetime | None, longest: timedelta, now: datetime) -> None:
+def check_age(path: str, made_at: datetime | None, longest: timedelta, now: datetime) -> None:
+    """Raise `ProblemError` where the plan in the file `path` is too old, or of the future; else say how old it is."""
     if made_at is None:
         raise ProblemError(f"{path} does not say when it was made: make it anew")
     when = f"{path} was made at {made_at.astimezone():%Y-%m-%d %H:%M:%S %z}"

@@ -1,0 +1,386 @@
+"""The commands of a fleet of workers: ``aionorth fleet …``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import attrs
+import typer
+
+from aionorth.cli.commands.apply import Ages, check_age
+from aionorth.cli.fleet_manifest import read_parts
+from aionorth.cli.fleet_view import MAX_PARTS, detailed, in_columns, kinds_of, runs_table, several, watch, width
+from aionorth.cli.output.messages import ExitCode, ProblemError, own_name, put, remark, say, told, width_of
+from aionorth.cli.parser import GroupedCommand, GroupedCommands, command, option
+from aionorth.cli.runs.confirm import asked, can_ask
+from aionorth.errors import ArgumentError, StoreError
+from aionorth.fleet.runs import Part, RunStatus
+from aionorth.fleet.store import check_name
+from aionorth.purge.plan import Plan
+from aionorth.session.value_types import WHOLE
+
+if TYPE_CHECKING:
+    from aionorth.fleet import Fleet
+
+T = TypeVar("T")
+
+_ENVIRONMENT = """\b
+Environment:
+  AIONORTH_REDIS_URL  the one Redis server of the fleet, as in
+                      rediss://user:password@host:6379/0"""
+
+_CODES_OF_RUN = """\b
+Exit codes:
+  0  it was done
+  1  a file could not be written
+  2  something is missing or cannot be used: no such run, say"""
+
+HELP = f"""Delete what many apps have, by workers on any number of hosts that share a Redis server.
+
+A run is submitted from manifests or kept plans, and has a part for each app and kind. Workers take the parts, with
+settings and secrets of their own: profiles, files, environment. Redis has the ids, a journal of each part, flow control
+and sealed tokens, and nothing else. Where a worker dies another one takes over its parts.
+
+\b
+Examples:
+  aionorth fleet worker
+  aionorth fleet submit manifest.csv
+  aionorth fleet status
+  aionorth fleet status 20261104-021205-3fa9 --watch
+  aionorth fleet report 20261104-021205-3fa9 --html purge.html --csv purge.csv
+
+{_ENVIRONMENT}
+"""
+
+fleet = typer.Typer(
+    help=HELP,
+    short_help="Delete what many apps have, by workers on many hosts.",
+    cls=GroupedCommands,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Name = Annotated[str, typer.Argument(metavar="RUN", help="The name of the run.", show_default=False)]
+
+
+def _on_fleet(do: Callable[[Fleet], Awaitable[T]]) -> T:
+    """Do something with the fleet of the environment; raises `ProblemError` where its server cannot be used."""
+    from aionorth.fleet import Fleet  # noqa: PLC0415 - with taskiq, which other commands do without
+    from aionorth.fleet.fleet import url_of_environment  # noqa: PLC0415 - as above
+
+    async def main() -> T:
+        async with Fleet(url_of_environment()) as fleet:
+            return await do(fleet)
+
+    try:
+        return asyncio.run(main())
+    except StoreError as exc:
+        raise ProblemError(
+            f"{told(exc).removesuffix('.')}; check AIONORTH_REDIS_URL, and that the server is up"
+        ) from exc
+
+
+def _show(what: str, run: str) -> str:
+    return f"{own_name()} fleet {what} {run}"
+
+
+# --- Workers
+
+WORKER = f"""Work on the runs of the fleet, until Ctrl-C or SIGTERM.
+
+It needs the settings of each app: a profile of the name that the manifest has, or AIONORTH_URL, AIONORTH_APP_ID and
+AIONORTH_SECRET for rows without one. With profiles, these three must not be set. Start as many workers as you like, on
+as many hosts; one is enough for some hundred apps. When it ends it finishes the calls in flight and hands its parts
+back, for other workers to go on with.
+
+The same as: taskiq worker aionorth.fleet:broker, which has more options.
+
+\b
+Examples:
+  aionorth fleet worker
+  aionorth fleet worker --workers 4 --parts 500
+
+{_ENVIRONMENT}
+
+\b
+Exit codes:
+  0  it was told to end
+  1  it ended otherwise
+  2  something is missing or cannot be used: the Redis server, say"""
+
+
+@attrs.frozen(kw_only=True)
+class Size:
+    """How much a worker does at once."""
+
+    workers: int = option("N", "Processes. [default: 1]", default=1, converter=WHOLE.parsed)
+    parts: int = option("N", "Parts at once in each: apps, mostly. [default: 250]", default=250, converter=WHOLE.parsed)
+
+
+@command
+def worker(*, size: Size) -> ExitCode:
+    """Work on the runs of the fleet."""
+    _on_fleet(lambda fleet: fleet.runs())  # so that what is wrong shows once, not again and again in each process
+    from taskiq.cli.worker.args import WorkerArgs  # noqa: PLC0415 - it is installed
+    from taskiq.cli.worker.run import run_worker  # noqa: PLC0415 - as above
+
+    args = WorkerArgs("aionorth.fleet:broker", [], workers=size.workers, max_async_tasks=size.parts)
+    return ExitCode.FAILED if run_worker(args) else ExitCode.OK
+
+
+# --- Submitting
+
+SUBMIT = f"""Have the fleet delete what manifests and plans name; print the name of the run.
+
+A manifest is a CSV file with the columns profile, kind and id, and authorized_app_id where the resources are another
+app's that has authorized this one. A profile is one of the workers'; without one the row is for the app of their
+environment. Kinds are those of 'aionorth delete': subscriptions, packages, devices, device-groups. A plan is what
+'aionorth delete KIND --out FILE' kept; the workers find the profile by its URL and app.
+
+All rows are checked before anything is sent. Then you are asked to type the number of ids, and the workers begin.
+
+\b
+Examples:
+  aionorth fleet submit manifest.csv
+  aionorth fleet submit plan-a.json plan-b.csv --max-age 2d
+  run=$(aionorth fleet submit manifest.csv --yes) && aionorth fleet status "$run" --watch
+
+\b
+A manifest:
+  profile,kind,id
+  meters,subscriptions,5f0c3f7a
+  meters,packages,a91d
+  valves,subscriptions,77b2e0c4
+
+{_ENVIRONMENT}
+
+\b
+Exit codes:
+  0  it was submitted
+  1  you did not confirm it
+  2  something is missing or cannot be used; nothing was submitted"""
+
+
+@attrs.frozen(kw_only=True)
+class Submission:
+    """How a run is submitted."""
+
+    name: str | None = option("NAME", "What the run is to be called. [default: a name with the time in it]")
+    no_cascade: bool = option(
+        None,
+        "Keep the devices behind a gateway that is deleted: needed where a manifest has devices.",
+        "--no-cascade",
+        default=False,
+    )
+    yes: bool = option(None, "Do not ask: for scripts.", "--yes", default=False)
+    json: bool = option(None, "Print the run and its parts as one JSON object.", "--json", default=False)
+
+
+@command
+def submit(
+    manifests: Annotated[
+        list[str],
+        typer.Argument(metavar="MANIFEST", help="Manifests (.csv) or plans (.csv, .json).", show_default=False),
+    ],
+    *,
+    submission: Submission,
+    ages: Ages,
+) -> ExitCode:
+    """Submit a run."""
+    now = datetime.now(UTC)
+
+    def check_plan(path: str, plan: Plan[Any]) -> None:
+        check_age(path, plan.made_at, ages.max_age, now)
+
+    if submission.name is not None:
+        check_name(submission.name)
+    parts = read_parts(manifests, check_plan, cascade=not submission.no_cascade)
+
+    async def do(fleet: Fleet) -> str | None:
+        if submission.name in await fleet.runs():
+            raise ProblemError(f"there is a run {submission.name} already: give it another name")
+        return await fleet.submit(parts, name=submission.name) if submission.yes or _agreed(parts) else None
+
+    if (run := _on_fleet(do)) is None:
+        remark("aionorth: nothing was submitted")
+        return ExitCode.FAILED
+    number = several(len(parts), "part")
+    remark(f"aionorth: submitted: {kinds_of(parts)}, in {number}; how far it is: {_show('status', run)} --watch")
+    put(json.dumps(_submitted(run, parts)) if submission.json else run)
+    return ExitCode.OK
+
+
+def _submitted(run: str, parts: list[Part]) -> dict[str, Any]:
+    about = [
+        {"part": number, "app": one.app, "kind": one.kind.value, "total": one.total, "duplicates": one.duplicates}
+        for number, one in enumerate(parts)
+    ]
+    return {"run": run, "total": sum(one.total for one in parts), "parts": about}
+
+
+def _agreed(parts: list[Part]) -> bool:
+    """Whether the deletion may go ahead: somebody types how many ids there are."""
+    total, what = sum(one.total for one in parts), kinds_of(parts)
+    if not can_ask():
+        raise ProblemError(
+            f"{what} are to be deleted, and there is no terminal to ask on: nothing was submitted; give --yes"
+        )
+    rows = [["APP", "KIND", "IDS", "NAMED TWICE"]]
+    rows += [[one.app, one.kind.words, f"{one.total:,}", f"{one.duplicates:,}"] for one in parts[:MAX_PARTS]]
+    more = [f"and {len(parts) - MAX_PARTS:,} more"] if len(parts) > MAX_PARTS else []
+    columns = width_of(sys.stderr)
+    shown = "\n".join([what, in_columns(rows, None if columns == math.inf else int(columns)), *more])
+    say(shown)
+    answer = asked(shown, "They will be deleted by the workers of the fleet.", str(total))
+    return answer.replace(",", "") == str(total)
+
+
+# --- Runs
+
+STATUS = f"""Say how far runs are: all that are kept, or one with its parts.
+
+Parts that failed, or whose worker shows no sign of life, come first. DONE says how many of its ids a part has called;
+the others are still to come. A run is kept for 90 days after its last sign of life.
+
+\b
+Examples:
+  aionorth fleet status
+  aionorth fleet status 20261104-021205-3fa9
+  aionorth fleet status 20261104-021205-3fa9 --watch
+  aionorth fleet status 20261104-021205-3fa9 --json
+
+{_ENVIRONMENT}
+
+\b
+Exit codes:
+  0    all ids are gone, or the run is at work still
+  1    it has ended, and some are not known to be gone
+  2    something is missing or cannot be used: no such run, say
+  130  --watch was interrupted; the run goes on"""
+
+
+@attrs.frozen(kw_only=True)
+class View:
+    """How it is shown."""
+
+    watch: bool = option(None, "Follow the run until it has ended.", "--watch", default=False)
+    json: bool = option(
+        None, "Print the run as one JSON object; without RUN one for each run, a line each.", "--json", default=False
+    )
+
+
+@command
+def status(
+    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="The name of a run.", show_default=False)] = None,
+    *,
+    view: View,
+) -> ExitCode:
+    """Say how far runs are."""
+    if run is None:
+        if view.watch:
+            raise ProblemError("--watch follows one run: name it; without --watch all runs are listed")
+        return _list_runs(as_json=view.json)
+
+    async def look(fleet: Fleet) -> RunStatus:
+        return await (watch(lambda: fleet.status(run)) if view.watch else fleet.status(run))
+
+    try:
+        found = _on_fleet(look)
+    except KeyboardInterrupt:
+        say(f"aionorth: the run goes on; to end it: {_show('cancel', run)}")
+        return ExitCode.INTERRUPTED
+    put(json.dumps(found.to_dict()) if view.json else detailed(found, width(), MAX_PARTS))
+    return ExitCode.FAILED if found.settled and not found.ok else ExitCode.OK
+
+
+def _list_runs(*, as_json: bool) -> ExitCode:
+    async def look(fleet: Fleet) -> list[RunStatus]:
+        runs = list[RunStatus]()
+        for name in reversed(await fleet.runs()):
+            with suppress(ArgumentError):  # it is not kept any more
+                runs.append(await fleet.status(name))
+        return runs
+
+    runs = _on_fleet(look)
+    if as_json:
+        for one in runs:
+            put(json.dumps(one.to_dict() | {"parts": len(one.parts)}))
+    elif runs:
+        put(runs_table(runs))
+    else:
+        remark(f"aionorth: there are no runs; this begins one: {own_name()} fleet submit MANIFEST")
+    return ExitCode.OK
+
+
+CANCEL = f"""End the work on a run: no new calls begin, and calls in flight are finished.
+
+Every id keeps its outcome, and what is left is never tried unless the run is resumed.
+
+\b
+Examples:
+  aionorth fleet cancel 20261104-021205-3fa9
+
+{_ENVIRONMENT}
+
+{_CODES_OF_RUN}"""
+
+
+@command
+def cancel(run: Name) -> ExitCode:
+    """End the work on a run."""
+
+    async def do(fleet: Fleet) -> bool:
+        if settled := (await fleet.status(run)).settled:
+            return settled
+        await fleet.cancel(run)
+        return False
+
+    if _on_fleet(do):
+        remark(f"aionorth: nobody is at work on {run}: it has ended already")
+    else:
+        remark(f"aionorth: the work on {run} ends within some seconds; to go on with it: {_show('resume', run)}")
+    return ExitCode.OK
+
+
+RESUME = f"""Go on with what is left of a run that was cancelled, or of which parts failed.
+
+It prints the parts that go on. What is known to be gone is not called again; all else is.
+
+\b
+Examples:
+  aionorth fleet resume 20261104-021205-3fa9
+
+{_ENVIRONMENT}
+
+{_CODES_OF_RUN}"""
+
+
+@command
+def resume(run: Name) -> ExitCode:
+    """Go on with a run."""
+    parts = _on_fleet(lambda fleet: fleet.resume(run))
+    if not parts:
+        remark(f"aionorth: nothing of {run} was cancelled or has failed: {_show('status', run)}")
+        return ExitCode.OK
+    rows = [["APP", "KIND", "LEFT"]]
+    rows += [[one.part.app, one.part.kind.words, f"{one.part.total - one.gone:,}"] for one in parts]
+    put(in_columns(rows, width()))
+    remark(f"aionorth: {several(len(parts), 'part')} of {run} go on: {_show('status', run)} --watch")
+    return ExitCode.OK
+
+
+for _name, _command, _help, _short_help in (
+    ("worker", worker, WORKER, "Work on the runs of the fleet."),
+    ("submit", submit, SUBMIT, "Have the fleet delete what manifests and plans name."),
+    ("status", status, STATUS, "Say how far runs are."),
+    ("cancel", cancel, CANCEL, "End the work on a run."),
+    ("resume", resume, RESUME, "Go on with what is left of a run."),
+):
+    fleet.command(_name, help=_help, short_help=_short_help, cls=GroupedCommand)(_command)

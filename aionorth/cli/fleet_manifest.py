@@ -1,0 +1,135 @@
+"""What a fleet is to delete, from files: tables of profile, kind and id, and plans that were kept."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from aionorth.cli import plan_files
+from aionorth.cli.output.messages import ProblemError, told
+from aionorth.common.text import shown
+from aionorth.errors import ArgumentError
+from aionorth.fleet.runs import Part
+from aionorth.items import Kind
+from aionorth.purge.plan import Plan
+from aionorth.wire.checks import check_id, check_string
+from aionorth.wire.resources import RESOURCES
+
+PROFILE, KIND, ID, AUTHORIZED = "profile", "kind", "id", "authorized_app_id"
+"""The columns of a manifest. The last one can be missing."""
+
+MAX_NAMED = 1000
+"""How many bad rows are named; where there are more, something is wrong with all of them."""
+
+Key = tuple[str, str, str]
+"""Profile, kind and authorized app: the rows that have the same are one part."""
+
+
+def read_parts(paths: Iterable[str], check_plan: Callable[[str, Plan[Any]], object], *, cascade: bool) -> list[Part]:
+    """Return the parts that manifests and plans make: of each plan one, after those of the rows of all manifests.
+
+    Args:
+        paths: The files.
+        check_plan: Raises `ProblemError` where the plan in a file cannot be used.
+        cascade: Whether devices may take along what is behind them.
+
+    Raises:
+        ProblemError: A file is none of these, or it has bad rows, which the message names.
+    """
+    rows: dict[Key, list[str]] = {}
+    plans, bad = list[Part](), list[str]()
+    for path in paths:
+        try:
+            with open(path, encoding="utf-8-sig", newline="") as file:  # noqa: PTH123 - as it is named
+                is_json = Path(path).suffix.lower() == ".json"
+                header = "" if is_json else file.readline()
+                separator = next((one for one in plan_files.SEPARATORS if one in header), ",")
+                names = [name.strip() for name in next(csv.reader([header], delimiter=separator), list[str]())]
+                if is_json or (PROFILE not in names and plan_files.CHECK in names):
+                    plans.append(_of_plan(path, check_plan))
+                else:
+                    bad += _take(path, names, csv.reader(file, delimiter=separator, strict=True), rows)
+        except UnicodeDecodeError as exc:
+            raise ProblemError(f"{path} is not UTF-8 text: save it as UTF-8; nothing was submitted") from exc
+        except csv.Error as exc:
+            raise ProblemError(f"{path} is no CSV file: {exc}; nothing was submitted") from exc
+        except OSError as exc:
+            raise ProblemError(f"{path} cannot be read: {exc.strerror}; name a manifest or a plan") from exc
+    if bad:
+        more = [f"and {len(bad) - MAX_NAMED:,} more"] if len(bad) > MAX_NAMED else []
+        raise ProblemError(*bad[:MAX_NAMED], *more, "nothing was submitted")
+    if cascade and any(kind == Kind.DEVICES.value for _, kind, _ in rows):
+        raise ProblemError(
+            "there are devices, and a fleet does not delete what is behind a gateway with it: give --no-cascade to "
+            "keep that"
+        )
+    return [*(_of_rows(*key, rows.pop(key)) for key in list(rows)), *plans]
+
+
+def _of_plan(path: str, check_plan: Callable[[str, Plan[Any]], object]) -> Part:
+    plan = plan_files.read(path)
+    check_plan(path, plan)
+    try:
+        return Part.of_plan(plan)
+    except ArgumentError as exc:
+        raise ProblemError(f"{path}: {told(exc)}; nothing was submitted") from exc
+
+
+def _of_rows(profile: str, kind: str, authorized: str, ids: list[str]) -> Part:
+    cascade = False if kind == Kind.DEVICES.value else None
+    return Part.of_ids(ids, Kind(kind), profile=profile, authorized_app_id=authorized or None, cascade=cascade)
+
+
+def _take(path: str, names: list[str], table: Any, rows: dict[Key, list[str]]) -> Iterator[str]:  # noqa: ANN401 - csv's
+    """Add the rows of a manifest, below a header with these names, to `rows`; yield what is wrong with which line."""
+    for name in (PROFILE, KIND, ID):
+        if names.count(name) != 1:
+            raise ProblemError(
+                f"{path} has {'several columns' if name in names else 'no column'} {name!r} in its first line, which "
+                f"reads: {shown(', '.join(names))}; a manifest has {PROFILE},{KIND},{ID}, a plan is written by "
+                "'aionorth delete … --out'"
+            )
+    profile, kind, id_, authorized = (
+        names.index(one) if one in names else -1 for one in (PROFILE, KIND, ID, AUTHORIZED)
+    )
+    empty = True
+    for row in table:
+        cells = [cell.strip() for cell in row]
+        if not any(cells):
+            continue  # a spreadsheet leaves such lines
+        empty = False
+        if len(cells) != len(names):
+            yield f"{path}, line {table.line_num + 1}: it has {len(cells)} cells, and the first line {len(names)}"
+            continue
+        key = cells[profile], cells[kind], cells[authorized] if authorized >= 0 else ""
+        if fault := _fault(*key[1:]) or _id_fault(cells[id_], key[1]):
+            yield f"{path}, line {table.line_num + 1}: {fault}"
+        else:
+            rows.setdefault(key, []).append(cells[id_])
+    if empty:
+        yield f"{path} has no ids below its first line"
+
+
+@cache
+def _fault(kind: str, authorized: str) -> str:
+    """Return what is wrong with the kind of a row or the app in it; empty where nothing is."""
+    if kind not in set(Kind):
+        return f"there is no kind {kind!r}: give {', '.join(Kind)}"
+    if authorized and RESOURCES[Kind(kind)].other_app is None:
+        return f"{AUTHORIZED} {authorized!r}: leave it out, {Kind(kind).words} are one's own"
+    try:
+        check_string(authorized or "-", AUTHORIZED)
+    except ArgumentError as exc:
+        return str(exc)
+    return ""
+
+
+def _id_fault(id_: str, kind: str) -> str:
+    try:
+        check_id(id_, "id", RESOURCES[Kind(kind)].id_length)
+    except ArgumentError as exc:
+        return str(exc)
+    return ""

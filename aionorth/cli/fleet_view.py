@@ -1,0 +1,204 @@
+"""How far runs of a fleet are, for people: a table of runs, one of parts, and a view that follows a run."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import shutil
+import sys
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from aionorth.cli.output.messages import ending_output, on_terminal, own_name, remark, wrapped
+from aionorth.cli.output.progress import LINES_EVERY, Meter
+from aionorth.cli.output.table import fitted
+from aionorth.common.text import shortened, visible
+from aionorth.common.times import MINUTE, duration
+from aionorth.errors import StoreUnavailableError
+from aionorth.fleet.runs import Part, PartState, PartStatus, RunStatus
+from aionorth.models import Outcome
+
+LOOK_EVERY = 2.0
+"""Seconds from one look at a run that is watched to the next."""
+
+MAX_PARTS = 20
+"""How many parts a terminal is shown, at most; a file or a pipe gets all."""
+
+MAX_CAUSES = 5
+
+AROUND = 12
+"""Lines of a terminal that are not for the table of a run that is watched."""
+
+FIRST = (
+    *(PartState.FAILED, PartState.LOST, PartState.CANCELLED),
+    *(PartState.AT_WORK, PartState.WAITING, PartState.COMPLETE),
+)
+"""In which order parts are shown: first those that somebody may have to do something about."""
+
+
+def several(number: int, noun: str) -> str:
+    """Return a number and a noun, as in ``1 part``, ``1,200 parts``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def kinds_of(parts: Sequence[Part]) -> str:
+    """Return what parts delete, as in ``1,200 subscriptions and 300 device groups of 4 apps``."""
+    counts = Counter[str]()
+    for part in parts:
+        counts[part.kind.words.removesuffix("s")] += part.total
+    *others, last = (several(count, kind) for kind, count in counts.items())
+    kinds = f"{', '.join(others)} and {last}" if others else last
+    return f"{kinds} of {several(len({part.app for part in parts}), 'app')}"
+
+
+def width() -> int | None:
+    """Return how many columns stdout has; None where it is no terminal, so that nothing is cut."""
+    return shutil.get_terminal_size().columns if on_terminal(sys.stdout) else None
+
+
+def in_columns(rows: Iterable[Sequence[str]], columns: int | None) -> str:
+    """Return rows as a table, cut to so many columns; to any number with None."""
+    shown = [[shortened(visible(first), max((columns or sys.maxsize) // 3, 12)), *rest] for first, *rest in rows]
+    return "\n".join(fitted(shown, columns or sys.maxsize))
+
+
+# --- Runs
+
+
+def runs_table(runs: Iterable[RunStatus]) -> str:
+    """Return runs as a table."""
+    rows = [["RUN", "STATE", "GONE", "OF", "PARTS", "FAILED", "SUBMITTED"]]
+    for one in runs:
+        gone, failed = one.count(lambda part: part.gone), sum(part.state is PartState.FAILED for part in one.parts)
+        at = f"{datetime.fromtimestamp(one.made_at).astimezone():%Y-%m-%d %H:%M}"
+        rows.append([one.run, _state_of(one), f"{gone:,}", f"{one.total:,}", f"{len(one.parts):,}", f"{failed:,}", at])
+    return "\n".join(fitted(rows, width() or sys.maxsize))
+
+
+def _state_of(status: RunStatus) -> str:
+    if not status.settled:
+        return "ending" if status.cancelled else "at work"
+    return "all gone" if status.ok else "cancelled" if status.cancelled else "some left"
+
+
+# --- A run
+
+
+def done(status: PartStatus) -> int:
+    """Return how many ids have an outcome of a call."""
+    return status.outcomes.total() - status.outcomes[Outcome.SKIPPED]
+
+
+def _share(part: int, whole: int) -> str:
+    """Return a part in per cent; 100 % is not said before it is true."""
+    return f"{math.floor(100 * part / whole) if whole else 100} %"
+
+
+def summary(status: RunStatus) -> list[str]:
+    """Return how far a run is, in lines: the ids, their outcomes, the parts by state."""
+    tried, outcomes, states = status.count(done), status.outcomes, Counter(one.state for one in status.parts)
+    head = f"{status.run}: {tried:,} of {status.total:,} ids done ({_share(tried, status.total)})"
+    known = [one for one in Outcome if outcomes[one] and one is not Outcome.SKIPPED]
+    counts = ", ".join(f"{outcomes[one]:,} {one.value.replace('_', ' ')}" for one in known)
+    said = ", ".join(f"{states[state]:,} {_in_words(state)}" for state in FIRST if states[state])
+    return [head, *([f"  {counts}"] if counts else []), f"  {several(len(status.parts), 'part')}: {said}"]
+
+
+def _in_words(state: PartState) -> str:
+    return state.value.replace("_", " ")
+
+
+def detailed(status: RunStatus, columns: int | None, most: int) -> str:
+    """Return how far a run is: a summary, a table, and why some parts could not go on.
+
+    With a number of `columns` it is for a terminal: the table is cut, and has at most so many parts.
+    """
+    parts = sorted(status.parts, key=lambda one: (FIRST.index(one.state), one.gone == one.part.total, one.number))
+    most = len(parts) if columns is None else most
+    rows = [["APP", "STATE", "DONE", "OF", "KIND", "FAILED", "UNKNOWN", "CALLS"]]
+    for one in parts[:most]:
+        about = (_in_words(one.state), _share(done(one), one.part.total), f"{one.part.total:,}", one.part.kind.words)
+        counts = (one.outcomes[Outcome.FAILED], one.outcomes[Outcome.UNKNOWN], one.calls)
+        rows.append([one.part.app, *about, *map("{:,}".format, counts)])
+    more = [f"and {len(parts) - most:,} more; --json has them all"] if len(parts) > most else []
+    wide = columns or math.inf
+    head, tail = ([wrapped(one, wide) for one in some] for some in (summary(status), [*more, *_remarks(status)]))
+    return "\n".join([*head, in_columns(rows, columns), *tail])
+
+
+def _remarks(status: RunStatus) -> list[str]:
+    """Say why parts could not go on, and what to do."""
+    by_cause: dict[str, list[str]] = {}
+    for one in status.parts:
+        if one.state is PartState.FAILED:
+            by_cause.setdefault(one.cause, []).append(one.part.app)
+    said = list[str]()
+    for cause, apps in list(by_cause.items())[:MAX_CAUSES]:
+        others = f" and {len(apps) - 1:,} more" if len(apps) > 1 else ""
+        said.append(visible(f"{apps[0]}{others}: {cause}"))
+    if len(by_cause) > MAX_CAUSES:
+        said.append(f"and {len(by_cause) - MAX_CAUSES:,} more causes; --json has them all")
+    states = {one.state for one in status.parts}
+    if status.settled and not status.ok:
+        said.append(f"to go on with what is left: {own_name()} fleet resume {status.run}")
+    elif PartState.WAITING in states and PartState.AT_WORK not in states:
+        said.append(f"no worker is at work on it yet; this starts one: {own_name()} fleet worker")
+    return said
+
+
+# --- A run that is watched
+
+
+async def watch(look: Callable[[], Awaitable[RunStatus]]) -> RunStatus:
+    """Show how far a run is, on stderr, until it is settled; return how it ended."""
+    status, began, note = await look(), time.monotonic(), ""
+    meter = Meter(MINUTE, status.count(done))
+    with _view() as show:
+        while not status.settled:
+            pace = meter.pace(time.monotonic() - began, status.count(done))
+            left = (status.total - status.count(done)) / pace if pace else None
+            show(status, note or ("" if left is None else f"about {duration(max(left, 1.0))} left"))
+            await asyncio.sleep(LOOK_EVERY)
+            try:
+                status, note = await look(), ""
+            except StoreUnavailableError as exc:  # as after a restart
+                note = f"{exc}; trying again"
+    return status
+
+
+@contextmanager
+def _view() -> Generator[Callable[[RunStatus, str], None], None, None]:
+    """Yield what shows how far a run is: drawn in place on a terminal, a line now and then elsewhere."""
+    console = Console(stderr=True, highlight=False)
+    if not on_terminal(sys.stderr) or console.is_dumb_terminal:
+        due = 0.0
+
+        def say_now_and_then(status: RunStatus, note: str) -> None:
+            nonlocal due
+            if time.monotonic() >= due:
+                due = time.monotonic() + LINES_EVERY
+                remark("aionorth: " + "; ".join(filter(None, [*map(str.strip, summary(status)), visible(note)])))
+
+        yield say_now_and_then
+        return
+    live = Live(console=console, auto_refresh=False, transient=on_terminal(sys.stdout), redirect_stdout=False)
+
+    def draw(status: RunStatus, note: str) -> None:
+        text = detailed(status, console.width, max(min(MAX_PARTS, console.height - AROUND), 1))
+        with ending_output(sys.__stderr__):  # a terminal that has gone away
+            live.update(Text("\n".join(filter(None, [text, visible(note)]))), refresh=True)
+
+    with ending_output(sys.__stderr__):
+        live.start()
+    try:
+        yield draw
+    finally:
+        with ending_output(sys.__stderr__):
+            live.stop()

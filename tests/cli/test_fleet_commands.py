@@ -1,0 +1,349 @@
+"""The commands of a fleet: what is submitted, how far it is, and what it came to."""
+
+import asyncio
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from processes import RedisServer, in_service, redis_server
+from shell import Shell
+
+from aionorth import Kind, Plan, Target
+from aionorth.cli import plan_files
+from aionorth.cli.fleet_manifest import read_parts
+from aionorth.cli.output.messages import ProblemError
+from aionorth.fleet import Part
+from aionorth.fleet.worker import Worker
+from aionorth.simulator import Simulator
+from aionorth.wire.resources import RESOURCES
+
+URL = "https://iot.example.com:8743"
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("redis")) as running:
+        yield running
+
+
+@pytest.fixture
+def fleet(shell: Shell, server: RedisServer) -> Shell:
+    """A shell with a fleet's empty Redis server."""
+    subprocess.run(["redis-cli", "-p", str(server.port), "flushall"], check=True, stdout=subprocess.DEVNULL)
+    shell.export(REDIS_URL=server.url)
+    return shell
+
+
+def submitted(fleet: Shell, text: str, *options: str) -> str:
+    run = fleet("fleet", "submit", fleet.file(text), "--yes", *options)
+    assert run.code == 0
+    return run.out.strip()
+
+
+def work(server: RedisServer, run: str, *numbers: int) -> None:
+    """Do these parts of a run, as a worker would."""
+
+    async def main() -> None:
+        worker = Worker(server.url)
+        for number in numbers:
+            assert await worker.do(run, number)
+        await worker.close()
+
+    asyncio.run(main())
+
+
+def parts_of(*paths: Path, cascade: bool = True) -> list[Part]:
+    return read_parts(map(str, paths), lambda _, __: None, cascade=cascade)
+
+
+def kept(path: Path, *ids: str, made_at: datetime = NOW, **about: Any) -> Path:
+    target = Target(**{"kind": Kind.SUBSCRIPTIONS, "url": URL, "app_id": "a1"} | about)
+    plan = Plan(target=target, made_at=made_at, delete=tuple(map(RESOURCES[target.kind].bare, ids)))
+    plan_files.write(str(path), plan)
+    return path
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    return tmp_path / "manifest.csv"
+
+
+# --- Manifests
+
+
+def test_rows_become_a_part_for_each_profile_kind_and_authorized_app(manifest: Path, tmp_path: Path) -> None:
+    manifest.write_text(
+        "profile,kind,id,authorized_app_id\n"
+        "b,subscriptions,s1,\na,packages,f1,\nb,subscriptions,s2,\nb,subscriptions,s3,other\n,device-groups,g1,\n"
+    )
+    (tmp_path / "more.csv").write_text("kind;id;profile\nsubscriptions;s1;b\n")
+    parts = parts_of(manifest, tmp_path / "more.csv")
+    assert [(one.app, one.kind.value, one.ids, one.duplicates) for one in parts] == [
+        ("b", "subscriptions", ("s1", "s2"), 1),
+        ("a", "packages", ("f1",), 0),
+        ("other (as b)", "subscriptions", ("s3",), 0),
+        ("(environment)", "device-groups", ("g1",), 0),
+    ]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_manifest_may_come_from_a_spreadsheet(manifest: Path, separator: str) -> None:
+    lines = ["profile,kind,id", " p , subscriptions ,s1", ",,", '"p",subscriptions,"s2"']
+    manifest.write_text("\ufeff" + "\r\n".join(lines).replace(",", separator) + "\r\n", encoding="utf-8")
+    assert [(one.profile, one.ids) for one in parts_of(manifest)] == [("p", ("s1", "s2"))]
+
+
+def test_every_bad_row_is_named_with_file_and_line(manifest: Path, tmp_path: Path) -> None:
+    manifest.write_text(
+        "profile,kind,id,authorized_app_id\n"
+        'p,subscription,s1,\np,subscriptions,"""s2""",\np,subscriptions,s3\np,packages,f9,other\np,packages,f1,\n'
+        "p,packages,{x},\np,packages,,\np,subscriptions,s4,\n"
+    )
+    (tmp_path / "empty.csv").write_text("profile,kind,id\n")
+    with pytest.raises(ProblemError) as caught:
+        parts_of(manifest, tmp_path / "empty.csv")
+    assert str(caught.value).splitlines() == [
+        f"{manifest}, line 2: there is no kind 'subscription': give subscriptions, packages, devices, device-groups",
+        f"{manifest}, line 3: id '\"s2\"' is in quotes or braces: give the id without them",
+        f"{manifest}, line 4: it has 3 cells, and the first line 4",
+        f"{manifest}, line 5: authorized_app_id 'other': leave it out, packages are one's own",
+        f"{manifest}, line 7: id '{{x}}' is in quotes or braces: give the id without them",
+        f"{manifest}, line 8: id is empty: leave empty entries out",
+        f"{tmp_path}/empty.csv has no ids below its first line",
+        "nothing was submitted",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "has no column 'profile' in its first line, which reads: ; a manifest has profile,kind,id"),
+        (b"s1\ns2\n", "has no column 'profile' in its first line, which reads: s1;"),
+        (b"profile,kind,id,id\np,packages,f1,f2\n", "has several columns 'id'"),
+        (b"profile,kind,id\np,packages,\xff\n", "is not UTF-8 text: save it as UTF-8"),
+        (b'profile,kind,id\np,packages,"f1\n', "is no CSV file"),
+    ],
+)
+def test_a_file_that_is_no_manifest_is_refused(manifest: Path, content: bytes, said: str) -> None:
+    manifest.write_bytes(content)
+    with pytest.raises(ProblemError) as caught:
+        parts_of(manifest)
+    assert str(caught.value).startswith(f"{manifest} {said}")
+
+
+def test_a_manifest_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ProblemError, match=r"no\.csv cannot be read: No such file or directory; name a manifest"):
+        parts_of(tmp_path / "no.csv")
+
+
+def test_devices_need_no_cascade(manifest: Path) -> None:
+    manifest.write_text("profile,kind,id\np,devices,d1\np,packages,f1\n")
+    with pytest.raises(ProblemError, match="give --no-cascade to keep"):
+        parts_of(manifest)
+    assert [one.cascade for one in parts_of(manifest, cascade=False)] == [False, None]
+
+
+@pytest.mark.parametrize("name", ["plan.json", "plan.csv"])
+def test_a_plan_is_a_part_of_its_own(manifest: Path, tmp_path: Path, name: str) -> None:
+    manifest.write_text("profile,kind,id\np,packages,f1\n")
+    parts = parts_of(kept(tmp_path / name, "s1", "s2"), manifest)
+    assert [(one.app, one.ids) for one in parts] == [("p", ("f1",)), (f"a1 at {URL}", ("s1", "s2"))]
+
+
+def test_a_plan_that_takes_along_what_is_behind_gateways_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ProblemError, match=r"plan\.json: the plan takes along what is behind gateways"):
+        parts_of(kept(tmp_path / "plan.json", "g1", kind=Kind.DEVICES, cascade=True), cascade=False)
+
+
+def test_a_plan_that_is_too_old_is_refused_as_apply_does(shell: Shell, tmp_path: Path) -> None:
+    plan = kept(tmp_path / "plan.json", "s1", made_at=datetime(2026, 1, 2, tzinfo=UTC))
+    run = shell("fleet", "submit", str(plan), "--yes")
+    assert (run.code, run.out) == (2, "")
+    assert "longer ago than 1 day: make it anew, or say how old it may be with --max-age" in run.err
+
+
+# --- Without a server
+
+
+ALL = (("worker",), ("submit",), ("status",), ("status", "r"), ("cancel", "r"), ("resume", "r"))
+
+
+def given(shell: Shell, words: tuple[str, ...]) -> tuple[str, ...]:
+    file = shell.file("profile,kind,id\np,packages,f1\n")
+    return ("fleet", *words, *((file, "--yes") if words == ("submit",) else ()))
+
+
+@pytest.mark.parametrize("words", ALL, ids=" ".join)
+def test_each_command_needs_the_url_of_a_server(shell: Shell, words: tuple[str, ...]) -> None:
+    run = shell(*given(shell, words))
+    assert (run.code, run.out) == (2, "")
+    assert run.err == (
+        "aionorth: AIONORTH_REDIS_URL is missing: set it, as in: export AIONORTH_REDIS_URL=redis://host:6379/0\n"
+    )
+
+
+@pytest.mark.parametrize("words", ALL, ids=" ".join)
+def test_a_server_that_cannot_be_reached_is_said_without_its_password(shell: Shell, words: tuple[str, ...]) -> None:
+    shell.export(REDIS_URL="redis://user:hush@127.0.0.1:1/0")
+    run = shell(*given(shell, words))
+    assert (run.code, run.out) == (2, "")
+    assert "the fleet's Redis server cannot be reached: " in run.err
+    assert "check AIONORTH_REDIS_URL, and that the server is up" in run.err
+    assert "hush" not in run.err
+
+
+@pytest.mark.parametrize("words", ALL, ids=" ".join)
+def test_without_taskiq_one_line_says_what_to_install(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    find, lazy = importlib.util.find_spec, vars(sys.modules["aionorth.fleet"])
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "taskiq" else find(name))
+    monkeypatch.delitem(lazy, "Fleet", raising=False)
+    run = shell(*given(shell, words))
+    assert (run.code, run.err) == (2, "aionorth: a fleet needs taskiq: install aionorth[fleet]\n")
+
+
+@pytest.mark.slow
+def test_no_command_line_imports_taskiq_before_a_fleet_is_used() -> None:
+    code = "import sys; from aionorth.cli.program import program; program(); print('taskiq' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "False\n"
+
+
+def test_a_name_that_no_shell_takes_is_refused(shell: Shell) -> None:
+    run = shell(*given(shell, ("submit",)), "--name", "a b")
+    assert (run.code, run.out) == (2, "")
+    assert run.err.startswith("aionorth: --name 'a b': give at most 100 letters")
+
+
+# --- Runs
+
+TWO = "profile,kind,id\na,subscriptions,s1\na,subscriptions,s2\nb,packages,f1\n"
+
+
+def test_a_run_is_submitted_and_only_its_name_is_printed(fleet: Shell) -> None:
+    run = fleet("fleet", "submit", fleet.file(TWO), "--yes")
+    name = run.out.strip()
+    assert run.code == 0
+    assert run.out == f"{name}\n"
+    assert run.err == (
+        "aionorth: submitted: 2 subscriptions and 1 package of 2 apps, in 2 parts; how far it is: "
+        f"aionorth fleet status {name} --watch\n"
+    )
+    assert fleet("fleet", "status", name, "--json").json["total"] == 3
+
+
+def test_a_submission_can_be_read_by_programs(fleet: Shell) -> None:
+    run = fleet("fleet", "submit", fleet.file(TWO + "a,subscriptions,s1\n"), "--yes", "--json", "--name", "r1")
+    first = {"part": 0, "app": "a", "kind": "subscriptions", "total": 2, "duplicates": 1}
+    assert run.json == {
+        "run": "r1",
+        "total": 3,
+        "parts": [first, {"part": 1, "app": "b", "kind": "packages", "total": 1, "duplicates": 0}],
+    }
+
+
+def test_without_a_terminal_a_submission_needs_yes(fleet: Shell) -> None:
+    run = fleet("fleet", "submit", fleet.file(TWO))
+    assert (run.code, run.out) == (2, "")
+    assert "there is no terminal to ask on: nothing was submitted; give --yes" in run.err
+    assert fleet("fleet", "status", "--json").out == ""
+
+
+def test_a_second_run_of_a_name_is_refused(fleet: Shell) -> None:
+    submitted(fleet, TWO, "--name", "r1")
+    run = fleet("fleet", "submit", fleet.file(TWO), "--yes", "--name", "r1")
+    assert (run.code, run.err) == (2, "aionorth: there is a run r1 already: give it another name\n")
+
+
+def test_all_runs_are_listed_the_newest_first(fleet: Shell) -> None:
+    assert fleet("fleet", "status").err.startswith("aionorth: there are no runs; this begins one: ")
+    submitted(fleet, TWO, "--name", "r1")
+    submitted(fleet, TWO, "--name", "r2")
+    run = fleet("fleet", "status")
+    assert [line.split()[:6] for line in run.out.splitlines()] == [
+        ["RUN", "STATE", "GONE", "OF", "PARTS", "FAILED"],
+        ["r2", "at", "work", "0", "3", "2"],
+        ["r1", "at", "work", "0", "3", "2"],
+    ]
+    lines = fleet("fleet", "status", "--json").out.splitlines()
+    assert [(one["run"], one["parts"]) for one in map(json.loads, lines)] == [("r2", 2), ("r1", 2)]
+
+
+@pytest.mark.parametrize("words", [("status",), ("cancel",), ("resume",)], ids=" ".join)
+@pytest.mark.parametrize("name", ["nowhere", "no-such\x1b[2J", "\udcff"])
+def test_a_run_that_is_not_kept_is_said_to_be_none(fleet: Shell, words: tuple[str, ...], name: str) -> None:
+    run = fleet("fleet", *words, name)
+    assert (run.code, run.out) == (2, "")
+    assert run.err.startswith("aionorth: there is no run '")
+    assert run.err.removesuffix("\n").isprintable()
+
+
+def test_a_run_that_nobody_works_on_says_how_to_start_a_worker(fleet: Shell) -> None:
+    name = submitted(fleet, TWO)
+    run = fleet("fleet", "status", name)
+    assert (run.code, run.err) == (0, "")
+    assert run.out.splitlines() == [
+        f"{name}: 0 of 3 ids done (0 %)",
+        "  2 parts: 2 waiting",
+        "APP  STATE    DONE  OF  KIND           FAILED  UNKNOWN  CALLS",
+        "a    waiting  0 %   2   subscriptions  0       0        0",
+        "b    waiting  0 %   1   packages       0       0        0",
+        "no worker is at work on it yet; this starts one: aionorth fleet worker",
+    ]
+
+
+def test_a_run_is_cancelled_and_resumed(fleet: Shell) -> None:
+    name = submitted(fleet, TWO)
+    assert fleet("fleet", "cancel", name).code == 0
+    run = fleet("fleet", "status", name, "--watch")
+    assert run.code == 1
+    assert run.out.endswith(f"to go on with what is left: aionorth fleet resume {name}\n")
+    assert "2 parts: 2 cancelled" in run.out
+    assert fleet("fleet", "cancel", name).err == f"aionorth: nobody is at work on {name}: it has ended already\n"
+    run = fleet("fleet", "resume", name)
+    assert run.code == 0
+    assert run.out.splitlines() == ["APP  KIND           LEFT", "a    subscriptions  2", "b    packages       1"]
+    assert fleet("fleet", "status", name, "--json").json["settled"] is False
+    assert "nothing of it" not in fleet("fleet", "resume", name).out
+
+
+@pytest.fixture
+def done(fleet: Shell, server: RedisServer, platform: Simulator) -> str:
+    """A run of which all is gone but one id that failed, and a part that could not go on."""
+    ids = platform.add_subscriptions(3)
+    platform.reject([ids[1]], code="120015")
+    fleet.point_at(platform)
+    in_service(server.url, platform.url)
+    rows = [f",subscriptions,{id_}" for id_ in ids] + ["nobody,packages,f1"]
+    name = submitted(fleet, "\n".join(["profile,kind,id", *rows]), "--name", "r1")
+    work(server, name, 0, 1)
+    return name
+
+
+def test_parts_that_failed_come_first_and_their_cause_is_said(fleet: Shell, done: str) -> None:
+    run = fleet("fleet", "status", done)
+    assert run.code == 1
+    assert [line.split()[:2] for line in run.out.splitlines()[3:6]] == [
+        ["APP", "STATE"],
+        ["nobody", "failed"],
+        ["(environment)", "complete"],
+    ]
+    assert run.out.startswith(
+        f"{done}: 3 of 4 ids done (75 %)\n  2 deleted, 1 failed\n  2 parts: 1 failed, 1 complete\n"
+    )
+    assert "\nnobody: AIONORTH_URL is set in the worker's environment" in run.out
+    status = fleet("fleet", "status", done, "--json").json
+    assert (status["settled"], status["deleted"], status["failed"]) == (True, 2, 1)
+    assert [one["state"] for one in status["parts"]] == ["complete", "failed"]
+
+
+def test_only_one_run_can_be_watched(shell: Shell) -> None:
+    assert shell("fleet", "status", "--watch").err.startswith("aionorth: --watch follows one run: name it")
