@@ -13,7 +13,7 @@ from taskiq import Context, SendTaskError, TaskiqDepends, TaskiqEvents, TaskiqSt
 from aionorth.errors import ArgumentError
 from aionorth.fleet.journal import read_history
 from aionorth.fleet.runs import Part, PartState, PartStatus, RunStatus
-from aionorth.fleet.store import FleetStore, check_name, reached
+from aionorth.fleet.store import FleetStore, reached
 from aionorth.fleet.streams import FleetBroker, handed_back
 from aionorth.fleet.worker import Worker
 from aionorth.purge.journal import History
@@ -98,11 +98,10 @@ class Fleet:
         """
         if not parts:
             raise ArgumentError("there is nothing to do: give at least one part")
-        if name is not None:
-            check_name(name)
         run = await self._store.add(parts, name)
         for number in range(len(parts)):
             await self._send(run, number)
+        await self._store.set_sent(run)
         return run
 
     async def runs(self) -> list[str]:
@@ -125,15 +124,24 @@ class Fleet:
         await self._store.set_cancelled(run, cancelled=True)
 
     async def resume(self, run: str) -> list[PartStatus]:
-        """Have done what is left of a run that was cancelled, or of which parts failed; return these parts."""
+        """Have done what is left of a run that was cancelled, or of which parts failed; return these parts.
+
+        Of a run whose submission was broken off, these are also the parts that wait.
+        """
         before = await self._store.status(run)
         await self._store.set_cancelled(run, cancelled=False)
         after = await self._store.status(run)  # a part that a worker settles later, it does not find cancelled
-        ended = {one.number for status in (before, after) for one in status.parts if one.state.settled}
+        ended = {
+            one.number
+            for status in (before, after)
+            for one in status.parts
+            if one.state.settled or (one.state is PartState.WAITING and not status.sent)
+        }
         left = [one for one in after.parts if one.number in ended and one.gone < one.part.total]
         for one in left:
             await self._store.set_waiting(run, one)
             await self._send(run, one.number)
+        await self._store.set_sent(run)
         return left
 
     async def histories(self, run: str) -> AsyncIterator[tuple[PartStatus, History]]:

@@ -207,6 +207,8 @@ class RunStatus:
     made_at: float
     """When it was submitted, in seconds since 1970."""
     cancelled: bool = False
+    sent: bool = True
+    """Whether workers have been told of all parts; a submission that was broken off has to be resumed."""
     parts: Sequence[PartStatus] = ()
 
     @property

@@ -128,11 +128,14 @@ class FleetStore:
 
     async def add(self, parts: Sequence[Part], name: str | None) -> str:
         """Keep a new run and return its name; raise `ArgumentError` where there is one of that name."""
-        name = name or f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
+        if name is None:
+            name = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
+        check_name(name)
         root = _root(name)
         async with reached():
             if not await self.client.hsetnx(root, "made_at", str(time.time())):
                 raise ArgumentError(f"there is a run {name} already: give it another name")
+            await self.client.expire(root, KEPT)
             for number, part in enumerate(parts):
                 first = lines.first(part.target, total=part.total, selection=part.selection, duplicates=part.duplicates)
                 journal = [first.decode(), *(line.decode() for line in lines.of_ids(part.ids))]
@@ -143,7 +146,6 @@ class FleetStore:
                 pipe.hset(f"{root}:parts", str(number), part.to_json())
                 await pipe.execute()
             await self.client.expire(f"{root}:parts", KEPT)
-            await self.client.expire(root, KEPT)
             await self.client.zadd(f"{PREFIX}:runs", {name: time.time()})
         return name
 
@@ -173,6 +175,7 @@ class FleetStore:
             run=run,
             made_at=float(about["made_at"]),
             cancelled=cancelled,
+            sent="sent" in about,
             parts=tuple(
                 _at(
                     _status(number, Part.from_json(parts[str(number)]), states.get(str(number))),
@@ -198,6 +201,11 @@ class FleetStore:
         text = _state(attrs.evolve(status, state=PartState.WAITING, cause=""))
         async with reached():
             await self.client.hset(f"{_root(run)}:states", str(status.number), text)
+
+    async def set_sent(self, run: str) -> None:
+        """Note that workers have been told of all parts of a run."""
+        async with reached():
+            await self.client.hset(_root(run), "sent", "1")
 
     async def set_cancelled(self, run: str, *, cancelled: bool) -> None:
         """Have workers end their work on a run, or not any more."""

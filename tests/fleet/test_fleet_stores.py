@@ -97,7 +97,7 @@ def test_a_name_that_is_none_is_refused_before_anything_is_kept(fleet_server: Re
     async def main() -> None:
         async with opened(fleet_server.url) as store, client(fleet_server.url) as redis:
             for name in names:
-                with pytest.raises(ArgumentError, match="give letters, digits, hyphens, underscores and dots"):
+                with pytest.raises(ArgumentError, match="letters, digits, hyphens, underscores and dots"):
                     await store.add([part()], name)
                 with pytest.raises(ArgumentError, match="there is no run"):
                     await store.status(name)
@@ -182,5 +182,30 @@ def test_what_about_a_server_may_lose_journals_is_told(fleet_server: RedisServer
             first, second = await store.misgivings()
             assert "set appendonly yes" in first
             assert "set maxmemory-policy noeviction" in second
+
+    asyncio.run(main())
+
+
+def test_a_submission_that_was_broken_off_is_resumed(
+    fleet_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with Fleet(fleet_server.url) as fleet, client(fleet_server.url) as redis:
+            send = fleet._send
+
+            async def broken_off(run: str, number: int) -> None:
+                if number == 2:
+                    raise KeyError("broken off")
+                await send(run, number)
+
+            monkeypatch.setattr(fleet, "_send", broken_off)
+            with pytest.raises(KeyError):
+                await fleet.submit([part(), part(), part()], name="half")
+            monkeypatch.undo()
+            assert not (await fleet.status("half")).sent
+            assert [one.number for one in await fleet.resume("half")] == [0, 1, 2]
+            assert (await fleet.status("half")).sent
+            assert not await fleet.resume("half")
+            assert await redis.xlen("aionorth-fleet:tasks") == 5
 
     asyncio.run(main())
