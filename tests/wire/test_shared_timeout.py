@@ -90,3 +90,29 @@ async def test_there_is_one_timer_however_many_calls_there_are_and_none_after_cl
     assert len(loop._scheduled) == 1  # type: ignore[attr-defined]  # all there is
     await dog.close()
     assert all(timer.cancelled() for timer in loop._scheduled)  # type: ignore[attr-defined]  # as above
+
+
+async def test_closing_cuts_off_whatever_is_timed_and_waits_until_it_has_ended() -> None:
+    loop = asyncio.get_running_loop()
+    dog = SharedTimeout()
+    ended: list[str] = []
+
+    async def call(name: str, tidying_up: float) -> None:
+        try:
+            with watched(dog, loop.time() + 1000):
+                try:
+                    await asyncio.sleep(500)
+                finally:
+                    await asyncio.sleep(tidying_up)
+        except TimeoutError:
+            ended.append(name)
+            await asyncio.sleep(100)  # what follows the call is not waited for
+
+    tasks = [asyncio.create_task(call(name, seconds)) for name, seconds in (("slow", 5.0), ("fast", 1.0))]
+    await asyncio.sleep(0)
+    began = loop.time()
+    await dog.close()
+    await asyncio.sleep(0)
+    assert (ended, round(loop.time() - began, 3)) == (["fast", "slow"], 5.0)
+    await asyncio.gather(*tasks)
+    await dog.close()  # once more does no harm
