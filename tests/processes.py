@@ -182,16 +182,17 @@ async def put_in_service(store: OpenRedisStore) -> None:
     await store.replace(snapshot, Window(at=snapshot.now).to_json(), keep=0.0)
 
 
+async def served_before(redis_url: str, platform_url: str, app_id: str = "demo-app") -> None:
+    """Do so for an app of a platform."""
+    app = hashlib.sha256(f"{platform_url}\n{app_id}".encode()).hexdigest()[:32]
+    store = await RedisStore(redis_url).open(app)
+    await put_in_service(store)
+    await store.close()
+
+
 def in_service(redis_url: str, platform_url: str) -> None:
     """Do so for the demo app of a platform."""
-
-    async def main() -> None:
-        app = hashlib.sha256(f"{platform_url}\ndemo-app".encode()).hexdigest()[:32]
-        store = await RedisStore(redis_url).open(app)
-        await put_in_service(store)
-        await store.close()
-
-    asyncio.run(main())
+    asyncio.run(served_before(redis_url, platform_url))
 
 
 @contextmanager

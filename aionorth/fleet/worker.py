@@ -143,10 +143,9 @@ class _Work:
         if self._bulk is not None:
             self._bulk.stop()
             await asyncio.wait({task}, timeout=DRAIN)
-        task.cancel()
-        await asyncio.wait({task}, timeout=2 * DRAIN)
-        task.cancel()  # the server is away, and so the next worker will not know what became of the last calls
-        await asyncio.wait({task})
+        while not task.done():  # where the server is away, the next worker will not know of the last outcomes
+            task.cancel()
+            await asyncio.wait({task}, timeout=2 * DRAIN)
 
     def status(self, state: PartState, ended: asyncio.Task[None] | None = None) -> PartStatus:
         """Return how far the part is, in that `state` unless what `ended` says otherwise."""

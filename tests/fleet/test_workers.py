@@ -1,0 +1,397 @@
+"""What a worker does with a part, whatever becomes of it, of the server and of the run meanwhile."""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fleets import LEASE, RUN, client, part
+from processes import RedisServer, served_before
+from redis.asyncio import Redis
+
+from aionorth import FlowControl, NorthSession, Outcome, RedisStore, SubscriptionSelection
+from aionorth.bulk.record import UNTRIED
+from aionorth.errors import StoreUnavailableError
+from aionorth.fleet import Fleet, Part, PartState, PartStatus, worker
+from aionorth.fleet.journal import JournalInRedis, read_history
+from aionorth.fleet.store import FleetStore
+from aionorth.fleet.worker import Worker
+from aionorth.purge.journal import Journal
+from aionorth.simulator import Simulator
+
+APP, SECRET = "demo-app", "hush-hush-of-the-app"
+PERIOD = 0.4
+
+
+class Place:
+    """A platform with subscriptions, a Redis server, and workers that have the settings for it in a profile ``p``."""
+
+    def __init__(self, url: str, platform: Simulator, ids: Sequence[str], config: Path) -> None:
+        self.url = url
+        self.platform = platform
+        self.ids = ids
+        self.config = config
+        self.store = FleetStore(url, lease=LEASE)
+
+    def write_profile(self, *, url: str = "") -> None:
+        secret = self.config.with_name("secret")
+        secret.write_text(SECRET)
+        secret.chmod(0o600)
+        self.config.write_text(
+            f'[profiles.p]\nurl = "{url or self.platform.url}"\napp_id = "{APP}"\nsecret_file = "{secret}"\n'
+            f"period = {PERIOD}\ntimeout = {PERIOD * 5}\n"
+        )
+        self.config.chmod(0o600)
+
+    @asynccontextmanager
+    async def worker(self) -> AsyncIterator[Worker]:
+        one = Worker(self.url, lease=LEASE)
+        await one.open()
+        try:
+            yield one
+        finally:
+            await one.close()
+
+    async def status(self) -> PartStatus:
+        (status,) = (await self.store.status(RUN)).parts
+        return status
+
+    async def outcomes(self) -> list[Outcome]:
+        """Return each id's outcome, and see that it is true."""
+        results = list((await read_history(self.store, RUN, 0)).results())
+        there = self.platform.subscription_ids()
+        assert [one.id for one in results] == list(self.ids)
+        assert [one for one in results if one.outcome.ok == (one.id in there)] == []
+        return [one.outcome for one in results]
+
+    def deletes(self) -> int:
+        return sum(one.method == "DELETE" for one in self.platform.arrivals)
+
+
+@pytest.fixture
+def play(fleet_server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Plays a story in such a place, on a server that has served the app before."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setattr(worker, "DRAIN", 2.0)
+    (tmp_path / "aionorth").mkdir()
+
+    def played(story: Callable[[Place], Any], number: int = 10, **options: Any) -> None:
+        async def main() -> None:
+            async with Simulator({APP: SECRET}, calls=100, period=PERIOD, **options) as platform:
+                ids = platform.add_subscriptions(number)
+                place = Place(fleet_server.url, platform, ids, tmp_path / "aionorth" / "config.toml")
+                place.write_profile()
+                await served_before(fleet_server.url, platform.url)
+                try:
+                    async with asyncio.timeout(60):
+                        await story(place)
+                finally:
+                    await place.store.close()
+
+        asyncio.run(main())
+
+    return played
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - what a platform sees has no event
+        await asyncio.sleep(0.01)
+
+
+def slow(_: Any) -> tuple[float, float]:
+    return 0.0, 0.4
+
+
+Play = Callable[..., None]
+
+
+def test_a_part_is_done_and_its_journal_says_so(play: Play) -> None:
+    async def story(place: Place) -> None:
+        await place.store.add([part(place.ids)], RUN)
+        async with place.worker() as one:
+            assert await one.do(RUN, 0)
+            assert await one.do(RUN, 0)
+            assert await one.do("of-nobody", 0)
+        assert await place.outcomes() == [Outcome.DELETED] * 10
+        status = await place.status()
+        assert (status.state, status.calls, status.gone) == (PartState.COMPLETE, 10, 10)
+        history = await read_history(place.store, RUN, 0)
+        assert (history.target.url, history.target.app_id) == (place.platform.url, APP)
+        assert len(place.platform.arrivals) == 11
+
+    play(story)
+
+
+def test_nothing_secret_is_kept_on_the_server(play: Play) -> None:
+    async def story(place: Place) -> None:
+        await place.store.add([part(place.ids)], RUN)
+        async with place.worker() as one:
+            assert await one.do(RUN, 0)
+        token = place.platform._platform.app(APP).access_token
+        assert token
+        async with Redis.from_url(place.url) as redis:  # type: ignore[no-untyped-call, unused-ignore]
+            await redis.config_set("rdbcompression", "no")
+            kept = b"".join([key + (await redis.dump(key) or b"") async for key in redis.scan_iter()])
+        assert place.ids[0].encode() in kept
+        for secret in (SECRET, token):
+            assert secret.encode() not in kept
+
+    play(story)
+
+
+def test_a_run_that_is_cancelled_before_is_not_begun(play: Play) -> None:
+    async def story(place: Place) -> None:
+        await place.store.add([part(place.ids)], RUN)
+        await place.store.set_cancelled(RUN, cancelled=True)
+        async with place.worker() as one:
+            assert await one.do(RUN, 0)
+        assert (await place.status()).state is PartState.CANCELLED
+        assert place.platform.arrivals == ()
+
+    play(story)
+
+
+def test_a_run_that_is_cancelled_ends_soon_and_is_resumed(play: Play) -> None:
+    async def story(place: Place) -> None:
+        async with Fleet(place.url) as fleet, place.worker() as one:
+            await fleet.submit([part(place.ids)], name=RUN)
+            doing = asyncio.create_task(one.do(RUN, 0))
+            await until(lambda: place.deletes() >= 16)
+            await fleet.cancel(RUN)
+            assert await doing
+            status = await place.status()
+            assert (status.state, status.outcomes[Outcome.SKIPPED] > 0) == (PartState.CANCELLED, True)
+            assert place.deletes() < 60
+            await place.outcomes()
+            (left,) = await fleet.resume(RUN)
+            assert (left.number, (await place.status()).state) == (0, PartState.WAITING)
+            async with client(place.url) as redis:
+                assert await redis.xlen("aionorth-fleet:tasks") == 2
+            assert await one.do(RUN, 0)
+            assert (await fleet.wait(RUN)).ok
+            assert set(await place.outcomes()) == {Outcome.DELETED}
+            assert await fleet.resume(RUN) == []
+
+    play(story, number=60, latency=slow)
+
+
+def test_a_run_that_is_resumed_while_its_worker_ends_is_handed_to_another_one(play: Play) -> None:
+    async def story(place: Place) -> None:
+        async with Fleet(place.url) as fleet, place.worker() as one:
+            await fleet.submit([part(place.ids)], name=RUN)
+            doing = asyncio.create_task(one.do(RUN, 0))
+            await until(lambda: place.deletes() >= 16)
+            await fleet.cancel(RUN)
+            await asyncio.sleep(LEASE / 2)  # it has heard of it, and waits for replies
+            assert not doing.done()
+            assert await fleet.resume(RUN) == []
+            assert not await doing
+            assert (await place.status()).state is PartState.WAITING
+            assert await one.do(RUN, 0)
+            assert (await fleet.status(RUN)).ok
+
+    play(story, number=40, latency=slow)
+
+
+def test_a_worker_that_ends_hands_its_parts_back_at_once(play: Play) -> None:
+    async def story(place: Place) -> None:
+        await place.store.add([part(place.ids)], RUN)
+        async with place.worker() as one, place.worker() as other:
+            doing = asyncio.create_task(one.do(RUN, 0))
+            await until(lambda: place.deletes() >= 16)
+            one.end()
+            assert not await doing
+            began = time.monotonic()
+            assert (await place.status()).state is PartState.WAITING
+            assert await other.do(RUN, 0)
+            assert time.monotonic() - began < 60
+        assert set(await place.outcomes()) == {Outcome.DELETED}
+        assert place.deletes() == len(place.ids)
+
+    play(story, number=60, latency=slow)
+
+
+def test_what_a_dead_worker_had_in_flight_is_asked_for_again_and_nothing_else(play: Play) -> None:
+    async def story(place: Place) -> None:
+        await place.store.add([part(place.ids)], RUN)
+        assert await place.store.take(RUN, 0, "dead")
+        medium = JournalInRedis(place.store, RUN, 0, "dead")
+        journal = Journal.resumed(medium, await medium.read())
+        journal.begin(*place.ids[:4])
+        for id_ in place.ids[:2]:
+            journal.end(UNTRIED.sent.answered, UNTRIED.sent.answered.result(id_, 0.1))
+        await medium.permanent()
+        async with NorthSession.from_profile("p", store=RedisStore(place.url)) as north:
+            for id_ in place.ids[:3]:
+                await north.delete_subscription(id_)
+        async with place.worker() as one:
+            began = time.monotonic()
+            assert await one.do(RUN, 0)
+            assert time.monotonic() - began < 10
+        assert await place.outcomes() == [*[Outcome.DELETED] * 2, Outcome.GONE, *[Outcome.DELETED] * 7]
+        asked = Counter(one.resource for one in place.platform.arrivals if one.method == "DELETE")
+        assert [id_ for id_ in place.ids if asked[id_] > 1] == [place.ids[2]]
+
+    play(story)
+
+
+def test_a_worker_waits_for_a_part_that_another_one_has_and_keeps_the_message(play: Play) -> None:
+    async def story(place: Place) -> None:
+        await place.store.add([part(place.ids)], RUN)
+        assert await place.store.take(RUN, 0, "another")
+        working = PartStatus(number=0, part=part(place.ids), state=PartState.AT_WORK)
+        async with place.worker() as one, place.worker() as other:
+            doing, waiting = asyncio.create_task(one.do(RUN, 0)), asyncio.create_task(other.do(RUN, 0))
+            for _ in range(6):
+                await asyncio.sleep(LEASE / 2)
+                await place.store.beat(RUN, working, "another")
+            assert not doing.done()
+            other.end()
+            assert not await waiting
+            await place.store.beat(RUN, working, "another", last=True)
+            assert await doing
+        assert set(await place.outcomes()) == {Outcome.DELETED}
+
+    play(story)
+
+
+def test_a_worker_that_has_lost_its_part_leaves_it_to_the_other(play: Play, caplog: pytest.LogCaptureFixture) -> None:
+    async def story(place: Place) -> None:
+        await place.store.add([part(place.ids)], RUN)
+        async with place.worker() as one, client(place.url) as redis:
+            doing = asyncio.create_task(one.do(RUN, 0))
+            await until(lambda: place.deletes() >= 16)
+            await redis.hset(f"{{aionorth-fleet:{RUN}}}:owners", "0", f"another {time.time() + 60}")
+            assert not await doing
+            assert (await place.status()).state is PartState.AT_WORK
+        assert "part 0 of run a-run is another worker's by now" in caplog.text
+        assert place.deletes() < 60
+
+    play(story, number=60, latency=slow)
+
+
+async def until_settled(one: Worker) -> None:
+    while not await one.do(RUN, 0):
+        pass
+
+
+def test_a_server_that_is_away_fails_no_part(play: Play, fleet_server: RedisServer) -> None:
+    async def story(place: Place) -> None:
+        await place.store.add([part(place.ids)], RUN)
+        async with place.worker() as one:
+            fleet_server.stop()
+            assert not await one.do(RUN, 0)
+            await asyncio.to_thread(fleet_server.start)
+            doing = asyncio.create_task(until_settled(one))
+            await until(lambda: place.deletes() >= 1)
+            await asyncio.to_thread(fleet_server.restart)
+            await doing
+        with suppress(StoreUnavailableError):
+            await place.status()  # by a connection from before
+        assert set(await place.outcomes()) <= {Outcome.DELETED, Outcome.GONE}
+        assert (await place.status()).state is PartState.COMPLETE
+
+    play(story, number=60)
+
+
+def test_a_worker_ends_though_the_server_is_away(
+    play: Play, fleet_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "DRAIN", 0.2)
+
+    async def story(place: Place) -> None:
+        await place.store.add([part(place.ids)], RUN)
+        async with place.worker() as one:
+            doing = asyncio.create_task(one.do(RUN, 0))
+            await until(lambda: place.deletes() >= 16)
+            fleet_server.stop()
+            one.end()
+            assert not await asyncio.wait_for(doing, 10)
+
+    play(story, number=60, latency=slow)
+
+
+@pytest.mark.parametrize("wrong", ["no profile", "no secret", "variable"])
+def test_a_part_for_which_a_worker_lacks_settings_fails_and_can_be_resumed(
+    play: Play, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    async def story(place: Place) -> None:
+        async with Fleet(place.url) as fleet, place.worker() as one:
+            await fleet.submit([part(place.ids)], name=RUN)
+            if wrong == "no profile":
+                place.config.unlink()
+                words = "profile"
+            elif wrong == "no secret":
+                place.config.with_name("secret").unlink()
+                words = "secret"
+            else:
+                monkeypatch.setenv("AIONORTH_APP_ID", "another")
+                words = "AIONORTH_APP_ID is set in the worker's environment and would come before profile 'p'"
+            assert await one.do(RUN, 0)
+            status = await place.status()
+            assert status.state is PartState.FAILED
+            assert words in status.cause
+            assert place.platform.arrivals == ()
+            monkeypatch.delenv("AIONORTH_APP_ID", raising=False)
+            place.write_profile()
+            assert len(await fleet.resume(RUN)) == 1
+            assert await one.do(RUN, 0)
+            assert (await fleet.status(RUN)).ok
+
+    play(story)
+
+
+def test_a_part_of_a_plan_is_done_by_whom_has_a_profile_of_its_app(play: Play) -> None:
+    async def story(place: Place) -> None:
+        flow = FlowControl(calls=100, period=PERIOD)
+        async with NorthSession(place.platform.url, app_id=APP, secret=SECRET, flow_control=flow) as north:
+            plan = await north.plan(SubscriptionSelection(ids=place.ids))
+        await asyncio.sleep(PERIOD * 1.1)  # for calls of which the fleet does not know
+        await place.store.add([Part.of_plan(plan)], RUN)
+        async with place.worker() as one:
+            assert await one.do(RUN, 0)
+            assert (await place.status()).state is PartState.COMPLETE
+            place.write_profile(url="http://other.example")
+            await place.store.add([Part.of_plan(plan)], "another")
+            assert await one.do("another", 0)
+        (status,) = (await place.store.status("another")).parts
+        assert status.state is PartState.FAILED
+        assert f"no profile of this worker has the app {APP} at {place.platform.url}: add one" in status.cause
+
+    play(story)
+
+
+def test_an_error_that_nobody_expects_is_told_by_its_name_only(
+    play: Play, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: Any) -> NorthSession:
+        raise ValueError(SECRET)
+
+    monkeypatch.setattr(worker, "_session", broken)
+
+    async def story(place: Place) -> None:
+        await place.store.add([part(place.ids)], RUN)
+        async with place.worker() as one:
+            assert await one.do(RUN, 0)
+        assert (await place.status()).cause == "ValueError"
+
+    with caplog.at_level(logging.DEBUG):
+        play(story)
+    assert SECRET not in caplog.text
+
+
+def test_what_a_server_refuses_is_tried_again_by_another_worker(play: Play) -> None:
+    async def story(place: Place) -> None:
+        await place.store.add([part(place.ids)], RUN)
+        async with place.worker() as one, client(place.url) as redis:
+            await redis.set(f"{{aionorth-fleet:{RUN}}}:owners", "x")
+            assert not await one.do(RUN, 0)
+            await redis.delete(f"{{aionorth-fleet:{RUN}}}:owners")
+            assert await one.do(RUN, 0)
+
+    play(story)
