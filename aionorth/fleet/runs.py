@@ -159,6 +159,11 @@ class PartState(enum.StrEnum):
     """It could not go on; `cause` says why."""
 
     @property
+    def in_words(self) -> str:
+        """The state, for people."""
+        return self.value.replace("_", " ")
+
+    @property
     def settled(self) -> bool:
         """Whether nothing happens any more unless the run is resumed."""
         return self in {PartState.COMPLETE, PartState.CANCELLED, PartState.FAILED}
@@ -251,7 +256,7 @@ class RunStatus:
 
     def __str__(self) -> str:
         states = Counter(one.state for one in self.parts)
-        said = ", ".join(f"{states[state]:,} {state.replace('_', ' ')}" for state in PartState if states[state])
+        said = ", ".join(f"{states[state]:,} {state.in_words}" for state in PartState if states[state])
         outcomes = self.outcomes
         counts = ", ".join(f"{outcomes[one]:,} {one.value.replace('_', ' ')}" for one in Outcome if outcomes[one])
         return f"{self.run}: {self.total:,} ids in {len(self.parts):,} parts ({said}): {counts or 'nothing yet'}"

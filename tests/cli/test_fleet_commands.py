@@ -1,23 +1,30 @@
 """The commands of a fleet: what is submitted, how far it is, and what it came to."""
 
 import asyncio
+import csv
 import importlib.util
 import json
+import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pexpect
 import pytest
 from processes import RedisServer, in_service, redis_server
-from shell import Shell
+from shell import Shell, served
 
 from aionorth import Kind, Plan, Target
 from aionorth.cli import plan_files
-from aionorth.cli.fleet_manifest import read_parts
+from aionorth.cli.fleet.manifest import read_parts
 from aionorth.cli.output.messages import ProblemError
+from aionorth.cli.reports.formats import COLUMNS
 from aionorth.fleet import Part
 from aionorth.fleet.worker import Worker
 from aionorth.simulator import Simulator
@@ -172,7 +179,7 @@ def test_a_plan_that_is_too_old_is_refused_as_apply_does(shell: Shell, tmp_path:
 # --- Without a server
 
 
-ALL = (("worker",), ("submit",), ("status",), ("status", "r"), ("cancel", "r"), ("resume", "r"))
+ALL = (("worker",), ("submit",), ("status",), ("status", "r"), ("report", "r"), ("cancel", "r"), ("resume", "r"))
 
 
 def given(shell: Shell, words: tuple[str, ...]) -> tuple[str, ...]:
@@ -277,7 +284,7 @@ def test_all_runs_are_listed_the_newest_first(fleet: Shell) -> None:
     assert [(one["run"], one["parts"]) for one in map(json.loads, lines)] == [("r2", 2), ("r1", 2)]
 
 
-@pytest.mark.parametrize("words", [("status",), ("cancel",), ("resume",)], ids=" ".join)
+@pytest.mark.parametrize("words", [("status",), ("cancel",), ("resume",), ("report",)], ids=" ".join)
 @pytest.mark.parametrize("name", ["nowhere", "no-such\x1b[2J", "\udcff"])
 def test_a_run_that_is_not_kept_is_said_to_be_none(fleet: Shell, words: tuple[str, ...], name: str) -> None:
     run = fleet("fleet", *words, name)
@@ -347,3 +354,178 @@ def test_parts_that_failed_come_first_and_their_cause_is_said(fleet: Shell, done
 
 def test_only_one_run_can_be_watched(shell: Shell) -> None:
     assert shell("fleet", "status", "--watch").err.startswith("aionorth: --watch follows one run: name it")
+
+
+# --- Reports
+
+
+def test_tables_have_every_id_of_all_parts_with_app_and_kind(fleet: Shell, done: str, tmp_path: Path) -> None:
+    files = {suffix: tmp_path / f"a.{suffix}" for suffix in ("csv", "jsonl", "html")}
+    run = fleet(
+        "fleet", "report", done, *(word for suffix, file in files.items() for word in (f"--{suffix}", str(file)))
+    )
+    assert (run.code, run.out) == (0, "")
+    assert run.err.splitlines() == [
+        f"aionorth: the report is in {files[suffix]}" for suffix in ("html", "csv", "jsonl")
+    ]
+    with files["csv"].open(newline="") as file:
+        table = csv.DictReader(file)
+        assert tuple(table.fieldnames or ()) == ("app", "kind", *COLUMNS)
+        rows = [(row["app"], row["kind"], row["outcome"], row["error_code"]) for row in table]
+    own = ("(environment)", "subscriptions")
+    assert rows == [
+        (*own, "deleted", ""),
+        (*own, "failed", "120015"),
+        (*own, "deleted", ""),
+        ("nobody", "packages", "skipped", ""),
+    ]
+    lines = [json.loads(line) for line in files["jsonl"].read_text().splitlines()]
+    assert [(line["app"], line["kind"], line["outcome"]) for line in lines] == [row[:3] for row in rows]
+    assert list(lines[0])[:4] == ["app", "kind", "id", "outcome"]
+    assert {file.stat().st_mode & 0o777 for file in files.values()} == {0o600}
+
+
+def test_the_page_has_an_account_of_each_app(fleet: Shell, done: str, tmp_path: Path) -> None:
+    fleet("fleet", "report", done, "--html", str(tmp_path / "a.html"))
+    page = (tmp_path / "a.html").read_text()
+    failed = next(
+        row["id"]
+        for row in csv_rows(fleet, done, tmp_path)
+        if (row["app"], row["outcome"]) == ("(environment)", "failed")
+    )
+    words = " ".join(re.sub(r"<[^>]*>", " ", re.sub(r"(?s)<style>.*?</style>", "", page)).split())
+    assert "Purge of 3 subscriptions and 1 package of 2 apps run r1" in words
+    assert "Not finished: 1 of 4 was never attempted. 2 of 4 are gone; 1 is not." in words
+    assert "(environment) subscriptions complete 2 1 0 3" in words
+    assert "nobody packages failed: AIONORTH_URL is set in the worker" in words
+    assert "(environment), subscriptions: why 1 is not known to be gone" in words
+    assert f"<td><code>{failed}</code></td>" in page
+    assert "nobody, packages: the ids that are not known" not in words  # they were never tried: their number says it
+    assert set(re.findall(r'href="#([^"]*)"', page)) == set(re.findall(r'<section id="([^"]*)"', page)) != set()
+    assert '<svg class="chart"' in page
+
+
+def csv_rows(fleet: Shell, run: str, directory: Path) -> list[dict[str, str]]:
+    assert fleet("fleet", "report", run, "--csv", str(directory / "rows.csv")).code == 0
+    with (directory / "rows.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_account_of_a_run_goes_to_stdout(fleet: Shell, done: str) -> None:
+    text = fleet("fleet", "report", done).out.splitlines()
+    assert text[:2] == ["r1: 3 subscriptions and 1 package of 2 apps", "  1 failed, 1 complete"]
+    assert text[3].split() == ["(environment)", "subscriptions", "complete", *"2001003"]
+    assert "failed     1" in text
+    assert text[-1].startswith("(environment): 1 failed: HTTP ")
+    account = fleet("fleet", "report", done, "--json").json
+    assert (account["total"], account["deleted"], account["failed"], account["skipped"]) == (4, 2, 1, 1)
+    assert [(one["app"], one["state"], len(one["results"])) for one in account["parts"]] == [
+        ("(environment)", "complete", 1),
+        ("nobody", "failed", 1),
+    ]
+
+
+def test_a_run_that_nobody_has_begun_has_a_report_too(fleet: Shell, tmp_path: Path) -> None:
+    name = submitted(fleet, TWO)
+    run = fleet("fleet", "report", name, "--html", str(tmp_path / "a.html"), "--json")
+    assert (run.code, run.json["skipped"], run.json["calls"]) == (0, 3, 0)
+    assert "A run is at work: 0 of 3 are gone; 3 are still to come." in (tmp_path / "a.html").read_text()
+    assert [row["outcome"] for row in csv_rows(fleet, name, tmp_path)] == ["skipped"] * 3
+
+
+def test_a_report_that_cannot_be_written_is_said_before_any_journal_is_read(fleet: Shell, tmp_path: Path) -> None:
+    name, there = submitted(fleet, TWO), tmp_path / "a.csv"
+    run = fleet("fleet", "report", name, "--csv", str(there), "--html", str(tmp_path / "nowhere" / "a.html"))
+    assert (run.code, there.exists()) == (2, False)
+    assert "cannot be written (No such file or directory): name a file in a directory that exists" in run.err
+    run = fleet("fleet", "report", name, "--csv", str(there), "--jsonl", str(there))
+    assert (run.code, there.exists()) == (2, False)
+
+
+# --- Processes
+
+
+@pytest.fixture
+def quick() -> Iterator[Simulator]:
+    with served(calls=100, period=5.0) as simulator:
+        yield simulator
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-c", "from aionorth.cli import main; main()", "fleet", *words]
+
+
+@contextmanager
+def worker(*words: str) -> Iterator["subprocess.Popen[str]"]:
+    with subprocess.Popen(command("worker", *words), stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+def states(fleet: Shell, run: str) -> set[str]:
+    return {one["state"] for one in fleet("fleet", "status", run, "--json").json["parts"]}
+
+
+def wait_until(fleet: Shell, run: str, state: str) -> None:
+    deadline = time.monotonic() + 60
+    while states(fleet, run) != {state}:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_a_worker_that_is_told_to_end_hands_its_parts_back_and_another_goes_on(
+    fleet: Shell, server: RedisServer, quick: Simulator, number: signal.Signals
+) -> None:
+    platform, ids = quick, quick.add_subscriptions(250)
+    fleet.point_at(platform)
+    fleet.export(PERIOD="5", TIMEOUT="2")
+    in_service(server.url, platform.url)
+    name = submitted(fleet, "\n".join(["profile,kind,id", *(f",subscriptions,{id_}" for id_ in ids)]))
+    with worker() as first:
+        wait_until(fleet, name, "at_work")
+        began = time.monotonic()
+        first.send_signal(number)
+        assert first.wait(30) == 0
+        assert time.monotonic() - began < 15  # not only once the run has ended
+    assert states(fleet, name) == {"waiting"}
+    with worker("--workers", "2", "--parts", "3") as second:
+        watched = subprocess.run(command("status", name, "--watch"), capture_output=True, text=True, check=False)
+        second.terminate()
+        assert second.wait(30) == 0
+    assert watched.returncode == 0
+    assert "250 of 250 ids done (100 %)\n  250 deleted\n" in watched.stdout
+    assert f"aionorth: {name}: " in watched.stderr
+    assert platform.subscription_ids() == set()
+    assert not [one for one in platform.arrivals if one.refused]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("typed", "code"), [("3", 0), ("yes", 1)])
+def test_on_a_terminal_the_number_of_ids_is_asked_for(fleet: Shell, typed: str, code: int) -> None:
+    words = command("submit", fleet.file(TWO), "--name", "r1")
+    child = pexpect.spawn(words[0], words[1:], encoding="utf-8", timeout=30, dimensions=(24, 80))
+    child.expect_exact("2 subscriptions and 1 package of 2 apps\r\nAPP  KIND           IDS  NAMED TWICE\r\n")
+    child.expect_exact("Type 3 to delete them, anything else to leave them:")
+    child.sendline(typed)
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == code
+    assert fleet("fleet", "status", "r1").code == (2 if code else 0)
+
+
+@pytest.mark.slow
+def test_who_only_watched_a_run_is_told_that_it_goes_on(fleet: Shell) -> None:
+    name = submitted(fleet, TWO)
+    words = command("status", name, "--watch")
+    child = pexpect.spawn(words[0], words[1:], encoding="utf-8", timeout=30, dimensions=(24, 40))
+    child.expect_exact("2 parts: 2 waiting")
+    child.sendintr()
+    child.expect_exact("the run goes on; to end it")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 130

@@ -2,45 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
 import sys
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import attrs
 import typer
 
+from aionorth.cli.commands import fleet_runs
 from aionorth.cli.commands.apply import Ages, check_age
-from aionorth.cli.fleet_manifest import read_parts
-from aionorth.cli.fleet_view import MAX_PARTS, detailed, in_columns, kinds_of, runs_table, several, watch, width
-from aionorth.cli.output.messages import ExitCode, ProblemError, own_name, put, remark, say, told, width_of
+from aionorth.cli.fleet import ENVIRONMENT, on_fleet, to_type
+from aionorth.cli.fleet.manifest import read_parts
+from aionorth.cli.fleet.view import MAX_PARTS, in_columns, kinds_of, several
+from aionorth.cli.output.messages import ExitCode, ProblemError, put, remark, say, width_of
 from aionorth.cli.parser import GroupedCommand, GroupedCommands, command, option
 from aionorth.cli.runs.confirm import asked, can_ask
-from aionorth.errors import ArgumentError, StoreError
-from aionorth.fleet.runs import Part, RunStatus
+from aionorth.fleet.runs import Part
 from aionorth.fleet.store import check_name
 from aionorth.purge.plan import Plan
 from aionorth.session.value_types import WHOLE
 
 if TYPE_CHECKING:
     from aionorth.fleet import Fleet
-
-T = TypeVar("T")
-
-_ENVIRONMENT = """\b
-Environment:
-  AIONORTH_REDIS_URL  the one Redis server of the fleet, as in
-                      rediss://user:password@host:6379/0"""
-
-_CODES_OF_RUN = """\b
-Exit codes:
-  0  it was done
-  1  a file could not be written
-  2  something is missing or cannot be used: no such run, say"""
 
 HELP = f"""Delete what many apps have, by workers on any number of hosts that share a Redis server.
 
@@ -56,7 +41,7 @@ Examples:
   aionorth fleet status 20261104-021205-3fa9 --watch
   aionorth fleet report 20261104-021205-3fa9 --html purge.html --csv purge.csv
 
-{_ENVIRONMENT}
+{ENVIRONMENT}
 """
 
 fleet = typer.Typer(
@@ -66,30 +51,6 @@ fleet = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-
-Name = Annotated[str, typer.Argument(metavar="RUN", help="The name of the run.", show_default=False)]
-
-
-def _on_fleet(do: Callable[[Fleet], Awaitable[T]]) -> T:
-    """Do something with the fleet of the environment; raises `ProblemError` where its server cannot be used."""
-    from aionorth.fleet import Fleet  # noqa: PLC0415 - with taskiq, which other commands do without
-    from aionorth.fleet.fleet import url_of_environment  # noqa: PLC0415 - as above
-
-    async def main() -> T:
-        async with Fleet(url_of_environment()) as fleet:
-            return await do(fleet)
-
-    try:
-        return asyncio.run(main())
-    except StoreError as exc:
-        raise ProblemError(
-            f"{told(exc).removesuffix('.')}; check AIONORTH_REDIS_URL, and that the server is up"
-        ) from exc
-
-
-def _show(what: str, run: str) -> str:
-    return f"{own_name()} fleet {what} {run}"
-
 
 # --- Workers
 
@@ -107,7 +68,7 @@ Examples:
   aionorth fleet worker
   aionorth fleet worker --workers 4 --parts 500
 
-{_ENVIRONMENT}
+{ENVIRONMENT}
 
 \b
 Exit codes:
@@ -127,7 +88,7 @@ class Size:
 @command
 def worker(*, size: Size) -> ExitCode:
     """Work on the runs of the fleet."""
-    _on_fleet(lambda fleet: fleet.runs())  # so that what is wrong shows once, not again and again in each process
+    on_fleet(lambda fleet: fleet.runs())  # so that what is wrong shows once, not again and again in each process
     from taskiq.cli.worker.args import WorkerArgs  # noqa: PLC0415 - it is installed
     from taskiq.cli.worker.run import run_worker  # noqa: PLC0415 - as above
 
@@ -159,7 +120,7 @@ A manifest:
   meters,packages,a91d
   valves,subscriptions,77b2e0c4
 
-{_ENVIRONMENT}
+{ENVIRONMENT}
 
 \b
 Exit codes:
@@ -208,11 +169,11 @@ def submit(
             raise ProblemError(f"there is a run {submission.name} already: give it another name")
         return await fleet.submit(parts, name=submission.name) if submission.yes or _agreed(parts) else None
 
-    if (run := _on_fleet(do)) is None:
+    if (run := on_fleet(do)) is None:
         remark("aionorth: nothing was submitted")
         return ExitCode.FAILED
     number = several(len(parts), "part")
-    remark(f"aionorth: submitted: {kinds_of(parts)}, in {number}; how far it is: {_show('status', run)} --watch")
+    remark(f"aionorth: submitted: {kinds_of(parts)}, in {number}; how far it is: {to_type('status', run)} --watch")
     put(json.dumps(_submitted(run, parts)) if submission.json else run)
     return ExitCode.OK
 
@@ -242,145 +203,12 @@ def _agreed(parts: list[Part]) -> bool:
     return answer.replace(",", "") == str(total)
 
 
-# --- Runs
-
-STATUS = f"""Say how far runs are: all that are kept, or one with its parts.
-
-Parts that failed, or whose worker shows no sign of life, come first. DONE says how many of its ids a part has called;
-the others are still to come. A run is kept for 90 days after its last sign of life.
-
-\b
-Examples:
-  aionorth fleet status
-  aionorth fleet status 20261104-021205-3fa9
-  aionorth fleet status 20261104-021205-3fa9 --watch
-  aionorth fleet status 20261104-021205-3fa9 --json
-
-{_ENVIRONMENT}
-
-\b
-Exit codes:
-  0    all ids are gone, or the run is at work still
-  1    it has ended, and some are not known to be gone
-  2    something is missing or cannot be used: no such run, say
-  130  --watch was interrupted; the run goes on"""
-
-
-@attrs.frozen(kw_only=True)
-class View:
-    """How it is shown."""
-
-    watch: bool = option(None, "Follow the run until it has ended.", "--watch", default=False)
-    json: bool = option(
-        None, "Print the run as one JSON object; without RUN one for each run, a line each.", "--json", default=False
-    )
-
-
-@command
-def status(
-    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="The name of a run.", show_default=False)] = None,
-    *,
-    view: View,
-) -> ExitCode:
-    """Say how far runs are."""
-    if run is None:
-        if view.watch:
-            raise ProblemError("--watch follows one run: name it; without --watch all runs are listed")
-        return _list_runs(as_json=view.json)
-
-    async def look(fleet: Fleet) -> RunStatus:
-        return await (watch(lambda: fleet.status(run)) if view.watch else fleet.status(run))
-
-    try:
-        found = _on_fleet(look)
-    except KeyboardInterrupt:
-        say(f"aionorth: the run goes on; to end it: {_show('cancel', run)}")
-        return ExitCode.INTERRUPTED
-    put(json.dumps(found.to_dict()) if view.json else detailed(found, width(), MAX_PARTS))
-    return ExitCode.FAILED if found.settled and not found.ok else ExitCode.OK
-
-
-def _list_runs(*, as_json: bool) -> ExitCode:
-    async def look(fleet: Fleet) -> list[RunStatus]:
-        runs = list[RunStatus]()
-        for name in reversed(await fleet.runs()):
-            with suppress(ArgumentError):  # it is not kept any more
-                runs.append(await fleet.status(name))
-        return runs
-
-    runs = _on_fleet(look)
-    if as_json:
-        for one in runs:
-            put(json.dumps(one.to_dict() | {"parts": len(one.parts)}))
-    elif runs:
-        put(runs_table(runs))
-    else:
-        remark(f"aionorth: there are no runs; this begins one: {own_name()} fleet submit MANIFEST")
-    return ExitCode.OK
-
-
-CANCEL = f"""End the work on a run: no new calls begin, and calls in flight are finished.
-
-Every id keeps its outcome, and what is left is never tried unless the run is resumed.
-
-\b
-Examples:
-  aionorth fleet cancel 20261104-021205-3fa9
-
-{_ENVIRONMENT}
-
-{_CODES_OF_RUN}"""
-
-
-@command
-def cancel(run: Name) -> ExitCode:
-    """End the work on a run."""
-
-    async def do(fleet: Fleet) -> bool:
-        if settled := (await fleet.status(run)).settled:
-            return settled
-        await fleet.cancel(run)
-        return False
-
-    if _on_fleet(do):
-        remark(f"aionorth: nobody is at work on {run}: it has ended already")
-    else:
-        remark(f"aionorth: the work on {run} ends within some seconds; to go on with it: {_show('resume', run)}")
-    return ExitCode.OK
-
-
-RESUME = f"""Go on with what is left of a run that was cancelled, or of which parts failed.
-
-It prints the parts that go on. What is known to be gone is not called again; all else is.
-
-\b
-Examples:
-  aionorth fleet resume 20261104-021205-3fa9
-
-{_ENVIRONMENT}
-
-{_CODES_OF_RUN}"""
-
-
-@command
-def resume(run: Name) -> ExitCode:
-    """Go on with a run."""
-    parts = _on_fleet(lambda fleet: fleet.resume(run))
-    if not parts:
-        remark(f"aionorth: nothing of {run} was cancelled or has failed: {_show('status', run)}")
-        return ExitCode.OK
-    rows = [["APP", "KIND", "LEFT"]]
-    rows += [[one.part.app, one.part.kind.words, f"{one.part.total - one.gone:,}"] for one in parts]
-    put(in_columns(rows, width()))
-    remark(f"aionorth: {several(len(parts), 'part')} of {run} go on: {_show('status', run)} --watch")
-    return ExitCode.OK
-
-
 for _name, _command, _help, _short_help in (
     ("worker", worker, WORKER, "Work on the runs of the fleet."),
     ("submit", submit, SUBMIT, "Have the fleet delete what manifests and plans name."),
-    ("status", status, STATUS, "Say how far runs are."),
-    ("cancel", cancel, CANCEL, "End the work on a run."),
-    ("resume", resume, RESUME, "Go on with what is left of a run."),
+    ("status", fleet_runs.status, fleet_runs.STATUS, "Say how far runs are."),
+    ("report", fleet_runs.report, fleet_runs.REPORT, "Report what a run came to."),
+    ("cancel", fleet_runs.cancel, fleet_runs.CANCEL, "End the work on a run."),
+    ("resume", fleet_runs.resume, fleet_runs.RESUME, "Go on with what is left of a run."),
 ):
     fleet.command(_name, help=_help, short_help=_short_help, cls=GroupedCommand)(_command)

@@ -82,7 +82,7 @@ def report(
     for path in paths:
         history = read_now(path, reading(path))
         if formats.json:
-            put(json.dumps(as_dict(history, path)))
+            put(json.dumps({"journal": path} | as_dict(history)))
         elif not files:
             put("\n".join([*in_lines(history), str(summary_of(history))]))
         if files and history.at_work:

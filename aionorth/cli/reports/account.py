@@ -66,7 +66,7 @@ def in_lines(history: History) -> Iterator[str]:
         yield f"  the platform was silent {times}, for {duration(sum(one.end - one.start for one in outages))} in all"
 
 
-def as_dict(history: History, path: str) -> dict[str, Any]:
+def as_dict(history: History) -> dict[str, Any]:
     """Return the account as JSON-ready values; ``results`` has every id that is not known to be gone."""
     runs = [
         {
@@ -79,11 +79,10 @@ def as_dict(history: History, path: str) -> dict[str, Any]:
         for run in history.each_run()
     ]
     return {
-        "journal": path,
         **attrs.asdict(history.target),
         "kind": history.target.kind.value,
         "selection": history.selection,
-        "state": runs[-1]["state"],
+        "state": runs[-1]["state"] if runs else None,
         **summary_of(history).to_dict(),
         "runs": runs,
         "outages": [{"began_at": utc(one.start), "ended_at": utc(one.end)} for one in history.outages],

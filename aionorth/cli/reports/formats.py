@@ -13,7 +13,8 @@ import json
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -64,15 +65,25 @@ def check_report(path: str, suffix: str = "") -> None:
 def write_report(path: str, history: History, *, now: datetime, suffix: str = "") -> None:
     """Write the report of `history` to `path`, in the format that `suffix` names, or that of `path`.
 
-    `now` is aware: the times on a page are in its time zone. A file that is there is replaced; readers of `path` see
-    the old one or the whole new one. Raises `ReportError` where it cannot be written, with the old file as it was.
+    `now` is aware: the times on a page are in its time zone. See `writing`.
     """
-    try:
+    with writing(path) as file:
+        _WRITERS[suffix or _suffix(path)](file, history, now)
+
+
+@contextmanager
+def writing(path: str) -> Generator[TextIO, None, None]:
+    """Yield the file of the report `path`, which gets its name once the block has ended well.
+
+    A file that is there is replaced; readers of `path` see the old one or the whole new one. Raises `ReportError` where
+    it cannot be written, with the old file as it was.
+    """
+    with naming(path):
         descriptor, unseen, target = _create(path)
         try:
             # Ids come from files, and may hold halves of characters.
             with open(descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:  # noqa: PTH123 - a descriptor
-                _WRITERS[suffix or _suffix(path)](file, history, now)
+                yield file
                 file.flush()
                 os.fsync(descriptor)
                 if files.RENAMES_OPEN_FILES:
@@ -82,6 +93,13 @@ def write_report(path: str, history: History, *, now: datetime, suffix: str = ""
         except BaseException:
             files.drop_unseen(unseen)
             raise
+
+
+@contextmanager
+def naming(path: str) -> Generator[None, None, None]:
+    """Raise `ReportError`, which names the report, where the block cannot write it."""
+    try:
+        yield
     except (OSError, ValueError) as exc:
         raise ReportError(
             f"the report {path} cannot be written ({_reason(exc)}); what it would have said is in the journal"
@@ -110,17 +128,37 @@ def _create(path: str) -> tuple[int, str, str]:
 
 # --- The formats
 
+Row = dict[str, Any]
+"""What there is to say of an id, as JSON-ready values."""
+
+Rows = Callable[[Iterable[Row]], None]
+"""Writes rows to a file."""
+
+
+def lines_to(file: TextIO) -> Rows:
+    """Return what writes rows to `file` as JSON Lines."""
+    return lambda rows: file.writelines(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
+
+
+def table_to(file: TextIO, *before: str) -> Rows:
+    """Return what writes rows to `file` as a CSV file, whose header it begins with; its first columns are `before`."""
+    table = csv.DictWriter(file, [*before, *COLUMNS])
+    table.writeheader()
+
+    def write(rows: Iterable[Row]) -> None:
+        for row in rows:
+            error: dict[str, Any] = row.pop("error") or {}
+            table.writerow(row | {f"error_{name}": defused(value) for name, value in error.items()})
+
+    return write
+
 
 def _write_lines(file: TextIO, history: History, _: datetime) -> None:
-    file.writelines(json.dumps(row, separators=(",", ":")) + "\n" for row in _rows(history))
+    lines_to(file)(rows_of(history))
 
 
 def _write_table(file: TextIO, history: History, _: datetime) -> None:
-    table = csv.DictWriter(file, COLUMNS)
-    table.writeheader()
-    for row in _rows(history):
-        error: dict[str, Any] = row.pop("error") or {}
-        table.writerow(row | {f"error_{name}": defused(value) for name, value in error.items()})
+    table_to(file)(rows_of(history))
 
 
 def defused(value: object) -> object:
@@ -143,11 +181,12 @@ _WRITERS: dict[str, Callable[[TextIO, History, datetime], None]] = {
 _SUFFIXES = ".jsonl, .csv or .html"
 
 
-def _rows(history: History) -> Iterator[dict[str, Any]]:
-    """Yield a row for each id, as JSON-ready values."""
+def rows_of(history: History, **before: str) -> Iterator[Row]:
+    """Yield a row for each id, with the same values `before` it in each."""
     for entry in history.entries.values():
         result = entry.result()
         yield {
+            **before,
             "id": entry.id,
             "outcome": result.outcome.value,
             "error": None if result.error is None else _error(result.error),

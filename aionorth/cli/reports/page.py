@@ -6,11 +6,10 @@ This module says what is on the page. How it looks is in the template, ``page.ht
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
-from functools import partial
 from itertools import islice
-from typing import Literal
+from typing import Literal, Self
 
 import attrs
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -21,7 +20,7 @@ from aionorth.cli.kinds import KINDS
 from aionorth.cli.output.messages import in_words
 from aionorth.cli.reports.account import how_ended
 from aionorth.cli.reports.chart import Chart
-from aionorth.cli.reports.timeline import Work, outcome_at, timeline, works
+from aionorth.cli.reports.timeline import Timeline, Work, outcome_at, timeline, works
 from aionorth.common.text import shortened, visible
 from aionorth.common.times import DAY, HOUR, MINUTE, duration
 from aionorth.errors import NorthApiError, NorthError
@@ -44,7 +43,54 @@ MEANINGS: Mapping[Outcome, str] = {
 }
 """The outcomes in plain words."""
 
-_RESUME = "Resume the purge from its journal: "
+
+@attrs.frozen(kw_only=True)
+class NotGone:
+    """What the page says of the ids in a journal that are not known to be gone."""
+
+    of_what: str = ""
+    """What they are, where a page is about several journals."""
+    anchor: str = ""
+    """Where a link leads to it."""
+    number: int
+    groups: list[FailureGroup]
+    more_groups: int
+    rows: list[Entry]
+    more_rows: int
+    at_work: bool
+    resume: str
+    """How a remedy begins."""
+
+    @classmethod
+    def of(
+        cls,
+        history: History,
+        *,
+        named: Collection[Outcome] = tuple(one for one in Outcome if not one.ok),
+        most: int = MAX_IDS,
+        of_what: str = "",
+        anchor: str = "",
+        resume: str = "Resume the purge from its journal",
+    ) -> Self:
+        """Return it, with at most so many ids, those with the outcomes that are to be `named`."""
+        groups = failure_groups(history.results())
+        number = sum(group.count for group in groups)
+        rows = [] if not number else list(islice(_with(named, history), most))
+        return cls(
+            of_what=of_what,
+            anchor=anchor,
+            number=number,
+            groups=groups[:MAX_GROUPS],
+            more_groups=len(groups) - MAX_GROUPS,
+            rows=rows,
+            more_rows=sum(group.count for group in groups if group.outcome in named) - len(rows),
+            at_work=history.at_work,
+            resume=resume,
+        )
+
+
+def _with(outcomes: Collection[Outcome], history: History) -> Iterator[Entry]:
+    return (entry for entry in history.entries.values() if entry.final_outcome() in outcomes)
 
 
 @attrs.frozen
@@ -58,7 +104,14 @@ class Verdict:
 def render(history: History, *, now: datetime) -> str:
     """Return the page. Its times are in the time zone of `now`, when it is made."""
     offset = now.utcoffset() or timedelta()
-    zone = timezone(offset)  # the same for all times of the page, as in its chart
+    placed = sum(outcome_at(entry) is not None for entry in history.entries.values())
+    drawn = timeline(history, offset=offset.total_seconds()) if placed else None
+    return filled(_content(history) | drawing(drawn, placed), now)
+
+
+def filled(content: Mapping[str, object], now: datetime) -> str:
+    """Return the template with this content."""
+    zone = timezone(now.utcoffset() or timedelta())  # the same for all times of the page, as in its chart
     environment = Environment(
         loader=PackageLoader("aionorth.cli.reports", "."),
         autoescape=True,
@@ -78,12 +131,11 @@ def render(history: History, *, now: datetime) -> str:
         "name": _name,
         "outcome_at": outcome_at,
         "reason": _reason,
-        "remedy": partial(_remedy, at_work=history.at_work),
-        "said": partial(_said, at_work=history.at_work),
+        "remedy": _remedy,
+        "said": _said,
         "thousands": "{:,}".format,
     }
     environment.filters |= filters
-    content = _content(history) | _drawing(history, offset)
     return environment.get_template("page.html").render(content, made=now.timestamp(), zone=zone, version=__version__)
 
 
@@ -99,11 +151,9 @@ def _shown(value: object) -> object:
 def _content(history: History) -> dict[str, object]:
     entries = history.entries.values()
     counts = Counter(entry.final_outcome() for entry in entries)
-    total, runs, last = len(entries), works(history), history.each_run()[-1]
-    not_gone = sum(count for outcome, count in counts.items() if not outcome.ok)
-    groups = failure_groups(history.results())
+    runs, last = works(history), history.each_run()[-1]
     return {
-        "number": f"{total:,} {KINDS[history.target.kind].noun}{'' if total == 1 else 's'}",
+        "number": f"{len(entries):,} {KINDS[history.target.kind].noun}{'' if len(entries) == 1 else 's'}",
         "target": history.target,
         "selection": shortened(history.selection),
         "verdict": verdict(counts, at_work=history.at_work),
@@ -112,23 +162,18 @@ def _content(history: History) -> dict[str, object]:
         "end_known": last.ended is not None,
         "how": "" if last.state is RunState.COMPLETE else how_ended(last),
         "facts": _facts(history, runs),
-        "tiles": [(outcome, counts[outcome], _share(counts[outcome], total), MEANINGS[outcome]) for outcome in Outcome],
+        "tiles": tiles(counts),
         "resumed": len(history.runs) > 1,
-        "unplaced": _unplaced(entries, at_work=history.at_work),
-        "groups": groups[:MAX_GROUPS],
-        "more_groups": len(groups) - MAX_GROUPS,
-        "rows": list(islice((entry for entry in entries if not entry.final_outcome().ok), MAX_IDS)),
-        "not_gone": not_gone,
-        "more_rows": max(not_gone - MAX_IDS, 0),
+        "unplaced": unplaced(missing(entries), at_work=history.at_work),
+        "accounts": [NotGone.of(history)],
+        "kept_in": "the purge's journal",
     }
 
 
-def _drawing(history: History, offset: timedelta) -> dict[str, object]:
-    """Return the chart and its figures; a chart of None where no id has an outcome."""
-    placed = sum(outcome_at(entry) is not None for entry in history.entries.values())
-    if not placed:
+def drawing(drawn: Timeline | None, placed: int) -> dict[str, object]:
+    """Return the chart of so many ids, and its figures; a chart of None where no id has an outcome."""
+    if drawn is None:
         return {"chart": None, "placed": 0}
-    drawn = timeline(history, offset=offset.total_seconds())
     return {
         "chart": Chart(drawn),
         "placed": placed,
@@ -196,14 +241,25 @@ def _facts(history: History, runs: tuple[Work, ...]) -> list[tuple[str, str, str
     ]
 
 
-def _unplaced(entries: Iterable[Entry], *, at_work: bool) -> list[str]:
+def missing(entries: Iterable[Entry]) -> Counter[Outcome]:
+    """Return the outcomes of the entries that the timeline does not show."""
+    return Counter(entry.final_outcome() for entry in entries if outcome_at(entry) is None)
+
+
+def unplaced(missing: Mapping[Outcome, int], *, at_work: bool) -> list[str]:
     """Say what the timeline does not show."""
-    missing = Counter(entry.final_outcome() for entry in entries if outcome_at(entry) is None)
     said = {
         Outcome.SKIPPED: "not attempted yet" if at_work else "never attempted",
         Outcome.UNKNOWN: "under way" if at_work else "under way when a run was killed",
     }
     return [f"{count:,} {said.get(outcome, outcome.value)}" for outcome, count in missing.items()]
+
+
+def tiles(counts: Mapping[Outcome, int]) -> list[tuple[Outcome, int, str, str]]:
+    """Return for each outcome how many ids have it, which part that is, and what it means."""
+    total = sum(counts.values())
+    numbers = ((outcome, counts.get(outcome, 0)) for outcome in Outcome)
+    return [(outcome, number, _share(number, total), MEANINGS[outcome]) for outcome, number in numbers]
 
 
 def _share(part: int, whole: int) -> str:
@@ -217,7 +273,7 @@ def _share(part: int, whole: int) -> str:
 # --- Failures
 
 
-def _said(group: FailureGroup, *, at_work: bool) -> str:
+def _said(group: FailureGroup, one: NotGone) -> str:
     """Return what the first error of a group says, or why there is none."""
     error = group.example.error
     if error is not None:
@@ -226,7 +282,7 @@ def _said(group: FailureGroup, *, at_work: bool) -> str:
         Outcome.UNKNOWN: "A run was killed while their calls were under way.",
         Outcome.SKIPPED: "The purge ended before their turn.",
     }
-    if at_work:
+    if one.at_work:
         said = {
             Outcome.UNKNOWN: "Their calls are under way, or were when a run was killed.",
             Outcome.SKIPPED: "Their turn has not come yet.",
@@ -234,18 +290,18 @@ def _said(group: FailureGroup, *, at_work: bool) -> str:
     return said.get(group.outcome, "")
 
 
-def _remedy(group: FailureGroup, *, at_work: bool) -> str:
+def _remedy(group: FailureGroup, one: NotGone) -> str:
     """Return what can be done: in the words of the platform's documents, where they have any."""
     error = group.example.error
     if isinstance(error, NorthApiError) and error.remedy:
         return error.remedy
-    if at_work:
+    if one.at_work:
         return ""
     if group.outcome is Outcome.UNKNOWN:
-        return f"{_RESUME}the platform is asked for each again."
+        return f"{one.resume}: the platform is asked for each again."
     if group.outcome is Outcome.SKIPPED:
-        return f"{_RESUME}it takes up what is left." if error is None else ""
-    return f"{_RESUME}each is tried again." if error is not None and error.retryable else ""
+        return f"{one.resume}: it takes up what is left." if error is None else ""
+    return f"{one.resume}: each is tried again." if error is not None and error.retryable else ""
 
 
 def _reason(error: NorthError | None) -> str:

@@ -109,22 +109,44 @@ def _moments(entries: Iterable[Entry]) -> Iterator[float]:
             yield entry.ended_at
 
 
+Ended = tuple[float, Outcome, int, int, int]
+"""When some ids got which outcome, how many, and by how many calls and refusals."""
+
+
 def timeline(history: History, *, offset: float = 0.0) -> Timeline:
     """Return the timeline of a history with at least one run; `offset` is that of the clock that people read."""
+    entries = history.entries.values()
     runs = works(history)
-    outages = _without_lines(history)
+    ended = (
+        (ended_at, entry.final_outcome(), 1, entry.calls, entry.refusals)
+        for entry in entries
+        if (ended_at := outcome_at(entry)) is not None
+    )
+    earliest = min(_moments(entries), default=runs[0].start)
+    return drawn(runs, ended, earliest=earliest, outages=_without_lines(history), offset=offset)
+
+
+def drawn(
+    runs: tuple[Work, ...],
+    ended: Iterable[Ended],
+    *,
+    earliest: float,
+    outages: tuple[Outage, ...] = (),
+    offset: float,
+    shortest: float = 0.0,
+) -> Timeline:
+    """Return the timeline of runs in which ids `ended`, with no interval of less than so many seconds."""
     between = tuple(_between(runs, outages))
-    spans = _spans(between, min(_moments(history.entries.values()), default=runs[0].start))
-    fitting = (step for step in STEPS if sum(map(len, _stretches(spans, step, offset))) <= MAX_BARS)
-    interval = next(fitting, STEPS[-1])
+    spans = _spans(between, earliest)
+    steps = (step for step in STEPS if step >= shortest)
+    interval = next((step for step in steps if sum(map(len, _stretches(spans, step, offset))) <= MAX_BARS), STEPS[-1])
     bars: dict[int, Bar] = {}
-    for entry in history.entries.values():
-        if (ended_at := outcome_at(entry)) is not None:
-            number = math.floor((ended_at + offset) / interval)
-            bar = bars.setdefault(number, Bar(number))
-            bar.outcomes[entry.final_outcome()] += 1
-            bar.calls += entry.calls
-            bar.refusals += entry.refusals
+    for ended_at, outcome, ids, calls, refusals in ended:
+        number = math.floor((ended_at + offset) / interval)
+        bar = bars.setdefault(number, Bar(number))
+        bar.outcomes[outcome] += ids
+        bar.calls += calls
+        bar.refusals += refusals
     return Timeline(
         interval=interval,
         offset=offset,
@@ -134,6 +156,17 @@ def timeline(history: History, *, offset: float = 0.0) -> Timeline:
         stretches=_stretches(spans, interval, offset),
         bars=tuple(bars[number] for number in sorted(bars)),
     )
+
+
+def joined(works: Iterable[Work], gap: float) -> tuple[Work, ...]:
+    """Return works in order of time, with those that overlap, or are at most so many seconds apart, as one."""
+    found = list[Work]()
+    for work in sorted(works, key=lambda one: one.start):
+        if found and work.start <= found[-1].end + gap:
+            found[-1] = Work(start=found[-1].start, end=max(found[-1].end, work.end))
+        else:
+            found.append(work)
+    return tuple(found)
 
 
 def _without_lines(history: History) -> tuple[Outage, ...]:

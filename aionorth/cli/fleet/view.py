@@ -103,16 +103,18 @@ def _share(part: int, whole: int) -> str:
 
 def summary(status: RunStatus) -> list[str]:
     """Return how far a run is, in lines: the ids, their outcomes, the parts by state."""
-    tried, outcomes, states = status.count(done), status.outcomes, Counter(one.state for one in status.parts)
+    tried, outcomes = status.count(done), status.outcomes
     head = f"{status.run}: {tried:,} of {status.total:,} ids done ({_share(tried, status.total)})"
     known = [one for one in Outcome if outcomes[one] and one is not Outcome.SKIPPED]
     counts = ", ".join(f"{outcomes[one]:,} {one.value.replace('_', ' ')}" for one in known)
-    said = ", ".join(f"{states[state]:,} {_in_words(state)}" for state in FIRST if states[state])
-    return [head, *([f"  {counts}"] if counts else []), f"  {several(len(status.parts), 'part')}: {said}"]
+    parts = f"  {several(len(status.parts), 'part')}: {states_of(status)}"
+    return [head, *([f"  {counts}"] if counts else []), parts]
 
 
-def _in_words(state: PartState) -> str:
-    return state.value.replace("_", " ")
+def states_of(status: RunStatus) -> str:
+    """Return how many parts are in which state, as in ``1 failed, 12 complete``."""
+    states = Counter(one.state for one in status.parts)
+    return ", ".join(f"{states[state]:,} {state.in_words}" for state in FIRST if states[state])
 
 
 def detailed(status: RunStatus, columns: int | None, most: int) -> str:
@@ -124,7 +126,7 @@ def detailed(status: RunStatus, columns: int | None, most: int) -> str:
     most = len(parts) if columns is None else most
     rows = [["APP", "STATE", "DONE", "OF", "KIND", "FAILED", "UNKNOWN", "CALLS"]]
     for one in parts[:most]:
-        about = (_in_words(one.state), _share(done(one), one.part.total), f"{one.part.total:,}", one.part.kind.words)
+        about = (one.state.in_words, _share(done(one), one.part.total), f"{one.part.total:,}", one.part.kind.words)
         counts = (one.outcomes[Outcome.FAILED], one.outcomes[Outcome.UNKNOWN], one.calls)
         rows.append([one.part.app, *about, *map("{:,}".format, counts)])
     more = [f"and {len(parts) - most:,} more; --json has them all"] if len(parts) > most else []

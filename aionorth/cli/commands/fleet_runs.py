@@ -1,0 +1,202 @@
+"""The commands about runs of a fleet: ``aionorth fleet status``, ``report``, ``cancel`` and ``resume``."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import attrs
+import typer
+
+from aionorth.cli.commands.report import Formats
+from aionorth.cli.fleet import ENVIRONMENT, on_fleet, to_type
+from aionorth.cli.fleet.view import MAX_PARTS, detailed, in_columns, runs_table, several, watch, width
+from aionorth.cli.output.messages import ExitCode, ProblemError, own_name, put, remark, say
+from aionorth.cli.parser import command, option
+from aionorth.cli.runs.options import check_reports
+from aionorth.common.text import visible
+from aionorth.errors import ArgumentError
+from aionorth.fleet.runs import RunStatus
+
+if TYPE_CHECKING:
+    from aionorth.fleet import Fleet
+
+_CODES_OF_RUN = """\b
+Exit codes:
+  0  it was done
+  1  a file could not be written
+  2  something is missing or cannot be used: no such run, say"""
+
+Name = Annotated[str, typer.Argument(metavar="RUN", help="The name of the run.", show_default=False)]
+
+
+STATUS = f"""Say how far runs are: all that are kept, or one with its parts.
+
+Parts that failed, or whose worker shows no sign of life, come first. DONE says how many of its ids a part has called;
+the others are still to come. A run is kept for 90 days after its last sign of life.
+
+\b
+Examples:
+  aionorth fleet status
+  aionorth fleet status 20261104-021205-3fa9
+  aionorth fleet status 20261104-021205-3fa9 --watch
+  aionorth fleet status 20261104-021205-3fa9 --json
+
+{ENVIRONMENT}
+
+\b
+Exit codes:
+  0    all ids are gone, or the run is at work still
+  1    it has ended, and some are not known to be gone
+  2    something is missing or cannot be used: no such run, say
+  130  --watch was interrupted; the run goes on"""
+
+
+@attrs.frozen(kw_only=True)
+class View:
+    """How it is shown."""
+
+    watch: bool = option(None, "Follow the run until it has ended.", "--watch", default=False)
+    json: bool = option(
+        None, "Print the run as one JSON object; without RUN one for each run, a line each.", "--json", default=False
+    )
+
+
+@command
+def status(
+    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="The name of a run.", show_default=False)] = None,
+    *,
+    view: View,
+) -> ExitCode:
+    """Say how far runs are."""
+    if run is None:
+        if view.watch:
+            raise ProblemError("--watch follows one run: name it; without --watch all runs are listed")
+        return _list_runs(as_json=view.json)
+
+    async def look(fleet: Fleet) -> RunStatus:
+        return await (watch(lambda: fleet.status(run)) if view.watch else fleet.status(run))
+
+    try:
+        found = on_fleet(look)
+    except KeyboardInterrupt:
+        say(f"aionorth: the run goes on; to end it: {to_type('cancel', run)}")
+        return ExitCode.INTERRUPTED
+    put(json.dumps(found.to_dict()) if view.json else detailed(found, width(), MAX_PARTS))
+    return ExitCode.FAILED if found.settled and not found.ok else ExitCode.OK
+
+
+def _list_runs(*, as_json: bool) -> ExitCode:
+    async def look(fleet: Fleet) -> list[RunStatus]:
+        runs = list[RunStatus]()
+        for name in reversed(await fleet.runs()):
+            with suppress(ArgumentError):  # it is not kept any more
+                runs.append(await fleet.status(name))
+        return runs
+
+    runs = on_fleet(look)
+    if as_json:
+        for one in runs:
+            put(json.dumps(one.to_dict() | {"parts": len(one.parts)}))
+    elif runs:
+        put(runs_table(runs))
+    else:
+        remark(f"aionorth: there are no runs; this begins one: {own_name()} fleet submit MANIFEST")
+    return ExitCode.OK
+
+
+REPORT = f"""Report what a run came to, from the journals of its parts.
+
+Nothing is sent to a platform. It can be done at any time: also while workers are at work on it. Without a format the
+account goes to stdout. All formats are written in one reading of the journals.
+
+\b
+Examples:
+  aionorth fleet report 20261104-021205-3fa9
+  aionorth fleet report 20261104-021205-3fa9 --html purge.html --csv purge.csv
+
+{ENVIRONMENT}
+
+\b
+Exit codes:
+  0  it was written, whatever became of the ids
+  1  a file could not be written
+  2  something is missing or cannot be used: no such run, say"""
+
+
+@command
+def report(run: Name, *, formats: Formats) -> ExitCode:
+    """Report what a run came to."""
+    from aionorth.cli.fleet.report import Account, write_reports  # noqa: PLC0415 - its templates take their time
+
+    check_reports(formats.files)
+    account, now = Account(as_json=formats.json), datetime.now().astimezone()
+    found = on_fleet(lambda fleet: write_reports(fleet, run, formats.files, account.add, now))
+    for path, _ in formats.files:
+        remark(f"aionorth: the report is in {visible(path)}")
+    if formats.json:
+        put(json.dumps(account.to_dict(found)))
+    elif not formats.files:
+        put(account.in_lines(found))
+    elif not found.settled:
+        say("aionorth: workers are at work on it: the report says how far that has come")
+    return ExitCode.OK
+
+
+CANCEL = f"""End the work on a run: no new calls begin, and calls in flight are finished.
+
+Every id keeps its outcome, and what is left is never tried unless the run is resumed.
+
+\b
+Examples:
+  aionorth fleet cancel 20261104-021205-3fa9
+
+{ENVIRONMENT}
+
+{_CODES_OF_RUN}"""
+
+
+@command
+def cancel(run: Name) -> ExitCode:
+    """End the work on a run."""
+
+    async def do(fleet: Fleet) -> bool:
+        if settled := (await fleet.status(run)).settled:
+            return settled
+        await fleet.cancel(run)
+        return False
+
+    if on_fleet(do):
+        remark(f"aionorth: nobody is at work on {run}: it has ended already")
+    else:
+        remark(f"aionorth: the work on {run} ends within some seconds; to go on with it: {to_type('resume', run)}")
+    return ExitCode.OK
+
+
+RESUME = f"""Go on with what is left of a run that was cancelled, or of which parts failed.
+
+It prints the parts that go on. What is known to be gone is not called again; all else is.
+
+\b
+Examples:
+  aionorth fleet resume 20261104-021205-3fa9
+
+{ENVIRONMENT}
+
+{_CODES_OF_RUN}"""
+
+
+@command
+def resume(run: Name) -> ExitCode:
+    """Go on with a run."""
+    parts = on_fleet(lambda fleet: fleet.resume(run))
+    if not parts:
+        remark(f"aionorth: nothing of {run} was cancelled or has failed: {to_type('status', run)}")
+        return ExitCode.OK
+    rows = [["APP", "KIND", "LEFT"]]
+    rows += [[one.part.app, one.part.kind.words, f"{one.part.total - one.gone:,}"] for one in parts]
+    put(in_columns(rows, width()))
+    remark(f"aionorth: {several(len(parts), 'part')} of {run} go on: {to_type('status', run)} --watch")
+    return ExitCode.OK

@@ -1,0 +1,42 @@
+"""What the commands of a fleet have in common: its server, and the words for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from aionorth.cli.output.messages import ProblemError, own_name, told
+from aionorth.errors import StoreError
+
+if TYPE_CHECKING:
+    from aionorth.fleet import Fleet
+
+T = TypeVar("T")
+
+ENVIRONMENT = """\b
+Environment:
+  AIONORTH_REDIS_URL  the one Redis server of the fleet, as in
+                      rediss://user:password@host:6379/0"""
+
+
+def on_fleet(do: Callable[[Fleet], Awaitable[T]]) -> T:
+    """Do something with the fleet of the environment; raises `ProblemError` where its server cannot be used."""
+    from aionorth.fleet import Fleet  # noqa: PLC0415 - with taskiq, which other commands do without
+    from aionorth.fleet.fleet import url_of_environment  # noqa: PLC0415 - as above
+
+    async def main() -> T:
+        async with Fleet(url_of_environment()) as fleet:
+            return await do(fleet)
+
+    try:
+        return asyncio.run(main())
+    except StoreError as exc:
+        raise ProblemError(
+            f"{told(exc).removesuffix('.')}; check AIONORTH_REDIS_URL, and that the server is up"
+        ) from exc
+
+
+def to_type(what: str, run: str) -> str:
+    """Return what to type to do something with a run."""
+    return f"{own_name()} fleet {what} {run}"

@@ -1,0 +1,121 @@
+"""The report of a run of a fleet as one HTML page: as that of one journal, and below it an account of each app."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from datetime import datetime, timedelta
+
+import attrs
+
+from aionorth.cli.fleet.view import kinds_of, states_of
+from aionorth.cli.reports.page import MAX_IDS, NotGone, drawing, filled, tiles, unplaced, verdict
+from aionorth.cli.reports.timeline import Work, drawn, joined, outcome_at, works
+from aionorth.common.text import shortened
+from aionorth.common.times import MINUTE, duration
+from aionorth.fleet.runs import PartStatus, RunStatus
+from aionorth.models import Outcome
+from aionorth.purge.journal import History
+
+NAMED = (Outcome.FAILED, Outcome.UNKNOWN)
+"""The outcomes whose ids the page names."""
+
+MAX_ROWS = 10 * MAX_IDS
+"""How many ids the page names in all."""
+
+
+@attrs.define
+class _Tally:
+    """How many ids there are, and by how many calls and refusals."""
+
+    ids: int = 0
+    calls: int = 0
+    refusals: int = 0
+
+    def count(self, calls: int, refusals: int) -> None:
+        self.ids += 1
+        self.calls += calls
+        self.refusals += refusals
+
+
+class RunPage:
+    """Makes the page while journals are read one by one; it keeps of them what does not grow with the number of ids.
+
+    Its state: what the page says of each part so far, and for the timeline what ended in which second.
+    """
+
+    def __init__(self, run: RunStatus) -> None:
+        self._run = run
+        self._parts = list[dict[str, object]]()
+        self._accounts = list[NotGone]()
+        self._all = _Tally()
+        self._ended: dict[tuple[int, Outcome], _Tally] = defaultdict(_Tally)
+        self._missing = Counter[Outcome]()
+        self._works = list[Work]()
+        self._resumed = False
+
+    def add(self, status: PartStatus, history: History) -> None:
+        """Take the next part."""
+        counts, part = Counter[Outcome](), status.part
+        for entry in history.entries.values():
+            outcome, ended_at = entry.final_outcome(), outcome_at(entry)
+            counts[outcome] += 1
+            self._all.count(entry.all_calls, entry.refusals)
+            if ended_at is None:
+                self._missing[outcome] += 1
+            else:
+                self._ended[int(ended_at), outcome].count(entry.calls, entry.refusals)
+        anchor = ""
+        if not all(outcome.ok for outcome in counts):
+            most = max(0, min(MAX_IDS, MAX_ROWS - sum(len(one.rows) for one in self._accounts)))
+            anchor, what = f"part-{status.number}", f"{part.app}, {part.kind.words}"
+            self._accounts.append(
+                NotGone.of(history, named=NAMED, most=most, of_what=what, anchor=anchor, resume="Resume the run")
+            )
+        about: dict[str, object] = {
+            "app": part.app,
+            "kind": part.kind.words,
+            "state": status.state.in_words,
+            "counts": counts,
+        }
+        self._parts.append(about | {"cause": shortened(status.cause), "total": part.total, "anchor": anchor})
+        self._works += works(history)
+        self._resumed |= len(history.runs) > 1
+
+    def render(self, now: datetime) -> str:
+        """Return the page. Its times are in the time zone of `now`, when it is made."""
+        counts = Counter[Outcome]()
+        for (_, outcome), tally in self._ended.items():
+            counts[outcome] += tally.ids
+        placed, offset = counts.total(), now.utcoffset() or timedelta()
+        counts += self._missing
+        ended = ((second, outcome, one.ids, one.calls, one.refusals) for (second, outcome), one in self._ended.items())
+        runs = joined(self._works, MINUTE)
+        chart = None
+        if placed:
+            first = runs[0].start
+            chart = drawn(runs, ended, earliest=first, offset=offset.total_seconds(), shortest=1.0)
+        began, end = (runs[0].start, runs[-1].end) if runs else (self._run.made_at, self._run.made_at)
+        content: dict[str, object] = {
+            "run": self._run.run,
+            "number": kinds_of([one.part for one in self._run.parts]),
+            "target": None,
+            "selection": "",
+            "verdict": verdict(counts, at_work=not self._run.settled),
+            "began": began,
+            "ended": end,
+            "end_known": self._run.settled,
+            "how": "",
+            "facts": [
+                ("Time", duration(end - began), ""),
+                ("Parts", f"{len(self._run.parts):,}", states_of(self._run)),
+                ("Calls made", f"{self._all.calls:,}", "logins not counted"),
+                ("Refused by flow control", f"{self._all.refusals:,}", "of these calls" if self._all.refusals else ""),
+            ],
+            "tiles": tiles(counts),
+            "resumed": self._resumed,
+            "unplaced": unplaced(self._missing, at_work=not self._run.settled),
+            "parts": self._parts,
+            "accounts": self._accounts,
+            "kept_in": "the run's journals",
+        }
+        return filled(content | drawing(chart, placed), now)
