@@ -31,6 +31,7 @@ from aionorth import (
 )
 from aionorth.bulk.record import Record
 from aionorth.cli.output.messages import ProblemError
+from aionorth.cli.reports.account import as_dict, summary_of
 from aionorth.cli.reports.chart import CUT, WIDTHS, Chart
 from aionorth.cli.reports.formats import COLUMNS, ReportError, check_report, write_report
 from aionorth.cli.reports.page import MAX_IDS, interval, render, verdict
@@ -722,6 +723,33 @@ def test_an_outage_is_drawn_as_a_pause_within_its_run() -> None:
     assert "Time 2 h 30 min 30 min 0 s without the platform" in words
     assert "No run at work" not in words
     assert "silent" not in page(made).words
+
+
+def test_an_outage_that_began_while_ids_were_at_work_has_its_whole_length() -> None:
+    made, _ = split(1800.0)
+    chart = Chart(timeline(silent(made, Outage(start=START + HOUR - 60, end=START + HOUR + 1800))))
+    assert [(pause.label, pause.title) for pause in chart.pauses] == [
+        ("31 min", "The platform was silent for 31 min 0 s")
+    ]
+
+
+def test_a_run_that_was_killed_may_have_been_at_work_for_longer() -> None:
+    made = steady(600, (START, HOUR), (START + 3 * HOUR, HOUR))
+    killed = attrs.evolve(made, stops=[None, made.stops[1]])
+    assert [pause.title for pause in Chart(timeline(made)).pauses] == ["No run was at work for 2 h 0 min"]
+    assert [pause.title for pause in Chart(timeline(killed)).pauses] == ["No run was at work for at most 2 h 0 min"]
+
+
+def test_while_a_run_is_at_work_what_has_no_outcome_is_pending_in_every_format(tmp_path: Path) -> None:
+    made = attrs.evolve(every_outcome(), at_work=True)
+    fates = {row["id"]: row["outcome"] for row in lines(tmp_path, made)}
+    assert (fates["under-way"], fates["skipped"], fates["unknown"]) == ("pending", "pending", "unknown")
+    account = as_dict(made)
+    assert account["pending"] == summary_of(made).pending == 2
+    assert {one["id"] for one in account["results"] if one["outcome"] == "pending"} == {"under-way", "skipped"}
+    shown = Page(render(made, now=NOW)).shown
+    assert "Pending 2 28.6 % Under way, or still to come." in " ".join(shown.split())
+    assert "Skipped" not in shown
 
 
 def test_a_night_without_the_platform_is_drawn_shorter() -> None:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import attrs
 
 from aionorth.cli.fleet.view import kinds_of, states_of
+from aionorth.cli.reports.account import fate
 from aionorth.cli.reports.page import MAX_IDS, NotGone, drawing, filled, tiles, unplaced, verdict
 from aionorth.cli.reports.timeline import Work, drawn, joined, outcome_at, works
 from aionorth.common.text import shortened
@@ -57,7 +58,7 @@ class RunPage:
         """Take the next part."""
         counts, part = Counter[Outcome](), status.part
         for entry in history.entries.values():
-            outcome, ended_at = entry.final_outcome(), outcome_at(entry)
+            outcome, ended_at = fate(entry, history), outcome_at(entry)
             counts[outcome] += 1
             self._all.count(entry.all_calls, entry.refusals)
             if ended_at is None:
@@ -111,11 +112,11 @@ class RunPage:
                 ("Calls made", f"{self._all.calls:,}", "logins not counted"),
                 ("Refused by flow control", f"{self._all.refusals:,}", "of these calls" if self._all.refusals else ""),
             ],
-            "tiles": tiles(counts),
+            "tiles": tiles(counts, at_work=not self._run.settled),
             "resumed": self._resumed,
             "unplaced": unplaced(self._missing, at_work=not self._run.settled),
             "parts": self._parts,
             "accounts": self._accounts,
             "kept_in": "the run's journals",
         }
-        return filled(content | drawing(chart, placed), now)
+        return filled(content | drawing(chart, placed), now, at_work=not self._run.settled)

@@ -13,7 +13,7 @@ from aionorth.cli.output.messages import in_words
 from aionorth.common.text import shortened, visible
 from aionorth.common.times import duration, utc
 from aionorth.models import DeleteSummary, Outcome
-from aionorth.purge.journal import History, Run, RunState
+from aionorth.purge.journal import Entry, History, Run, RunState
 
 STATES: Mapping[RunState, str] = {
     RunState.COMPLETE: "it went through all ids",
@@ -25,13 +25,24 @@ STATES: Mapping[RunState, str] = {
 """What has become of a run, in words."""
 
 
-def summary_of(history: History) -> DeleteSummary:
-    """Return the summary of all runs, with the results of the ids that are not known to be gone.
+PENDING = "pending"
+"""What is said of an id, where an outcome would be, while it is pending."""
 
-    While a run is at work, ids that have no outcome, or are tried again, are pending.
-    """
+
+def is_pending(entry: Entry, history: History) -> bool:
+    """Whether an id has no outcome yet, or is tried again: while a run is at work, nothing has become of it."""
+    return history.at_work and (entry.outcome is None or entry.in_flight)
+
+
+def fate(entry: Entry, history: History) -> Outcome:
+    """Return what has become of an id so far; one that is pending has not been attempted."""
+    return Outcome.SKIPPED if is_pending(entry, history) else entry.final_outcome()
+
+
+def summary_of(history: History) -> DeleteSummary:
+    """Return the summary of all runs, with the results of the ids that are not known to be gone."""
     entries = history.entries.values()
-    settled = [one for one in entries if not (history.at_work and (one.outcome is None or one.in_flight))]
+    settled = [one for one in entries if not is_pending(one, history)]
     counts = Counter(entry.final_outcome() for entry in settled)
     return DeleteSummary(
         total=len(entries),
@@ -78,12 +89,16 @@ def as_dict(history: History) -> dict[str, Any]:
         }
         for run in history.each_run()
     ]
+    summary = summary_of(history)
+    open_ = [one.result().to_dict() for one in history.entries.values() if is_pending(one, history)]
     return {
         **attrs.asdict(history.target),
         "kind": history.target.kind.value,
         "selection": history.selection,
         "state": runs[-1]["state"] if runs else None,
-        **summary_of(history).to_dict(),
+        **(counted := summary.to_dict()),
+        "pending": summary.pending,
+        "results": [*counted["results"], *(one | {"outcome": PENDING} for one in open_)],
         "runs": runs,
         "outages": [{"began_at": utc(one.start), "ended_at": utc(one.end)} for one in history.outages],
     }

@@ -273,7 +273,7 @@ class Chart:
             )
 
     def _pauses(self) -> Iterator[Pause]:
-        silent = {outage.start for outage in self._timeline.outages}
+        silences, without_end = self._timeline.silences, self._timeline.without_end
         for earlier, later in pairwise(self._timeline.works):
             # The intervals in which the work ends and begins are its own.
             first = math.floor(self._timeline.place(earlier.end)) + 1
@@ -282,14 +282,16 @@ class Chart:
             if right <= left:
                 continue
             cut = self._at(first) != self._at(last)
-            lasted = later.start - earlier.end
+            lasted = silences.get(earlier.end, later.start - earlier.end)
+            silent = earlier.end in silences
+            what = "The platform was silent for" if silent else "No run was at work for"
+            most = " at most" if earlier.end in without_end and not silent else ""
             yield Pause(
                 box=Box(round(left, 2), IDS[0], round(right - left, 2), CALLS[1] - IDS[0]),
                 label=rough(lasted),
                 cut=cut,
-                silent=earlier.end in silent,
-                title=f"{'The platform was silent' if earlier.end in silent else 'No run was at work'} for "
-                f"{duration(lasted)}" + (" (drawn shorter than that)" if cut else ""),
+                silent=silent,
+                title=f"{what}{most} {duration(lasted)}" + (" (drawn shorter than that)" if cut else ""),
             )
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from aionorth.cli.output.messages import ProblemError
+from aionorth.cli.reports.account import PENDING, is_pending
 from aionorth.cli.reports.timeline import outcome_at
 from aionorth.common import files
 from aionorth.common.times import utc
@@ -188,7 +189,7 @@ def rows_of(history: History, **before: str) -> Iterator[Row]:
         yield {
             **before,
             "id": entry.id,
-            "outcome": result.outcome.value,
+            "outcome": PENDING if is_pending(entry, history) else result.outcome.value,
             "error": None if result.error is None else _error(result.error),
             "attempts": result.attempts,
             "refusals": entry.refusals,

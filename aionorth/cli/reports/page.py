@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from itertools import islice
 from typing import Literal, Self
 
@@ -18,7 +19,7 @@ from markupsafe import Markup
 from aionorth import __version__
 from aionorth.cli.kinds import KINDS
 from aionorth.cli.output.messages import in_words
-from aionorth.cli.reports.account import how_ended
+from aionorth.cli.reports.account import PENDING, fate, how_ended
 from aionorth.cli.reports.chart import Chart
 from aionorth.cli.reports.timeline import Timeline, Work, outcome_at, timeline, works
 from aionorth.common.text import shortened, visible
@@ -33,7 +34,7 @@ MAX_IDS = 1000
 MAX_GROUPS = 20
 """How many groups of failures the page shows."""
 
-MEANINGS: Mapping[Outcome, str] = {
+MEANINGS: dict[Outcome, str] = {
     Outcome.DELETED: "The platform deleted it and said so.",
     Outcome.NOT_FOUND: "The platform knew no such id: there was nothing to delete.",
     Outcome.GONE: "It is not there now; whether this purge removed it is unknown.",
@@ -55,7 +56,7 @@ class NotGone:
     number: int
     groups: list[FailureGroup]
     more_groups: int
-    rows: list[Entry]
+    rows: list[tuple[Entry, Outcome]]
     more_rows: int
     at_work: bool
     resume: str
@@ -89,8 +90,9 @@ class NotGone:
         )
 
 
-def _with(outcomes: Collection[Outcome], history: History) -> Iterator[Entry]:
-    return (entry for entry in history.entries.values() if entry.final_outcome() in outcomes)
+def _with(outcomes: Collection[Outcome], history: History) -> Iterator[tuple[Entry, Outcome]]:
+    entries = (entry for entry in history.entries.values() if entry.final_outcome() in outcomes)
+    return ((entry, fate(entry, history)) for entry in entries)
 
 
 @attrs.frozen
@@ -106,11 +108,11 @@ def render(history: History, *, now: datetime) -> str:
     offset = now.utcoffset() or timedelta()
     placed = sum(outcome_at(entry) is not None for entry in history.entries.values())
     drawn = timeline(history, offset=offset.total_seconds()) if placed else None
-    return filled(_content(history) | drawing(drawn, placed), now)
+    return filled(_content(history) | drawing(drawn, placed), now, at_work=history.at_work)
 
 
-def filled(content: Mapping[str, object], now: datetime) -> str:
-    """Return the template with this content."""
+def filled(content: Mapping[str, object], now: datetime, *, at_work: bool) -> str:
+    """Return the template with this content; while a run is at work, what was not attempted is pending."""
     zone = timezone(now.utcoffset() or timedelta())  # the same for all times of the page, as in its chart
     environment = Environment(
         loader=PackageLoader("aionorth.cli.reports", "."),
@@ -128,7 +130,7 @@ def filled(content: Mapping[str, object], now: datetime) -> str:
     filters: dict[str, Callable[..., object]] = {
         "codes": _codes,
         "moment": moment,
-        "name": _name,
+        "name": partial(_name, at_work=at_work),
         "outcome_at": outcome_at,
         "reason": _reason,
         "remedy": _remedy,
@@ -139,7 +141,9 @@ def filled(content: Mapping[str, object], now: datetime) -> str:
     return environment.get_template("page.html").render(content, made=now.timestamp(), zone=zone, version=__version__)
 
 
-def _name(outcome: Outcome) -> str:
+def _name(outcome: Outcome, *, at_work: bool) -> str:
+    if at_work and outcome is Outcome.SKIPPED:
+        return PENDING.capitalize()
     return outcome.value.replace("_", " ").capitalize()
 
 
@@ -150,7 +154,7 @@ def _shown(value: object) -> object:
 
 def _content(history: History) -> dict[str, object]:
     entries = history.entries.values()
-    counts = Counter(entry.final_outcome() for entry in entries)
+    counts = Counter(fate(entry, history) for entry in entries)
     runs, last = works(history), history.each_run()[-1]
     return {
         "number": f"{len(entries):,} {KINDS[history.target.kind].noun}{'' if len(entries) == 1 else 's'}",
@@ -162,7 +166,7 @@ def _content(history: History) -> dict[str, object]:
         "end_known": last.ended is not None,
         "how": "" if last.state is RunState.COMPLETE else how_ended(last),
         "facts": _facts(history, runs),
-        "tiles": tiles(counts),
+        "tiles": tiles(counts, at_work=history.at_work),
         "resumed": len(history.runs) > 1,
         "unplaced": unplaced(missing(entries), at_work=history.at_work),
         "accounts": [NotGone.of(history)],
@@ -255,11 +259,12 @@ def unplaced(missing: Mapping[Outcome, int], *, at_work: bool) -> list[str]:
     return [f"{count:,} {said.get(outcome, outcome.value)}" for outcome, count in missing.items()]
 
 
-def tiles(counts: Mapping[Outcome, int]) -> list[tuple[Outcome, int, str, str]]:
+def tiles(counts: Mapping[Outcome, int], *, at_work: bool) -> list[tuple[Outcome, int, str, str]]:
     """Return for each outcome how many ids have it, which part that is, and what it means."""
+    meanings = MEANINGS | ({Outcome.SKIPPED: "Under way, or still to come."} if at_work else {})
     total = sum(counts.values())
     numbers = ((outcome, counts.get(outcome, 0)) for outcome in Outcome)
-    return [(outcome, number, _share(number, total), MEANINGS[outcome]) for outcome, number in numbers]
+    return [(outcome, number, _share(number, total), meanings[outcome]) for outcome, number in numbers]
 
 
 def _share(part: int, whole: int) -> str:

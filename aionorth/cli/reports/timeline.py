@@ -9,14 +9,14 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, pairwise
 
 import attrs
 
 from aionorth.common.times import DAY, HOUR, MINUTE
 from aionorth.models import Outcome
-from aionorth.purge.journal import Entry, History, Outage
+from aionorth.purge.journal import Entry, History, Outage, RunState
 
 MAX_BARS = 120
 """How many intervals a timeline has at most; it rarely has less than a third of that."""
@@ -71,7 +71,10 @@ class Timeline:
     runs: tuple[Work, ...]
     works: tuple[Work, ...]
     """The runs, less the outages in them."""
-    outages: tuple[Outage, ...]
+    silences: Mapping[float, float] = attrs.field(factory=dict[float, float])
+    """For each outage, from which moment it is drawn, and how many seconds it lasted: work may end within it."""
+    without_end: frozenset[float] = frozenset()
+    """Where a run ends whose end nobody has recorded: it may have been at work for longer."""
     stretches: tuple[range, ...]
     """The numbers of the intervals that are drawn to scale; the pauses between are cut short."""
     bars: tuple[Bar, ...]
@@ -123,7 +126,14 @@ def timeline(history: History, *, offset: float = 0.0) -> Timeline:
         if (ended_at := outcome_at(entry)) is not None
     )
     earliest = min(_moments(entries), default=runs[0].start)
-    return drawn(runs, ended, earliest=earliest, outages=_without_lines(history), offset=offset)
+    outages = _without_lines(history)
+    return attrs.evolve(
+        drawn(runs, ended, earliest=earliest, outages=outages, offset=offset),
+        silences={shown.start: one.end - one.start for shown, one in zip(outages, history.outages, strict=True)},
+        without_end=frozenset(
+            work.end for work, run in zip(runs, history.each_run(), strict=True) if run.state is RunState.NO_END
+        ),
+    )
 
 
 def drawn(
@@ -152,7 +162,6 @@ def drawn(
         offset=offset,
         runs=runs,
         works=between,
-        outages=outages,
         stretches=_stretches(spans, interval, offset),
         bars=tuple(bars[number] for number in sorted(bars)),
     )
