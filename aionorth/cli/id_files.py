@@ -19,7 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
-from aionorth.cli.output.messages import ProblemError, on_terminal, say
+from aionorth.cli.output.messages import ProblemError, on_terminal, remark, say
 from aionorth.common.text import shown
 from aionorth.wire.checks import id_fault
 
@@ -145,9 +145,13 @@ def _entries(text: str, label: str, column: str | None, delimiter: str | None) -
                 f"{label} has {'several columns' if column in names else 'no column'} {column!r} in its first line, "
                 f"which reads: {shown(', '.join(names))}; nothing was sent"
             )
-        return [(rows.line_num, row[column] or "") for row in rows]
+        entries = [(rows.line_num, (row[column] or "").strip(), any(row.values())) for row in rows]
     except csv.Error as exc:
         raise ProblemError(f"{label} is no CSV file: {exc}; nothing was sent") from exc
+    if blank := [number for number, entry, anything in entries if anything and not entry]:
+        what = "1 row has" if len(blank) == 1 else f"{len(blank):,} rows have"
+        remark(f"aionorth: {shown(label)}: {what} no id in the column {column!r}, as line {blank[0]}: left out")
+    return [(number, entry) for number, entry, _ in entries]
 
 
 def _rows(text: str, delimiter: str) -> csv.DictReader[str]:

@@ -16,7 +16,7 @@ import attrs
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from aionorth.cli.output.messages import OPTIONS, ExitCode, ProblemError, reported, width_of, wrapped
+from aionorth.cli.output.messages import OPTIONS, SET_BY, ExitCode, ProblemError, reported, width_of, wrapped
 from aionorth.common.text import visible
 
 # Some versions of typer have click's types as private ones of their own.
@@ -120,12 +120,15 @@ def command(
 
     @functools.wraps(function)
     def wrapper(**arguments: Any) -> None:  # noqa: ANN401 - the values of whatever options it has
-        with reported():
-            for name, bundle in classes.items():
-                fields = attrs.fields_dict(bundle).keys() - without
-                arguments[name] = _made(bundle, {field: arguments.pop(field) for field in fields})
-            if (exit_code := function(**arguments)) is not None:
-                raise typer.Exit(exit_code)
+        try:
+            with reported():
+                for name, bundle in classes.items():
+                    fields = attrs.fields_dict(bundle).keys() - without
+                    arguments[name] = _made(bundle, {field: arguments.pop(field) for field in fields})
+                if (exit_code := function(**arguments)) is not None:
+                    raise typer.Exit(exit_code)
+        finally:
+            SET_BY.clear()
 
     vars(wrapper)["__signature__"] = signature.replace(parameters=[*own, *options], return_annotation=None)
     return wrapper

@@ -726,6 +726,12 @@ def test_ids_that_nobody_knew_are_none_known_although_a_reply_was_lost() -> None
     assert attrs.evolve(end, listed=True).exit_code == attrs.evolve(end, missing_ok=True).exit_code == ExitCode.OK
 
 
+def test_errors_in_json_name_options() -> None:
+    failed = DeleteResult("x", Outcome.FAILED, aionorth.CredentialsError(401, "100208"))
+    said = json.loads(ended(counts={"failed": 1, "results": (failed,)}).as_json())
+    assert "Check the --app-id and the secret" in said["results"][0]["error"]["message"]
+
+
 def test_the_text_names_the_first_ids_that_failed_and_counts_the_rest() -> None:
     results = tuple(DeleteResult(f"id{number}", Outcome.FAILED) for number in range(12))
     end = ended(counts={"results": (*results, DeleteResult("never-tried", Outcome.SKIPPED))})
@@ -807,6 +813,7 @@ def test_what_remains_in_words() -> None:
     assert moment(distinct=20, pace=0.0).remaining() == "time left unknown until a call succeeds"
     assert moment(stopping=True).remaining() == "finishing what has been begun, retries included"
     assert moment(ended=True, counts={"elapsed": 65.0}).remaining() == "ended after 1 min 5 s"
+    assert moment(ended=True, counts={"elapsed": 65.0}, earlier=60.0).remaining() == "ended after 5.0 s"
 
 
 @given(st.lists(st.tuples(st.floats(0.01, 5), st.integers(0, 100))))

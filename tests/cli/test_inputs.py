@@ -152,6 +152,13 @@ def test_the_delimiter_is_found_out_from_the_first_line(between: str, end: str) 
     assert parsed(text, "sub id", {"\t": "tab"}.get(between, between)) == list(UUIDS)
 
 
+def test_rows_without_an_id_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    assert parsed("n;id\n1;a\n2;\n3\n\n;\n4;b\n", "id") == ["a", "b"]
+    assert capsys.readouterr().err == "aionorth: f: 2 rows have no id in the column 'id', as line 3: left out\n"
+    assert parsed("n;id\n1;a\n\n", "id") == ["a"]
+    assert capsys.readouterr().err == ""
+
+
 def test_the_delimiter_given_is_the_one_that_counts() -> None:
     text = "id,x;id\na,b;c\n"
     assert "has a column 'id' with more than one delimiter: give --csv-delimiter" in refusal(text, "id")

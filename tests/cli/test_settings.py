@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from support import shown
 
 from aionorth import ArgumentError, FlowControl, MachineStore, RedisStore
 from aionorth.cli import settings
-from aionorth.cli.output.messages import ProblemError
+from aionorth.cli.output.messages import SET_BY, ProblemError
 from aionorth.cli.settings import Connection, profiles, resolve, secrets
 from aionorth.cli.settings.given import Given
 from aionorth.common.text import visible
@@ -23,6 +24,13 @@ from aionorth.session.settings import OPTIONS_ONLY, OTHER_VARIABLES, variable
 from aionorth.simulator import Simulator
 
 URL = "https://platform.example:8743"
+
+
+@pytest.fixture(autouse=True)
+def _forgotten() -> Iterator[None]:
+    """What set which setting is forgotten once a command ends; `resolve` alone is none."""
+    yield
+    SET_BY.clear()
 
 
 @pytest.fixture

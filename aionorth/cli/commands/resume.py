@@ -73,7 +73,7 @@ def resume(
                 missing_ok=output.missing_ok,
             )
         if journal is None:
-            left = (one for one in own_journals() if not one.finished)
+            left = (one for one in own_journals() if not (one.finished or one.at_work))
             found = list(islice(left, 1)) if last else put_journals(left, as_json=output.json)
             if not found:
                 remark(f"aionorth: there is no run to resume in {own_place()}; name its journal, if it is elsewhere")

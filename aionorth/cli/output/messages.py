@@ -319,7 +319,7 @@ OPTIONS: dict[str, list[str]] = {"RedisStore.url": ["AIONORTH_REDIS_URL"]}
 
 
 SET_BY: dict[str, str] = {}
-"""What set a setting that no option gave: its variable, or its key in a profile. Each `resolve` enters them anew."""
+"""What set a setting that no option gave: its variable, or its key in a profile. `resolve` enters them."""
 
 
 def option_of(argument: str, on: bool = True) -> str | None:  # noqa: FBT001, FBT002 - as `renamed` calls it

@@ -65,6 +65,8 @@ class Moment:
     stopping: bool = False
     """Whether the run has been asked to stop."""
     ended: bool = False
+    earlier: float = 0.0
+    """Seconds that the runs before this one took."""
     note: str = ""
     """The library's latest message, while it is new."""
 
@@ -138,7 +140,7 @@ class Moment:
     def remaining(self) -> str:
         """Return about how long it will take from here on."""
         if self.ended:
-            return f"ended after {duration(self.elapsed)}"
+            return f"ended after {duration(self.elapsed - self.earlier)}"
         if self.stopping:
             return "finishing what has been begun, retries included"
         open_ = self.distinct - self._settled

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from aionorth.cli.output.messages import in_words
+from aionorth.cli.output.messages import in_words, told
 from aionorth.common.text import shortened, visible
 from aionorth.common.times import duration, utc
 from aionorth.models import DeleteSummary, Outcome
@@ -57,6 +57,15 @@ def summary_of(history: History) -> DeleteSummary:
     )
 
 
+def as_counts(summary: DeleteSummary) -> dict[str, Any]:
+    """Return a summary as `DeleteSummary.to_dict` does, with the options that people type in its messages."""
+    content = summary.to_dict()
+    for plain, result in zip(content["results"], summary.results, strict=True):
+        if result.error is not None:
+            plain["error"]["message"] = told(result.error)
+    return content
+
+
 def how_ended(run: Run) -> str:
     """Say what has become of a run."""
     why = "" if run.cause is None else f": {shortened(in_words(run.cause))}"
@@ -96,7 +105,7 @@ def as_dict(history: History) -> dict[str, Any]:
         "kind": history.target.kind.value,
         "selection": history.selection,
         "state": runs[-1]["state"] if runs else None,
-        **(counted := summary.to_dict()),
+        **(counted := as_counts(summary)),
         "pending": summary.pending,
         "results": [*counted["results"], *(one | {"outcome": PENDING} for one in open_)],
         "runs": runs,

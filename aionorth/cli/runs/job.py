@@ -16,6 +16,7 @@ from rich.text import Text
 from aionorth.bulk.run import BulkDelete
 from aionorth.cli.output.messages import ExitCode, Notes, code_of, in_words, resume_command, say, told
 from aionorth.cli.output.progress import COLOURS, Meter, Moment, view_of
+from aionorth.cli.reports.account import as_counts
 from aionorth.common.text import visible
 from aionorth.errors import BulkAbortedError
 from aionorth.items import Kind
@@ -112,7 +113,7 @@ class Ended:
         """Return it as a JSON object on one line; ``results`` holds every id that is not known to be gone."""
         content: dict[str, Any] = {
             "kind": self.kind.value,
-            **self.summary.to_dict(),
+            **as_counts(self.summary),
             "interrupted": self.interrupted,
             "journal": self.journal,
             "error": None if self.cause is None else {"type": type(self.cause).__name__, "message": told(self.cause)},
@@ -195,6 +196,7 @@ async def carry_out(
                 pace=ids.pace(summary.elapsed, summary.total - summary.pending),
                 stopping=interrupts > 0,
                 ended=ended,
+                earlier=before.elapsed,
                 note="" if ended else notes.recent(NOTE_SHOWN),
             )
             show(moment)
