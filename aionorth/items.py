@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import attrs
 
-from aionorth.common.text import visible, without_userinfo
+from aionorth.common.text import many, visible, without_userinfo
 
 
 class Kind(enum.StrEnum):
@@ -170,7 +170,7 @@ class DeviceGroup:
 
     def in_words(self) -> str:
         """As in ``group-1  meters of May  12 devices``."""
-        members = None if self.members is None else f"{self.members:,} device{'' if self.members == 1 else 's'}"
+        members = None if self.members is None else many(self.members, "device")
         return _in_words(self.dev_group_id, self.name, members)
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import attrs
 
+from aionorth.common.text import many
 from aionorth.common.times import duration
 from aionorth.errors import BulkFailedError, NorthApiError, NorthError
 
@@ -140,14 +141,14 @@ class DeleteSummary:  # more than 12 fields: one a count
         width = max(len(f"{number:,}") for _, number in rows)
         table = "\n".join(f"{name:<10} {number:>{width},}" for name, number in rows)
         line = (
-            f"{self.calls:,} delete calls in {duration(self.elapsed)}, {self.refusals:,} of them refused; "
-            f"{self.retries:,} retries, {self.duplicates:,} duplicates dropped"
+            f"{many(self.calls, 'delete call')} in {duration(self.elapsed)}, {self.refusals:,} of them refused; "
+            f"{many(self.retries, 'retry', 'retries')}, {many(self.duplicates, 'duplicate')} dropped"
         )
         return f"{table}\n{line}\n{self._reasons()}".rstrip()
 
     def _in_words(self) -> str:
         bad = {name: self.count(name) for name in Outcome if not name.ok and self.count(name)}
-        return f"of {self.total:,} ids, " + ", ".join(f"{number:,} {name.value}" for name, number in bad.items())
+        return f"of {many(self.total, 'id')}, " + ", ".join(f"{number:,} {name.value}" for name, number in bad.items())
 
     def _reasons(self) -> str:
         """The failures kept that have an error of their own: one line for those that are alike, the commonest first."""

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from aionorth.cli.output.messages import ProblemError, on_terminal, remark, say
-from aionorth.common.text import shown
+from aionorth.common.text import many, shown
 from aionorth.wire.checks import id_fault
 
 STDIN = "-"
@@ -149,8 +149,8 @@ def _entries(text: str, label: str, column: str | None, delimiter: str | None) -
     except csv.Error as exc:
         raise ProblemError(f"{label} is no CSV file: {exc}; nothing was sent") from exc
     if blank := [number for number, entry, anything in entries if anything and not entry]:
-        what = "1 row has" if len(blank) == 1 else f"{len(blank):,} rows have"
-        remark(f"aionorth: {shown(label)}: {what} no id in the column {column!r}, as line {blank[0]}: left out")
+        lack = f"{many(len(blank), 'row')} {'has' if len(blank) == 1 else 'have'}"
+        remark(f"aionorth: {shown(label)}: {lack} no id in the column {column!r}, as line {blank[0]}: left out")
     return [(number, entry) for number, entry, _ in entries]
 
 
@@ -197,19 +197,22 @@ def _looks(entry: str, text: str, name: str, option: str | None) -> Fault | None
 
     `text` is the whole file. `option` is what named it, None where the entry is from a column.
     """
-    quoted = entry[0] == entry[-1] == '"'
-    if entry[0] in "{[" or re.search(r'[}\]],?$|"[,:]$', entry) or (quoted and text.lstrip()[:1] in {"{", "["}):
+    quoted = re.fullmatch(r'"[^",;\t]*",?', entry) is not None
+    in_json = quoted and text.lstrip()[:1] in {"{", "["}
+    may_be_json = not quoted and not re.fullmatch(r"\{[\w-]+\}", entry)  # as some write a GUID
+    if in_json or (may_be_json and (entry[0] in "{[" or re.search(r'[}\]],?$|"[,:]$', entry))):
         return f"{entry[:20]!r} looks like JSON", f"extract the ids, as with jq -r {_jq(text, name)}"
     if entry == "null":
         return "'null' is what jq prints where there is no such key", "name the one that has the id"
     if entry.startswith("#") and option is not None:
         return f"{entry[:20]!r} looks like a comment", "a file of ids has none"
-    if any(separator in entry for separator in ",;\t") and option is not None:
+    if any(separator in entry for separator in ",;\t") and not quoted and option is not None:
         remedy = "name the column that has the ids with --csv-column" if option == IDS_FILE else "leave one id per line"
         return f"{entry[:20]!r} looks like a row of a CSV file", remedy
     if quoted:
         remedy = ", and --csv-column NAME reads those of a CSV file" if option == IDS_FILE else ""
-        return f"{entry[:20]!r} is in quotes", f"take them away; jq leaves them out with -r{remedy}"
+        what = "them and the comma" if entry.endswith(",") else "them"
+        return f"{entry[:20]!r} is in quotes", f"take {what} away; jq leaves them out with -r{remedy}"
     return None
 
 
@@ -218,16 +221,16 @@ def _jq(text: str, name: str) -> str:
     """Return the filter with which jq extracts the ids from `text`; the plainest where it is not plain which."""
     keys = (re.sub("_(.)", lambda found: found[1].upper(), name), name, "id")  # fileId in the platform's JSON
     key = next((key for key in keys if f'"{key}"' in text), None)
-    if key is None:
-        return "'.[]'"
     found: Any = None
     with suppress(ValueError, RecursionError):  # of an object a line, say
         found = json.loads(text)
-    if isinstance(found, list):
+    if isinstance(found, list) and key is not None:
         return f"'.[].{key}'"
     fields = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
     lists = [name for name, value in fields.items() if isinstance(value, list)]
     in_list = len(lists) == 1 and key not in fields and lists[0].isidentifier()
+    if key is None:
+        return f"'.{lists[0]}[]'" if in_list else "'.[]'"
     return f"'.{lists[0]}[].{key}'" if in_list else f".{key}"
 
 

@@ -12,7 +12,7 @@ import attrs
 
 from aionorth.cli.id_files import DELIMITERS, EXCLUDE_FILE, STDIN, read_ids
 from aionorth.cli.output.messages import EXIT_CODES, ProblemError, refuse_useless
-from aionorth.cli.parser import option
+from aionorth.cli.parser import ALIKE, option
 from aionorth.common.durations import in_hours_or_more
 from aionorth.items import Kind
 from aionorth.purge.device_selections import DeviceGroupSelection, DeviceSelection
@@ -79,10 +79,11 @@ class Subscriptions:
         if requested is None or requested in NOTIFY_TYPES or self.notify_type_unchecked:
             return
         by_lower = {name.lower(): name for name in NOTIFY_TYPES}
-        near = difflib.get_close_matches(requested.lower(), by_lower, n=1)
-        meant = f"did you mean {by_lower[near[0]]}? If not," if near else "if the platform has it,"
+        near = difflib.get_close_matches(requested.lower(), by_lower, n=1, cutoff=ALIKE)
+        meant = f"did you mean {by_lower[near[0]]}?" if near else f"they have {', '.join(NOTIFY_TYPES)}."
         raise ProblemError(
-            f"--notify-type {requested!r}: the documents have no such type; {meant} add --notify-type-unchecked"
+            f"--notify-type {requested!r}: the documents have no such type; {meant} If the platform has it all the "
+            "same, add --notify-type-unchecked"
         )
 
 

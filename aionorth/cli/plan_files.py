@@ -27,6 +27,7 @@ from aionorth.cli.output.messages import ProblemError
 from aionorth.cli.output.table import cells, csv_line, fields_of
 from aionorth.cli.reports.formats import defused
 from aionorth.common import files
+from aionorth.common.text import many
 from aionorth.errors import ArgumentError
 from aionorth.items import Kind, Target
 from aionorth.purge.plan import Plan
@@ -123,7 +124,7 @@ def _read_json(path: str, text: str) -> Plan[Any]:
             raise ProblemError(f"{path} is no plan: 'aionorth delete … --out' writes one")
         return Plan.from_dict(cast("dict[str, Any]", content))
     except ArgumentError as exc:
-        raise ProblemError(f"{path}: {exc}") from exc
+        raise ProblemError(f"{path}: {exc}. A plan to take rows out of is one that --out writes as .csv") from exc
     except (ValueError, RecursionError) as exc:
         raise ProblemError(f"{path} is no JSON: {exc}") from exc
 
@@ -199,7 +200,7 @@ def _of_rows(path: str, rows: Sequence[Mapping[str, str]], binding: tuple[str, .
     distinct = {(id_ := row[ID].strip()): _described(bare(id_), row) for row in rows}
     return Plan(
         target=target,
-        selection=f"{len(distinct):,} row{'' if len(distinct) == 1 else 's'} of a plan",
+        selection=f"{many(len(distinct), 'row')} of a plan",
         made_at=time,
         delete=tuple(distinct.values()),
         duplicates=len(rows) - len(distinct),

@@ -58,6 +58,11 @@ def shown(text: str) -> str:
     return shortened(visible(_BREAKS.sub(" ", shortened(text))))
 
 
+def many(number: int, noun: str, plural: str | None = None) -> str:
+    """Return a number and its noun, as in ``1 call``, ``1,204 calls``."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
 def without_userinfo(text: str) -> str:
     """Return `text` without the user names and passwords of URLs in it."""
     return _userinfo.sub("", text)

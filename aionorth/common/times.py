@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from aionorth.common.text import many
+
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
@@ -18,10 +20,9 @@ def duration(seconds: float) -> str:
 def in_whole_units(time: timedelta) -> str:
     """Return a given time in the largest unit that it is a multiple of: ``90 days``, ``12 hours``."""
     seconds = time.total_seconds()
-    for unit, size in (("day", DAY), ("hour", HOUR), ("minute", MINUTE)):
+    for unit, size in (("day", DAY), ("hour", HOUR), ("minute", MINUTE), ("second", 1)):
         if seconds >= size and not seconds % size:
-            number = int(seconds // size)
-            return f"{number:,} {unit}{'' if number == 1 else 's'}"
+            return many(int(seconds // size), unit)
     return f"{seconds:g} seconds"
 
 

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 import attrs
 
-from aionorth.common.text import visible
+from aionorth.common.text import many, visible
 from aionorth.common.times import duration
 from aionorth.errors import ArgumentError
 from aionorth.items import Kind, Target
@@ -87,7 +87,7 @@ class Plan(Generic[T]):
 
     def size(self) -> str:
         """As in ``1,204 calls, about 12 min 3 s``."""
-        return f"{self.calls:,} call{'' if self.calls == 1 else 's'}, about {duration(self.seconds)}"
+        return f"{many(self.calls, 'call')}, about {duration(self.seconds)}"
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as JSON-ready values, of which `from_dict` makes it again."""

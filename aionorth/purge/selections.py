@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from aionorth.common.arguments import argument
-from aionorth.common.text import visible, without_userinfo
+from aionorth.common.text import many, visible, without_userinfo
 from aionorth.common.times import in_whole_units
 from aionorth.errors import ArgumentError
 from aionorth.items import Kind, Subscription, UpgradePackage
@@ -143,7 +143,7 @@ class Selection(Generic[T_co]):
     def in_words(self) -> str:
         """The conditions, as in ``callback host old.example.com, 1,204 ids``."""
         words = [f"{name.replace('_', ' ')}{_shown(value)}" for name, value in self.conditions().items()]
-        words += [] if self.ids is None else [f"{len(self.ids):,} ids"]
+        words += [] if self.ids is None else [many(len(self.ids), "id")]
         words += [f"but for {len(self.exclude):,} excluded"] if self.exclude else []
         return ", ".join(words or ["everything"])
 

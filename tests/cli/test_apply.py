@@ -166,7 +166,7 @@ def test_the_exit_code_says_whether_there_is_something_to_delete(
 def test_the_exit_code_of_a_deletion_cannot_be_detailed(there: Shell, platform: Simulator) -> None:
     run = there(*OLD, "--yes", "--detailed-exitcode")
     assert run.code == 2
-    assert "give --dry-run with it, or --out" in run.err
+    assert "give --dry-run with it, or, to 'aionorth delete', --out" in run.err
     assert not platform.arrivals
 
 

@@ -114,6 +114,7 @@ def test_a_header_alone_can_be_taken_for_an_empty_file(ready: Shell) -> None:
         ('{"totalCount": 1, "subscriptions": [{"subscriptionId": "a"}]}', "'.subscriptions[].subscriptionId'"),
         ('[{"subscription_id": "a"}]', "'.[].subscription_id'"),
         ('["a",\n"b"]', "'.[]'"),
+        ('{"ids": ["a", "b"]}', "'.ids[]'"),
         ('{"total": 1, "results": [{"id": "a"}]}', "'.results[].id'"),
         ('{"delete": [{"subscription_id": "a"}], "keep": []}', ".subscription_id"),
         ("[" * 100_000, "'.[]'"),
@@ -121,6 +122,19 @@ def test_a_header_alone_can_be_taken_for_an_empty_file(ready: Shell) -> None:
 )
 def test_json_is_refused_with_the_filter_that_fits_it(text: str, remedy: str) -> None:
     assert re.search(rf"as with jq -r {re.escape(remedy)}\n", refusal(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('"a1",\n"a2",\n', """'"a1",' is in quotes: take them and the comma away"""),
+        ("{5FA1-C2}\n", "id '{5FA1-C2}' is in quotes or braces: give the id without them"),
+        ('"a1","b"\n', "looks like a row of a CSV file"),
+    ],
+)
+def test_what_no_filter_reads_is_not_called_json(text: str, said: str) -> None:
+    assert said in refusal(text)
+    assert "jq -r '" not in refusal(text)
 
 
 def test_json_with_an_entry_a_line_has_one_remedy() -> None:

@@ -238,7 +238,9 @@ def test_of_other_names_opening_them_says_what_is_wrong(name: str) -> None:
     ("words", "said"),
     [
         (("--html", "no/such/a.html"), "cannot be written"),
-        (("--csv", "purge.jsonl"), "would replace"),
+        (("--jsonl", "purge.jsonl"), "would replace"),
+        (("--html", "a.csv"), "a.csv is named like a report of another format: let it end in .html"),
+        (("--csv", "-"), "'aionorth report JOURNAL' writes to stdout"),
         (("--csv", "a", "--jsonl", "./a"), "the report ./a would replace a"),
     ],
 )

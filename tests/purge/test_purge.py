@@ -119,8 +119,8 @@ def test_a_notify_type_that_may_be_misspelt_is_refused_unless_it_is_meant(
     words = (verb, "subscriptions", "--notify-type", "deviceadded")
     run = there(*words)
     assert run.code == 2
-    assert "did you mean deviceAdded? If not, add --notify-type-unchecked" in run.err
-    assert "if the platform has it, add" in there(verb, "subscriptions", "--notify-type", "xyz").err
+    assert "did you mean deviceAdded? If the platform has it all the same, add --notify-type-unchecked" in run.err
+    assert "they have deviceAdded, bindDevice," in there(verb, "subscriptions", "--notify-type", "xyz").err
     assert not platform.arrivals
     assert there(*words, "--notify-type-unchecked").code == 0
     assert platform.arrivals

@@ -14,6 +14,7 @@ from itertools import pairwise
 import attrs
 
 from aionorth.cli.reports.timeline import STEPS, Bar, Timeline
+from aionorth.common.text import many
 from aionorth.common.times import DAY, HOUR, MINUTE, duration
 from aionorth.models import Outcome
 
@@ -209,7 +210,7 @@ class Chart:
     def _title(self, bar: Bar) -> str:
         counts = [f"{bar.outcomes[one]:,} {one.value.replace('_', ' ')}" for one in Outcome if bar.outcomes[one]]
         refused = f", {bar.refusals:,} of them refused" if bar.refusals else ""
-        calls = f"{bar.calls:,} call{'' if bar.calls == 1 else 's'}"
+        calls = many(bar.calls, "call")
         start, end = (self._moment(self._timeline.start(bar.number + more)) for more in (0, 1))
         interval = self._timeline.interval
         when = day(start) if interval == DAY else f"{day(start)} to {day(end)}"

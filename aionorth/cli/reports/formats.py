@@ -48,6 +48,12 @@ def check_report(path: str, suffix: str = "") -> None:
     A file that is there already stays as it is until `write_report` replaces it. Without a `suffix`, which names the
     format, that of `path` does so.
     """
+    if path == "-":
+        raise ProblemError(
+            "a report goes to a file, and - is none: name one; 'aionorth report JOURNAL' writes to stdout"
+        )
+    if suffix and _suffix(path) in _WRITERS and _suffix(path) != suffix:
+        raise ProblemError(f"{path} is named like a report of another format: let it end in {suffix}")
     if (suffix or _suffix(path)) not in _WRITERS:
         raise ProblemError(f"{path} is no name for a report: let it end in {_SUFFIXES}")
     try:

@@ -22,7 +22,7 @@ from aionorth.cli.output.messages import in_words
 from aionorth.cli.reports.account import PENDING, fate, how_ended
 from aionorth.cli.reports.chart import Chart
 from aionorth.cli.reports.timeline import Timeline, Work, outcome_at, timeline, works
-from aionorth.common.text import shortened, visible
+from aionorth.common.text import many, shortened, visible
 from aionorth.common.times import DAY, HOUR, MINUTE, duration
 from aionorth.errors import NorthApiError, NorthError
 from aionorth.models import FailureGroup, Outcome, failure_groups
@@ -157,7 +157,7 @@ def _content(history: History) -> dict[str, object]:
     counts = Counter(fate(entry, history) for entry in entries)
     runs, last = works(history), history.each_run()[-1]
     return {
-        "number": f"{len(entries):,} {KINDS[history.target.kind].noun}{'' if len(entries) == 1 else 's'}",
+        "number": many(len(entries), KINDS[history.target.kind].noun),
         "target": history.target,
         "selection": shortened(history.selection),
         "verdict": verdict(counts, at_work=history.at_work),

@@ -94,6 +94,9 @@ def asked(what: str, how: str, word: str) -> str:
             answer = ""
             try:
                 answer = keyboard.readline()
+            except KeyboardInterrupt:
+                print("\naionorth: nothing was deleted", end="", file=screen)
+                raise
             finally:
                 if not answer.endswith("\n"):
                     print(file=screen)  # the terminal's own line end was not typed

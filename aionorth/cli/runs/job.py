@@ -100,7 +100,8 @@ class Ended:
         if self.cause is not None:
             said = f"the run ended early: {in_words(self.cause)}"
             if skipped := self.summary.skipped:
-                said += f"\n{skipped:,} of {self.summary.total:,} were skipped: they were never attempted"
+                them = "was skipped: it was" if skipped == 1 else "were skipped: they were"
+                said += f"\n{skipped:,} of {self.summary.total:,} {them} never attempted"
         elif self.interrupted:
             said = "the run was interrupted"
         elif self.summary.ok:

@@ -32,7 +32,7 @@ class How:
     )
     detailed_exitcode: bool = _how(
         None,
-        "After --dry-run or --out, end with exit code 4 where there is something to delete.",
+        "After a plan that is only shown or kept, end with exit code 4 where there is something to delete.",
         "--detailed-exitcode",
         default=False,
     )
@@ -59,7 +59,8 @@ class How:
     def __attrs_post_init__(self) -> None:
         if self.detailed_exitcode and not self.only_shown:
             raise ProblemError(
-                "--detailed-exitcode says whether a plan has something to delete: give --dry-run with it, or --out"
+                "--detailed-exitcode says whether a plan has something to delete: give --dry-run with it, or, to "
+                "'aionorth delete', --out"
             )
 
     @property

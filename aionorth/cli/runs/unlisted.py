@@ -70,8 +70,9 @@ class Unlisted:
 
 def refused(selection: Selection[Any], refusal: TooManyResultsError) -> ExitCode:
     """Say that there is no list, and that ``--batch`` would do without one, if it would."""
-    complain(f"aionorth: {in_words(refusal)}")
-    if (batch := selection.unlisted_batch()) is not None:
+    batch = selection.unlisted_batch()
+    complain(f"aionorth: {in_words(refusal) if batch is None else refusal.description.removesuffix('.')}")
+    if batch is not None:
         remark(f"aionorth: --batch deletes all with {visible(str(batch))} by one call, without a list")
     return code_of(refusal)
 
