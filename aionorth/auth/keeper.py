@@ -146,12 +146,12 @@ class TokenKeeper:
             self._evictions = self._evictions + 1 if young else 1
         else:
             self._never_accepted += 1
-        facts = self._observers.facts(code=error.code)
-        _log.warning("the platform refused the access token (%s)", error.code, extra=facts)
         if self._evictions >= MAX_EVICTIONS or (self._evictions and self._never_accepted > 1):
             self._give_up(TokenEvictedError(error.status, error.code, error.description))
         if self._never_accepted > 1:
             self._give_up(error)
+        said = "the platform refused the access token (%s), as after another login of the app: logging in anew"
+        _log.warning(said, error.code, extra=self._observers.facts(code=error.code))
 
     def _give_up(self, error: InvalidTokenError) -> None:
         # Reset, so that a later run with the same keeper starts afresh.

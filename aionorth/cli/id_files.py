@@ -15,11 +15,12 @@ import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
-from aionorth.cli.output.messages import ProblemError, on_terminal, remark, say
+from aionorth.cli.output.messages import ALIKE, ProblemError, on_terminal, remark, say
 from aionorth.common.text import many, shown
 from aionorth.wire.checks import id_fault
 
@@ -143,7 +144,7 @@ def _entries(text: str, label: str, column: str | None, delimiter: str | None) -
         if list(names).count(column) != 1:
             raise ProblemError(
                 f"{label} has {'several columns' if column in names else 'no column'} {column!r} in its first line, "
-                f"which reads: {shown(', '.join(names))}; nothing was sent"
+                f"which reads: {shown(', '.join(names))}{_meant(text, column, names)}; nothing was sent"
             )
         entries = [(rows.line_num, (row[column] or "").strip(), any(row.values())) for row in rows]
     except csv.Error as exc:
@@ -162,14 +163,28 @@ def _rows(text: str, delimiter: str) -> csv.DictReader[str]:
 
 def _delimiter(text: str, label: str, column: str) -> str:
     """Return the delimiter with which the first line has the column; where none has, that which makes most columns."""
-    names = {delimiter: list[str]() for delimiter in DELIMITERS}
-    for delimiter in DELIMITERS:
-        with suppress(csv.Error):
-            names[delimiter] = list(_rows(text, delimiter).fieldnames or ())
+    names = {delimiter: _names(text, delimiter) for delimiter in DELIMITERS}
     fitting = [delimiter for delimiter in DELIMITERS if column in names[delimiter]]
     if any(names[delimiter] != names[fitting[0]] for delimiter in fitting):
         raise ProblemError(f"{label} has a column {column!r} with more than one delimiter: give --csv-delimiter")
     return fitting[0] if fitting else max(DELIMITERS, key=lambda delimiter: len(names[delimiter]))
+
+
+def _names(text: str, delimiter: str) -> list[str]:
+    with suppress(csv.Error):
+        return list(_rows(text, delimiter).fieldnames or ())
+    return []
+
+
+def _meant(text: str, column: str, names: Sequence[str]) -> str:
+    """Say how a column that is not among `names` may be meant; empty where there is nothing like it."""
+    if column in names:
+        return ""
+    if fitting := [delimiter for delimiter in DELIMITERS if column in _names(text, delimiter)]:
+        return f"; it has one with --csv-delimiter {shlex.quote(fitting[0])}"
+    by_lower = {name.lower(): name for name in names}
+    near = get_close_matches(column.lower(), by_lower, 1, ALIKE)
+    return f"; did you mean {shown(by_lower[near[0]])!r}?" if near else ""
 
 
 def _has_header(ids: Sequence[str]) -> bool:
@@ -207,7 +222,11 @@ def _looks(entry: str, text: str, name: str, option: str | None) -> Fault | None
     if entry.startswith("#") and option is not None:
         return f"{entry[:20]!r} looks like a comment", "a file of ids has none"
     if any(separator in entry for separator in ",;\t") and not quoted and option is not None:
-        remedy = "name the column that has the ids with --csv-column" if option == IDS_FILE else "leave one id per line"
+        remedy = (
+            "name the column that has the ids with --csv-column"
+            if option == IDS_FILE
+            else "leave one id per line, as --csv-column is for --ids-file"
+        )
         return f"{entry[:20]!r} looks like a row of a CSV file", remedy
     if quoted:
         remedy = ", and --csv-column NAME reads those of a CSV file" if option == IDS_FILE else ""

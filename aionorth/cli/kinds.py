@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import attrs
 
 from aionorth.cli.id_files import DELIMITERS, EXCLUDE_FILE, STDIN, read_ids
-from aionorth.cli.output.messages import EXIT_CODES, ProblemError, refuse_useless
-from aionorth.cli.parser import ALIKE, option
+from aionorth.cli.output.messages import ALIKE, EXIT_CODES, ProblemError, refuse_useless
+from aionorth.cli.parser import option
 from aionorth.common.durations import in_hours_or_more
 from aionorth.items import Kind
 from aionorth.purge.device_selections import DeviceGroupSelection, DeviceSelection

@@ -16,7 +16,7 @@ import attrs
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from aionorth.cli.output.messages import OPTIONS, SET_BY, ExitCode, ProblemError, reported, width_of, wrapped
+from aionorth.cli.output.messages import ALIKE, OPTIONS, SET_BY, ExitCode, ProblemError, reported, width_of, wrapped
 from aionorth.common.text import visible
 
 # Some versions of typer have click's types as private ones of their own.
@@ -132,10 +132,6 @@ def command(
 
     vars(wrapper)["__signature__"] = signature.replace(parameters=[*own, *options], return_annotation=None)
     return wrapper
-
-
-ALIKE = 0.75
-"""From which part of equal characters on, by `difflib`, an option may be the one that was meant."""
 
 
 _NOT_AN_OPTION = (

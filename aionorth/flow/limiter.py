@@ -298,7 +298,7 @@ class Limiter:
         if outage.certain and self._silent_since is None:
             silent_for = self._window.view().silent_for
             self._silent_since = self._loop.time() - silent_for
-            reason = self._last_fault or "as another process has found"
+            reason = self._last_fault or "as another process, or an earlier run, has found"
             _log.warning(
                 "the platform has not answered%s (%s): all calls wait until it does; it is asked again and again, at "
                 "least once a minute",

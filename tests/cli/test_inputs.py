@@ -173,6 +173,20 @@ def test_rows_without_an_id_are_counted(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize(
+    ("column", "delimiter", "said"),
+    [
+        ("SUB_ID", None, "; did you mean 'sub_id'?; nothing was sent"),
+        ("sub_id", ",", "; it has one with --csv-delimiter ';'; nothing was sent"),
+        ("zzz", None, "which reads: n, sub_id; nothing was sent"),
+    ],
+)
+def test_a_column_that_is_not_there_is_answered_with_what_may_be_meant(
+    column: str, delimiter: str | None, said: str
+) -> None:
+    assert said in refusal("n;sub_id\n1;a\n", column, delimiter)
+
+
 def test_the_delimiter_given_is_the_one_that_counts() -> None:
     text = "id,x;id\na,b;c\n"
     assert "has a column 'id' with more than one delimiter: give --csv-delimiter" in refusal(text, "id")

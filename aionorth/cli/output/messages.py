@@ -314,6 +314,9 @@ class ProblemError(Exception):
         super().__init__("\n".join(map(visible, lines)))
 
 
+ALIKE = 0.75
+"""From which part of equal characters on, by `difflib`, a word may be the one that was meant."""
+
 OPTIONS: dict[str, list[str]] = {"RedisStore.url": ["AIONORTH_REDIS_URL"]}
 """The options of all commands, by the names that their settings have in the library. The parser enters them."""
 

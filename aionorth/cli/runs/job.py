@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -14,7 +15,7 @@ import attrs
 from rich.text import Text
 
 from aionorth.bulk.run import BulkDelete
-from aionorth.cli.output.messages import ExitCode, Notes, code_of, in_words, resume_command, say, told
+from aionorth.cli.output.messages import ExitCode, Notes, code_of, in_words, on_terminal, resume_command, say, told
 from aionorth.cli.output.progress import COLOURS, Meter, Moment, view_of
 from aionorth.cli.reports.account import as_counts
 from aionorth.common.text import visible
@@ -176,7 +177,7 @@ async def carry_out(
         nonlocal interrupts
         interrupts += 1
         if interrupts == 1 and not north.flow.silent_for:
-            say("finishing what has been begun, retries included; Ctrl-C again stops at once")
+            say(f"finishing what has been begun, retries included; {another_signal()} stops at once")
             run.stop()
         else:
             work.cancel()
@@ -214,6 +215,11 @@ async def carry_out(
         absent=absent,
         examples=examples,
     )
+
+
+def another_signal() -> str:
+    """Return what a second signal is called by whoever may send it."""
+    return "Ctrl-C again" if on_terminal(sys.stdin) else "a second signal"
 
 
 async def _whole(run: BulkDelete, examples: list[str]) -> BaseException | None:

@@ -21,7 +21,7 @@ from aionorth.cli.output.messages import (
     say,
 )
 from aionorth.cli.runs.confirm import asked, can_ask
-from aionorth.cli.runs.job import on_signals
+from aionorth.cli.runs.job import another_signal, on_signals
 from aionorth.common.text import visible, without_userinfo
 from aionorth.errors import NorthError, ReplyLostError, TooManyResultsError
 from aionorth.items import Target
@@ -138,7 +138,7 @@ async def _made(unlisted: Unlisted, north: NorthSession) -> DeleteResult:
         nonlocal interrupts
         interrupts += 1
         if interrupts == 1:
-            say("the call is under way; Ctrl-C again no longer waits for its reply")
+            say(f"the call is under way; {another_signal()} no longer waits for its reply")
         else:
             work.cancel()
 
