@@ -794,7 +794,7 @@ def test_progress_and_counts_in_words() -> None:
 
 def test_what_remains_in_words() -> None:
     assert moment().remaining() == "about 29 min 0 s left"
-    assert moment(distinct=20).remaining() == "logging in"
+    assert moment(distinct=20).remaining() == "the first call is under way"
     assert moment(distinct=20, counts={"calls": 1}).remaining() == "about 1.0 s left"
     assert (
         moment(distinct=9, counts={"calls": 1, "total": 9, "deleted": 5}).remaining() == "the last calls are under way"

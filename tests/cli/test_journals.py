@@ -153,7 +153,9 @@ def test_a_run_at_work_is_none_to_resume(shell: Shell, tmp_path: Path) -> None:
     own.mkdir(parents=True, mode=0o700)
     left = ended(own / "20261101.jsonl", gone=1, failed=1)
     journal, _ = begun(own / "20261102.jsonl", gone=1, skipped=1, days_ago=1)
-    assert [json.loads(line)["journal"] for line in shell("resume", "--json").out.splitlines()] == [str(left)]
+    listed = shell("resume", "--json")
+    assert ([json.loads(line)["journal"] for line in listed.out.splitlines()], listed.err) == ([str(left)], "")
+    assert shell("resume").err == "to go on with the newest: aionorth resume --last\n"
     journal.close()
 
 

@@ -10,7 +10,7 @@ import typer
 
 from aionorth.cli import settings
 from aionorth.cli.output.logs import Messages
-from aionorth.cli.output.messages import EXIT_CODES, ExitCode, Notes, ProblemError, refuse_useless, remark
+from aionorth.cli.output.messages import EXIT_CODES, ExitCode, Notes, ProblemError, own_name, refuse_useless, remark
 from aionorth.cli.parser import command
 from aionorth.cli.runs.ending import Output, reported
 from aionorth.cli.runs.job import DRAIN_TIMEOUT, carry_out
@@ -77,6 +77,8 @@ def resume(
             found = list(islice(left, 1)) if last else put_journals(left, as_json=output.json)
             if not found:
                 remark(f"aionorth: there is no run to resume in {own_place()}; name its journal, if it is elsewhere")
+            elif not (last or output.json):
+                remark(f"to go on with the newest: {own_name()} resume --last")
             if not (found and last):
                 return ExitCode.OK
             journal = found[0].path

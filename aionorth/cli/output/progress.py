@@ -154,7 +154,7 @@ class Moment:
         elif self.flow.free and self.pace is not None:
             return "time left unknown until a call succeeds"
         if left < 1 and not self.summary.calls:
-            return "logging in"
+            return "the first call is under way"
         return f"about {duration(max(1.0, left))} left"
 
 
