@@ -20,6 +20,7 @@ import attrs
 import typer
 
 from aionorth import __version__
+from aionorth.cli.parser import help_record
 from aionorth.cli.program import app
 from aionorth.common.directories import NoDirectoryError, config_directory
 
@@ -57,9 +58,14 @@ def _options(command: Any, name: str) -> dict[str, list[Record]]:  # noqa: ANN40
     ctx = typer.Context(command, info_name=name)
     panels: dict[str, list[Record]] = {}
     for param in command.get_params(ctx):
-        if (record := param.get_help_record(ctx)) is not None and "--help" not in record[0]:
+        if (record := help_record(param, ctx)) is not None and "--help" not in record[0]:
             panels.setdefault(getattr(param, "rich_help_panel", None) or "Options", []).append(record)
     return panels
+
+
+def _usage(name: str, command: Any) -> str:  # noqa: ANN401 - typer's
+    options, *words = command.collect_usage_pieces(typer.Context(command, info_name=name))
+    return f".B {roff(name)}\n{roff(' '.join([options.lower(), *words]))}"
 
 
 def _listed(records: list[Record]) -> Iterator[str]:
@@ -135,7 +141,7 @@ def page() -> str:
         tail.help(block, sections=True)
     text = Page(blocks=tail.blocks)  # so that no command repeats them
     text.section("Name", rf"aionorth \- {roff(summary.strip().removesuffix('.'))}")
-    text.section("Synopsis", "\n.br\n".join(f".B {roff(name)}\n{roff('[options]')}" for name in commands))
+    text.section("Synopsis", "\n.br\n".join(_usage(name, command) for name, command in commands.items()))
     text.section("Description")
     text.help(paragraphs)
     text.section("Options", *_listed([one for records in _options(root, "aionorth").values() for one in records]))

@@ -6,6 +6,7 @@ import functools
 import inspect
 import os
 import shlex
+import shutil
 import sys
 from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from contextlib import contextmanager
@@ -173,8 +174,22 @@ _NO_BREAK = "\u2011"
 """A hyphen at which no line is broken."""
 
 
+ROOMY = 60
+"""Columns from which on help has room for its texts beside the options."""
+
+HANGING = 6
+"""Columns by which the texts are indented otherwise."""
+
+
 class _Unbroken(typer.Context.formatter_class):  # type: ignore[misc, valid-type]  # a class of typer's or of click's
-    """Writes help in which no line is broken at a hyphen: options and values are to be read, and copied, whole."""
+    """Writes help in which no line is broken at a hyphen: options and values are to be read, and copied, whole.
+
+    It is as wide as the terminal; the parser's library has at least 50 columns.
+    """
+
+    def __init__(self, **sizes: int | None) -> None:
+        super().__init__(**sizes)
+        self.width: int = min(self.width, max(20, shutil.get_terminal_size().columns - 2))
 
     def write(self, string: str) -> None:
         super().write(string.replace(_NO_BREAK, "-"))
@@ -183,7 +198,8 @@ class _Unbroken(typer.Context.formatter_class):  # type: ignore[misc, valid-type
         super().write_text(text.replace("-", _NO_BREAK))
 
     def write_dl(self, rows: Sequence[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
-        super().write_dl([(first, second.replace("-", _NO_BREAK)) for first, second in rows], col_max, col_spacing)
+        rows = [(first, second.replace("-", _NO_BREAK)) for first, second in rows]
+        super().write_dl(rows, col_max if self.width >= ROOMY else HANGING, col_spacing)
 
 
 def _panel(thing: object, otherwise: str) -> str:
@@ -191,11 +207,29 @@ def _panel(thing: object, otherwise: str) -> str:
     return name if isinstance(name, str) else otherwise
 
 
+def _named(argument: Any) -> str:  # noqa: ANN401 - typer's
+    return f"{argument.metavar}{'...' if argument.nargs != 1 else ''}"
+
+
+def help_record(param: Any, ctx: _Context) -> tuple[str, str] | None:  # noqa: ANN401 - typer's
+    """Return what help says of an option or argument: how it is typed, and what it does."""
+    record: tuple[str, str] | None = param.get_help_record(ctx)
+    if record is None or param.param_type_name != "argument":
+        return record
+    return _named(param), record[1]  # without its type, which is one of Python's
+
+
+def _help_of(command: Any, ctx: _Context) -> str:  # noqa: ANN401 - typer's
+    """Return what `command`, as typer calls help, shows on standard output."""
+    ctx.formatter_class = _Unbroken
+    return wrapped(command.get_help(ctx), width_of(sys.stdout))
+
+
 def _write_options(command: Any, ctx: _Context, formatter: _Formatter, sections: _Sections) -> None:  # noqa: ANN401 - typer's
     """Write `sections`, and after them a section of help for each panel that an option of `command` names."""
     sections |= {"Arguments": [], "Options": []}
     for param in command.get_params(ctx):
-        if (record := param.get_help_record(ctx)) is not None:
+        if (record := help_record(param, ctx)) is not None:
             usual = "Arguments" if param.param_type_name == "argument" else "Options"
             sections.setdefault(_panel(param, usual), []).append(record)
     for panel, records in sections.items():
@@ -209,8 +243,13 @@ class GroupedCommand(TyperCommand):
 
     def get_help(self, ctx: _Context) -> str:
         """Return the help."""
-        ctx.formatter_class = _Unbroken
-        return super().get_help(ctx)
+        return _help_of(super(), ctx)
+
+    def collect_usage_pieces(self, ctx: _Context) -> list[str]:
+        """Return the words of a usage line, with its arguments as they are typed."""
+        arguments = [param for param in self.get_params(ctx) if param.param_type_name == "argument"]
+        words = [_named(one) if one.required else f"[{_named(one)}]" for one in arguments]
+        return ["[OPTIONS]", *words]
 
     def parse_args(self, ctx: _Context, args: list[str]) -> list[str]:
         """Refuse an option given twice where only one value counts, and a file of ids without its option."""
@@ -239,8 +278,7 @@ class GroupedCommands(TyperGroup):
 
     def get_help(self, ctx: _Context) -> str:
         """Return the help."""
-        ctx.formatter_class = _Unbroken
-        return super().get_help(ctx)
+        return _help_of(super(), ctx)
 
     def parse_args(self, ctx: _Context, args: list[str]) -> list[str]:
         """Parse the words before a command's own. Without any the group shows its help, which quotes nobody."""
@@ -261,7 +299,7 @@ class GroupedCommands(TyperGroup):
     def format_options(self, ctx: _Context, formatter: _Formatter) -> None:
         """Write the commands, then the options: what a tool does comes first."""
         named = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
-        width = formatter.width - 6 - max(len(name) for name, _ in named)
+        width = max(formatter.width, ROOMY) - 6 - max(len(name) for name, _ in named)
         sections: _Sections = {}
         for name, command in named:
             if command is not None and not command.hidden:

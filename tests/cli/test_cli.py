@@ -269,6 +269,27 @@ def test_no_line_of_help_is_broken_at_a_hyphen(shell: Shell, monkeypatch: pytest
     assert not re.search(r"\w-\n", shell(*words.split(), "--help").out)
 
 
+@pytest.mark.parametrize("words", ["", "delete", "delete devices", "simulate", "check", "resume"])
+def test_help_on_a_narrow_terminal_is_broken_between_words(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr("aionorth.cli.parser.width_of", lambda _: 40)
+    wide = [line for line in shell(*words.split(), "--help").out.splitlines() if len(line) > 40]
+    whole = re.compile(r" *(.*aionorth .*|\S+( / \S+)?|\S+=\S+|-\w, --\S+ \w+)")  # commands, and names of options
+    assert [line for line in wide if not whole.fullmatch(line)] == []
+
+
+@pytest.mark.parametrize(
+    ("command", "usage", "named"),
+    [("apply", "FILE", "FILE  "), ("resume", "[FILE]", "FILE  "), ("report", "JOURNAL...", "JOURNAL...  ")],
+)
+def test_arguments_are_shown_as_they_are_typed(shell: Shell, command: str, usage: str, named: str) -> None:
+    said = shell(command, "--help").out
+    assert said.startswith(f"Usage: aionorth {command} [OPTIONS] {usage}\n")
+    assert f"Arguments:\n  {named}The " in said
+
+
 def test_a_secret_too_long_is_named_and_not_shown(ready: Shell) -> None:
     ready.export(SECRET=SECRET * 20)
     run = ready("delete", "packages", "--ids-file", ready.file("a"))

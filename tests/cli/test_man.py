@@ -36,6 +36,8 @@ def test_every_command_and_option_is_in_the_page(writer: dict[str, Any]) -> None
                 found += 1
     assert found > 50
     assert re.search(r"^\.SS aionorth delete subscriptions$", page, re.MULTILINE)
+    assert ".B aionorth resume\n[options] [FILE]\n" in page
+    assert ".TP\n.B JOURNAL...\n" in page
     for section in ("EXAMPLES", "ENVIRONMENT", "EXIT STATUS"):
         assert page.count(f"\n.SH {section}\n") == 1
 
