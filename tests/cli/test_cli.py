@@ -11,6 +11,7 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 import warnings
 from contextlib import redirect_stderr, redirect_stdout
 from importlib.util import find_spec
@@ -43,10 +44,20 @@ from aionorth import (
 )
 from aionorth.cli.commands.demo import Shown
 from aionorth.cli.id_files import parse_ids
-from aionorth.cli.output.messages import ExitCode, OutputError, ProblemError, in_words, noted, put, resume_command, say
+from aionorth.cli.output.messages import (
+    ExitCode,
+    Notes,
+    OutputError,
+    ProblemError,
+    in_words,
+    noted,
+    put,
+    resume_command,
+    say,
+)
 from aionorth.cli.output.progress import LINES_EVERY, Meter, Moment, drawn, in_lines, in_place
 from aionorth.cli.runs.confirm import sample
-from aionorth.cli.runs.job import Ended, carry_out
+from aionorth.cli.runs.job import NOTE_SHOWN, Ended, carry_out
 from aionorth.common.arguments import argument
 from aionorth.simulator import MODELS, CannedReply, Simulator
 from aionorth.wire.checks import id_fault
@@ -820,6 +831,13 @@ def test_what_remains_in_words() -> None:
     assert (
         moment(distinct=9, counts={"calls": 1, "total": 9, "deleted": 5}).remaining() == "the last calls are under way"
     )
+    held = attrs.evolve(IDLE, in_use=100, next_slot=40.0, waiting=4)
+    assert (
+        moment(distinct=9, counts={"calls": 1, "total": 9, "deleted": 9}, flow=held).remaining()
+        == "all are accounted for"
+    )
+    few = {"calls": 1, "total": 9, "deleted": 5}
+    assert moment(distinct=9, counts=few, flow=held).remaining() == "about 40.0 s left"
     assert moment(distinct=9, counts={"calls": 1, "total": 9, "deleted": 9}).remaining() == "all are accounted for"
     assert moment(distinct=20, pace=0.1, counts={"total": 10, "deleted": 10}).remaining() == "about 1 min 40 s left"
     lost = FlowState(
@@ -888,6 +906,40 @@ def test_the_live_view_fits_any_terminal(width: int, height: int) -> None:
             "[bold]x",
         ):
             assert fact in drawn
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_ctrl_c_on_a_terminal_has_a_line_of_its_own_below_the_live_view(ended: bool) -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, width=40, height=24, force_terminal=True, color_system=None, highlight=False)
+    with in_place("Deleting", console, transient=True) as show:
+        show(moment(ended=ended, note="x" * 100))
+        last = screen.getvalue().rpartition("\n")[2]
+    assert (last == "") != ended
+
+
+def test_what_to_do_about_a_limit_is_never_cut() -> None:
+    screen = io.StringIO()
+    flow = attrs.evolve(IDLE, learned_limit=50, gap=1.2)
+    Console(file=screen, width=40).print(drawn("Deleting", moment(flow=flow), 40))
+    assert "set --calls 50" in " ".join(screen.getvalue().split())
+
+
+def test_results_are_broken_between_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aionorth.cli.runs.job.width_of", lambda _: 40)
+    monkeypatch.setattr("aionorth.cli.output.messages.width_of", lambda _: 40)
+    text = str(ended(counts={"failed": 3, "calls": 89, "elapsed": 32.2}).as_text())
+    assert "\n89 delete calls in 32.2 s, 0 of them\n  refused; 0 retries" in text
+    with redirect_stdout(Screen()) as out:
+        put("2026-11-27 05:58  finished     3 kB  10 of 10 gone")
+    assert out.shown() == "2026-11-27 05:58  finished     3 kB  10\n  of 10 gone\n"
+
+
+def test_what_was_said_a_few_seconds_ago_is_no_news() -> None:
+    notes = Notes()
+    notes.latest = logging.makeLogRecord({"msg": "obtained an access token", "created": time.time() - 6})
+    assert notes.recent(NOTE_SHOWN) == ""
+    assert notes.recent(10) == "obtained an access token"
 
 
 ANY_TEXT = st.text(st.characters())  # control characters, bidirectional overrides and halves of characters included

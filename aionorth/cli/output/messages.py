@@ -139,7 +139,8 @@ class OutputError(OSError):
 def put(text: Text | str) -> None:
     """Write a result to stdout, in colour on a terminal.
 
-    Line ends are kept, as in `say`. A reader that has gone away, as in ``| head``, is no error.
+    Line ends are kept, and lines are broken, as in `say`; a `Text` has lines that fit. A reader that has gone away, as
+    in ``| head``, is no error.
 
     Raises:
         OutputError: The result cannot be written for another reason, such as a full disk.
@@ -149,7 +150,7 @@ def put(text: Text | str) -> None:
         if isinstance(text, Text) and shown == text.plain and on_terminal(sys.stdout):
             Console(highlight=False, soft_wrap=True).print(text)
         else:
-            print(shown, flush=True)  # noqa: T201 - as above
+            print(wrapped(shown, width_of(sys.stdout)), flush=True)  # noqa: T201 - as above
     except OSError as exc:
         _give_up_output(exc)
 

@@ -144,11 +144,12 @@ class Moment:
         if self.stopping:
             return "finishing what has been begun, retries included"
         open_ = self.distinct - self._settled
-        if open_ <= self.summary.pending:
+        waiting = min(open_, self.flow.waiting) if open_ <= self.summary.pending else 0
+        if open_ <= self.summary.pending and not waiting:
             return "the last calls are under way" if self.summary.pending else "all are accounted for"
         if not self.flow.store_reached:
             return "time left unknown until the store can be reached"
-        left = self.flow.time_for(open_)
+        left = self.flow.time_for(waiting or open_)
         if self.pace:  # which depends on other users of the app's calls too
             left = max(left, open_ / self.pace)
         elif self.flow.free and self.pace is not None:
@@ -284,8 +285,11 @@ def in_place(title: str, console: Console, *, transient: bool) -> Generator[Show
     live = Live(console=console, auto_refresh=False, transient=transient, redirect_stdout=False, redirect_stderr=True)
 
     def show(state: Moment | Listing) -> None:
+        view = drawn(title, state, console.width)
+        # A line of its own for the cursor: behind a line as wide as the terminal the ^C of a Ctrl-C would begin another
+        # one, and the view, drawn anew, would leave one of its own above.
         with ending_output(sys.__stderr__):  # a terminal that has gone away ends the view, not the run
-            live.update(drawn(title, state, console.width), refresh=True)
+            live.update(view if state.ended else Group(view, ""), refresh=True)
 
     with ending_output(sys.__stderr__):
         live.start()
@@ -324,7 +328,7 @@ def drawn(title: str, state: Moment | Listing, width: int) -> RenderableType:
     if failure := state.failure():
         lines.append(_cut(failure, "red"))
     if not state.silent and (advice := state.advice()):
-        lines.append(_cut(advice, "yellow"))
+        lines.append(Text(advice, "yellow"))  # whole: its remedy comes last
     if state.note and not state.silent:
         note = _cut(state.note, "dim")
         note.truncate(WIDEST_NOTE, overflow="ellipsis")

@@ -15,7 +15,18 @@ import attrs
 from rich.text import Text
 
 from aionorth.bulk.run import BulkDelete
-from aionorth.cli.output.messages import ExitCode, Notes, code_of, in_words, on_terminal, resume_command, say, told
+from aionorth.cli.output.messages import (
+    ExitCode,
+    Notes,
+    code_of,
+    in_words,
+    on_terminal,
+    resume_command,
+    say,
+    told,
+    width_of,
+    wrapped,
+)
 from aionorth.cli.output.progress import COLOURS, Meter, Moment, view_of
 from aionorth.cli.reports.account import as_counts
 from aionorth.common.text import visible
@@ -30,7 +41,7 @@ DRAIN_TIMEOUT = 0.5
 REFRESH = 0.2
 """Seconds from one look at the run to the next."""
 
-NOTE_SHOWN = 15.0
+NOTE_SHOWN = 5.0
 """Seconds for which the display shows the library's latest message."""
 
 MAX_EXAMPLES = 3
@@ -125,12 +136,12 @@ class Ended:
 
     def as_text(self) -> Text:
         """Return the summary as a table, and after it the first of the ids that failed."""
-        text = Text()
+        text, width = Text(), width_of(sys.stdout)
         colours = {outcome.value: colour for outcome, colour in COLOURS.items()}
         for line in str(self.summary).splitlines():
             name, _, number = line.rpartition(" ")
             happened = number.strip() != "0"
-            text.append(visible(line) + "\n", colours.get(name.strip(), "") if happened else "dim")
+            text.append(wrapped(visible(line), width) + "\n", colours.get(name.strip(), "") if happened else "dim")
         failed = [result for result in self.summary.failures if result.outcome is not Outcome.SKIPPED]
         for result in failed[:MAX_IDS]:
             text.append(visible(f"{result.outcome.value:<8} {result.id}") + "\n")
