@@ -18,7 +18,7 @@ from aionorth.items import Kind
 from aionorth.purge.device_selections import DeviceGroupSelection, DeviceSelection
 from aionorth.purge.selections import LONGEST_AGE, PackageSelection, Selection, SubscriptionSelection
 from aionorth.session.value_types import WHOLE, ValueType
-from aionorth.wire.resources import FILE_TYPES, NOTIFY_TYPES
+from aionorth.wire.resources import DEVICE_STATUSES, FILE_TYPES, NODE_TYPES, NOTIFY_TYPES
 
 
 def older_than(text: str) -> timedelta:
@@ -120,12 +120,14 @@ class Devices:
 
     kind: ClassVar = Kind.DEVICES
 
-    status: str | None = condition("STATUS", "Only ONLINE, OFFLINE, INACTIVE or ABNORMAL.")
+    status: str | None = condition("STATUS", "Only ONLINE, OFFLINE, INACTIVE or ABNORMAL.", values=DEVICE_STATUSES)
     device_type: str | None = condition("TEXT", "Only this one.")
     model: str | None = condition("TEXT", "Only this one.")
     manufacturer_name: str | None = condition("TEXT", "Only this one.")
     name: str | None = condition("GLOB", "Only names like this; * stands for anything: 'test-*'.")
-    node_type: str | None = condition("TYPE", "Only ENDPOINT, GATEWAY or, as the platform spells it, UNKNOW.")
+    node_type: str | None = condition(
+        "TYPE", "Only ENDPOINT, GATEWAY or, as the platform spells it, UNKNOW.", values=NODE_TYPES
+    )
     gateway_id: str | None = condition("ID", "Only devices behind this gateway, not the gateway itself.")
     registered_before: datetime | None = _when(  # noqa: RUF009 - as above
         "Only what was registered before: 2026-03-01 (UTC), 2026-03-01T12:00+02:00, or 90d for so long ago.",

@@ -530,6 +530,8 @@ def test_an_unknown_variable_is_named_with_the_nearest(set_up: Shell, capsys: py
     [
         ("delete subscriptions --notify-type deviceA", {"deviceAdded"}),
         ("delete packages --file-type f", {"firmwarePackage"}),
+        ("delete devices --status O", {"ONLINE", "OFFLINE"}),
+        ("list devices --node-type G", {"GATEWAY"}),
         ("check --store m", {"machine", "memory"}),
         ("check --log-format ", {"text", "json"}),
         ("simulate --model small", {"small-burst"}),
