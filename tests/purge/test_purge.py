@@ -179,10 +179,10 @@ def test_a_run_that_sent_nothing_leaves_no_journal(there: Shell, platform: Simul
 def test_how_to_go_on_names_the_options_again(there: Shell, platform: Simulator, tmp_path: Path) -> None:
     journal = str(tmp_path / "purge.jsonl")
     platform.script(CannedReply(400, b'{"error_code":"120015","error_desc":"bad"}'), method="DELETE", path="old-1")
-    run = there(*OLD, "--yes", "--journal", journal, "--url", platform.url, "--period", "30", "--no-trust-env")
-    assert (
-        f"to go on: aionorth resume {shlex.quote(journal)} --url {platform.url} --no-trust-env --period 30" in run.err
-    )
+    report = str(tmp_path / "r.html")
+    options = ("--url", platform.url, "--no-trust-env", "--period", "30", "--report", report)
+    run = there(*OLD, "--yes", "--journal", journal, *options)
+    assert f"to go on: aionorth resume {shlex.join([journal, *options])}\n" in run.err
 
 
 def test_without_a_file_the_runs_to_go_on_with_are_listed(there: Shell, platform: Simulator) -> None:

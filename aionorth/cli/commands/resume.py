@@ -114,6 +114,6 @@ async def _resume(
             title=f"Deleting {target}",
             distinct=number,
             journal=journal,
-            options=[*given.as_typed(), *bounds.as_typed()],
+            options=[*given.as_typed(), *bounds.as_typed(), *output.as_typed()],
         )
     return reported(ended, output)

@@ -37,6 +37,10 @@ class Output:
         None, "End with exit code 0 although the platform knows none of the ids.", "--missing-ok", default=False
     )
 
+    def as_typed(self) -> list[str]:
+        """Return the options that the resumed run needs too, as they could be typed again."""
+        return [word for path in self.report or () for word in ("--report", path)]
+
 
 def reported(ended: Ended, output: Output) -> ExitCode:
     """Report how a run ended, on stdout, in a file and in messages; return the exit code."""

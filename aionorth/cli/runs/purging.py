@@ -104,7 +104,7 @@ async def purge(
             title=f"Deleting {target}",
             distinct=calls,
             journal=journal,
-            options=[*given.as_typed(), *bounds.as_typed()],
+            options=[*given.as_typed(), *bounds.as_typed(), *output.as_typed()],
             absent=absent,
         )
         ended = attrs.evolve(ended, listed=listed)
