@@ -53,8 +53,8 @@ def _own(function: str, use: str, variable: str, remedy: str, **options: bool) -
         path = find("aionorth", **options)
     except RuntimeError:  # from newer versions of platformdirs; older ones leave the ~ in
         path = Path("~")
-    if not path.is_absolute() and (given := os.environ.get(variable, "").strip()):
-        raise NoDirectoryError(f"{variable} is {given!r}: for {use} set it to a whole path, from / on{remedy}")
     if not path.is_absolute():
+        if (given := os.environ.get(variable, "").strip()) and not Path(given).is_absolute():
+            raise NoDirectoryError(f"{variable} is {given!r}: for {use} set it to a whole path, from / on{remedy}")
         raise NoDirectoryError(f"there is no home directory for {use}: set HOME, or {variable}{remedy}")
     return path
