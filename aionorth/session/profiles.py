@@ -18,6 +18,9 @@ from aionorth.errors import SettingsError
 DEFAULT = "default"
 """The profile that is used where none is named, if there is one of this name."""
 
+NAMED = 10
+"""How many of the profiles that there are a message names."""
+
 
 def problems(*lines: str) -> SettingsError:
     """Return the error of settings that cannot be used: a line for each, with the remedy."""
@@ -74,7 +77,8 @@ def load(name: str | None, keys: Collection[str], *, variables: Collection[str] 
         raise problems(f"there is no profile {wanted!r}, for there is no {file}: make it, with [profiles.{wanted}]")
     values = profiles.get(wanted)
     if values is None:
-        has = f"it has {', '.join(profiles)}" if profiles else "it has none"
+        more = f" and {len(profiles) - NAMED:,} more" if len(profiles) > NAMED else ""
+        has = f"it has {', '.join(list(profiles)[:NAMED])}{more}" if profiles else "it has none"
         raise problems(f"{file} has no profile {wanted!r}: {has}{_nearest(wanted, profiles)}")
     if not isinstance(values, dict):
         raise problems(f"{file}: {wanted!r} is no profile: settings stand in a table, [profiles.{wanted}]")
