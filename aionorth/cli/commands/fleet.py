@@ -173,7 +173,7 @@ def submit(
         remark("aionorth: nothing was submitted")
         return ExitCode.FAILED
     number = several(len(parts), "part")
-    remark(f"aionorth: submitted: {kinds_of(parts)}, in {number}; how far it is: {to_type('status', run)} --watch")
+    remark(f"aionorth: submitted: {kinds_of(parts)}, in {number}\nhow far it is: {to_type('status', run)} --watch")
     put(json.dumps(_submitted(run, parts)) if submission.json else run)
     return ExitCode.OK
 

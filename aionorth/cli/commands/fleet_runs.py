@@ -82,7 +82,7 @@ def status(
     try:
         found = on_fleet(look)
     except KeyboardInterrupt:
-        say(f"aionorth: the run goes on; to end it: {to_type('cancel', run)}")
+        say(f"aionorth: the run goes on\nto end it: {to_type('cancel', run)}")
         return ExitCode.INTERRUPTED
     put(json.dumps(found.to_dict()) if view.json else detailed(found, width(), MAX_PARTS))
     return ExitCode.FAILED if found.settled and not found.ok else ExitCode.OK
@@ -169,9 +169,9 @@ def cancel(run: Name) -> ExitCode:
         return False
 
     if on_fleet(do):
-        remark(f"aionorth: nobody is at work on {run}: it has ended already")
+        remark(f"aionorth: nobody is at work on {run}: it has ended")
     else:
-        remark(f"aionorth: the work on {run} ends within some seconds; to go on with it: {to_type('resume', run)}")
+        remark(f"aionorth: the work on {run} ends within some seconds\nto go on with it: {to_type('resume', run)}")
     return ExitCode.OK
 
 
@@ -193,10 +193,12 @@ def resume(run: Name) -> ExitCode:
     """Go on with a run."""
     parts = on_fleet(lambda fleet: fleet.resume(run))
     if not parts:
-        remark(f"aionorth: nothing of {run} was cancelled or has failed: {to_type('status', run)}")
+        remark(f"aionorth: nothing of {run} is cancelled or has failed\nhow far it is: {to_type('status', run)}")
         return ExitCode.OK
     rows = [["APP", "KIND", "LEFT"]]
     rows += [[one.part.app, one.part.kind.words, f"{one.part.total - one.gone:,}"] for one in parts]
     put(in_columns(rows, width()))
-    remark(f"aionorth: {several(len(parts), 'part')} of {run} go on: {to_type('status', run)} --watch")
+    go = "goes" if len(parts) == 1 else "go"
+    number = several(len(parts), "part")
+    remark(f"aionorth: {number} of {run} {go} on\nhow far it is: {to_type('status', run)} --watch")
     return ExitCode.OK

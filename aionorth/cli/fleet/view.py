@@ -19,7 +19,7 @@ from rich.text import Text
 from aionorth.cli.output.messages import ending_output, on_terminal, own_name, remark, wrapped
 from aionorth.cli.output.progress import LINES_EVERY, Meter
 from aionorth.cli.output.table import fitted
-from aionorth.common.text import shortened, visible
+from aionorth.common.text import shortened, shown, visible
 from aionorth.common.times import MINUTE, duration
 from aionorth.errors import StoreUnavailableError
 from aionorth.fleet.runs import Part, PartState, PartStatus, RunStatus
@@ -31,7 +31,7 @@ LOOK_EVERY = 2.0
 MAX_PARTS = 20
 """How many parts a terminal is shown, at most; a file or a pipe gets all."""
 
-MAX_CAUSES = 5
+MAX_CAUSES, LONGEST_CAUSE = 5, 400
 
 AROUND = 12
 """Lines of a terminal that are not for the table of a run that is watched."""
@@ -65,8 +65,8 @@ def width() -> int | None:
 
 def in_columns(rows: Iterable[Sequence[str]], columns: int | None) -> str:
     """Return rows as a table, cut to so many columns; to any number with None."""
-    shown = [[shortened(visible(first), max((columns or sys.maxsize) // 3, 12)), *rest] for first, *rest in rows]
-    return "\n".join(fitted(shown, columns or sys.maxsize))
+    short = [[shortened(visible(first), max((columns or sys.maxsize) // 3, 12)), *rest] for first, *rest in rows]
+    return "\n".join(fitted(short, columns or sys.maxsize))
 
 
 # --- Runs
@@ -144,14 +144,14 @@ def _remarks(status: RunStatus) -> list[str]:
     said = list[str]()
     for cause, apps in list(by_cause.items())[:MAX_CAUSES]:
         others = f" and {len(apps) - 1:,} more" if len(apps) > 1 else ""
-        said.append(visible(f"{apps[0]}{others}: {cause}"))
+        said.append(f"{visible(apps[0])}{others}: {shortened(shown(cause), LONGEST_CAUSE)}")
     if len(by_cause) > MAX_CAUSES:
         said.append(f"and {len(by_cause) - MAX_CAUSES:,} more causes; --json has them all")
     states = {one.state for one in status.parts}
     if status.settled and not status.ok:
         said.append(f"to go on with what is left: {own_name()} fleet resume {status.run}")
     elif PartState.WAITING in states and PartState.AT_WORK not in states:
-        said.append(f"no worker is at work on it yet; this starts one: {own_name()} fleet worker")
+        said.append(f"no worker is at work on it yet\nto start one: {own_name()} fleet worker")
     return said
 
 
@@ -171,7 +171,7 @@ async def watch(look: Callable[[], Awaitable[RunStatus]]) -> RunStatus:
             try:
                 status, note = await look(), ""
             except StoreUnavailableError as exc:  # as after a restart
-                note = f"{exc}; trying again"
+                note = f"{str(exc).removesuffix('.')}; trying again"
     return status
 
 
