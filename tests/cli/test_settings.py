@@ -395,6 +395,10 @@ def test_a_key_that_cannot_be_used_is_named(shell: Shell, line: str, said: str) 
         ("profiles = 3", "profiles is no table"),
         ("[profiles]\nprod = 3", "'prod' is no profile: settings stand in a table, [profiles.prod]"),
         ("[profiles.prof]\n[profiles.lab]", "has no profile 'prod': it has prof, lab; did you mean prof?"),
+        (
+            "\n".join(f"[profiles.p{at}]" for at in range(99)),
+            "'prod': it has p0, p1, p2, p3, p4, p5, p6, p7, p8, p9 and 89 more",
+        ),
         ("", "has no profile 'prod': it has none"),
         ("[profiles.prod]\nurl = '\udcff'", "is not UTF-8 text"),
     ],
