@@ -187,7 +187,7 @@ class _Unbroken(typer.Context.formatter_class):  # type: ignore[misc, valid-type
     It is as wide as the terminal; the parser's library has at least 50 columns.
     """
 
-    def __init__(self, **sizes: int | None) -> None:
+    def __init__(self, **sizes: Any) -> None:  # noqa: ANN401 - the library's own
         super().__init__(**sizes)
         self.width: int = min(self.width, max(20, shutil.get_terminal_size().columns - 2))
 
