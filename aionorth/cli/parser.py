@@ -187,7 +187,7 @@ class _Unbroken(typer.Context.formatter_class):  # type: ignore[misc, valid-type
     It is as wide as the terminal; the parser's library has at least 50 columns.
     """
 
-    def __init__(self, **sizes: Any) -> None:  # noqa: ANN401 - the library's own
+    def __init__(self, **sizes: Any) -> None:  # noqa: ANN401 - as the library has them
         super().__init__(**sizes)
         self.width: int = min(self.width, max(20, shutil.get_terminal_size().columns - 2))
 
@@ -247,9 +247,7 @@ class GroupedCommand(TyperCommand):
 
     def collect_usage_pieces(self, ctx: _Context) -> list[str]:
         """Return the words of a usage line, with its arguments as they are typed."""
-        arguments = [param for param in self.get_params(ctx) if param.param_type_name == "argument"]
-        words = [_named(one) if one.required else f"[{_named(one)}]" for one in arguments]
-        return ["[OPTIONS]", *words]
+        return ["[OPTIONS]", *(_named(one) for one in self.get_params(ctx) if one.param_type_name == "argument")]
 
     def parse_args(self, ctx: _Context, args: list[str]) -> list[str]:
         """Refuse an option given twice where only one value counts, and a file of ids without its option."""

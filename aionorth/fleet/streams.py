@@ -21,6 +21,7 @@ from taskiq import AckableMessage
 from taskiq_redis import RedisStreamBroker
 
 from aionorth.fleet.store import BEATS, LEASE, PREFIX, RETRY, check_url
+from aionorth.stores.redis_client import TIMEOUT
 
 _log = logging.getLogger("aionorth")
 
@@ -86,8 +87,8 @@ class FleetBroker(RedisStreamBroker):
             queue_name=f"{PREFIX}:tasks",
             consumer_group_name=GROUP,
             consumer_id="0",
-            socket_timeout=2 * lease,
-            socket_connect_timeout=lease / BEATS,
+            socket_timeout=BLOCK + TIMEOUT,
+            socket_connect_timeout=TIMEOUT,
         )
         self._lease = lease
         self._held = set[str]()

@@ -293,7 +293,7 @@ def test_help_on_a_narrow_terminal_is_broken_between_words(
 
 @pytest.mark.parametrize(
     ("command", "usage", "named"),
-    [("apply", "FILE", "FILE  "), ("resume", "[FILE]", "FILE  "), ("report", "JOURNAL...", "JOURNAL...  ")],
+    [("apply", "FILE", "FILE  "), ("resume", "[FILE]", "[FILE]  "), ("report", "JOURNAL...", "JOURNAL...  ")],
 )
 def test_arguments_are_shown_as_they_are_typed(shell: Shell, command: str, usage: str, named: str) -> None:
     said = shell(command, "--help").out

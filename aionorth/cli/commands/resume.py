@@ -45,7 +45,7 @@ def resume(
     journal: Annotated[
         str | None,
         typer.Argument(
-            metavar="FILE",
+            metavar="[FILE]",
             help="The journal of the run: its file, or its name in your own directory of journals. Without it, "
             "those there with something left are listed.",
             show_default=False,
