@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +18,7 @@ from aionorth.cli.output.messages import ExitCode, ProblemError, own_name, put, 
 from aionorth.cli.parser import command, option
 from aionorth.cli.runs.options import check_reports
 from aionorth.common.text import visible
+from aionorth.common.times import utc
 from aionorth.errors import ArgumentError
 from aionorth.fleet.runs import RunStatus
 
@@ -99,7 +101,9 @@ def _list_runs(*, as_json: bool) -> ExitCode:
     runs = on_fleet(look)
     if as_json:
         for one in runs:
-            put(json.dumps(one.to_dict() | {"parts": len(one.parts)}))
+            about, states = one.to_dict(), Counter(part.state.value for part in one.parts)
+            del about["parts"]
+            put(json.dumps(about | {"submitted_at": utc(one.made_at), "states": states}))
     elif runs:
         put(runs_table(runs))
     else:

@@ -66,7 +66,7 @@ class RunPage:
             else:
                 self._ended[int(ended_at), outcome].count(entry.calls, entry.refusals)
         anchor = ""
-        if not all(outcome.ok for outcome in counts):
+        if any(counts[outcome] for outcome in NAMED):  # of those that were never tried the number says it all
             most = max(0, min(MAX_IDS, MAX_ROWS - sum(len(one.rows) for one in self._accounts)))
             anchor, what = f"part-{status.number}", f"{part.app}, {part.kind.words}"
             self._accounts.append(
