@@ -40,9 +40,17 @@ class Connections:
 
     async def renew(self, generation: int) -> None:
         """Give up all connections, unless that was done since this `generation` of them: the next are new ones."""
-        if generation == self.generation:
-            self.generation += 1
-            await self.close()
+        if generation != self.generation:
+            return
+        self.generation += 1
+        for client in self._clients:
+            if (pool := getattr(client, "connection_pool", None)) is None:  # a Cluster's has some for each node
+                await client.aclose()
+                continue
+            # One that is in use is given up by its user: closed meanwhile, redis-py writes to nothing and raises that.
+            if hasattr(pool, "update_active_connections_for_reconnect"):  # else their next users find out
+                await pool.update_active_connections_for_reconnect()
+            await pool.disconnect(inuse_connections=False)
 
     async def close(self) -> None:
         """Let go of all connections."""

@@ -23,7 +23,7 @@ from aionorth.flow.shared import CLOCK_ERROR, LONGEST_CLOCK_ERROR, Response, exc
 from aionorth.flow.window import Acquire
 from aionorth.stores.base import StoredToken, StoreRetry
 from aionorth.stores.redis import OpenRedisStore
-from aionorth.stores.redis_client import MAX_CONNECTIONS, Connections, connect
+from aionorth.stores.redis_client import MAX_CONNECTIONS, Connections, connect, join, leave
 
 KEY = bytes(range(32))
 PASSWORD, OTHER_PASSWORD = "hush-hush", "not-a-word"
@@ -50,11 +50,6 @@ class Node(RedisServer):
             self._command[0] = program
             self._command += ["--repl-diskless-sync-delay", "0", "--shutdown-timeout", "0", *options]
         self.start()
-
-    def kill(self) -> None:
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait(10)
 
     async def say(self, *words: Any) -> Any:
         async with self.client() as client:
@@ -691,6 +686,26 @@ def test_stores_of_one_loop_share_few_connections(start: Start) -> None:
         await opened[0].close()
         await opened[0].close()
 
+    asyncio.run(main())
+
+
+def test_connections_are_not_given_up_under_the_hands_of_others(start: Start) -> None:
+    async def main() -> None:
+        connections = join(node.url)
+        assert connections is not None
+        under_way = asyncio.create_task(connections.client.blpop("list", timeout=10))
+        await until(
+            connections.client.client_list, lambda all_of_them: any(one["cmd"] == "blpop" for one in all_of_them)
+        )
+        before = {one["id"] for one in await connections.client.client_list()}
+        await connections.renew(connections.generation)
+        await connections.client.rpush("list", "there")
+        assert list(await under_way) == ["list", "there"]
+        await connections.client.ping()
+        assert not before & {one["id"] for one in await connections.client.client_list()}
+        await leave(connections)
+
+    node = start()
     asyncio.run(main())
 
 
