@@ -12,7 +12,7 @@ from contextlib import suppress
 import attrs
 
 from aionorth.bulk.run import BulkDelete
-from aionorth.errors import NorthError, SettingsError, StoreError, StoreUnavailableError
+from aionorth.errors import BulkAbortedError, NorthError, SettingsError, StoreError, StoreUnavailableError
 from aionorth.fleet.journal import JournalInRedis
 from aionorth.fleet.runs import Part, PartState, PartStatus
 from aionorth.fleet.store import BEATS, LEASE, RETRY, FleetStore
@@ -161,9 +161,10 @@ class _Work:
             return attrs.evolve(found, state=PartState.COMPLETE, cause="")
         if error is None or state is not PartState.COMPLETE:
             return attrs.evolve(found, state=state, cause="")
-        if not isinstance(error, NorthError):  # its text may be anybody's, and hold a secret
+        first = error.__cause__ or error if isinstance(error, BulkAbortedError) else error
+        if not isinstance(first, NorthError):  # its text may be anybody's, and hold a secret
             _log.error("part %d of run %s ended in an error that nobody expects", found.number, self._run)
-        cause = str(error) if isinstance(error, NorthError) else type(error).__name__
+        cause = str(error) if isinstance(first, NorthError) else type(first).__name__
         return attrs.evolve(found, state=PartState.FAILED, cause=cause)
 
     async def _journal(self, north: NorthSession) -> Journal:
