@@ -63,8 +63,14 @@ def ready(shell: Shell) -> Shell:
     return shell
 
 
+@pytest.fixture(scope="session")
+def _redis_of_fleets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("redis"), keeps=True) as server:
+        yield server
+
+
 @pytest.fixture
-def fleet_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisServer]:
+def fleet_server(_redis_of_fleets: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisServer]:
     """A Redis server with an append-only file; a fleet's waits for servers and workers take milliseconds only."""
     from aionorth.fleet import journal, streams, worker  # noqa: PLC0415 - with taskiq, which few tests need
 
@@ -72,5 +78,5 @@ def fleet_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Re
     for module, names in waits.items():
         for name in names:
             monkeypatch.setattr(module, name, 0.05)
-    with redis_server(tmp_path, keeps=True) as server:
-        yield server
+    yield _redis_of_fleets
+    _redis_of_fleets.empty()

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -169,6 +169,26 @@ class RedisServer:
         """Stop it and start it at once; without `keeps` it loads the last snapshot, if any."""
         self.stop()
         self.start()
+
+    def empty(self) -> None:
+        """Have it run, with nothing in it."""
+        from redis import BusyLoadingError, Redis  # noqa: PLC0415 - optional
+
+        if self._process is None or self._process.poll() is not None:
+            self.start()
+        with Redis.from_url(self.url) as client:
+            for _ in range(200):
+                with suppress(BusyLoadingError):
+                    client.flushall()
+                    return
+                time.sleep(0.05)
+        raise AssertionError("redis-server does not load its data")
+
+    def kill(self) -> None:
+        """Give it no time to end."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(10)
 
     def stop(self) -> None:
         if self._process is not None:

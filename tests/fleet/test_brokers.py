@@ -21,8 +21,8 @@ QUEUE = f"{PREFIX}:tasks"
 class Consumer:
     """A worker that takes tasks and keeps them. Its state: these."""
 
-    def __init__(self, url: str) -> None:
-        self.broker = FleetBroker(url, lease=LEASE)
+    def __init__(self, url: str, lease: float) -> None:
+        self.broker = FleetBroker(url, lease=lease)
         self.tasks = dict[str, AckableMessage]()
         self.at = dict[str, float]()
         self.listening: asyncio.Task[None] | None = None
@@ -47,8 +47,8 @@ class Consumer:
 
 
 @asynccontextmanager
-async def consuming(url: str, number: int = 1) -> AsyncIterator[list[Consumer]]:
-    consumers = [Consumer(url) for _ in range(number)]
+async def consuming(url: str, number: int = 1, *, lease: float = LEASE) -> AsyncIterator[list[Consumer]]:
+    consumers = [Consumer(url, lease) for _ in range(number)]
     for one in consumers:
         await one.broker.startup()
         one.listening = asyncio.create_task(one.listen())
@@ -115,7 +115,7 @@ def test_the_task_of_a_dead_worker_is_taken_after_the_lease_and_not_before(fleet
             async with consuming(fleet_server.url) as (second,):
                 await until(lambda: len(second.tasks) == 2)
             for name in "ab":
-                assert LEASE * 0.95 < second.at[name] - first.at[name] < LEASE + 2
+                assert LEASE * 0.95 < second.at[name] - first.at[name] < LEASE + 5
 
     asyncio.run(main())
 
@@ -134,15 +134,13 @@ def test_tasks_that_a_worker_is_at_work_on_for_longer_than_the_lease_stay_its_ow
 
 def test_a_task_that_is_handed_back_is_taken_at_once(fleet_server: RedisServer) -> None:
     async def main() -> None:
-        async with consuming(fleet_server.url) as (first,):
+        async with consuming(fleet_server.url, lease=60) as (first,):
             await send(fleet_server.url, "a")
             await until(lambda: len(first.tasks) == 1)
             first.listening.cancel()  # type: ignore[union-attr]
-            async with consuming(fleet_server.url) as (second,):
-                began = time.monotonic()
+            async with consuming(fleet_server.url, lease=60) as (second,):
                 await first.ack("a", back=True)
                 await until(lambda: "a" in second.tasks)
-                assert time.monotonic() - began < LEASE * 0.8
 
     asyncio.run(main())
 
@@ -171,10 +169,13 @@ def test_a_worker_says_nothing_of_a_task_that_another_one_has_taken(fleet_server
             await first.die()
             async with consuming(fleet_server.url) as (second,), client(fleet_server.url) as redis:
                 await until(lambda: "a" in second.tasks)
+                began = time.monotonic()
+                (before,) = await redis.xpending_range(QUEUE, GROUP, "-", "+", 10)
                 await first.ack("a", back=back)
-                (pending,) = await redis.xpending_range(QUEUE, GROUP, "-", "+", 10)
-                assert pending["consumer"] == second.broker.consumer_name
-                assert pending["time_since_delivered"] < LEASE * 1000
+                (after,) = await redis.xpending_range(QUEUE, GROUP, "-", "+", 10)
+                assert before["consumer"] == after["consumer"] == second.broker.consumer_name
+                passed = (time.monotonic() - began) * 1000
+                assert after["time_since_delivered"] <= before["time_since_delivered"] + passed + 10
 
     asyncio.run(main())
 

@@ -182,6 +182,8 @@ def test_what_about_a_server_may_lose_journals_is_told(fleet_server: RedisServer
             first, second = await store.misgivings()
             assert "set appendonly yes" in first
             assert "set maxmemory-policy noeviction" in second
+            await redis.config_set("appendonly", "yes")
+            await redis.config_set("maxmemory-policy", "noeviction")
 
     asyncio.run(main())
 
