@@ -126,9 +126,12 @@ class Fleet:
     async def resume(self, run: str) -> list[PartStatus]:
         """Have done what is left of a run that was cancelled, or of which parts failed; return these parts.
 
-        Of a run whose submission was broken off, these are also the parts that wait.
+        Of a run whose submission was broken off, these are also the parts that wait. Where not all of its parts are
+        kept it raises `ArgumentError`.
         """
         before = await self._store.status(run)
+        if not before.whole:
+            raise ArgumentError(f"the submission of {run} was broken off before all of it was kept: submit it anew")
         await self._store.set_cancelled(run, cancelled=False)
         after = await self._store.status(run)  # a part that a worker settles later, it does not find cancelled
         ended = {

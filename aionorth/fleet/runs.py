@@ -212,6 +212,8 @@ class RunStatus:
     made_at: float
     """When it was submitted, in seconds since 1970."""
     cancelled: bool = False
+    whole: bool = True
+    """Whether all of its parts are kept; a run of which some are not must be submitted anew."""
     sent: bool = True
     """Whether workers have been told of all parts; a submission that was broken off has to be resumed."""
     parts: Sequence[PartStatus] = ()
@@ -224,7 +226,7 @@ class RunStatus:
     @property
     def ok(self) -> bool:
         """Whether all ids are known not to be on the platform any more."""
-        return all(one.gone == one.part.total for one in self.parts)
+        return self.whole and all(one.gone == one.part.total for one in self.parts)
 
     @property
     def total(self) -> int:

@@ -146,6 +146,7 @@ class FleetStore:
                 pipe.hset(f"{root}:parts", str(number), part.to_json())
                 await pipe.execute()
             await self.client.expire(f"{root}:parts", KEPT)
+            await self.client.hset(root, "whole", "1")
             await self.client.zadd(f"{PREFIX}:runs", {name: time.time()})
         return name
 
@@ -175,6 +176,7 @@ class FleetStore:
             run=run,
             made_at=float(about["made_at"]),
             cancelled=cancelled,
+            whole="whole" in about,
             sent="sent" in about,
             parts=tuple(
                 _at(

@@ -120,6 +120,21 @@ def test_the_task_of_a_dead_worker_is_taken_after_the_lease_and_not_before(fleet
     asyncio.run(main())
 
 
+def test_workers_that_reach_for_the_same_tasks_get_each_once(fleet_server: RedisServer) -> None:
+    async def main() -> None:
+        async with consuming(fleet_server.url) as (first,):
+            await send(fleet_server.url, *map(str, range(12)))
+            await until(lambda: len(first.tasks) == 12)
+            await first.die()
+            async with consuming(fleet_server.url, 4) as others:
+                await until(lambda: sum(len(one.tasks) for one in others) >= 12)
+                await asyncio.sleep(LEASE)
+                taken = [name for one in others for name in one.tasks]
+                assert sorted(taken, key=int) == [str(number) for number in range(12)]
+
+    asyncio.run(main())
+
+
 def test_tasks_that_a_worker_is_at_work_on_for_longer_than_the_lease_stay_its_own(fleet_server: RedisServer) -> None:
     async def main() -> None:
         async with consuming(fleet_server.url) as (first,):

@@ -78,6 +78,7 @@ def test_a_run_is_settled_once_all_its_parts_are_and_ok_once_all_ids_are_gone() 
     assert not run.ok
     assert RunStatus(run="r", made_at=0.0, parts=(done,)).ok
     assert not RunStatus(run="r", made_at=0.0, parts=(done, lost)).settled
+    assert not RunStatus(run="r", made_at=0.0, parts=(done,), whole=False).ok
     assert run.to_dict() | {"parts": []} == {
         "run": "r",
         "cancelled": False,

@@ -14,7 +14,7 @@ from fleets import LEASE, RUN, client, part
 from processes import RedisServer, served_before
 from redis.asyncio import Redis
 
-from aionorth import FlowControl, NorthSession, Outcome, RedisStore, SubscriptionSelection
+from aionorth import ArgumentError, FlowControl, NorthSession, Outcome, RedisStore, SubscriptionSelection
 from aionorth.bulk.record import UNTRIED
 from aionorth.errors import StoreUnavailableError
 from aionorth.fleet import Fleet, Part, PartState, PartStatus, worker
@@ -397,5 +397,33 @@ def test_what_a_server_refuses_is_tried_again_by_another_worker(play: Play) -> N
             assert not await one.do(RUN, 0)
             await redis.delete(f"{{aionorth-fleet:{RUN}}}:owners")
             assert await one.do(RUN, 0)
+
+    play(story)
+
+
+def test_a_submission_that_is_broken_off_is_resumed_or_refused_as_a_whole(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def cut(*_: Any, **__: Any) -> Any:
+        raise StoreUnavailableError("it is away")
+
+    async def story(place: Place) -> None:
+        async with Fleet(place.url) as fleet, place.worker() as one, client(place.url) as redis:
+            with monkeypatch.context() as patch:
+                patch.setattr(fleet, "_send", cut)
+                with pytest.raises(StoreUnavailableError):
+                    await fleet.submit([part(place.ids)], name=RUN)
+            assert (await place.status()).state is PartState.WAITING
+            assert [left.number for left in await fleet.resume(RUN)] == [0]
+            assert await fleet.resume(RUN) == []
+            assert await one.do(RUN, 0)
+            assert (await fleet.status(RUN)).ok
+            with monkeypatch.context() as patch:  # the second part's ids do not arrive
+                patch.setattr(Part, "to_json", lambda self: "{}" if self.profile == "p" else 1 / 0)
+                with pytest.raises(ZeroDivisionError):
+                    await fleet.submit([part(place.ids), part(["x"], profile="q")], name="another")
+            with pytest.raises(ArgumentError, match="broken off before all of it was kept: submit it anew"):
+                await redis.hset("{aionorth-fleet:another}:parts", "0", part(place.ids).to_json())
+                await fleet.resume("another")
 
     play(story)
