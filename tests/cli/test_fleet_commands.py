@@ -27,6 +27,7 @@ from aionorth.cli.fleet.manifest import read_parts
 from aionorth.cli.output.messages import ProblemError
 from aionorth.cli.reports.formats import COLUMNS
 from aionorth.fleet import Part
+from aionorth.fleet.store import FleetStore
 from aionorth.fleet.worker import Worker
 from aionorth.simulator import Simulator
 from aionorth.wire.resources import RESOURCES
@@ -313,6 +314,21 @@ def test_a_run_that_nobody_works_on_says_how_to_start_a_worker(fleet: Shell) -> 
     ]
 
 
+def test_a_run_whose_submission_was_broken_off_says_how_to_go_on(fleet: Shell, server: RedisServer) -> None:
+    async def add() -> None:
+        store = FleetStore(server.url)
+        await store.add([Part.of_ids(["s1"], Kind.SUBSCRIPTIONS)], "r1")
+        await store.close()
+
+    asyncio.run(add())
+    assert fleet("fleet", "status", "r1").out.splitlines()[-2:] == [
+        "its submission is under way, or was broken off",
+        "to go on where it was broken off: aionorth fleet resume r1",
+    ]
+    assert fleet("fleet", "resume", "r1").err.startswith("aionorth: 1 part of r1 goes on\n")
+    assert "broken off" not in fleet("fleet", "status", "r1").out
+
+
 def test_a_run_is_cancelled_and_resumed(fleet: Shell) -> None:
     name = submitted(fleet, TWO)
     assert fleet("fleet", "cancel", name).code == 0
@@ -325,7 +341,7 @@ def test_a_run_is_cancelled_and_resumed(fleet: Shell) -> None:
     assert run.code == 0
     assert run.out.splitlines() == ["APP  KIND           LEFT", "a    subscriptions  2", "b    packages       1"]
     assert fleet("fleet", "status", name, "--json").json["settled"] is False
-    assert "nothing of it" not in fleet("fleet", "resume", name).out
+    assert fleet("fleet", "resume", name).err.startswith(f"aionorth: nothing of {name} is cancelled or has failed\n")
 
 
 @pytest.fixture

@@ -150,6 +150,9 @@ def _remarks(status: RunStatus) -> list[str]:
     states = {one.state for one in status.parts}
     if status.settled and not status.ok:
         said.append(f"to go on with what is left: {own_name()} fleet resume {status.run}")
+    elif not status.sent:
+        said.append("its submission is under way, or was broken off")
+        said.append(f"to go on where it was broken off: {own_name()} fleet resume {status.run}")
     elif PartState.WAITING in states and PartState.AT_WORK not in states:
         said.append(f"no worker is at work on it yet\nto start one: {own_name()} fleet worker")
     return said
