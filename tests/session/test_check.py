@@ -477,7 +477,7 @@ def test_a_platform_out_of_reach_is_exit_code_1(shell: Shell) -> None:
     shell.export(URL=UNREACHABLE, APP_ID=SHELL_APP, SECRET=SHELL_SECRET)
     run = shell("check")
     assert run.code == 1
-    assert "URL          FAILED      cannot connect to 127.0.0.1:1: " in run.out
+    assert "URL          FAILED      cannot connect to 127.0.0.1:1: Connection refused" in run.out
 
 
 @pytest.mark.parametrize(("option", "value"), [("--period", "0"), ("--calls", "many"), ("--url", "ftp://x")])

@@ -133,7 +133,7 @@ async def test_a_tunnel_through_a_proxy_carries_nothing_from_netrc(
         ("https://{}", {}, "failed: wrong version number; check HTTPS_PROXY: one that is itself reached without TLS"),
         ("http://{}", {"tls": True}, "is the proxy in HTTPS_PROXY to be named with https://?"),
         ("https://{}", {"tls": "other"}, "the proxy's certificate was refused: unable to get local issuer"),
-        ("http://me:hush@127.0.0.1:1", {}, "cannot connect to the proxy 127.0.0.1:1: Connect"),
+        ("http://me:hush@127.0.0.1:1", {}, "cannot connect to the proxy 127.0.0.1:1: Connection refused"),
     ],
 )
 async def test_what_is_wrong_with_a_proxy_is_said_of_the_proxy_and_once(

@@ -61,7 +61,7 @@ def read_parts(paths: Iterable[str], check_plan: Callable[[str, Plan[Any]], obje
     if bad:
         more = [f"and {len(bad) - MAX_NAMED:,} more"] if len(bad) > MAX_NAMED else []
         raise ProblemError(*bad[:MAX_NAMED], *more, "nothing was submitted")
-    if cascade and any(kind == Kind.DEVICES.value for _, kind, _ in rows):
+    if cascade and any(RESOURCES[Kind(kind)].cascade is not None for _, kind, _ in rows):
         raise ProblemError(
             "there are devices, and a fleet does not delete what is behind a gateway with it: give --no-cascade to "
             "keep that"
@@ -79,7 +79,7 @@ def _of_plan(path: str, check_plan: Callable[[str, Plan[Any]], object]) -> Part:
 
 
 def _of_rows(profile: str, kind: str, authorized: str, ids: list[str]) -> Part:
-    cascade = False if kind == Kind.DEVICES.value else None
+    cascade = None if RESOURCES[Kind(kind)].cascade is None else False
     return Part.of_ids(ids, Kind(kind), profile=profile, authorized_app_id=authorized or None, cascade=cascade)
 
 

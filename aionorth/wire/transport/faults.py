@@ -6,6 +6,7 @@ and one after which it may have been carried out (`ReplyLostError`).
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 import sys
@@ -137,7 +138,10 @@ def _refused_by_proxy(status: int, proxy: Proxy | None) -> ProxyError:
 
 
 def _system_words(exc: aiohttp.ClientConnectorError) -> str:
-    return exc.os_error.strerror or str(exc.os_error) or type(exc.os_error).__name__
+    error = exc.os_error
+    said = error.strerror or str(error) or type(error).__name__
+    # Here asyncio says in its own words to what it could not connect, and that is said already.
+    return os.strerror(error.errno) if error.errno and said.startswith("Connect call failed") else said
 
 
 def _lost(exc: Exception, proxy: Proxy | None, *, https: bool, reached: bool) -> NorthError:
