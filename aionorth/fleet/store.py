@@ -31,7 +31,7 @@ from aionorth.fleet.runs import Part, PartState, PartStatus, RunStatus
 from aionorth.models import Outcome
 from aionorth.purge.journal import lines
 from aionorth.stores.redis import PASSING
-from aionorth.stores.redis_client import connect
+from aionorth.stores.redis_client import Connections, connect
 from aionorth.stores.redis_url import read_url, wrong_with_url
 
 PREFIX = "aionorth-fleet"
@@ -110,7 +110,7 @@ _is_name = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,99}").fullmatch
 
 
 class FleetStore:
-    """The runs of a fleet on a Redis server. State: the client."""
+    """The runs of a fleet on a Redis server. State: the client and its connections."""
 
     def __init__(self, url: str, *, lease: float = LEASE) -> None:
         self.lease = lease
@@ -119,10 +119,22 @@ class FleetStore:
         if client is None:
             raise ArgumentError("the fleet's Redis URL has an option that cannot be used so: check its value")
         self.client: Any = client  # partly untyped
+        self._connections = Connections(client)
 
     async def close(self) -> None:
         """Let go of all connections."""
-        await self.client.aclose()
+        await self._connections.close()
+
+    @asynccontextmanager
+    async def _reached(self) -> AsyncGenerator[None]:
+        """Raise what `reached` does, and have the next calls connect anew: all others may have been cut off, too."""
+        generation = self._connections.generation
+        try:
+            async with reached():
+                yield
+        except StoreUnavailableError:
+            await self._connections.renew(generation)
+            raise
 
     # --- Runs
 
@@ -132,7 +144,7 @@ class FleetStore:
             name = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
         check_name(name)
         root = _root(name)
-        async with reached():
+        async with self._reached():
             if not await self.client.hsetnx(root, "made_at", str(time.time())):
                 raise ArgumentError(f"there is a run {name} already: give it another name")
             await self.client.expire(root, KEPT)
@@ -152,7 +164,7 @@ class FleetStore:
 
     async def names(self) -> list[str]:
         """Return the names of all runs, the oldest first."""
-        async with reached():
+        async with self._reached():
             await self.client.zremrangebyscore(f"{PREFIX}:runs", 0, time.time() - KEPT)
             return [str(one) for one in await self.client.zrange(f"{PREFIX}:runs", 0, -1)]
 
@@ -162,7 +174,7 @@ class FleetStore:
         if not _is_name(run):
             raise missing
         root = _root(run)
-        async with reached():
+        async with self._reached():
             pipe = self.client.pipeline(transaction=True)
             for key in ("", ":parts", ":owners", ":states"):
                 pipe.hgetall(root + key)
@@ -191,7 +203,7 @@ class FleetStore:
 
     async def part(self, run: str, number: int) -> PartStatus | None:
         """Return how far a part of a run has come; None where it is not kept any more."""
-        async with reached():
+        async with self._reached():
             pipe = self.client.pipeline(transaction=True)
             pipe.hget(f"{_root(run)}:parts", str(number))
             pipe.hget(f"{_root(run)}:states", str(number))
@@ -201,17 +213,17 @@ class FleetStore:
     async def set_waiting(self, run: str, status: PartStatus) -> None:
         """Note that a part waits for a worker."""
         text = _state(attrs.evolve(status, state=PartState.WAITING, cause=""))
-        async with reached():
+        async with self._reached():
             await self.client.hset(f"{_root(run)}:states", str(status.number), text)
 
     async def set_sent(self, run: str) -> None:
         """Note that workers have been told of all parts of a run."""
-        async with reached():
+        async with self._reached():
             await self.client.hset(_root(run), "sent", "1")
 
     async def set_cancelled(self, run: str, *, cancelled: bool) -> None:
         """Have workers end their work on a run, or not any more."""
-        async with reached():
+        async with self._reached():
             if cancelled:
                 await self.client.hset(_root(run), "cancelled", "1")
             else:
@@ -221,7 +233,7 @@ class FleetStore:
 
     async def take(self, run: str, number: int, who: str) -> bool:
         """Take a part for a worker; return whether that was possible."""
-        async with reached():
+        async with self._reached():
             return bool(await self._eval(_TAKE, [f"{_root(run)}:owners"], number, who, self.lease))
 
     async def beat(self, run: str, status: PartStatus, who: str, *, last: bool = False) -> bool | None:
@@ -232,7 +244,7 @@ class FleetStore:
         """
         root = _root(run)
         keys = [f"{root}:owners", f"{root}:states", root, f"{root}:parts"]
-        async with reached():
+        async with self._reached():
             said = await self._eval(_BEAT, keys, status.number, who, 0 if last else self.lease, _state(status), KEPT)
         return None if said < 0 else bool(said)
 
@@ -240,7 +252,7 @@ class FleetStore:
         """Yield the lines of a part's journal, some at a time."""
         key, at = f"{_root(run)}:journal:{number}", 0
         while True:
-            async with reached():
+            async with self._reached():
                 some = await self.client.lrange(key, at, at + LINES_AT_ONCE - 1)
             if not some:
                 return
@@ -249,7 +261,7 @@ class FleetStore:
 
     async def set_first_line(self, run: str, number: int, line: bytes) -> None:
         """Replace the first line of a journal: the app is known now."""
-        async with reached():
+        async with self._reached():
             await self.client.lset(f"{_root(run)}:journal:{number}", 0, line.decode())
 
     async def append(self, run: str, number: int, who: str, length: int, more: Sequence[str]) -> tuple[int, int]:
@@ -260,7 +272,7 @@ class FleetStore:
         """
         root = _root(run)
         keys = [f"{root}:owners", f"{root}:journal:{number}"]
-        async with reached():
+        async with self._reached():
             said, had = await self._eval(_APPEND, keys, number, who, self.lease, length, KEPT, *more)
         return int(said), int(had)
 
@@ -272,7 +284,7 @@ class FleetStore:
 
     async def misgivings(self) -> list[str]:
         """Return what about the server may lose what is kept there, in words."""
-        async with reached():
+        async with self._reached():
             info = await self.client.info()
         said = list[str]()
         if not info.get("aof_enabled"):

@@ -118,7 +118,7 @@ class FleetBroker(RedisStreamBroker):
                         look_for_dead_at = max(look_for_dead_at, loop.time() + BLOCK)
                         found = await self._new(redis)
                 except (RedisError, OSError) as exc:
-                    _log.warning("the fleet's Redis server cannot be reached: %s", exc)
+                    await self._lost(exc)
                     joined = False  # the server may have lost all that it had
                     # The others must get the time to say that they live.
                     look_for_dead_at = loop.time() + self._lease
@@ -166,13 +166,16 @@ class FleetBroker(RedisStreamBroker):
 
     async def _give_signs(self, redis: Redis) -> None:
         """Say, again and again, that this worker is at work on the tasks that it holds."""
+        wait = self._lease / BEATS
         while True:
-            await asyncio.sleep(self._lease / BEATS)
+            await asyncio.sleep(wait)
+            wait = self._lease / BEATS
             try:
                 if self._held:
                     await self._eval(redis, _TOUCH, 0, *self._held)
             except (RedisError, OSError) as exc:
-                _log.debug("no sign of life: %s", exc)
+                await self._lost(exc)
+                wait = RETRY
 
     async def _let_go(self, redis: Redis, id_: str) -> None:
         """Let go of a task: it is done, or another worker is to do it."""
@@ -182,12 +185,17 @@ class FleetBroker(RedisStreamBroker):
             try:
                 await self._eval(redis, script, idle, id_)
             except (RedisError, OSError) as exc:
-                _log.warning("the fleet's Redis server cannot be reached: %s", exc)
+                await self._lost(exc)
                 if self._ended:  # it is found to be idle
                     return
                 await asyncio.sleep(RETRY)
             else:
                 return
+
+    async def _lost(self, error: Exception) -> None:
+        """Say that the server could not be reached, and connect anew: other connections may have been cut off, too."""
+        _log.warning("the fleet's Redis server cannot be reached: %s", error)
+        await self.connection_pool.disconnect(inuse_connections=False)
 
     async def _eval(self, redis: Redis, script: str, milliseconds: int, *ids: str) -> None:
         given = (self.queue_name, GROUP, milliseconds, self.consumer_name, *ids)

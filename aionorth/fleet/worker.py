@@ -100,10 +100,10 @@ class Worker:
         if stopped is not None:
             state = PartState.CANCELLED if stopped else PartState.WAITING if ending.done() else PartState.COMPLETE
             last = work.status(state, task)
-            stopped = await self._store.beat(run, last, who, last=True)
+            stopped = await self._sign_off(run, last, who)
             if stopped is False and last.state is PartState.CANCELLED:  # it was resumed in the meantime
                 last = work.status(PartState.WAITING)
-                await self._store.beat(run, last, who, last=True)
+                await self._sign_off(run, last, who)
             if stopped is not None:
                 return last.state.settled
         _log.warning("part %d of run %s is another worker's by now", status.number, run)
@@ -116,6 +116,17 @@ class Worker:
         except StoreError as exc:
             _log.warning("%s", exc)
             return False
+
+    async def _sign_off(self, run: str, status: PartStatus, who: str) -> bool | None:
+        """Give the last sign of life, once the server can be reached; who is to end does not wait for that."""
+        while True:
+            try:
+                return await self._store.beat(run, status, who, last=True)
+            except StoreUnavailableError as exc:
+                if self._ending.is_set():
+                    raise
+                _log.warning("%s", exc)
+                await asyncio.sleep(RETRY)
 
 
 class _Work:

@@ -173,6 +173,21 @@ def test_a_server_that_is_away_is_named_and_its_password_is_not(fleet_server: Re
     asyncio.run(main())
 
 
+def test_after_one_failure_all_connections_are_new_ones(fleet_server: RedisServer) -> None:
+    async def main() -> None:
+        async with opened(fleet_server.url) as store:
+            await asyncio.gather(*(store.names() for _ in range(20)))
+            await asyncio.to_thread(fleet_server.restart)
+            with pytest.raises(StoreUnavailableError):
+                await store.names()
+            async with client(fleet_server.url) as redis:
+                while (await redis.info("persistence"))["loading"]:
+                    await asyncio.sleep(0.01)
+            await asyncio.gather(*(store.names() for _ in range(20)))
+
+    asyncio.run(main())
+
+
 def test_what_about_a_server_may_lose_journals_is_told(fleet_server: RedisServer) -> None:
     async def main() -> None:
         async with opened(fleet_server.url) as store, client(fleet_server.url) as redis:

@@ -299,6 +299,27 @@ def test_a_server_that_is_away_fails_no_part(play: Play, fleet_server: RedisServ
     play(story, number=60)
 
 
+def test_the_last_word_on_a_part_is_said_once_the_server_can_be_reached(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = iter(range(3))
+    beat = FleetStore.beat
+
+    async def at_times(*given: Any, last: bool = False) -> bool | None:
+        if last and next(failures, None) is not None:
+            raise StoreUnavailableError("it is away")
+        return await beat(*given, last=last)
+
+    async def story(place: Place) -> None:
+        monkeypatch.setattr(FleetStore, "beat", at_times)
+        await place.store.add([part(place.ids)], RUN)
+        async with place.worker() as one:
+            assert await one.do(RUN, 0)
+        assert (await place.status()).state is PartState.COMPLETE
+
+    play(story)
+
+
 def test_a_worker_ends_though_the_server_is_away(
     play: Play, fleet_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
