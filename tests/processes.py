@@ -193,7 +193,7 @@ class RedisServer:
     def stop(self) -> None:
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(10)
+            self._process.wait(60)  # it brings its data to the disk
 
 
 async def put_in_service(store: OpenRedisStore) -> None:

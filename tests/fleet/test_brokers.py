@@ -137,11 +137,11 @@ def test_workers_that_reach_for_the_same_tasks_get_each_once(fleet_server: Redis
 
 def test_tasks_that_a_worker_is_at_work_on_for_longer_than_the_lease_stay_its_own(fleet_server: RedisServer) -> None:
     async def main() -> None:
-        async with consuming(fleet_server.url) as (first,):
+        async with consuming(fleet_server.url, lease=1.0) as (first,):
             await send(fleet_server.url, "a", "b")
             await until(lambda: len(first.tasks) == 2)
-            async with consuming(fleet_server.url) as (second,):
-                await asyncio.sleep(LEASE * 3)
+            async with consuming(fleet_server.url, lease=1.0) as (second,):
+                await asyncio.sleep(2.0)
                 assert second.tasks == {}
 
     asyncio.run(main())
@@ -197,13 +197,13 @@ def test_a_worker_says_nothing_of_a_task_that_another_one_has_taken(fleet_server
 
 def test_a_server_that_comes_back_has_its_tasks_done_by_whom_they_were(fleet_server: RedisServer) -> None:
     async def main() -> None:
-        async with consuming(fleet_server.url, 2) as (first, second):
+        async with consuming(fleet_server.url, 2, lease=1.0) as (first, second):
             await send(fleet_server.url, "a", "b")
             await until(lambda: len(first.tasks) + len(second.tasks) == 2)
             await asyncio.to_thread(fleet_server.stop)
-            await asyncio.sleep(LEASE * 1.5)
+            await asyncio.sleep(1.5)
             await asyncio.to_thread(fleet_server.start)
-            await asyncio.sleep(LEASE * 1.5)
+            await asyncio.sleep(1.5)
             assert len(first.tasks) + len(second.tasks) == 2
             await send(fleet_server.url, "c")
             await until(lambda: "c" in first.tasks or "c" in second.tasks)

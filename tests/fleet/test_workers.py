@@ -247,8 +247,8 @@ def test_a_worker_waits_for_a_part_that_another_one_has_and_keeps_the_message(pl
         working = PartStatus(number=0, part=part(place.ids), state=PartState.AT_WORK)
         async with place.worker() as one, place.worker() as other:
             doing, waiting = asyncio.create_task(one.do(RUN, 0)), asyncio.create_task(other.do(RUN, 0))
-            for _ in range(6):
-                await asyncio.sleep(LEASE / 2)
+            for _ in range(12):
+                await asyncio.sleep(LEASE / 6)
                 await place.store.beat(RUN, working, "another")
             assert not doing.done()
             other.end()
