@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import Counter
+from contextlib import suppress
 
 import attrs
 import pytest
@@ -180,7 +181,7 @@ def test_after_one_failure_all_connections_are_new_ones(fleet_server: RedisServe
         async with opened(fleet_server.url) as store:
             await asyncio.gather(*(store.names() for _ in range(20)))
             await asyncio.to_thread(fleet_server.restart)
-            with pytest.raises(StoreUnavailableError):
+            with suppress(StoreUnavailableError):  # some versions of redis-py see that the connection has ended
                 await store.names()
             async with client(fleet_server.url) as redis:
                 while (await redis.info("persistence"))["loading"]:  # noqa: ASYNC110 - a server has no event
