@@ -4,11 +4,12 @@ import asyncio
 import time
 from collections import Counter
 from contextlib import suppress
+from pathlib import Path
 
 import attrs
 import pytest
 from fleets import IDS, LEASE, RUN, at_work, client, opened, part
-from processes import RedisServer
+from processes import RedisServer, redis_server
 from support import shown
 
 from aionorth import ArgumentError, Outcome, StoreError
@@ -191,19 +192,18 @@ def test_after_one_failure_all_connections_are_new_ones(fleet_server: RedisServe
     asyncio.run(main())
 
 
-def test_what_about_a_server_may_lose_journals_is_told(fleet_server: RedisServer) -> None:
+def test_what_about_a_server_may_lose_journals_is_told(fleet_server: RedisServer, tmp_path: Path) -> None:
     async def main() -> None:
-        async with opened(fleet_server.url) as store, client(fleet_server.url) as redis:
+        async with opened(fleet_server.url) as store:
             assert await store.misgivings() == []
-            await redis.config_set("appendonly", "no")
+        async with opened(other.url) as store, client(other.url) as redis:
             await redis.config_set("maxmemory-policy", "allkeys-lru")
             first, second = await store.misgivings()
             assert "set appendonly yes" in first
             assert "set maxmemory-policy noeviction" in second
-            await redis.config_set("appendonly", "yes")
-            await redis.config_set("maxmemory-policy", "noeviction")
 
-    asyncio.run(main())
+    with redis_server(tmp_path) as other:
+        asyncio.run(main())
 
 
 def test_a_submission_that_was_broken_off_is_resumed(
