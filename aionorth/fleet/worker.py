@@ -179,10 +179,12 @@ class _Work:
         return attrs.evolve(found, state=PartState.FAILED, cause=cause)
 
     async def _journal(self, north: NorthSession) -> Journal:
-        """Return the part's journal. The first worker of a part says whose it is."""
+        """Return the part's journal. The first worker of a part that tries one of its ids says whose it is."""
         part, number = self._status.part, self._status.number
         reader = await self._medium.read()
-        if not reader.history.target.url:
+        known = reader.history.target
+        untried = (one.final_outcome() is Outcome.SKIPPED for one in reader.history.entries.values())
+        if not part.url and (known.url, known.app_id) != (north.url, north.app_id) and all(untried):
             target = attrs.evolve(part.target, url=north.url, app_id=north.app_id)
             first = lines.first(target, total=part.total, selection=part.selection, duplicates=part.duplicates)
             await self._store.set_first_line(self._run, number, first)

@@ -147,6 +147,19 @@ def test_tasks_that_a_worker_is_at_work_on_for_longer_than_the_lease_stay_its_ow
     asyncio.run(main())
 
 
+def test_a_worker_that_was_stopped_for_long_does_not_take_its_own_task_again(fleet_server: RedisServer) -> None:
+    async def main() -> None:
+        async with consuming(fleet_server.url, lease=5.0) as (one,), client(fleet_server.url) as redis:
+            await send(fleet_server.url, "a")
+            await until(lambda: "a" in one.tasks)
+            at, ((id_, _),) = one.at["a"], await redis.xrange(QUEUE)
+            await redis.xclaim(QUEUE, GROUP, one.broker.consumer_name, 0, [id_], idle=60_000)
+            await asyncio.sleep(0.5)
+            assert one.at["a"] == at
+
+    asyncio.run(main())
+
+
 def test_a_task_that_is_handed_back_is_taken_at_once(fleet_server: RedisServer) -> None:
     async def main() -> None:
         async with consuming(fleet_server.url, lease=60) as (first,):

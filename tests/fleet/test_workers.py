@@ -39,12 +39,12 @@ class Place:
         self.config = config
         self.store = FleetStore(url, lease=LEASE)
 
-    def write_profile(self, *, url: str = "") -> None:
+    def write_profile(self, *, url: str = "", app_id: str = APP) -> None:
         secret = self.config.with_name("secret")
         secret.write_text(SECRET)
         secret.chmod(0o600)
         self.config.write_text(
-            f'[profiles.p]\nurl = "{url or self.platform.url}"\napp_id = "{APP}"\nsecret_file = "{secret}"\n'
+            f'[profiles.p]\nurl = "{url or self.platform.url}"\napp_id = "{app_id}"\nsecret_file = "{secret}"\n'
             f"period = {PERIOD}\ntimeout = {PERIOD * 5}\n"
         )
         self.config.chmod(0o600)
@@ -383,6 +383,26 @@ def test_a_part_of_a_plan_is_done_by_whom_has_a_profile_of_its_app(play: Play) -
         (status,) = (await place.store.status("another")).parts
         assert status.state is PartState.FAILED
         assert f"no profile of this worker has the app {APP} at {place.platform.url}: add one" in status.cause
+
+    play(story)
+
+
+def test_a_profile_of_another_app_is_mended_as_long_as_no_id_was_tried(play: Play) -> None:
+    async def story(place: Place) -> None:
+        async with Fleet(place.url) as fleet, place.worker() as one:
+            await fleet.submit([part(place.ids)], name=RUN)
+            place.write_profile(app_id="another")
+            await served_before(place.url, place.platform.url, "another")
+            assert await one.do(RUN, 0)
+            assert "AppId or secret is not right" in (await place.status()).cause
+            place.write_profile()
+            await fleet.resume(RUN)
+            assert await one.do(RUN, 0)
+            assert (await fleet.status(RUN)).ok
+            place.write_profile(app_id="another")  # by now the ids are those of the app that was asked
+            await place.store.set_waiting(RUN, await place.status())
+            assert await one.do(RUN, 0)
+            assert (await read_history(place.store, RUN, 0)).target.app_id == APP
 
     play(story)
 
