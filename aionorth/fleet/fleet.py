@@ -93,11 +93,16 @@ class Fleet:
             name: The run's name; one with the time in it unless given.
 
         Raises:
-            ArgumentError: There are none, or there is a run of that name already.
+            ArgumentError: There are none, two are of the same app and kind, or there is a run of that name already.
             StoreError: The server cannot be reached, or refuses.
         """
         if not parts:
             raise ArgumentError("there is nothing to do: give at least one part")
+        seen = set[tuple[object, ...]]()
+        for one in parts:
+            if (key := (one.profile, one.url, one.app_id, one.kind, one.authorized_app_id)) in seen:
+                raise ArgumentError(f"two parts are {one.kind.words} of {one.app}: make one of them")
+            seen.add(key)
         run = await self._store.add(parts, name)
         for number in range(len(parts)):
             await self._send(run, number)

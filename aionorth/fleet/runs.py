@@ -177,7 +177,7 @@ class PartStatus:
     part: Part
     state: PartState = PartState.WAITING
     outcomes: Counter[Outcome] = attrs.field(factory=Counter[Outcome])
-    """How many ids have which outcome; SKIPPED ones are still to come, or will not be tried."""
+    """How many ids have which outcome, as far as a worker has said."""
     calls: int = 0
     refusals: int = 0
     cause: str = ""
@@ -188,6 +188,12 @@ class PartStatus:
         """How many ids are known not to be on the platform any more."""
         return sum(count for outcome, count in self.outcomes.items() if outcome.ok)
 
+    def counts(self) -> Counter[str]:
+        """Return how many ids have which outcome, by its value, or are ``pending``: together as many as there are."""
+        counts = Counter({"pending": 0} | {outcome.value: self.outcomes[outcome] for outcome in Outcome})
+        counts[Outcome.SKIPPED.value if self.state.settled else "pending"] += self.part.total - self.outcomes.total()
+        return counts
+
     def to_dict(self) -> dict[str, Any]:
         """The status as JSON-ready values."""
         return {
@@ -196,7 +202,7 @@ class PartStatus:
             "kind": self.part.kind.value,
             "state": self.state.value,
             "total": self.part.total,
-            **{outcome.value: self.outcomes[outcome] for outcome in Outcome},
+            **self.counts(),
             "calls": self.calls,
             "refusals": self.refusals,
             "cause": self.cause or None,
@@ -244,13 +250,15 @@ class RunStatus:
 
     def to_dict(self) -> dict[str, Any]:
         """The status as JSON-ready values."""
-        outcomes = self.outcomes
+        counts = Counter[str]()
+        for one in self.parts:
+            counts.update(one.counts())  # which keeps zeros
         return {
             "run": self.run,
             "cancelled": self.cancelled,
             "settled": self.settled,
             "total": self.total,
-            **{outcome.value: outcomes[outcome] for outcome in Outcome},
+            **counts,
             "calls": self.count(lambda one: one.calls),
             "refusals": self.count(lambda one: one.refusals),
             "parts": [one.to_dict() for one in self.parts],

@@ -32,7 +32,7 @@ from aionorth.models import Outcome
 from aionorth.purge.journal import lines
 from aionorth.stores.redis import PASSING
 from aionorth.stores.redis_client import Connections, connect
-from aionorth.stores.redis_url import read_url, wrong_with_url
+from aionorth.stores.redis_url import wrong_with_url
 
 PREFIX = "aionorth-fleet"
 
@@ -88,11 +88,11 @@ return {{{DONE}, length}}
 def check_url(url: object) -> str:
     """Return the URL of one Redis server; raise `ArgumentError`, which shows nothing of it, for another one."""
     wrong = wrong_with_url(url)
-    if not wrong and (read := read_url(cast("str", url))) is not None and read.kind:
-        wrong = "a fleet needs one server, not a Cluster or Sentinels: begin it with redis:// or, with TLS, rediss://"
+    if not isinstance(url, str) or not url.lower().startswith(("redis://", "rediss://", "unix://")):
+        wrong = "it must be that of one server: begin it with redis://, rediss:// (TLS) or unix://"
     if wrong:
         del url
-        raise ArgumentError(f"the fleet's Redis URL: {wrong}")
+        raise ArgumentError(f"the fleet's Redis URL (AIONORTH_REDIS_URL): {wrong}")
     return cast("str", url)
 
 
@@ -117,7 +117,9 @@ class FleetStore:
         client = connect(check_url(url))
         del url
         if client is None:
-            raise ArgumentError("the fleet's Redis URL has an option that cannot be used so: check its value")
+            raise ArgumentError(
+                "the fleet's Redis URL (AIONORTH_REDIS_URL) has an option that cannot be used so: check its value"
+            )
         self.client: Any = client  # partly untyped
         self._connections = Connections(client)
 
@@ -297,12 +299,21 @@ class FleetStore:
 @asynccontextmanager
 async def reached() -> AsyncGenerator[None]:
     """Raise `StoreUnavailableError` where the server cannot be reached, `StoreError` where it refuses."""
-    from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError  # noqa: PLC0415 - optional, and slow to import
+    from redis.exceptions import (  # noqa: PLC0415 - optional, and slow to import
+        AuthenticationError,
+        AuthorizationError,
+        OutOfMemoryError,
+        ReadOnlyError,
+        RedisError,
+        ResponseError,
+    )
 
     try:
         yield
     except asyncio.CancelledError as exc:
         raise detached(exc)  # noqa: B904 - redis-py's frames hold the password
+    except (AuthenticationError, AuthorizationError) as exc:
+        raise StoreError(f"the fleet's Redis server refuses: {exc}") from detached(exc)
     except ResponseError as exc:
         if isinstance(exc, (OutOfMemoryError, ReadOnlyError)) or PASSING.search(str(exc)):
             raise StoreUnavailableError(f"the fleet's Redis server cannot be used now: {exc}") from detached(exc)

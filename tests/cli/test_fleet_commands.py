@@ -134,7 +134,7 @@ def test_every_bad_row_is_named_with_file_and_line(manifest: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "has no column 'profile' in its first line, which reads: ; a manifest has profile,kind,id"),
+        (b"", "is empty: a manifest begins with the line profile,kind,id"),
         (b"s1\ns2\n", "has no column 'profile' in its first line, which reads: s1;"),
         (b"profile,kind,id,id\np,packages,f1,f2\n", "has several columns 'id'"),
         (b"profile,kind,id\np,packages,\xff\n", "is not UTF-8 text: save it as UTF-8"),
@@ -263,7 +263,7 @@ def test_a_submission_can_be_read_by_programs(fleet: Shell) -> None:
 def test_without_a_terminal_a_submission_needs_yes(fleet: Shell) -> None:
     run = fleet("fleet", "submit", fleet.file(TWO))
     assert (run.code, run.out) == (2, "")
-    assert "there is no terminal to ask on: nothing was submitted; give --yes" in run.err
+    assert "there is no terminal to ask on whether to delete 2 subscriptions and 1 package of 2 apps" in run.err
     assert fleet("fleet", "status", "--json").out == ""
 
 

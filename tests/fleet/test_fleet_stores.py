@@ -220,12 +220,22 @@ def test_a_submission_that_was_broken_off_is_resumed(
 
             monkeypatch.setattr(fleet, "_send", broken_off)
             with pytest.raises(KeyError):
-                await fleet.submit([part(), part(), part()], name="half")
+                await fleet.submit([part(profile=one) for one in "abc"], name="half")
             monkeypatch.undo()
             assert not (await fleet.status("half")).sent
             assert [one.number for one in await fleet.resume("half")] == [0, 1, 2]
             assert (await fleet.status("half")).sent
             assert not await fleet.resume("half")
             assert await redis.xlen("aionorth-fleet:tasks") == 5
+
+    asyncio.run(main())
+
+
+def test_an_app_s_ids_of_one_kind_are_one_part(fleet_server: RedisServer) -> None:
+    async def main() -> None:
+        async with Fleet(fleet_server.url) as fleet:
+            with pytest.raises(ArgumentError, match="two parts are subscriptions of p: make one of them"):
+                await fleet.submit([part(), part(["other"])])
+            assert await fleet.runs() == []
 
     asyncio.run(main())

@@ -191,7 +191,7 @@ def _agreed(parts: list[Part]) -> bool:
     total, what = sum(one.total for one in parts), kinds_of(parts)
     if not can_ask():
         raise ProblemError(
-            f"{what} are to be deleted, and there is no terminal to ask on: nothing was submitted; give --yes"
+            f"there is no terminal to ask on whether to delete {what}: nothing was submitted; give --yes"
         )
     rows = [["APP", "KIND", "IDS", "NAMED TWICE"]]
     rows += [[one.app, one.kind.words, f"{one.total:,}", f"{one.duplicates:,}"] for one in parts[:MAX_PARTS]]

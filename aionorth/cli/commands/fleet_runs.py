@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
 _CODES_OF_RUN = """\b
 Exit codes:
-  0  it was done
-  1  a file could not be written
+  0  it was done, or there was nothing to do
   2  something is missing or cannot be used: no such run, say"""
 
 Name = Annotated[str, typer.Argument(metavar="RUN", help="The name of the run.", show_default=False)]

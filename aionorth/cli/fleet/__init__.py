@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from aionorth.cli.output.messages import ProblemError, own_name, told
-from aionorth.errors import StoreError
+from aionorth.errors import StoreError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from aionorth.fleet import Fleet
@@ -32,9 +32,8 @@ def on_fleet(do: Callable[[Fleet], Awaitable[T]]) -> T:
     try:
         return asyncio.run(main())
     except StoreError as exc:
-        raise ProblemError(
-            f"{told(exc).removesuffix('.')}; check AIONORTH_REDIS_URL, and that the server is up"
-        ) from exc
+        server = ", and that the server is up" if isinstance(exc, StoreUnavailableError) else ""
+        raise ProblemError(f"{told(exc).removesuffix('.')}; check AIONORTH_REDIS_URL{server}") from exc
 
 
 def to_type(what: str, run: str) -> str:

@@ -85,6 +85,8 @@ def _of_rows(profile: str, kind: str, authorized: str, ids: list[str]) -> Part:
 
 def _take(path: str, names: list[str], table: Any, rows: dict[Key, list[str]]) -> Iterator[str]:  # noqa: ANN401 - csv's
     """Add the rows of a manifest, below a header with these names, to `rows`; yield what is wrong with which line."""
+    if not any(names):
+        raise ProblemError(f"{path} is empty: a manifest begins with the line {PROFILE},{KIND},{ID}")
     for name in (PROFILE, KIND, ID):
         if names.count(name) != 1:
             raise ProblemError(
