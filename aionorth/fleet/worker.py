@@ -184,7 +184,8 @@ class _Work:
         reader = await self._medium.read()
         known = reader.history.target
         untried = (one.final_outcome() is Outcome.SKIPPED for one in reader.history.entries.values())
-        if not part.url and (known.url, known.app_id) != (north.url, north.app_id) and all(untried):
+        mended = not part.url and (known.url, known.app_id) != (north.url, north.app_id)
+        if mended and (not known.url or all(untried)):
             target = attrs.evolve(part.target, url=north.url, app_id=north.app_id)
             first = lines.first(target, total=part.total, selection=part.selection, duplicates=part.duplicates)
             await self._store.set_first_line(self._run, number, first)
