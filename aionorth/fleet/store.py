@@ -62,13 +62,13 @@ if held then holder, till = string.match(held, '^(%S+) (%S+)$') end
 # KEYS: owners. ARGV: the part, who, seconds.
 _TAKE = f"""{_NOW}{_OWNER}
 if holder ~= ARGV[2] and tonumber(till) > now then return 0 end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. string.format('%.3f', now + ARGV[3]))
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. string.format('%.6f', now + ARGV[3]))
 return 1
 """
 # KEYS: owners, states, the run, parts. ARGV: the part, who, seconds, the state, seconds to keep.
 _BEAT = f"""{_NOW}{_OWNER}
 if holder ~= ARGV[2] then return -1 end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. string.format('%.3f', now + ARGV[3]))
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. string.format('%.6f', now + ARGV[3]))
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[4])
 for at = 1, 4 do redis.call('EXPIRE', KEYS[at], ARGV[5]) end
 return redis.call('HEXISTS', KEYS[3], 'cancelled')
@@ -80,7 +80,7 @@ if holder ~= ARGV[2] then return {{{OTHERS}, length}} end
 if length ~= tonumber(ARGV[4]) then return {{{OF_ANOTHER_LENGTH}, length}} end
 for at = 6, #ARGV do redis.call('RPUSH', KEYS[2], ARGV[at]) end
 redis.call('EXPIRE', KEYS[2], ARGV[5])
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. string.format('%.3f', now + ARGV[3]))
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. string.format('%.6f', now + ARGV[3]))
 return {{{DONE}, length}}
 """
 

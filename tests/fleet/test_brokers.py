@@ -120,6 +120,7 @@ def test_the_task_of_a_dead_worker_is_taken_after_the_lease_and_not_before(fleet
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_workers_that_reach_for_the_same_tasks_get_each_once(fleet_server: RedisServer) -> None:
     async def main() -> None:
         async with consuming(fleet_server.url) as (first,):
@@ -135,6 +136,7 @@ def test_workers_that_reach_for_the_same_tasks_get_each_once(fleet_server: Redis
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_tasks_that_a_worker_is_at_work_on_for_longer_than_the_lease_stay_its_own(fleet_server: RedisServer) -> None:
     async def main() -> None:
         async with consuming(fleet_server.url, lease=1.0) as (first,):
@@ -208,6 +210,7 @@ def test_a_worker_says_nothing_of_a_task_that_another_one_has_taken(fleet_server
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_a_server_that_comes_back_has_its_tasks_done_by_whom_they_were(fleet_server: RedisServer) -> None:
     async def main() -> None:
         async with consuming(fleet_server.url, 2, lease=1.0) as (first, second):

@@ -157,6 +157,7 @@ def test_a_run_that_is_cancelled_before_is_not_begun(play: Play) -> None:
     play(story)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_cancelled_ends_soon_and_is_resumed(play: Play) -> None:
     async def story(place: Place) -> None:
         async with Fleet(place.url) as fleet, place.worker() as one:
@@ -181,6 +182,7 @@ def test_a_run_that_is_cancelled_ends_soon_and_is_resumed(play: Play) -> None:
     play(story, number=40, latency=slow)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_resumed_while_its_worker_ends_is_handed_to_another_one(play: Play) -> None:
     async def story(place: Place) -> None:
         async with Fleet(place.url) as fleet, place.worker() as one:
@@ -198,6 +200,7 @@ def test_a_run_that_is_resumed_while_its_worker_ends_is_handed_to_another_one(pl
     play(story, number=40, latency=slow)
 
 
+@pytest.mark.slow
 def test_a_worker_that_ends_hands_its_parts_back_at_once(play: Play) -> None:
     async def story(place: Place) -> None:
         await place.store.add([part(place.ids)], RUN)
@@ -240,6 +243,7 @@ def test_what_a_dead_worker_had_in_flight_is_asked_for_again_and_nothing_else(pl
     play(story)
 
 
+@pytest.mark.slow
 def test_a_worker_waits_for_a_part_that_another_one_has_and_keeps_the_message(play: Play) -> None:
     async def story(place: Place) -> None:
         await place.store.add([part(place.ids)], RUN)
@@ -260,6 +264,7 @@ def test_a_worker_waits_for_a_part_that_another_one_has_and_keeps_the_message(pl
     play(story)
 
 
+@pytest.mark.slow
 def test_a_worker_that_has_lost_its_part_leaves_it_to_the_other(play: Play, caplog: pytest.LogCaptureFixture) -> None:
     async def story(place: Place) -> None:
         await place.store.add([part(place.ids)], RUN)
@@ -280,6 +285,7 @@ async def until_settled(one: Worker) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_a_server_that_is_away_fails_no_part(play: Play, fleet_server: RedisServer) -> None:
     async def story(place: Place) -> None:
         await place.store.add([part(place.ids)], RUN)
@@ -320,6 +326,7 @@ def test_the_last_word_on_a_part_is_said_once_the_server_can_be_reached(
     play(story)
 
 
+@pytest.mark.slow
 def test_a_worker_ends_though_the_server_is_away(
     play: Play, fleet_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
