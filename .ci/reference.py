@@ -23,11 +23,13 @@ import pdoc.render
 import pdoc.render_helpers
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("aionorth", "aionorth.observe", "aionorth.simulator", "aionorth.simulator.virtual_time")
+PAGES = ("aionorth", "aionorth.observe", "aionorth.fleet", "aionorth.simulator", "aionorth.simulator.virtual_time")
 
 NOT_FOR_USERS = {
     "BulkDelete.__init__",
+    "Fleet.histories",
     "MachineStore.open",
+    "NorthSession.resume_from",
     "PackageSelection.batch_delete",
     "RedisStore.open",
     "Selection.batch_delete",

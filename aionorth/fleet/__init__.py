@@ -5,8 +5,8 @@ far they are. All that they share is on one Redis server: the apps' flow control
 for each app's part of a run, so that whatever dies, every id ends in exactly one truthful outcome. What the workers
 need to reach a platform, secrets too, are their own settings: profiles, files, environment.
 
-`runs` has parts and how far they are, as values; `store` keeps them in Redis, `journal` their journals. `streams`
-spreads the tasks, `worker` does them, and `fleet` is what users see.
+``runs`` has parts and how far they are, as values; ``store`` keeps them in Redis, ``journal`` their journals.
+``streams`` spreads the tasks, ``worker`` does them, and ``fleet`` is what users see.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     broker: FleetBroker
     """What ``taskiq worker aionorth.fleet:broker`` runs, with the server that ``AIONORTH_REDIS_URL`` names."""
 
-__all__ = ["Fleet", "Part", "PartState", "PartStatus", "RunStatus", "broker"]
+__all__ = ["Fleet", "Part", "PartState", "PartStatus", "RunStatus"]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - of a module

@@ -156,7 +156,7 @@ class PartState(enum.StrEnum):
     """It went through all of its ids."""
     CANCELLED = "cancelled"
     FAILED = "failed"
-    """It could not go on; `cause` says why."""
+    """It could not go on; `PartStatus.cause` says why."""
 
     @property
     def in_words(self) -> str:

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import attrs
 
-from aionorth.bulk.run import BulkDelete
+from aionorth.bulk.run import BulkDelete, RunOptions
 from aionorth.errors import BulkAbortedError, NorthError, SettingsError, StoreError, StoreUnavailableError
 from aionorth.fleet.journal import JournalInRedis
 from aionorth.fleet.runs import Part, PartState, PartStatus
@@ -143,7 +143,7 @@ class _Work:
     async def carry_out(self) -> None:
         """Resume the part's journal; raises `NorthError`."""
         async with _session(self._status.part, self._flow_store) as north:
-            self._bulk = north.resume(await self._journal(north), collect="none")
+            self._bulk = north.resume_from(await self._journal(north), RunOptions(collect="none"))
             try:
                 await self._bulk
             finally:

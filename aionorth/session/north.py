@@ -300,7 +300,7 @@ class NorthSession(Devices, SelectedCalls):  # more than 15 methods: one a publi
 
     def resume(
         self,
-        journal: StrPath | Journal,
+        journal: StrPath,
         *,
         workers: int = WORKERS,
         collect: Collect = "all",
@@ -319,7 +319,7 @@ class NorthSession(Devices, SelectedCalls):  # more than 15 methods: one a publi
         then `BulkDelete.expected` is None, and an error within the journal is raised then.
 
         Args:
-            journal: Its file; or one that is kept elsewhere, as that of a fleet.
+            journal: Its file.
             workers: As for `delete_subscriptions`.
             collect: As for `delete_subscriptions`.
             grace: As for `delete_subscriptions`.
@@ -341,17 +341,18 @@ class NorthSession(Devices, SelectedCalls):  # more than 15 methods: one a publi
             on_read=on_read,
         )
         self._opened()
-        if isinstance(journal, Journal):
-            opened = journal
-        else:
-            self._check_target(target_of(journal), os.fspath(journal))
-            opened = Journal.open(journal)
+        self._check_target(target_of(journal), os.fspath(journal))
+        return self.resume_from(Journal.open(journal), options)
+
+    def resume_from(self, journal: Journal, options: RunOptions) -> BulkDelete:
+        """Resume a purge as `resume` does, from a journal that is open, wherever it is kept."""
+        self._opened()
         try:
-            target = opened.target
-            self._check_target(target, opened.name)  # it may have been replaced by another one just now
+            target = journal.target
+            self._check_target(target, journal.name)  # it may have been replaced by another one just now
             resource, other = RESOURCES[target.kind], target.authorized_app_id
-            work = self._pool(opened.unfinished(), resource, other, options, cascade=target.cascade)
+            work = self._pool(journal.unfinished(), resource, other, options, cascade=target.cascade)
         except BaseException:
-            opened.close()
+            journal.close()
             raise
-        return self._run(work, options, target.kind, duplicates=opened.duplicates, journal=opened)
+        return self._run(work, options, target.kind, duplicates=journal.duplicates, journal=journal)
