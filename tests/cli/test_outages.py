@@ -174,7 +174,7 @@ def test_an_end_by_an_outage_says_why_what_is_left_and_how_to_go_on(
     said = r"the run ended early: the platform has not answered any call for \d\.\d s \(HTTP 502.*\); check the URL and"
     assert re.search(said, run.err)
     assert re.search(r"[45]\d of 60 were skipped: they were never attempted\n", run.err)
-    assert f"to go on: aionorth resume {journal} --max-outage 1s\n" in run.err
+    assert f"to go on: aionorth resume {journal} --max-outage 1s --report {report[1]}\n" in run.err
     assert "s without the platform" in (tmp_path / "purge.html").read_text()
 
 

@@ -616,7 +616,7 @@ def test_a_hundred_thousand_failures_make_a_small_page_that_says_where_the_rest_
     text = render(made, now=NOW)
     assert len(text) < 1_000_000
     assert text.count("<tr><td>") == MAX_IDS
-    assert "These are the first 1,000; 99,000 more are in the purge's journal" in text
+    assert "These are the first 1,000; 99,000 more are in the journal of the purge" in text
 
 
 def test_a_journal_of_a_killed_and_a_resumed_run_is_reported(tmp_path: Path) -> None:

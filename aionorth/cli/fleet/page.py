@@ -117,6 +117,6 @@ class RunPage:
             "unplaced": unplaced(self._missing, at_work=not self._run.settled),
             "parts": self._parts,
             "accounts": self._accounts,
-            "kept_in": "the run's journals",
+            "kept_in": "the journals of the run",
         }
         return filled(content | drawing(chart, placed), now, at_work=not self._run.settled)

@@ -170,7 +170,7 @@ def _content(history: History) -> dict[str, object]:
         "resumed": len(history.runs) > 1,
         "unplaced": unplaced(missing(entries), at_work=history.at_work),
         "accounts": [NotGone.of(history)],
-        "kept_in": "the purge's journal",
+        "kept_in": "the journal of the purge",
     }
 
 
