@@ -153,13 +153,16 @@ def _visible_errors(ctx: _Context) -> Generator[None, None, None]:
         exc.ctx = exc.ctx or ctx
         exc.message = visible(exc.message)
         if typed := getattr(exc, "option_name", None):
-            vars(exc)["possibilities"] = [
+            meant = [
                 name
                 for name in getattr(exc, "possibilities", None) or ()
                 if name.startswith(typed) or SequenceMatcher(None, name[2:], typed[2:]).ratio() > ALIKE
             ]
+            vars(exc)["possibilities"] = []  # typer 0.26.1 shows them as Python does
             if typed == "--secret":
-                exc.message, vars(exc)["possibilities"] = _NOT_AN_OPTION, []
+                exc.message = _NOT_AN_OPTION
+            elif meant:
+                exc.message += f" (Possible options: {', '.join(sorted(meant))})"
             elif isinstance(ctx.command, TyperGroup):
                 exc.message += (
                     f"; the options of a command stand behind it: {ctx.command_path} COMMAND {visible(typed)}"

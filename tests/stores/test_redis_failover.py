@@ -702,7 +702,8 @@ def test_connections_are_not_given_up_under_the_hands_of_others(start: Start) ->
         await connections.client.rpush("list", "there")
         assert list(await under_way) == ["list", "there"]
         await connections.client.ping()
-        assert not before & {one["id"] for one in await connections.client.client_list()}
+        if hasattr(connections.client.connection_pool, "update_active_connections_for_reconnect"):  # newer redis-py
+            assert not before & {one["id"] for one in await connections.client.client_list()}
         await leave(connections)
 
     node = start()
