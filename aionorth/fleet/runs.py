@@ -14,6 +14,7 @@ from aionorth.common.arguments import argument
 from aionorth.errors import ArgumentError
 from aionorth.items import Kind, Target
 from aionorth.models import Outcome
+from aionorth.purge.journal import lines
 from aionorth.purge.plan import Plan
 from aionorth.wire.checks import check_id, optional_string
 from aionorth.wire.requests import check_cascade, delete
@@ -132,6 +133,10 @@ class Part:
             authorized_app_id=self.authorized_app_id,
             cascade=self.cascade,
         )
+
+    def first_line(self, target: Target) -> str:
+        """Return the first line of its journal, about this `target`."""
+        return lines.first(target, total=self.total, selection=self.selection, duplicates=self.duplicates).decode()
 
     def to_json(self) -> str:
         """Return it as a fleet's store keeps it."""

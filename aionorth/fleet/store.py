@@ -151,8 +151,7 @@ class FleetStore:
                 raise ArgumentError(f"there is a run {name} already: give it another name")
             await self.client.expire(root, KEPT)
             for number, part in enumerate(parts):
-                first = lines.first(part.target, total=part.total, selection=part.selection, duplicates=part.duplicates)
-                journal = [first.decode(), *(line.decode() for line in lines.of_ids(part.ids))]
+                journal = [part.first_line(part.target), *(line.decode() for line in lines.of_ids(part.ids))]
                 pipe = self.client.pipeline(transaction=True)
                 for at in range(0, len(journal), LINES_AT_ONCE):
                     pipe.rpush(f"{root}:journal:{number}", *journal[at : at + LINES_AT_ONCE])
@@ -261,10 +260,10 @@ class FleetStore:
             at += len(some)
             yield some
 
-    async def set_first_line(self, run: str, number: int, line: bytes) -> None:
+    async def set_first_line(self, run: str, number: int, line: str) -> None:
         """Replace the first line of a journal: the app is known now."""
         async with self._reached():
-            await self.client.lset(f"{_root(run)}:journal:{number}", 0, line.decode())
+            await self.client.lset(f"{_root(run)}:journal:{number}", 0, line)
 
     async def append(self, run: str, number: int, who: str, length: int, more: Sequence[str]) -> tuple[int, int]:
         """Add lines to a journal that is this worker's and has `length` lines.

@@ -17,7 +17,7 @@ from aionorth.fleet.journal import JournalInRedis
 from aionorth.fleet.runs import Part, PartState, PartStatus
 from aionorth.fleet.store import BEATS, LEASE, RETRY, FleetStore
 from aionorth.models import Outcome
-from aionorth.purge.journal import Journal, lines
+from aionorth.purge.journal import Journal
 from aionorth.session import profiles
 from aionorth.session.north import NorthSession
 from aionorth.session.settings import KEYS, variable
@@ -187,8 +187,7 @@ class _Work:
         mended = not part.url and (known.url, known.app_id) != (north.url, north.app_id)
         if mended and (not known.url or all(untried)):
             target = attrs.evolve(part.target, url=north.url, app_id=north.app_id)
-            first = lines.first(target, total=part.total, selection=part.selection, duplicates=part.duplicates)
-            await self._store.set_first_line(self._run, number, first)
+            await self._store.set_first_line(self._run, number, part.first_line(target))
             reader = await self._medium.read()
         return Journal.resumed(self._medium, reader)
 

@@ -15,10 +15,11 @@ from aionorth.cli.commands import fleet_runs
 from aionorth.cli.commands.apply import Ages, check_age
 from aionorth.cli.fleet import ENVIRONMENT, on_fleet, to_type
 from aionorth.cli.fleet.manifest import read_parts
-from aionorth.cli.fleet.view import MAX_PARTS, in_columns, kinds_of, several
+from aionorth.cli.fleet.view import MAX_PARTS, in_columns, kinds_of
 from aionorth.cli.output.messages import ExitCode, ProblemError, put, remark, say, width_of
 from aionorth.cli.parser import GroupedCommand, GroupedCommands, command, option
 from aionorth.cli.runs.confirm import asked, can_ask
+from aionorth.common.text import many
 from aionorth.fleet.runs import Part
 from aionorth.fleet.store import check_name
 from aionorth.purge.plan import Plan
@@ -172,7 +173,7 @@ def submit(
     if (run := on_fleet(do)) is None:
         remark("aionorth: nothing was submitted")
         return ExitCode.FAILED
-    number = several(len(parts), "part")
+    number = many(len(parts), "part")
     remark(f"aionorth: submitted: {kinds_of(parts)}, in {number}\nhow far it is: {to_type('status', run)} --watch")
     put(json.dumps(_submitted(run, parts)) if submission.json else run)
     return ExitCode.OK

@@ -13,11 +13,11 @@ import typer
 
 from aionorth.cli.commands.report import Formats
 from aionorth.cli.fleet import ENVIRONMENT, on_fleet, to_type
-from aionorth.cli.fleet.view import MAX_PARTS, detailed, in_columns, runs_table, several, watch, width
+from aionorth.cli.fleet.view import MAX_PARTS, detailed, in_columns, runs_table, watch, width
 from aionorth.cli.output.messages import ExitCode, ProblemError, own_name, put, remark, say
 from aionorth.cli.parser import command, option
 from aionorth.cli.runs.options import check_reports
-from aionorth.common.text import visible
+from aionorth.common.text import many, visible
 from aionorth.common.times import utc
 from aionorth.errors import ArgumentError
 from aionorth.fleet.runs import RunStatus
@@ -202,6 +202,6 @@ def resume(run: Name) -> ExitCode:
     rows += [[one.part.app, one.part.kind.words, f"{one.part.total - one.gone:,}"] for one in parts]
     put(in_columns(rows, width()))
     go = "goes" if len(parts) == 1 else "go"
-    number = several(len(parts), "part")
+    number = many(len(parts), "part")
     remark(f"aionorth: {number} of {run} {go} on\nhow far it is: {to_type('status', run)} --watch")
     return ExitCode.OK

@@ -19,7 +19,7 @@ from rich.text import Text
 from aionorth.cli.output.messages import ending_output, on_terminal, own_name, remark, wrapped
 from aionorth.cli.output.progress import LINES_EVERY, Meter
 from aionorth.cli.output.table import fitted
-from aionorth.common.text import shortened, shown, visible
+from aionorth.common.text import many, shortened, shown, visible
 from aionorth.common.times import MINUTE, duration
 from aionorth.errors import StoreUnavailableError
 from aionorth.fleet.runs import Part, PartState, PartStatus, RunStatus
@@ -43,19 +43,14 @@ FIRST = (
 """In which order parts are shown: first those that somebody may have to do something about."""
 
 
-def several(number: int, noun: str) -> str:
-    """Return a number and a noun, as in ``1 part``, ``1,200 parts``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def kinds_of(parts: Sequence[Part]) -> str:
     """Return what parts delete, as in ``1,200 subscriptions and 300 device groups of 4 apps``."""
     counts = Counter[str]()
     for part in parts:
         counts[part.kind.words.removesuffix("s")] += part.total
-    *others, last = (several(count, kind) for kind, count in counts.items())
+    *others, last = (many(count, kind) for kind, count in counts.items())
     kinds = f"{', '.join(others)} and {last}" if others else last
-    return f"{kinds} of {several(len({part.app for part in parts}), 'app')}"
+    return f"{kinds} of {many(len({part.app for part in parts}), 'app')}"
 
 
 def width() -> int | None:
@@ -107,7 +102,7 @@ def summary(status: RunStatus) -> list[str]:
     head = f"{status.run}: {tried:,} of {status.total:,} ids done ({_share(tried, status.total)})"
     known = [one for one in Outcome if outcomes[one] and one is not Outcome.SKIPPED]
     counts = ", ".join(f"{outcomes[one]:,} {one.value.replace('_', ' ')}" for one in known)
-    parts = f"  {several(len(status.parts), 'part')}: {states_of(status)}"
+    parts = f"  {many(len(status.parts), 'part')}: {states_of(status)}"
     return [head, *([f"  {counts}"] if counts else []), parts]
 
 
