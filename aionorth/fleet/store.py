@@ -31,7 +31,7 @@ from aionorth.fleet.runs import Part, PartState, PartStatus, RunStatus
 from aionorth.models import Outcome
 from aionorth.purge.journal import lines
 from aionorth.stores.redis import PASSING
-from aionorth.stores.redis_client import Connections, connect
+from aionorth.stores.redis_client import Connections, cancellable, connect
 from aionorth.stores.redis_url import wrong_with_url
 
 PREFIX = "aionorth-fleet"
@@ -308,7 +308,8 @@ async def reached() -> AsyncGenerator[None]:
     )
 
     try:
-        yield
+        with cancellable():
+            yield
     except asyncio.CancelledError as exc:
         raise detached(exc)  # noqa: B904 - redis-py's frames hold the password
     except (AuthenticationError, AuthorizationError) as exc:

@@ -70,7 +70,7 @@ end
 
 
 def _is_cancelled() -> bool:
-    """Whether this task was cancelled while redis-py was reading: then it may have taken that for a time-out."""
+    """Whether this task was cancelled: a call of redis-py may end as if it was not, see `cancellable`."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
@@ -167,7 +167,7 @@ class FleetBroker(RedisStreamBroker):
     async def _give_signs(self, redis: Redis) -> None:
         """Say, again and again, that this worker is at work on the tasks that it holds."""
         wait = self._lease / BEATS
-        while True:
+        while not _is_cancelled():
             await asyncio.sleep(wait)
             wait = self._lease / BEATS
             try:

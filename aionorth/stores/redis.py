@@ -22,7 +22,7 @@ from aionorth.common.arguments import argument
 from aionorth.common.text import shown
 from aionorth.errors import ArgumentError, SessionStateError, StoreError, StoreUnavailableError, detached
 from aionorth.stores.base import LONGEST_LEASE, Snapshot, StoredToken, token_name
-from aionorth.stores.redis_client import Connections, join, leave
+from aionorth.stores.redis_client import Connections, cancellable, join, leave
 from aionorth.stores.redis_clock import AppClock, Entry, Look, Moment
 from aionorth.stores.redis_url import wrong_with_url
 
@@ -187,7 +187,8 @@ class OpenRedisStore:
 
         generation = self._connections.generation
         try:
-            return await answer
+            with cancellable():
+                return await answer
         except asyncio.CancelledError as exc:
             raise detached(exc)  # noqa: B904 - redis-py's frames hold the password
         except (RedisError, RedisClusterException, OSError) as exc:

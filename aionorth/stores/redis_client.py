@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from aionorth.stores.redis_url import read_url
@@ -23,6 +24,20 @@ PORT, SENTINEL_PORT = 6379, 26379
 
 MAX_CONNECTIONS = 64
 """How many connections to one server an event loop has at most, unless the URL says otherwise."""
+
+
+@contextmanager
+def cancellable() -> Generator[None]:
+    """Have a call of redis-py that was cancelled end so; raises `asyncio.CancelledError`.
+
+    redis-py sends with `asyncio.wait_for`, which before Python 3.12 takes no notice of being cancelled at the moment at
+    which it ends.
+    """
+    task = asyncio.current_task()
+    before = 0 if task is None else task.cancelling()  # who cleans up after having been cancelled may call, too
+    yield
+    if task is not None and task.cancelling() > before:
+        raise asyncio.CancelledError
 
 
 class Connections:

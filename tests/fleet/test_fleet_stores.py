@@ -1,10 +1,13 @@
 """What a fleet keeps in Redis of its runs: who may be at work on what, until when, and what is said of it."""
 
 import asyncio
+import random
 import time
 from collections import Counter
+from collections.abc import Coroutine
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -16,6 +19,7 @@ from aionorth import ArgumentError, Outcome, StoreError
 from aionorth.errors import StoreUnavailableError
 from aionorth.fleet import Fleet, PartState
 from aionorth.fleet.store import KEPT, PREFIX, FleetStore
+from aionorth.stores.redis import RedisStore
 
 PASSWORD = "hush-hush"
 
@@ -188,6 +192,36 @@ def test_after_one_failure_all_connections_are_new_ones(fleet_server: RedisServe
                 while (await redis.info("persistence"))["loading"]:  # noqa: ASYNC110 - a server has no event
                     await asyncio.sleep(0.01)
             await asyncio.gather(*(store.names() for _ in range(20)))
+
+    asyncio.run(main())
+
+
+def test_a_call_that_is_cancelled_at_any_moment_ends_so(fleet_server: RedisServer) -> None:
+    """Before Python 3.12 `asyncio.wait_for`, with which redis-py sends, may end as if it was not cancelled."""
+
+    async def main() -> None:
+        chance = random.Random(5)
+        flow = await RedisStore(fleet_server.url).open("an-app")
+        async with opened(fleet_server.url) as store:
+
+            def look() -> Coroutine[Any, Any, object]:
+                return flow.read(clock_error=0.0)
+
+            def names() -> Coroutine[Any, Any, object]:
+                return store.names()
+
+            for call in (look, names):
+                cancelled, end = 0, time.monotonic() + 30
+                while cancelled < 300:
+                    task = asyncio.create_task(call())
+                    for _ in range(chance.randrange(9)):
+                        await asyncio.sleep(0)
+                    if task.cancel():
+                        cancelled += 1
+                        await asyncio.wait({task})
+                        assert task.cancelled()
+                    assert time.monotonic() < end
+        await flow.close()
 
     asyncio.run(main())
 
