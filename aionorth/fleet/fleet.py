@@ -27,7 +27,7 @@ def broker_of(url: str) -> FleetBroker:
     broker = FleetBroker(url)
 
     async def begin(state: TaskiqState) -> None:
-        state.worker = worker = Worker(url)
+        state.worker = worker = Worker(url, name=broker.consumer_name, living=broker.living)
         await worker.open()
         broker.on_end = worker.end
 

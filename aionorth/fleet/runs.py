@@ -5,12 +5,13 @@ from __future__ import annotations
 import enum
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import attrs
 
 from aionorth.common.arguments import argument
+from aionorth.common.text import many
 from aionorth.errors import ArgumentError
 from aionorth.items import Kind, Target
 from aionorth.models import Outcome
@@ -187,6 +188,12 @@ class PartStatus:
     refusals: int = 0
     cause: str = ""
     """Why it could not go on."""
+    declined: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    """Which workers lack settings for it, and which. It waits while there are others, else it has failed."""
+    next_call: float = 0.0
+    """Seconds from the worker's last sign of life until flow control allows the next call; 0 where it allows one."""
+    silent_for: float = 0.0
+    """Seconds for which the platform had not answered then, during an outage; else 0."""
 
     @property
     def gone(self) -> int:
@@ -211,6 +218,8 @@ class PartStatus:
             "calls": self.calls,
             "refusals": self.refusals,
             "cause": self.cause or None,
+            "next_call": round(self.next_call, 1),
+            "silent_for": round(self.silent_for, 1),
         }
 
 
@@ -274,4 +283,5 @@ class RunStatus:
         said = ", ".join(f"{states[state]:,} {state.in_words}" for state in PartState if states[state])
         outcomes = self.outcomes
         counts = ", ".join(f"{outcomes[one]:,} {one.value.replace('_', ' ')}" for one in Outcome if outcomes[one])
-        return f"{self.run}: {self.total:,} ids in {len(self.parts):,} parts ({said}): {counts or 'nothing yet'}"
+        number = f"{many(self.total, 'id')} in {many(len(self.parts), 'part')}"
+        return f"{self.run}: {number} ({said}): {counts or 'nothing yet'}"

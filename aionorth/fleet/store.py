@@ -109,6 +109,10 @@ def check_name(name: str) -> str:
 _is_name = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,99}").fullmatch
 
 
+class NoRunError(ArgumentError):
+    """There is no run of that name; `Fleet.runs` returns those that are kept."""
+
+
 class FleetStore:
     """The runs of a fleet on a Redis server. State: the client and its connections."""
 
@@ -170,8 +174,8 @@ class FleetStore:
             return [str(one) for one in await self.client.zrange(f"{PREFIX}:runs", 0, -1)]
 
     async def status(self, run: str) -> RunStatus:
-        """Return how far a run is; raise `ArgumentError` where there is none of that name."""
-        missing = ArgumentError(f"there is no run {run!r}: name one of those that are kept")
+        """Return how far a run is; raise `NoRunError` where there is none of that name."""
+        missing = NoRunError(f"there is no run {run!r}")
         if not _is_name(run):
             raise missing
         root = _root(run)
@@ -213,7 +217,7 @@ class FleetStore:
 
     async def set_waiting(self, run: str, status: PartStatus) -> None:
         """Note that a part waits for a worker."""
-        text = _state(attrs.evolve(status, state=PartState.WAITING, cause=""))
+        text = _state(attrs.evolve(status, state=PartState.WAITING, cause="", declined={}))
         async with self._reached():
             await self.client.hset(f"{_root(run)}:states", str(status.number), text)
 
@@ -327,7 +331,8 @@ def _root(run: str) -> str:
 
 
 def _state(status: PartStatus) -> str:
-    fields = {name: getattr(status, name) for name in ("state", "calls", "refusals", "cause")}
+    names = ("state", "calls", "refusals", "cause", "declined", "next_call", "silent_for")
+    fields = {name: getattr(status, name) for name in names}
     return json.dumps(fields | {"outcomes": {outcome.value: count for outcome, count in status.outcomes.items()}})
 
 

@@ -10,7 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import AsyncGenerator, Callable
+import multiprocessing
+import os
+import signal
+from collections.abc import AsyncGenerator, Callable, Collection
 from contextvars import ContextVar
 from functools import partial
 from typing import Any, cast
@@ -20,7 +23,7 @@ from redis.exceptions import RedisError
 from taskiq import AckableMessage
 from taskiq_redis import RedisStreamBroker
 
-from aionorth.fleet.store import BEATS, LEASE, PREFIX, RETRY, check_url
+from aionorth.fleet.store import BEATS, LEASE, PREFIX, RETRY, check_url, reached
 from aionorth.stores.redis_client import TIMEOUT
 
 _log = logging.getLogger("aionorth")
@@ -36,6 +39,9 @@ SETTLING = 2.0
 
 FORGOTTEN_AFTER = 24 * 3600.0
 """Seconds after which a worker that is gone, and has no task, is not listed any more."""
+
+ASIDE = 5.0
+"""Seconds that a worker leaves a task alone that it has handed back: another one may be fit for it."""
 
 GROUP = "workers"
 
@@ -75,10 +81,17 @@ def _is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
+def is_orphan() -> bool:
+    """Whether the process that started this one is gone: it was killed, and cannot end this one any more."""
+    parent = multiprocessing.parent_process()
+    return parent is not None and os.getppid() != parent.pid
+
+
 class FleetBroker(RedisStreamBroker):
     """Hands tasks to workers.
 
-    Its state: the ids of the messages that this process holds, and whether it takes no more.
+    Its state: the ids of the messages that this process holds, those that it has handed back with the time until which
+    it leaves them alone, whether the server is away, and whether it takes no more.
     """
 
     def __init__(self, url: str, *, lease: float = LEASE) -> None:
@@ -92,6 +105,8 @@ class FleetBroker(RedisStreamBroker):
         )
         self._lease = lease
         self._held = set[str]()
+        self._aside = dict[str, float]()
+        self._is_away = False
         self._ended = False
         self.on_end: Callable[[], object] = lambda: None
         """Called when no more tasks are taken, because the process is about to end."""
@@ -123,6 +138,10 @@ class FleetBroker(RedisStreamBroker):
                     # The others must get the time to say that they live.
                     look_for_dead_at = loop.time() + self._lease
                     await asyncio.sleep(RETRY)
+                else:
+                    if self._is_away:
+                        _log.warning("the fleet's Redis server can be reached again")
+                    self._is_away = False
                 for id_, fields in found:
                     name = id_.decode()
                     self._held.add(name)
@@ -141,12 +160,16 @@ class FleetBroker(RedisStreamBroker):
 
     async def _of_the_dead(self, redis: Redis) -> list[tuple[bytes, dict[bytes, bytes]]]:
         """Return a task of a worker that shows no sign of life, if there is one."""
-        idle = int(self._lease * 1000)
-        pending: Any = await redis.xpending_range(self.queue_name, GROUP, "-", "+", count=1, idle=idle)
-        if not pending or pending[0]["message_id"].decode() in self._held:  # it was this process that was stopped
+        idle, now = int(self._lease * 1000), asyncio.get_running_loop().time()
+        self._aside = {id_: until for id_, until in self._aside.items() if until > now}
+        not_these = self._held | self._aside.keys()  # those that it holds are idle if this process was stopped
+        count = 1 + len(not_these)
+        pending: Any = await redis.xpending_range(self.queue_name, GROUP, "-", "+", count=count, idle=idle)
+        found = [one["message_id"] for one in pending if one["message_id"].decode() not in not_these]
+        if not found:
             return []
         claimed = await redis.xclaim(
-            self.queue_name, GROUP, self.consumer_name, min_idle_time=idle, message_ids=[pending[0]["message_id"]]
+            self.queue_name, GROUP, self.consumer_name, min_idle_time=idle, message_ids=found[:1]
         )
         return [one for one in cast("Any", claimed) if one[1]]
 
@@ -159,10 +182,17 @@ class FleetBroker(RedisStreamBroker):
     async def _has_its_share(self, redis: Redis) -> bool:
         """Whether this worker holds as many of all tasks as fall to each that lives."""
         all_tasks: int = await redis.xlen(self.queue_name)
-        consumers: Any = await redis.xinfo_consumers(self.queue_name, GROUP)
-        living: int = sum(one["idle"] < self._lease * 1000 for one in consumers)
-        share = math.ceil(all_tasks / max(living, 1))
+        share = math.ceil(all_tasks / max(len(await self._living(redis)), 1))
         return len(self._held) >= share > 0
+
+    async def living(self) -> Collection[str]:
+        """Return the names of the workers that live; raises `StoreError`."""
+        async with reached():
+            return await self._living(Redis(connection_pool=self.connection_pool))
+
+    async def _living(self, redis: Redis) -> list[str]:
+        consumers: Any = await redis.xinfo_consumers(self.queue_name, GROUP)
+        return [one["name"].decode() for one in consumers if one["idle"] < self._lease * 1000]
 
     async def _give_signs(self, redis: Redis) -> None:
         """Say, again and again, that this worker is at work on the tasks that it holds."""
@@ -170,6 +200,10 @@ class FleetBroker(RedisStreamBroker):
         while not _is_cancelled():
             await asyncio.sleep(wait)
             wait = self._lease / BEATS
+            if is_orphan():
+                _log.warning("the process that started this worker is gone: it ends")
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
             try:
                 if self._held:
                     await self._eval(redis, _TOUCH, 0, *self._held)
@@ -180,6 +214,8 @@ class FleetBroker(RedisStreamBroker):
     async def _let_go(self, redis: Redis, id_: str) -> None:
         """Let go of a task: it is done, or another worker is to do it."""
         self._held.discard(id_)  # first: no sign of life must follow
+        if handed_back.get():
+            self._aside[id_] = asyncio.get_running_loop().time() + ASIDE
         script, idle = (_TOUCH, int(self._lease * 1000) + 1) if handed_back.get() else (_DONE, 0)
         while not _is_cancelled():
             try:
@@ -193,8 +229,10 @@ class FleetBroker(RedisStreamBroker):
                 return
 
     async def _lost(self, error: Exception) -> None:
-        """Say that the server could not be reached, and connect anew: other connections may have been cut off, too."""
-        _log.warning("the fleet's Redis server cannot be reached: %s", error)
+        """Say once that the server is away, and connect anew: other connections may have been cut off, too."""
+        level = logging.DEBUG if self._is_away else logging.WARNING
+        _log.log(level, "the fleet's Redis server cannot be reached: %s", error)
+        self._is_away = True
         await self.connection_pool.disconnect(inuse_connections=False)
 
     async def _eval(self, redis: Redis, script: str, milliseconds: int, *ids: str) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
+import socket
 import uuid
 from collections import Counter
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 
 import attrs
@@ -38,7 +41,17 @@ class Worker:
     Its state: the fleet's store, and whether it is about to end.
     """
 
-    def __init__(self, url: str, *, lease: float = LEASE) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        lease: float = LEASE,
+        name: str = "",
+        living: Callable[[], Awaitable[Collection[str]]] | None = None,
+    ) -> None:
+        """Make one that `living` lists under this name among the workers that live; without, it is the only one."""
+        self._name = name
+        self._living = living
         self._store = FleetStore(url, lease=lease)
         self._flow_store = RedisStore(url)
         self._ending = asyncio.Event()
@@ -100,6 +113,9 @@ class Worker:
         if stopped is not None:
             state = PartState.CANCELLED if stopped else PartState.WAITING if ending.done() else PartState.COMPLETE
             last = work.status(state, task)
+            if last.state is PartState.FAILED:
+                last = await self._declined(last) if work.lacks_settings else last
+                _log.warning("part %d of run %s, of %s: %s", last.number, run, last.part.app, last.cause)
             stopped = await self._sign_off(run, last, who)
             if stopped is False and last.state is PartState.CANCELLED:  # it was resumed in the meantime
                 last = work.status(PartState.WAITING)
@@ -109,12 +125,21 @@ class Worker:
         _log.warning("part %d of run %s is another worker's by now", status.number, run)
         return False
 
+    async def _declined(self, status: PartStatus) -> PartStatus:
+        """Return the status of a part for which this worker lacks settings: it waits if another one may have them."""
+        declined = {**status.declined, self._name: f"on {socket.gethostname()}: {status.cause}"}
+        cause = "; ".join(dict.fromkeys(declined.values()))
+        others = set(await self._living() if self._living else ()) - declined.keys()
+        return attrs.evolve(
+            status, state=PartState.WAITING if others else PartState.FAILED, cause=cause, declined=declined
+        )
+
     async def _sign(self, run: str, status: PartStatus, who: str) -> bool | None:
         """Give a sign of life, as `FleetStore.beat` does; a server that is away gets the next one."""
         try:
             return await self._store.beat(run, status, who)
         except StoreError as exc:
-            _log.warning("%s", exc)
+            _log.debug("%s", exc)  # the broker says that the server is away
             return False
 
     async def _sign_off(self, run: str, status: PartStatus, who: str) -> bool | None:
@@ -125,12 +150,12 @@ class Worker:
             except StoreUnavailableError as exc:
                 if self._ending.is_set():
                     raise
-                _log.warning("%s", exc)
+                _log.debug("%s", exc)
                 await asyncio.sleep(RETRY)
 
 
 class _Work:
-    """The work on one part. Its state: the run, once it has begun."""
+    """The work on one part. Its state: the session and the run, once they have begun."""
 
     def __init__(self, store: FleetStore, flow_store: RedisStore, run: str, status: PartStatus, who: str) -> None:
         self._store = store
@@ -138,11 +163,19 @@ class _Work:
         self._run = run
         self._status = status
         self._medium = JournalInRedis(store, run, status.number, who)
+        self._north: NorthSession | None = None
         self._bulk: BulkDelete | None = None
+        self.lacks_settings = False
+        """Whether this worker has no settings, or unusable ones, for the app."""
 
     async def carry_out(self) -> None:
         """Resume the part's journal; raises `NorthError`."""
-        async with _session(self._status.part, self._flow_store) as north:
+        try:
+            self._north = _session(self._status.part, self._flow_store)
+        except SettingsError:
+            self.lacks_settings = True
+            raise
+        async with self._north as north:
             self._bulk = north.resume_from(await self._journal(north), RunOptions(collect="none"))
             try:
                 await self._bulk
@@ -165,11 +198,16 @@ class _Work:
             summary = self._bulk.summary
             outcomes = Counter({one: count for one in Outcome if (count := getattr(summary, one.value))})
             found = attrs.evolve(found, outcomes=outcomes, calls=summary.calls, refusals=summary.refusals)
+        found = attrs.evolve(found, next_call=0.0, silent_for=0.0)
         error = None if ended is None or ended.cancelled() else ended.exception()
         if isinstance(error, StoreUnavailableError) or isinstance(error and error.__cause__, StoreUnavailableError):
             return attrs.evolve(found, state=PartState.WAITING, cause="")
         if found.gone == found.part.total:
             return attrs.evolve(found, state=PartState.COMPLETE, cause="")
+        if self._bulk is not None and self._north is not None and state is PartState.AT_WORK:
+            flow = self._north.flow
+            next_call = 0.0 if flow.next_slot == math.inf else max(flow.next_slot, flow.paused_for)
+            return attrs.evolve(found, state=state, cause="", next_call=next_call, silent_for=flow.silent_for)
         if error is None or state is not PartState.COMPLETE:
             return attrs.evolve(found, state=state, cause="")
         first = error.__cause__ or error if isinstance(error, BulkAbortedError) else error

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pexpect
 import pytest
 import redis
@@ -26,7 +28,7 @@ from aionorth.cli import plan_files
 from aionorth.cli.fleet.manifest import read_parts
 from aionorth.cli.output.messages import ProblemError
 from aionorth.cli.reports.formats import COLUMNS
-from aionorth.fleet import Part
+from aionorth.fleet import Part, PartState
 from aionorth.fleet.store import FleetStore
 from aionorth.fleet.worker import Worker
 from aionorth.simulator import Simulator
@@ -280,8 +282,8 @@ def test_all_runs_are_listed_the_newest_first(fleet: Shell) -> None:
     run = fleet("fleet", "status")
     assert [line.split()[:6] for line in run.out.splitlines()] == [
         ["RUN", "STATE", "GONE", "OF", "PARTS", "FAILED"],
-        ["r2", "at", "work", "0", "3", "2"],
-        ["r1", "at", "work", "0", "3", "2"],
+        ["r2", "waiting", "0", "3", "2", "0"],
+        ["r1", "waiting", "0", "3", "2", "0"],
     ]
     lines = fleet("fleet", "status", "--json").out.splitlines()
     assert [(one["run"], one["states"]) for one in map(json.loads, lines)] == [
@@ -306,9 +308,9 @@ def test_a_run_that_nobody_works_on_says_how_to_start_a_worker(fleet: Shell) -> 
     assert run.out.splitlines() == [
         f"{name}: 0 of 3 ids done (0 %)",
         "  2 parts: 2 waiting",
-        "APP  STATE    DONE  OF  KIND           FAILED  UNKNOWN  CALLS",
-        "a    waiting  0 %   2   subscriptions  0       0        0",
-        "b    waiting  0 %   1   packages       0       0        0",
+        "APP  KIND           DONE  STATE    OF  FAILED  UNKNOWN  CALLS",
+        "a    subscriptions  0 %   waiting  2   0       0        0",
+        "b    packages       0 %   waiting  1   0       0        0",
         "no worker is at work on it yet",
         "to start one: aionorth fleet worker",
     ]
@@ -344,6 +346,29 @@ def test_a_run_is_cancelled_and_resumed(fleet: Shell) -> None:
     assert fleet("fleet", "resume", name).err.startswith(f"aionorth: nothing of {name} is cancelled or has failed\n")
 
 
+def test_what_holds_a_run_up_is_said(fleet: Shell, server: RedisServer) -> None:
+    name = submitted(fleet, TWO)
+
+    async def say(number: int, **more: Any) -> None:
+        store = FleetStore(server.url)
+        status = attrs.evolve((await store.status(name)).parts[number], **more)
+        assert await store.take(name, number, "me")
+        assert await store.beat(name, status, "me", last=status.state is PartState.WAITING) is not None
+        await store.close()
+
+    declined = {"w1": "on host7: there is no profile 'b'"}
+    asyncio.run(say(1, cause=declined["w1"], declined=declined))
+    words = "b: on host7: there is no profile 'b'; a worker that has them can do it"
+    assert fleet("fleet", "status", name).out.splitlines()[5] == words
+    asyncio.run(say(0, state=PartState.AT_WORK, silent_for=190.0, next_call=40.0))
+    assert fleet("fleet", "status", name).out.splitlines()[5:] == [
+        words,
+        "a: the platform has not answered for 3 min 10 s",
+    ]
+    part = fleet("fleet", "status", name, "--json").json["parts"][0]
+    assert (part["silent_for"], part["next_call"]) == (190.0, 40.0)
+
+
 @pytest.fixture
 def done(fleet: Shell, server: RedisServer, platform: Simulator) -> str:
     """A run of which all is gone but one id that failed, and a part that could not go on."""
@@ -360,15 +385,16 @@ def done(fleet: Shell, server: RedisServer, platform: Simulator) -> str:
 def test_parts_that_failed_come_first_and_their_cause_is_said(fleet: Shell, done: str) -> None:
     run = fleet("fleet", "status", done)
     assert run.code == 1
-    assert [line.split()[:2] for line in run.out.splitlines()[3:6]] == [
-        ["APP", "STATE"],
-        ["nobody", "failed"],
-        ["(environment)", "complete"],
+    assert [re.split("  +", line)[:4] for line in run.out.splitlines()[3:6]] == [
+        ["APP", "KIND", "DONE", "STATE"],
+        ["nobody", "packages", "0 %", "failed"],
+        ["(environment)", "subscriptions", "100 %", "complete"],
     ]
     assert run.out.startswith(
         f"{done}: 3 of 4 ids done (75 %)\n  2 deleted, 1 failed\n  2 parts: 1 failed, 1 complete\n"
     )
-    assert "\nnobody: AIONORTH_URL is set in the worker's environment" in run.out
+    cause = f"on {socket.gethostname()}: AIONORTH_URL is set in the worker's environment"
+    assert f"\nnobody: {cause}" in run.out
     status = fleet("fleet", "status", done, "--json").json
     assert (status["settled"], status["deleted"], status["failed"]) == (True, 2, 1)
     assert [one["state"] for one in status["parts"]] == ["complete", "failed"]
@@ -419,7 +445,7 @@ def test_the_page_has_an_account_of_each_app(fleet: Shell, done: str, tmp_path: 
     assert "Purge of 3 subscriptions and 1 package of 2 apps run r1" in words
     assert "Not finished: 1 of 4 was never attempted. 2 of 4 are gone; 1 is not." in words
     assert "(environment) subscriptions complete 2 1 0 3" in words
-    assert "nobody packages failed: AIONORTH_URL is set in the worker" in words
+    assert f"nobody packages failed: on {socket.gethostname()}: AIONORTH_URL is set in the worker" in words
     assert "(environment), subscriptions: why 1 is not known to be gone" in words
     assert f"<td><code>{failed}</code></td>" in page
     assert "nobody, packages: why" not in words
@@ -527,6 +553,23 @@ def test_a_worker_that_is_told_to_end_hands_its_parts_back_and_another_goes_on(
 
 
 @pytest.mark.slow
+def test_a_worker_whose_first_process_was_killed_ends_and_hands_its_parts_back(
+    fleet: Shell, server: RedisServer, quick: Simulator
+) -> None:
+    platform, ids = quick, quick.add_subscriptions(250)
+    fleet.point_at(platform)
+    fleet.export(PERIOD="5", TIMEOUT="2")
+    in_service(server.url, platform.url)
+    name = submitted(fleet, "\n".join(["profile,kind,id", *(f",subscriptions,{id_}" for id_ in ids)]))
+    with worker() as first:
+        wait_until(fleet, name, "at_work")
+        first.kill()
+        wait_until(fleet, name, "waiting")
+        assert first.stderr is not None
+        assert "the process that started this worker is gone: it ends" in first.stderr.read()  # so nobody writes to it
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("typed", "code"), [("3", 0), ("yes", 1)])
 def test_on_a_terminal_the_number_of_ids_is_asked_for(fleet: Shell, typed: str, code: int) -> None:
     words = command("submit", fleet.file(TWO), "--name", "r1")
@@ -547,6 +590,8 @@ def test_who_only_watched_a_run_is_told_that_it_goes_on(fleet: Shell) -> None:
     child = pexpect.spawn(words[0], words[1:], encoding="utf-8", timeout=30, dimensions=(24, 40))
     child.expect_exact("2 parts: 2 waiting")
     child.sendintr()
+    child.expect_exact("the run goes on")
+    assert "subscriptions  0 %" in (child.before or "")  # how far it has come is still there
     child.expect_exact("to end it: ")
     child.expect(pexpect.EOF)
     child.close()

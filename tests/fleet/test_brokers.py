@@ -175,6 +175,43 @@ def test_a_task_that_is_handed_back_is_taken_at_once(fleet_server: RedisServer) 
     asyncio.run(main())
 
 
+def test_who_hands_a_task_back_leaves_it_to_others_for_a_while(
+    fleet_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "ASIDE", 2.0)
+
+    async def main() -> None:
+        async with consuming(fleet_server.url, lease=60) as (one,):
+            await send(fleet_server.url, "a", "b")
+            await until(lambda: len(one.tasks) == 2)
+            first = one.tasks["a"]
+            await one.ack("a", back=True)
+            handed_back_at = time.monotonic()
+            await one.ack("b", back=True)
+            await until(lambda: one.tasks["a"] is not first and one.at["b"] > handed_back_at)
+            assert min(one.at.values()) - handed_back_at > 1.9
+
+    asyncio.run(main())
+
+
+def test_a_server_that_is_away_is_said_once(fleet_server: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with consuming(fleet_server.url) as (one,):
+            await send(fleet_server.url, "a")
+            await until(lambda: "a" in one.tasks)
+            await asyncio.to_thread(fleet_server.stop)
+            await asyncio.sleep(2)
+            await asyncio.to_thread(fleet_server.start)
+            await until(lambda: "can be reached again" in caplog.text)
+
+    asyncio.run(main())
+    said = [one.message for one in caplog.records if "Redis server" in one.message and one.levelname == "WARNING"]
+    assert [one.partition(":")[0] for one in said] == [
+        "the fleet's Redis server cannot be reached",
+        "the fleet's Redis server can be reached again",
+    ]
+
+
 def test_a_task_that_is_done_is_gone(fleet_server: RedisServer) -> None:
     async def main() -> None:
         async with consuming(fleet_server.url) as (one,), client(fleet_server.url) as redis:

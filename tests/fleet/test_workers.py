@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -372,6 +373,58 @@ def test_a_part_for_which_a_worker_lacks_settings_fails_and_can_be_resumed(
             assert (await fleet.status(RUN)).ok
 
     play(story)
+
+
+def test_a_part_for_which_one_worker_lacks_settings_is_left_to_the_others(play: Play) -> None:
+    async def story(place: Place) -> None:
+        names = {"first", "second"}
+
+        async def living() -> set[str]:
+            return names
+
+        await place.store.add([part(place.ids)], RUN)
+        first, second = (Worker(place.url, lease=LEASE, name=one, living=living) for one in ("first", "second"))
+        profile = place.config.read_text()
+        place.config.write_text("")
+        assert not await first.do(RUN, 0)  # and so it is handed back
+        status = await place.status()
+        assert (status.state, list(status.declined)) == (PartState.WAITING, ["first"])
+        assert status.cause.startswith(f"on {socket.gethostname()}: {place.config} has no profile 'p'")
+        place.config.write_text(profile)
+        place.config.with_name("secret").unlink()
+        assert await second.do(RUN, 0)  # nobody is left who might have settings
+        status = await place.status()
+        assert (status.state, list(status.declined)) == (PartState.FAILED, ["first", "second"])
+        assert "has no profile 'p'" in status.cause
+        assert "secret" in status.cause
+        place.write_profile()
+        async with Fleet(place.url) as fleet:
+            assert len(await fleet.resume(RUN)) == 1
+        status = await place.status()
+        assert (status.declined, status.cause) == ({}, "")
+        assert await first.do(RUN, 0)
+        assert (await place.store.status(RUN)).ok
+        for one in (first, second):
+            await one.close()
+
+    play(story)
+
+
+def test_a_worker_says_how_long_flow_control_holds_a_part_up(play: Play) -> None:
+    async def story(place: Place) -> None:
+        place.config.write_text(f"{place.config.read_text()}calls = 20\n")
+        await place.store.add([part(place.ids)], RUN)
+        async with place.worker() as one:
+            doing = asyncio.create_task(one.do(RUN, 0))
+            found = PartStatus(number=0, part=part())
+            while not found.next_call and not doing.done():
+                found = await place.status()
+                await asyncio.sleep(0.05)
+            await doing
+            assert 0 < found.next_call <= PERIOD * 1.5
+            assert (await place.status()).next_call == 0
+
+    play(story, number=100)
 
 
 def test_a_part_of_a_plan_is_done_by_whom_has_a_profile_of_its_app(play: Play) -> None:

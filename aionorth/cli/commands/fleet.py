@@ -174,7 +174,11 @@ def submit(
         remark("aionorth: nothing was submitted")
         return ExitCode.FAILED
     number = many(len(parts), "part")
-    remark(f"aionorth: submitted: {kinds_of(parts)}, in {number}\nhow far it is: {to_type('status', run)} --watch")
+    twice = sum(one.duplicates for one in parts)
+    dropped = f"; {many(twice, 'duplicate')} dropped" if twice else ""
+    remark(
+        f"aionorth: submitted: {kinds_of(parts)}, in {number}{dropped}\nhow far it is: {to_type('status', run)} --watch"
+    )
     put(json.dumps(_submitted(run, parts)) if submission.json else run)
     return ExitCode.OK
 

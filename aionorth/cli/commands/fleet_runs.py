@@ -125,8 +125,8 @@ Examples:
 \b
 Exit codes:
   0  it was written, whatever became of the ids
-  1  a file could not be written
-  2  something is missing or cannot be used: no such run, say"""
+  1  a file could not be written after all
+  2  something is missing or cannot be used: no such run or directory, say"""
 
 
 @command

@@ -46,7 +46,10 @@ class Formats:
     csv: str | None = _format("FILE", "Write every id, with what became of it, to this CSV file.")
     jsonl: str | None = _format("FILE", "Write the same as JSON Lines.")
     json: bool = _format(
-        None, "Print the account as one JSON object, a line for each journal.", "--json", default=False
+        None,
+        "Print the account as a JSON object on one line; of several journals a line each.",
+        "--json",
+        default=False,
     )
 
     @property

@@ -24,6 +24,7 @@ def on_fleet(do: Callable[[Fleet], Awaitable[T]]) -> T:
     """Do something with the fleet of the environment; raises `ProblemError` where its server cannot be used."""
     from aionorth.fleet import Fleet  # noqa: PLC0415 - with taskiq, which other commands do without
     from aionorth.fleet.fleet import url_of_environment  # noqa: PLC0415 - as above
+    from aionorth.fleet.store import NoRunError  # noqa: PLC0415 - as above
 
     async def main() -> T:
         async with Fleet(url_of_environment()) as fleet:
@@ -31,6 +32,8 @@ def on_fleet(do: Callable[[Fleet], Awaitable[T]]) -> T:
 
     try:
         return asyncio.run(main())
+    except NoRunError as exc:
+        raise ProblemError(f"{told(exc)}; those that are kept: {own_name()} fleet status") from exc
     except StoreError as exc:
         server = ", and that the server is up" if isinstance(exc, StoreUnavailableError) else ""
         raise ProblemError(f"{told(exc).removesuffix('.')}; check AIONORTH_REDIS_URL{server}") from exc

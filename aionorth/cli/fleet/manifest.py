@@ -47,7 +47,7 @@ def read_parts(paths: Iterable[str], check_plan: Callable[[str, Plan[Any]], obje
                 is_json = Path(path).suffix.lower() == ".json"
                 header = "" if is_json else file.readline()
                 separator = next((one for one in plan_files.SEPARATORS if one in header), ",")
-                names = [name.strip() for name in next(csv.reader([header], delimiter=separator), list[str]())]
+                names = [name.strip().lower() for name in next(csv.reader([header], delimiter=separator), list[str]())]
                 if is_json or (PROFILE not in names and plan_files.CHECK in names):
                     plans.append(_of_plan(path, check_plan))
                 else:

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 import attrs
 
-from aionorth.cli.fleet.view import kinds_of, states_of
-from aionorth.cli.reports.account import fate
+from aionorth.cli.fleet.view import kinds_of, silences_of, states_of
+from aionorth.cli.reports.account import fate, silence
 from aionorth.cli.reports.page import MAX_IDS, NotGone, drawing, filled, tiles, unplaced, verdict
 from aionorth.cli.reports.timeline import Work, drawn, joined, outcome_at, works
 from aionorth.common.text import shortened
@@ -52,6 +52,7 @@ class RunPage:
         self._ended: dict[tuple[int, Outcome], _Tally] = defaultdict(_Tally)
         self._missing = Counter[Outcome]()
         self._works = list[Work]()
+        self._silences = list[float]()
         self._resumed = False
 
     def add(self, status: PartStatus, history: History) -> None:
@@ -80,6 +81,7 @@ class RunPage:
         }
         self._parts.append(about | {"cause": shortened(status.cause), "total": part.total, "anchor": anchor})
         self._works += works(history)
+        self._silences.append(silence(history))
         self._resumed |= len(history.runs) > 1
 
     def render(self, now: datetime) -> str:
@@ -107,7 +109,7 @@ class RunPage:
             "end_known": self._run.settled,
             "how": "",
             "facts": [
-                ("Time", duration(end - began), ""),
+                ("Time", duration(end - began), silences_of(self._silences)),
                 ("Parts", f"{len(self._run.parts):,}", states_of(self._run)),
                 ("Calls made", f"{self._all.calls:,}", "logins not counted"),
                 ("Refused by flow control", f"{self._all.refusals:,}", "of these calls" if self._all.refusals else ""),

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from aionorth.cli.fleet.page import RunPage
-from aionorth.cli.fleet.view import in_columns, kinds_of, states_of, width
-from aionorth.cli.reports.account import as_dict, summary_of
+from aionorth.cli.fleet.view import in_columns, kinds_of, silences_of, states_of, width
+from aionorth.cli.reports.account import as_dict, silence, summary_of
 from aionorth.cli.reports.formats import lines_to, naming, rows_of, table_to, writing
 from aionorth.common.text import visible
 from aionorth.fleet.runs import PartStatus, RunStatus
@@ -71,6 +71,7 @@ class Account:
         self._summaries = list[DeleteSummary]()
         self._parts = list[dict[str, Any]]()
         self._moments = list[float]()
+        self._silences = list[float]()
         self._reasons = list[str]()
 
     def add(self, status: PartStatus, history: History) -> None:
@@ -78,6 +79,7 @@ class Account:
         self._summaries.append(attrs.evolve(summary_of(history), results=()))
         groups = failure_groups(history.results())
         self._reasons += (visible(f"{status.part.app}: {one}") for one in groups if one.example.error is not None)
+        self._silences.append(silence(history))
         self._moments += (moment for run in history.each_run() for moment in (run.began, run.last))
         if self._as_json:
             about = {"part": status.number, "app": status.part.app}
@@ -101,7 +103,8 @@ class Account:
         for status, summary in zip(run.parts, self._summaries, strict=True):
             counts = [f"{number:,}" for number in (*map(summary.count, Outcome), summary.total)]
             rows.append([status.part.app, status.part.kind.words, status.state.in_words, *counts])
-        head = [f"{run.run}: {kinds_of([one.part for one in run.parts])}", f"  {states_of(run)}"]
+        about = filter(None, [states_of(run), silences_of(self._silences)])
+        head = [f"{run.run}: {kinds_of([one.part for one in run.parts])}", *(f"  {one}" for one in about)]
         more = len(self._reasons) - MAX_REASONS
         reasons = [*self._reasons[:MAX_REASONS], *([f"and {more:,} more; --html has them all"] if more > 0 else [])]
         return "\n".join([*head, in_columns(rows, width()), str(self._total()), *reasons])

@@ -31,6 +31,9 @@ LOOK_EVERY = 2.0
 MAX_PARTS = 20
 """How many parts a terminal is shown, at most; a file or a pipe gets all."""
 
+LONG_WAIT = 10.0
+"""Seconds without a call from which on that is said: workers say how far they are every few seconds."""
+
 MAX_CAUSES, LONGEST_CAUSE = 5, 400
 
 AROUND = 12
@@ -50,7 +53,18 @@ def kinds_of(parts: Sequence[Part]) -> str:
         counts[part.kind.words.removesuffix("s")] += part.total
     *others, last = (many(count, kind) for kind, count in counts.items())
     kinds = f"{', '.join(others)} and {last}" if others else last
-    return f"{kinds} of {many(len({part.app for part in parts}), 'app')}"
+    apps = many(len({part.app for part in parts}), "app")
+    # A profile's name does not say whether a plan is of the same app.
+    unclear = any(part.profile for part in parts) and any(part.url and not part.profile for part in parts)
+    return f"{kinds} of {'at most ' if unclear else ''}{apps}"
+
+
+def silences_of(parts: Sequence[float]) -> str:
+    """Return for how many parts the platform was silent, given for how many seconds in each; empty where in none."""
+    if not (silent := [one for one in parts if one]):
+        return ""
+    longest = ("" if len(silent) == 1 else "up to ") + duration(max(silent))
+    return f"the platform was silent for {longest} in {len(silent):,} of {many(len(parts), 'part')}"
 
 
 def width() -> int | None:
@@ -79,7 +93,9 @@ def runs_table(runs: Iterable[RunStatus]) -> str:
 
 def _state_of(status: RunStatus) -> str:
     if not status.settled:
-        return "ending" if status.cancelled else "at work"
+        if status.cancelled:
+            return "ending"
+        return "waiting" if all(one.state is PartState.WAITING for one in status.parts) else "at work"
     return "all gone" if status.ok else "cancelled" if status.cancelled else "some left"
 
 
@@ -119,10 +135,10 @@ def detailed(status: RunStatus, columns: int | None, most: int) -> str:
     """
     parts = sorted(status.parts, key=lambda one: (FIRST.index(one.state), one.gone == one.part.total, one.number))
     most = len(parts) if columns is None else most
-    rows = [["APP", "STATE", "DONE", "OF", "KIND", "FAILED", "UNKNOWN", "CALLS"]]
+    rows = [["APP", "KIND", "DONE", "STATE", "OF", "FAILED", "UNKNOWN", "CALLS"]]
     for one in parts[:most]:
-        about = (one.state.in_words, _share(done(one), one.part.total), f"{one.part.total:,}", one.part.kind.words)
-        counts = (one.outcomes[Outcome.FAILED], one.outcomes[Outcome.UNKNOWN], one.calls)
+        about = (one.part.kind.words, _share(done(one), one.part.total), one.state.in_words)
+        counts = (one.part.total, one.outcomes[Outcome.FAILED], one.outcomes[Outcome.UNKNOWN], one.calls)
         rows.append([one.part.app, *about, *map("{:,}".format, counts)])
     more = [f"and {len(parts) - most:,} more; --json has them all"] if len(parts) > most else []
     wide = columns or math.inf
@@ -131,17 +147,18 @@ def detailed(status: RunStatus, columns: int | None, most: int) -> str:
 
 
 def _remarks(status: RunStatus) -> list[str]:
-    """Say why parts could not go on, and what to do."""
-    by_cause: dict[str, list[str]] = {}
+    """Say why parts could not go on, or do not, and what to do."""
+    by_cause: dict[str, list[PartStatus]] = {}
     for one in status.parts:
-        if one.state is PartState.FAILED:
-            by_cause.setdefault(one.cause, []).append(one.part.app)
-    said = list[str]()
-    for cause, apps in list(by_cause.items())[:MAX_CAUSES]:
-        others = f" and {len(apps) - 1:,} more" if len(apps) > 1 else ""
-        said.append(f"{visible(apps[0])}{others}: {shortened(shown(cause), LONGEST_CAUSE)}")
+        if one.cause:
+            waits = "" if one.state.settled else "; a worker that has them can do it"
+            by_cause.setdefault(f"{shortened(shown(one.cause), LONGEST_CAUSE)}{waits}", []).append(one)
+    said = [f"{_apps(parts)}: {cause}" for cause, parts in list(by_cause.items())[:MAX_CAUSES]]
     if len(by_cause) > MAX_CAUSES:
         said.append(f"and {len(by_cause) - MAX_CAUSES:,} more causes; --json has them all")
+    if silent := [one for one in status.parts if one.state is PartState.AT_WORK and one.silent_for]:
+        longest = max(one.silent_for for one in silent)
+        said.append(f"{_apps(silent)}: the platform has not answered for {duration(longest)}")
     states = {one.state for one in status.parts}
     if status.settled and not status.ok:
         said.append(f"to go on with what is left: {own_name()} fleet resume {status.run}")
@@ -151,6 +168,21 @@ def _remarks(status: RunStatus) -> list[str]:
     elif PartState.WAITING in states and PartState.AT_WORK not in states:
         said.append(f"no worker is at work on it yet\nto start one: {own_name()} fleet worker")
     return said
+
+
+def _in_a_line(text: str) -> str:
+    return "; ".join(text.splitlines())
+
+
+def _apps(parts: Sequence[PartStatus]) -> str:
+    """Return the app of the first part, and how many others there are."""
+    others = len({one.part.app for one in parts}) - 1
+    return f"{visible(parts[0].part.app)}{f' and {others:,} more' if others else ''}"
+
+
+def next_call(status: RunStatus) -> float:
+    """Return the seconds until flow control allows any part at work a call, as its worker has said of late."""
+    return min((one.next_call for one in status.parts if one.state is PartState.AT_WORK), default=0.0)
 
 
 # --- A run that is watched
@@ -164,7 +196,9 @@ async def watch(look: Callable[[], Awaitable[RunStatus]]) -> RunStatus:
         while not status.settled:
             pace = meter.pace(time.monotonic() - began, status.count(done))
             left = (status.total - status.count(done)) / pace if pace else None
-            show(status, note or ("" if left is None else f"about {duration(max(left, 1.0))} left"))
+            waits = [f"next call in about {duration(wait)}"] if (wait := next_call(status)) > LONG_WAIT else []
+            notes = [*waits, *([] if left is None else [f"about {duration(max(left, 1.0))} left"])]
+            show(status, note or ", ".join(notes))
             await asyncio.sleep(LOOK_EVERY)
             try:
                 status, note = await look(), ""
@@ -184,7 +218,8 @@ def _view() -> Generator[Callable[[RunStatus, str], None], None, None]:
             nonlocal due
             if time.monotonic() >= due:
                 due = time.monotonic() + LINES_EVERY
-                remark("aionorth: " + "; ".join(filter(None, [*map(str.strip, summary(status)), visible(note)])))
+                said = [*map(str.strip, summary(status)), *map(_in_a_line, _remarks(status)), visible(note)]
+                remark("aionorth: " + "; ".join(filter(None, said)))
 
         yield say_now_and_then
         return
@@ -199,6 +234,9 @@ def _view() -> Generator[Callable[[RunStatus, str], None], None, None]:
         live.start()
     try:
         yield draw
+    except BaseException:
+        live.transient = False  # what it has come to would not be shown otherwise
+        raise
     finally:
         with ending_output(sys.__stderr__):
             live.stop()

@@ -83,7 +83,12 @@ def in_lines(history: History) -> Iterator[str]:
         yield f"  run {number}: {_local(run.began)}{until} {_local(run.last)}, {lasted}: {visible(how_ended(run))}"
     if outages := history.outages:
         times = "once" if len(outages) == 1 else f"{len(outages):,} times"
-        yield f"  the platform was silent {times}, for {duration(sum(one.end - one.start for one in outages))} in all"
+        yield f"  the platform was silent {times}, for {duration(silence(history))} in all"
+
+
+def silence(history: History) -> float:
+    """Return for how many seconds in all the platform answered no call."""
+    return sum(one.end - one.start for one in history.outages)
 
 
 def as_dict(history: History) -> dict[str, Any]:

@@ -50,7 +50,8 @@ def check_report(path: str, suffix: str = "") -> None:
     """
     if path == "-":
         raise ProblemError(
-            "a report goes to a file, and - is none: name one; 'aionorth report JOURNAL' writes to stdout"
+            "a report goes to a file, and - is none: name one; 'aionorth report JOURNAL' and 'aionorth fleet report "
+            "RUN' write to stdout"
         )
     if suffix and _suffix(path) in _WRITERS and _suffix(path) != suffix:
         raise ProblemError(f"{path} is named like a report of another format: let it end in {suffix}")

@@ -19,7 +19,7 @@ from markupsafe import Markup
 from aionorth import __version__
 from aionorth.cli.kinds import KINDS
 from aionorth.cli.output.messages import in_words
-from aionorth.cli.reports.account import PENDING, fate, how_ended
+from aionorth.cli.reports.account import PENDING, fate, how_ended, silence
 from aionorth.cli.reports.chart import Chart
 from aionorth.cli.reports.timeline import Timeline, Work, outcome_at, timeline, works
 from aionorth.common.text import many, shortened, visible
@@ -230,13 +230,13 @@ def _is(number: int) -> str:
 
 def _facts(history: History, runs: tuple[Work, ...]) -> list[tuple[str, str, str]]:
     """Return the figures of the purge as a whole: the name, the value, and a note."""
-    entries, outages = history.entries.values(), history.outages
+    entries = history.entries.values()
     least = "at least " if any(run.state is RunState.NO_END for run in history.each_run()) else ""
     lasted = duration(max(run.end for run in runs) - runs[0].start)
     worked = duration(sum(run.end - run.start for run in runs))
     refusals = sum(entry.refusals for entry in entries)
     notes = [f"{least}{worked} of it at work"] if len(runs) > 1 else []
-    notes += [f"{duration(sum(one.end - one.start for one in outages))} without the platform"] if outages else []
+    notes += [f"{duration(silence(history))} without the platform"] if history.outages else []
     return [
         ("Time", lasted, "; ".join(notes)),
         ("Runs", f"{len(runs):,}", ""),
