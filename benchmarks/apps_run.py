@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import resource
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -84,16 +86,16 @@ async def delete(job: dict[str, Any]) -> None:
     def session(name: str) -> NorthSession:
         return NorthSession(job["url"], app_id=name, secret=SECRET, flow_control=flow_control, timeout=TIMEOUT)
 
-    async def work(number: int, workers: int) -> int:
+    async def work(number: int, some: range, workers: int) -> int:
         name = name_of(number)
         summary = await sessions[number].delete_subscriptions(
-            (f"{name}-{one}" for one in range(ids)), workers=workers, collect="failures"
+            (f"{name}-{one}" for one in some), workers=workers, collect="failures"
         )
         summary.raise_for_failures()
         return summary.deleted
 
-    async def in_turn(numbers: Any) -> int:  # noqa: ANN401 - an iterator that all workers draw from
-        return sum([await work(number, 1) for number in numbers])
+    async def in_turn(turns: Iterator[tuple[range, int]]) -> int:
+        return sum([await work(number, some, 1) for some, number in turns])
 
     peak = 0
 
@@ -113,10 +115,11 @@ async def delete(job: dict[str, Any]) -> None:
         sessions = [await stack.enter_async_context(session(name_of(number))) for number in range(apps)]
         watching = asyncio.create_task(watch())
         if job["in_all"]:
-            numbers = iter(range(apps))
-            deleted = sum(await asyncio.gather(*(in_turn(numbers) for _ in range(workers))))
+            halves = (range(ids // 2), range(ids // 2, ids))
+            turns = itertools.product(halves, range(apps))  # by the second one, an app's window has room again
+            deleted = sum(await asyncio.gather(*(in_turn(turns) for _ in range(workers))))
         else:
-            deleted = sum(await asyncio.gather(*(work(number, workers) for number in range(apps))))
+            deleted = sum(await asyncio.gather(*(work(number, range(ids), workers) for number in range(apps))))
         watching.cancel()
         used = time.process_time() - cpu
         report = {

@@ -242,7 +242,7 @@ def test_of_other_names_opening_them_says_what_is_wrong(name: str) -> None:
         (("--html", "no/such/a.html"), "cannot be written"),
         (("--jsonl", "purge.jsonl"), "would replace"),
         (("--html", "a.csv"), "a.csv is named like a report of another format: let it end in .html"),
-        (("--csv", "-"), "'aionorth report JOURNAL' writes to stdout"),
+        (("--csv", "-"), "'aionorth report JOURNAL' and 'aionorth fleet report RUN' write to stdout"),
         (("--csv", "a", "--jsonl", "./a"), "the report ./a would replace a"),
     ],
 )
