@@ -20,7 +20,7 @@ from aionorth.simulator import Simulator
 SECRET = "app-secret"  # noqa: S105 - the simulator's own
 TIMEOUT = 10.0
 """Seconds of a call's time-out."""
-WARM_UP = "warm-up"
+WARM_UP, WARM_UP_IDS = "warm-up", 50
 """The app with which a client has made a few calls before anything is measured."""
 
 
@@ -65,12 +65,12 @@ def _forget_peak() -> None:
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
-def _sockets() -> int:
-    """Return how many sockets this process has open."""
-    found = 0
-    for one in os.listdir("/proc/self/fd"):  # noqa: PTH208 - names are enough
+def sockets(process: int | str = "self") -> int:
+    """Return how many sockets a process has open."""
+    found, directory = 0, f"/proc/{process}/fd"
+    for one in os.listdir(directory):  # noqa: PTH208 - names are enough
         try:
-            found += os.readlink(f"/proc/self/fd/{one}").startswith("socket:")  # noqa: PTH115 - as above
+            found += os.readlink(f"{directory}/{one}").startswith("socket:")  # noqa: PTH115 - as above
         except OSError:  # closed meanwhile
             continue
     return found
@@ -97,37 +97,27 @@ async def delete(job: dict[str, Any]) -> None:
     async def in_turn(turns: Iterator[tuple[range, int]]) -> int:
         return sum([await work(number, some, 1) for some, number in turns])
 
-    peak = 0
-
-    async def watch() -> None:
-        nonlocal peak
-        while True:
-            peak = max(peak, _sockets())
-            await asyncio.sleep(0.05)
-
     async with session(WARM_UP) as north:
-        await north.delete_subscriptions([f"{WARM_UP}-{number}" for number in range(ids)])
-    idle = peak = _sockets()
+        await north.delete_subscriptions([f"{WARM_UP}-{number}" for number in range(WARM_UP_IDS)])
+    idle = sockets()
     before = _status("VmRSS")
     _forget_peak()
     cpu, began = time.process_time(), time.monotonic()
     async with AsyncExitStack() as stack:
         sessions = [await stack.enter_async_context(session(name_of(number))) for number in range(apps)]
-        watching = asyncio.create_task(watch())
         if job["in_all"]:
             halves = (range(ids // 2), range(ids // 2, ids))
             turns = itertools.product(halves, range(apps))  # by the second one, an app's window has room again
             deleted = sum(await asyncio.gather(*(in_turn(turns) for _ in range(workers))))
         else:
             deleted = sum(await asyncio.gather(*(work(number, range(ids), workers) for number in range(apps))))
-        watching.cancel()
         used = time.process_time() - cpu
         report = {
             "deleted": deleted,
             "seconds": time.monotonic() - began,
             "cpu": used,
             "memory": (_status("VmHWM") - before) / apps,
-            "connections": peak - idle,
+            "idle": idle,
         }
     print(json.dumps(report), flush=True)
 
