@@ -81,12 +81,6 @@ def _is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def is_orphan() -> bool:
-    """Whether the process that started this one is gone: it was killed, and cannot end this one any more."""
-    parent = multiprocessing.parent_process()
-    return parent is not None and os.getppid() != parent.pid
-
-
 class FleetBroker(RedisStreamBroker):
     """Hands tasks to workers.
 
@@ -114,7 +108,7 @@ class FleetBroker(RedisStreamBroker):
     async def listen(self) -> AsyncGenerator[AckableMessage, None]:
         """Yield tasks, those of dead workers first, as long as this worker has less than its share."""
         redis = Redis(connection_pool=self.connection_pool)
-        signs = asyncio.create_task(self._give_signs(redis))
+        signs = asyncio.create_task(self._give_signs(redis, os.getppid()))
         loop = asyncio.get_running_loop()
         look_for_dead_at = 0.0
         joined = False
@@ -194,13 +188,14 @@ class FleetBroker(RedisStreamBroker):
         consumers: Any = await redis.xinfo_consumers(self.queue_name, GROUP)
         return [one["name"].decode() for one in consumers if one["idle"] < self._lease * 1000]
 
-    async def _give_signs(self, redis: Redis) -> None:
-        """Say, again and again, that this worker is at work on the tasks that it holds."""
+    async def _give_signs(self, redis: Redis, parent: int) -> None:
+        """Say, again and again, that this worker is at work on the tasks that it holds, while its `parent` lives."""
         wait = self._lease / BEATS
         while not _is_cancelled():
             await asyncio.sleep(wait)
             wait = self._lease / BEATS
-            if is_orphan():
+            # taskiq's first process, unless that is this one. Once it was killed, nobody else would end this one.
+            if multiprocessing.parent_process() is not None and os.getppid() != parent:
                 _log.warning("the process that started this worker is gone: it ends")
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
