@@ -134,6 +134,7 @@ def test_each_client_gets_everything_done(name: str) -> None:
     assert run.calls == 120 + run.refusals == len(run.accepted) + len(run.refused)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["pyrate-limiter", "limits", "throttled-py"])
 def test_a_package_that_reads_the_clock_itself_uses_that_of_the_loop(name: str) -> None:
     run = schedule.measure(schedule.CLIENTS[name], "bucket", seed=1, calls=201)

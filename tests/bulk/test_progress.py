@@ -55,6 +55,7 @@ async def settling(number: int, seconds: float, reports: list[aionorth.DeleteSum
     return await BulkDelete(pool, options, now=asyncio.get_running_loop().time, report=report)
 
 
+@pytest.mark.slow
 async def test_progress_is_reported_at_most_ten_times_a_second() -> None:
     reports: list[aionorth.DeleteSummary] = []
     summary = await settling(5_000, 2.0, reports)

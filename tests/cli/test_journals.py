@@ -425,6 +425,7 @@ def test_keep_says_from_when_on_they_are_old(shell: Shell, old: dict[str, Path])
     assert all(path.exists() for path in old.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("answer", "removed"), [(b"y\n", True), (b"YES\n", True), (b"\n", False), (b"", False)])
 def test_on_a_terminal_they_are_removed_after_a_question(
     shell: Shell, monkeypatch: pytest.MonkeyPatch, old: dict[str, Path], answer: bytes, *, removed: bool

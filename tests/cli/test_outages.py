@@ -139,6 +139,7 @@ async def test_the_time_left_is_right_from_the_end_of_an_outage_on(
             assert seconds_left(now.remaining()) == pytest.approx(moments[-1].elapsed - now.elapsed, abs=75)
 
 
+@pytest.mark.slow
 async def test_the_first_signal_in_an_outage_stops_at_once() -> None:
     async with small_platform() as platform:
         loop = asyncio.get_running_loop()

@@ -113,6 +113,7 @@ killed()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", ["", NAMED])
 @pytest.mark.parametrize("step", ["written", "replace"])
 @pytest.mark.parametrize("old", [None, "old"])

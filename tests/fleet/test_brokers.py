@@ -175,6 +175,7 @@ def test_a_task_that_is_handed_back_is_taken_at_once(fleet_server: RedisServer) 
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_who_hands_a_task_back_leaves_it_to_others_for_a_while(
     fleet_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,6 +195,7 @@ def test_who_hands_a_task_back_leaves_it_to_others_for_a_while(
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_a_server_that_is_away_is_said_once(fleet_server: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         async with consuming(fleet_server.url) as (one,):
@@ -227,6 +229,7 @@ def test_a_task_that_is_done_is_gone(fleet_server: RedisServer) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("back", [False, True])
 def test_a_worker_says_nothing_of_a_task_that_another_one_has_taken(fleet_server: RedisServer, *, back: bool) -> None:
     async def main() -> None:

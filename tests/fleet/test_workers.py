@@ -410,6 +410,7 @@ def test_a_part_for_which_one_worker_lacks_settings_is_left_to_the_others(play: 
     play(story)
 
 
+@pytest.mark.slow
 def test_a_worker_says_how_long_flow_control_holds_a_part_up(play: Play) -> None:
     async def story(place: Place) -> None:
         place.config.write_text(f"{place.config.read_text()}calls = 20\n")

@@ -396,6 +396,7 @@ async def test_a_lower_threshold_is_learned_and_nearly_used_up(model: str, thres
     assert fullest_window(platform.log, 60.0) <= 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", EACH_MODEL)
 async def test_a_threshold_that_recovers_is_used_again(model: str) -> None:
     flow = learner(FlowControl(50))
@@ -408,6 +409,7 @@ async def test_a_threshold_that_recovers_is_used_again(model: str) -> None:
     assert fullest_window(platform.log, 60.0) <= 50
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", EACH_MODEL)
 async def test_a_window_that_was_full_before_we_came_is_got_over(model: str) -> None:
     flow = learner()
@@ -419,6 +421,7 @@ async def test_a_window_that_was_full_before_we_came_is_got_over(model: str) -> 
     assert await platform.work(flow, 300) >= 450
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["small-burst", "two-limits"])
 async def test_where_bursts_are_refused_the_calls_are_only_spread(model: str) -> None:
     flow = learner()
@@ -429,6 +432,7 @@ async def test_where_bursts_are_refused_the_calls_are_only_spread(model: str) ->
     assert fullest_window(platform.log, 60.0) <= 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", EACH_MODEL)
 async def test_a_window_that_somebody_else_had_nearly_filled_costs_no_more_than_that_window(model: str) -> None:
     flow = learner()
@@ -467,6 +471,7 @@ async def test_a_warning_says_the_new_limit_and_when_it_grows(caplog: pytest.Log
     assert "about 50 of 100 in 60 s are made from now on, and more after 120 s without a refusal" in warning
 
 
+@pytest.mark.slow
 async def test_the_same_chance_teaches_the_same() -> None:
     states = []
     for _ in range(2):

@@ -589,6 +589,7 @@ async def test_a_session_that_is_cancelled_while_it_opens_leaves_nothing_open(tm
             assert not stores
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", [0.0, 0.05, 0.15, 1.0])
 async def test_calls_of_a_session_that_is_closed_end_soon(tmp_path: Path, when: float) -> None:
     loop = asyncio.get_running_loop()

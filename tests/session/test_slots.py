@@ -230,7 +230,8 @@ async def seconds_of(platform: Simulator, *work: Awaitable[object]) -> float:
     return asyncio.get_running_loop().time() - began
 
 
-@pytest.mark.parametrize("client", [with_httpx, pytest.param(with_aiohttp, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("client", [with_httpx, with_aiohttp])
 async def test_a_purge_own_calls_and_another_client_share_the_rate_of_one_caller(client: Any) -> None:
     options: Any = {"model": "sliding-refusals", "calls": CALLS, "period": PERIOD, "latency": lambda _: (0.01, 0.01)}
     flow_control = aionorth.FlowControl(calls=CALLS, period=PERIOD)

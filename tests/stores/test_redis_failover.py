@@ -350,6 +350,7 @@ def test_over_a_failover_that_loses_steps_nothing_is_refused_and_nothing_lost(st
         asyncio.run(main())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "code", ["READONLY", "MOVED 12 127.0.0.1:1", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "ASK 12 h:1"]
 )

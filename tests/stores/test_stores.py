@@ -1011,6 +1011,7 @@ def test_too_many_open_files_are_waited_for(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_many_may_begin_a_file_at_once(tmp_path: Path) -> None:
     async def main() -> None:
         for app in range(30):
@@ -1189,6 +1190,7 @@ async def delete_state(place: RedisPlace) -> None:
 async def nothing(_: RedisPlace) -> None: ...
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "after"),
     [(nothing, empty), (nothing, restart), (copy, restart), (nothing, delete_state)],
