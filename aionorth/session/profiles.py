@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import os
 import tomllib
 from collections.abc import Collection
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -109,14 +111,24 @@ def names() -> list[str]:
     return list(_profiles(config_file()) or ())
 
 
-def _trusted(file: Path) -> bytes:
-    """Return what is in `file`, which says where a secret is sent; raises `SettingsError` if others can write to it."""
+def _trusted(file: Path) -> os.stat_result:
+    """Return what is known of `file`, which says where a secret is sent.
+
+    Raises:
+        SettingsError: Others can write to it.
+    """
     try:
-        check_own(file.stat(), file)
+        check_own(found := file.stat(), file)
     except UntrustedFileError as exc:
         remedy = "" if ": " in str(exc.strerror) else "; have one of your own, for which XDG_CONFIG_HOME names a place"
         raise problems(f"{file} is not to be trusted: {exc.strerror}{remedy}") from exc
-    return file.read_bytes()
+    return found
+
+
+@lru_cache(maxsize=1)  # a worker of a fleet looks for the profiles of a thousand apps
+def _parsed(file: Path, _state: tuple[int, ...]) -> dict[str, Any]:
+    """Return what is in `file`, which is read again once its state is another one."""
+    return tomllib.loads(file.read_bytes().decode())
 
 
 def _profiles(file: Path) -> dict[str, Any] | None:
@@ -124,7 +136,8 @@ def _profiles(file: Path) -> dict[str, Any] | None:
     content: dict[str, Any] = {}
     fault = None  # the exception is not kept as the cause: it has the text, which may hold a misplaced secret
     try:
-        content = tomllib.loads(_trusted(file).decode())
+        about = _trusted(file)
+        content = _parsed(file, (about.st_ino, about.st_size, about.st_mtime_ns))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as exc:
