@@ -135,12 +135,13 @@ class FleetStore:
     async def _reached(self) -> AsyncGenerator[None]:
         """Raise what `reached` does, and have the next calls connect anew: all others may have been cut off, too."""
         generation = self._connections.generation
-        try:
-            async with reached():
-                yield
-        except StoreUnavailableError:
-            await self._connections.renew(generation)
-            raise
+        with cancellable():
+            try:
+                async with reached():
+                    yield
+            except StoreUnavailableError:
+                await self._connections.renew(generation)
+                raise
 
     # --- Runs
 
@@ -217,14 +218,17 @@ class FleetStore:
 
     async def set_waiting(self, run: str, status: PartStatus) -> None:
         """Note that a part waits for a worker."""
-        text = _state(attrs.evolve(status, state=PartState.WAITING, cause="", declined={}))
+        text = _state(attrs.evolve(status, state=PartState.WAITING, cause="", declined={}, declined_since=0.0))
         async with self._reached():
             await self.client.hset(f"{_root(run)}:states", str(status.number), text)
 
-    async def set_sent(self, run: str) -> None:
-        """Note that workers have been told of all parts of a run."""
+    async def set_sent(self, run: str, *, sent: bool = True) -> None:
+        """Note whether workers have been told of all parts of a run."""
         async with self._reached():
-            await self.client.hset(_root(run), "sent", "1")
+            if sent:
+                await self.client.hset(_root(run), "sent", "1")
+            else:
+                await self.client.hdel(_root(run), "sent")
 
     async def set_cancelled(self, run: str, *, cancelled: bool) -> None:
         """Have workers end their work on a run, or not any more."""
@@ -331,7 +335,7 @@ def _root(run: str) -> str:
 
 
 def _state(status: PartStatus) -> str:
-    names = ("state", "calls", "refusals", "cause", "declined", "next_call", "silent_for")
+    names = ("state", "calls", "refusals", "cause", "declined", "declined_since", "next_call", "silent_for")
     fields = {name: getattr(status, name) for name in names}
     return json.dumps(fields | {"outcomes": {outcome.value: count for outcome, count in status.outcomes.items()}})
 

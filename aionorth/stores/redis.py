@@ -186,18 +186,18 @@ class OpenRedisStore:
         from redis.exceptions import RedisClusterException, RedisError  # noqa: PLC0415 - optional, and slow to import
 
         generation = self._connections.generation
-        try:
-            with cancellable():
+        with cancellable():
+            try:
                 return await answer
-        except asyncio.CancelledError as exc:
-            raise detached(exc)  # noqa: B904 - redis-py's frames hold the password
-        except (RedisError, RedisClusterException, OSError) as exc:
-            if self._closed:
-                raise SessionStateError("the session is closed") from detached(exc)
-            error = _store_error(self._root, exc)
-            if error.retryable:  # the next attempt connects anew: by then another server may be the primary
-                await self._connections.renew(generation)
-            raise error from detached(exc)
+            except asyncio.CancelledError as exc:
+                raise detached(exc)  # noqa: B904 - redis-py's frames hold the password
+            except (RedisError, RedisClusterException, OSError) as exc:
+                if self._closed:
+                    raise SessionStateError("the session is closed") from detached(exc)
+                error = _store_error(self._root, exc)
+                if error.retryable:  # the next attempt connects anew: by then another server may be the primary
+                    await self._connections.renew(generation)
+                raise error from detached(exc)
 
     # --- The document
 

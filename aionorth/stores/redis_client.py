@@ -7,9 +7,11 @@ server takes.
 from __future__ import annotations
 
 import asyncio
+import sys
 import weakref
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from aionorth.stores.redis_url import read_url
@@ -34,9 +36,15 @@ def cancellable() -> Generator[None]:
     which it ends.
     """
     task = asyncio.current_task()
-    before = 0 if task is None else task.cancelling()  # who cleans up after having been cancelled may call, too
-    yield
-    if task is not None and task.cancelling() > before:
+    assert task is not None
+    before = task.cancelling()  # who cleans up after having been cancelled may call, too
+    try:
+        yield
+    except Exception:  # of a connection that is lost, say
+        if task.cancelling() > before:
+            raise asyncio.CancelledError from None
+        raise
+    if task.cancelling() > before:
         raise asyncio.CancelledError
 
 
@@ -103,7 +111,7 @@ async def leave(connections: Connections) -> None:
 
 def connect(text: str) -> Redis | RedisCluster | None:
     """Return a client for a URL that can be read; None where redis-py cannot use it, whose error would show it."""
-    from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster, Sentinel  # noqa: PLC0415 - optional, and slow to import
+    from redis.asyncio import Redis, RedisCluster, Sentinel  # noqa: PLC0415 - optional, and slow to import
     from redis.asyncio.cluster import ClusterNode  # noqa: PLC0415 - as above
     from redis.asyncio.retry import Retry  # noqa: PLC0415 - as above
     from redis.backoff import NoBackoff  # noqa: PLC0415 - as above
@@ -119,10 +127,7 @@ def connect(text: str) -> Redis | RedisCluster | None:
     url = read_url(text)
     assert url is not None
     try:
-        # Who finds all of them in use waits: each is free again within the time-out.
-        pool = cast("Any", BlockingConnectionPool).from_url(
-            url.server, **{"max_connections": MAX_CONNECTIONS, "timeout": None} | given
-        )
+        pool = _pool_class().from_url(url.server, **given)
         client = cast("Any", Redis).from_pool(pool)
         pool.make_connection()  # else the options are only looked at when it is needed
         if url.kind == "cluster":
@@ -138,6 +143,45 @@ def connect(text: str) -> Redis | RedisCluster | None:
     except (ValueError, TypeError, RedisError, RedisClusterException):
         return None
     return cast("Redis | RedisCluster", client)
+
+
+@cache
+def _pool_class() -> Any:  # noqa: ANN401 - redis-py is optional, and so is known here only
+    """Return a pool in which who finds all connections in use waits: each is free again within the time-out.
+
+    That of redis-py waits with `asyncio.Condition`, which before Python 3.13 loses the wake-up of one who is cancelled.
+    """
+    from redis.asyncio import ConnectionPool  # noqa: PLC0415 - optional, and slow to import
+
+    class Pool(ConnectionPool):  # type: ignore[type-arg, unused-ignore]
+        """Its state: those that are taken, and how many more may be."""
+
+        def __init__(self, *, max_connections: int = MAX_CONNECTIONS, **options: object) -> None:
+            if max_connections < 1:
+                raise ValueError("max_connections")
+            cast("Any", super()).__init__(max_connections=sys.maxsize, **options)
+            self._free = asyncio.Semaphore(max_connections)
+            self._taken = set[object]()
+
+        async def get_connection(self, *command: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py's own
+            await self._free.acquire()
+            try:
+                connection = await cast("Any", super()).get_connection(*command, **options)
+            except BaseException:  # it may have been released, as one that was not taken
+                self._free.release()
+                raise
+            self._taken.add(connection)
+            return connection
+
+        async def release(self, connection: Any) -> None:  # noqa: ANN401 - as above
+            try:
+                await super().release(connection)
+            finally:
+                if connection in self._taken:
+                    self._taken.remove(connection)
+                    self._free.release()
+
+    return Pool
 
 
 def _options(url: str) -> tuple[str, int, dict[str, Any]]:

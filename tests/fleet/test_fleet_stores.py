@@ -226,6 +226,42 @@ def test_a_call_that_is_cancelled_at_any_moment_ends_so(fleet_server: RedisServe
     asyncio.run(main())
 
 
+def test_a_call_that_is_cancelled_ends_so_where_its_connection_is_lost_too(fleet_server: RedisServer) -> None:
+    async def main() -> None:
+        async with opened(fleet_server.url) as store, client(fleet_server.url) as redis:
+            for _ in range(50):
+                tasks = [asyncio.create_task(store.take(RUN, number, "me")) for number in range(8)]
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                killing = asyncio.create_task(redis.client_kill_filter(_type="normal", skipme=True))
+                cancelled = [task for task in tasks if task.cancel()]
+                await asyncio.wait([*tasks, killing])
+                assert [task for task in cancelled if not task.cancelled()] == []
+                for task in tasks:
+                    assert task.cancelled() or task.exception() is None or isinstance(task.exception(), StoreError)
+
+    asyncio.run(main())
+
+
+@pytest.mark.slow
+def test_no_caller_waits_for_a_connection_for_ever_though_others_are_cancelled(fleet_server: RedisServer) -> None:
+    """Before Python 3.13 a wake-up of `asyncio.Condition` is lost, if who is woken up is cancelled."""
+
+    async def main() -> None:
+        chance = random.Random(7)
+        async with opened(f"{fleet_server.url}?max_connections=2") as store:
+            for _ in range(400):
+                tasks = [asyncio.create_task(store.names()) for _ in range(12)]
+                await asyncio.sleep(chance.random() * 0.003)
+                for task in tasks:
+                    if chance.random() < 0.5:
+                        task.cancel()
+                _, left = await asyncio.wait(tasks, timeout=10)
+                assert not left
+
+    asyncio.run(main())
+
+
 def test_what_about_a_server_may_lose_journals_is_told(fleet_server: RedisServer, tmp_path: Path) -> None:
     async def main() -> None:
         async with opened(fleet_server.url) as store:
@@ -261,6 +297,12 @@ def test_a_submission_that_was_broken_off_is_resumed(
             assert (await fleet.status("half")).sent
             assert not await fleet.resume("half")
             assert await redis.xlen("aionorth-fleet:tasks") == 5
+            await fleet.cancel("half")
+            monkeypatch.setattr(fleet, "_send", broken_off)
+            with pytest.raises(KeyError):
+                await fleet.resume("half")
+            monkeypatch.undo()
+            assert [one.number for one in await fleet.resume("half")] == [0, 1, 2]
 
     asyncio.run(main())
 
