@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
@@ -12,9 +13,9 @@ from taskiq import Context, SendTaskError, TaskiqDepends, TaskiqEvents, TaskiqSt
 
 from aionorth.errors import ArgumentError
 from aionorth.fleet.journal import read_history
-from aionorth.fleet.runs import Part, PartState, PartStatus, RunStatus
+from aionorth.fleet.runs import Part, PartState, PartStatus, RunStatus, check_parts
 from aionorth.fleet.store import FleetStore, reached
-from aionorth.fleet.streams import FleetBroker, handed_back
+from aionorth.fleet.streams import FleetBroker, left_alone_for
 from aionorth.fleet.worker import Worker
 from aionorth.purge.journal import History
 from aionorth.session.settings import variable
@@ -27,6 +28,7 @@ def broker_of(url: str) -> FleetBroker:
     broker = FleetBroker(url)
 
     async def begin(state: TaskiqState) -> None:
+        logging.getLogger("aionorth").addFilter(_with_app)
         state.worker = worker = Worker(url, name=broker.consumer_name, living=broker.living)
         await worker.open()
         broker.on_end = worker.end
@@ -36,12 +38,20 @@ def broker_of(url: str) -> FleetBroker:
 
     async def do(run: str, number: int, context: Annotated[Context, TaskiqDepends()]) -> None:
         worker: Worker = context.state.worker
-        handed_back.set(not await worker.do(run, number))
+        settled = await worker.do(run, number)
+        left_alone_for.set(None if settled else worker.leaves_alone_for(run, number))
 
     broker.add_event_handler(TaskiqEvents.WORKER_STARTUP, begin)
     broker.add_event_handler(TaskiqEvents.WORKER_SHUTDOWN, end)
     broker.register_task(do, task_name=TASK)
     return broker
+
+
+def _with_app(record: logging.LogRecord) -> bool:
+    """Have a line of the log begin with its app: a worker has many."""
+    if app_id := getattr(record, "app_id", ""):
+        record.msg = f"{app_id.replace('%', '%%') if record.args else app_id}: {record.msg}"
+    return True
 
 
 def url_of_environment() -> str:
@@ -96,13 +106,7 @@ class Fleet:
             ArgumentError: There are none, two are of the same app and kind, or there is a run of that name already.
             StoreError: The server cannot be reached, or refuses.
         """
-        if not parts:
-            raise ArgumentError("there is nothing to do: give at least one part")
-        seen = set[tuple[object, ...]]()
-        for one in parts:
-            if (key := (one.profile, one.url, one.app_id, one.kind, one.authorized_app_id)) in seen:
-                raise ArgumentError(f"two parts are {one.kind.words} of {one.app}: make one of them")
-            seen.add(key)
+        check_parts(parts)
         run = await self._store.add(parts, name)
         for number in range(len(parts)):
             await self._send(run, number)
@@ -131,19 +135,22 @@ class Fleet:
     async def resume(self, run: str) -> list[PartStatus]:
         """Have done what is left of a run that was cancelled, or of which parts failed; return these parts.
 
-        Of a run whose submission was broken off, these are also the parts that wait. Where not all of its parts are
-        kept it raises `ArgumentError`.
+        Of a run whose submission was broken off, these are also the parts that wait, and of any run those whose worker
+        shows no sign of life. Where not all of its parts are kept it raises `ArgumentError`.
         """
         before = await self._store.status(run)
         if not before.whole:
             raise ArgumentError(f"the submission of {run} was broken off before all of it was kept: submit it anew")
+        await self._store.set_sent(run, sent=False)  # where this is broken off, the next one goes on with it
         await self._store.set_cancelled(run, cancelled=False)
         after = await self._store.status(run)  # a part that a worker settles later, it does not find cancelled
         ended = {
             one.number
             for status in (before, after)
             for one in status.parts
-            if one.state.settled or (one.state is PartState.WAITING and not status.sent)
+            if one.state.settled
+            or one.state is PartState.LOST  # it may be that no worker is told of it any more
+            or (one.state is PartState.WAITING and not before.sent)
         }
         left = [one for one in after.parts if one.number in ended and one.gone < one.part.total]
         for one in left:

@@ -150,6 +150,17 @@ class Part:
         return cls(**fields | {"kind": Kind(fields["kind"])})
 
 
+def check_parts(parts: Sequence[Part]) -> None:
+    """Raise `ArgumentError` where there are no parts, or two are of the same app and kind."""
+    if not parts:
+        raise ArgumentError("there is nothing to do: give at least one part")
+    seen = set[tuple[object, ...]]()
+    for one in parts:
+        if (key := (one.profile, one.url, one.app_id, one.kind, one.authorized_app_id)) in seen:
+            raise ArgumentError(f"two parts are {one.kind.words} of {one.app}: make one of them")
+        seen.add(key)
+
+
 class PartState(enum.StrEnum):
     """How far a part is."""
 
@@ -189,7 +200,9 @@ class PartStatus:
     cause: str = ""
     """Why it could not go on."""
     declined: Mapping[str, str] = attrs.field(factory=dict[str, str])
-    """Which workers lack settings for it, and which. It waits while there are others, else it has failed."""
+    """Which workers lack settings for it, and which. It waits for others, and fails where there are none for long."""
+    declined_since: float = 0.0
+    """When the first of them did, in seconds since 1970; 0 where none has."""
     next_call: float = 0.0
     """Seconds from the worker's last sign of life until flow control allows the next call; 0 where it allows one."""
     silent_for: float = 0.0

@@ -31,6 +31,9 @@ _log = logging.getLogger("aionorth")
 BLOCK = 1.0
 """Seconds that one look for new tasks takes where there are none."""
 
+AT_ONCE = 0.001
+"""The shortest time that a look can take."""
+
 OVER_SHARE = 1.0
 """Seconds after which a worker that has its share takes another task all the same: the others may be full."""
 
@@ -40,13 +43,11 @@ SETTLING = 2.0
 FORGOTTEN_AFTER = 24 * 3600.0
 """Seconds after which a worker that is gone, and has no task, is not listed any more."""
 
-ASIDE = 5.0
-"""Seconds that a worker leaves a task alone that it has handed back: another one may be fit for it."""
-
 GROUP = "workers"
 
-handed_back: ContextVar[bool] = ContextVar("handed_back", default=False)
-"""Whether the task under way is to be done by another worker."""
+left_alone_for: ContextVar[float | None] = ContextVar("left_alone_for", default=60.0)
+"""Seconds for which this worker leaves the task under way, which is not done, to others; None where it is done. Unless
+that is said, it is not: it ended in an error that nobody expects."""
 
 # KEYS: the stream. ARGV: group, milliseconds, consumer, ids of messages.
 _MINE = """
@@ -81,6 +82,16 @@ def _is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
+async def _end_with_parent() -> None:
+    """End this process once taskiq's first one is gone: it was killed, and nobody else would end this one."""
+    if (parent := multiprocessing.parent_process()) is None:
+        return
+    while parent.is_alive():  # noqa: ASYNC110 - another process
+        await asyncio.sleep(BLOCK)
+    _log.warning("the process that started this worker is gone: it ends")
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 class FleetBroker(RedisStreamBroker):
     """Hands tasks to workers.
 
@@ -108,7 +119,7 @@ class FleetBroker(RedisStreamBroker):
     async def listen(self) -> AsyncGenerator[AckableMessage, None]:
         """Yield tasks, those of dead workers first, as long as this worker has less than its share."""
         redis = Redis(connection_pool=self.connection_pool)
-        signs = asyncio.create_task(self._give_signs(redis, os.getppid()))
+        beside = [asyncio.create_task(self._give_signs(redis)), asyncio.create_task(_end_with_parent())]
         loop = asyncio.get_running_loop()
         look_for_dead_at = 0.0
         joined = False
@@ -121,11 +132,7 @@ class FleetBroker(RedisStreamBroker):
                         joined = True
                     if await self._has_its_share(redis):
                         await asyncio.sleep(OVER_SHARE)
-                    if loop.time() >= look_for_dead_at:
-                        found = await self._of_the_dead(redis)
-                    if not found:
-                        look_for_dead_at = max(look_for_dead_at, loop.time() + BLOCK)
-                        found = await self._new(redis)
+                    found = await self._tasks(redis, of_the_dead=loop.time() >= look_for_dead_at)
                 except (RedisError, OSError) as exc:
                     await self._lost(exc)
                     joined = False  # the server may have lost all that it had
@@ -141,7 +148,8 @@ class FleetBroker(RedisStreamBroker):
                     self._held.add(name)
                     yield AckableMessage(data=fields[b"data"], ack=partial(self._let_go, redis, name))
         finally:
-            signs.cancel()
+            for task in beside:
+                task.cancel()
             self._ended = True
             self.on_end()
 
@@ -151,6 +159,12 @@ class FleetBroker(RedisStreamBroker):
         await redis.xgroup_createconsumer(self.queue_name, GROUP, self.consumer_name)
         await self._eval(redis, _FORGET, int(FORGOTTEN_AFTER * 1000))
         await asyncio.sleep(SETTLING)
+
+    async def _tasks(self, redis: Redis, *, of_the_dead: bool) -> list[tuple[bytes, dict[bytes, bytes]]]:
+        """Return one task of the dead, where it is to look for these, and one new one, if there are such."""
+        found = await self._of_the_dead(redis) if of_the_dead else []
+        # The new one is taken all the same: this worker may be fit for none of those that were handed back.
+        return found + await self._new(redis, AT_ONCE if found else BLOCK)
 
     async def _of_the_dead(self, redis: Redis) -> list[tuple[bytes, dict[bytes, bytes]]]:
         """Return a task of a worker that shows no sign of life, if there is one."""
@@ -167,10 +181,10 @@ class FleetBroker(RedisStreamBroker):
         )
         return [one for one in cast("Any", claimed) if one[1]]
 
-    async def _new(self, redis: Redis) -> list[tuple[bytes, dict[bytes, bytes]]]:
-        """Wait a while for a new task."""
+    async def _new(self, redis: Redis, wait: float) -> list[tuple[bytes, dict[bytes, bytes]]]:
+        """Wait so many seconds for a new task."""
         streams: Any = {self.queue_name: ">"}
-        reply = await redis.xreadgroup(GROUP, self.consumer_name, streams, count=1, block=int(BLOCK * 1000))
+        reply = await redis.xreadgroup(GROUP, self.consumer_name, streams, count=1, block=int(wait * 1000))
         return cast("Any", reply)[0][1] if reply else []
 
     async def _has_its_share(self, redis: Redis) -> bool:
@@ -188,17 +202,12 @@ class FleetBroker(RedisStreamBroker):
         consumers: Any = await redis.xinfo_consumers(self.queue_name, GROUP)
         return [one["name"].decode() for one in consumers if one["idle"] < self._lease * 1000]
 
-    async def _give_signs(self, redis: Redis, parent: int) -> None:
-        """Say, again and again, that this worker is at work on the tasks that it holds, while its `parent` lives."""
+    async def _give_signs(self, redis: Redis) -> None:
+        """Say, again and again, that this worker is at work on the tasks that it holds."""
         wait = self._lease / BEATS
         while not _is_cancelled():
             await asyncio.sleep(wait)
             wait = self._lease / BEATS
-            # taskiq's first process, unless that is this one. Once it was killed, nobody else would end this one.
-            if multiprocessing.parent_process() is not None and os.getppid() != parent:
-                _log.warning("the process that started this worker is gone: it ends")
-                os.kill(os.getpid(), signal.SIGTERM)
-                return
             try:
                 if self._held:
                     await self._eval(redis, _TOUCH, 0, *self._held)
@@ -209,9 +218,9 @@ class FleetBroker(RedisStreamBroker):
     async def _let_go(self, redis: Redis, id_: str) -> None:
         """Let go of a task: it is done, or another worker is to do it."""
         self._held.discard(id_)  # first: no sign of life must follow
-        if handed_back.get():
-            self._aside[id_] = asyncio.get_running_loop().time() + ASIDE
-        script, idle = (_TOUCH, int(self._lease * 1000) + 1) if handed_back.get() else (_DONE, 0)
+        if (seconds := left_alone_for.get()) is not None:
+            self._aside[id_] = asyncio.get_running_loop().time() + seconds
+        script, idle = (_DONE, 0) if seconds is None else (_TOUCH, int(self._lease * 1000) + 1)
         while not _is_cancelled():
             try:
                 await self._eval(redis, script, idle, id_)

@@ -7,6 +7,7 @@ import logging
 import math
 import os
 import socket
+import time
 import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
@@ -15,7 +16,14 @@ from contextlib import suppress
 import attrs
 
 from aionorth.bulk.run import BulkDelete, RunOptions
-from aionorth.errors import BulkAbortedError, NorthError, SettingsError, StoreError, StoreUnavailableError
+from aionorth.errors import (
+    ArgumentError,
+    BulkAbortedError,
+    NorthError,
+    SettingsError,
+    StoreError,
+    StoreUnavailableError,
+)
 from aionorth.fleet.journal import JournalInRedis
 from aionorth.fleet.runs import Part, PartState, PartStatus
 from aionorth.fleet.store import BEATS, LEASE, RETRY, FleetStore
@@ -31,6 +39,12 @@ _log = logging.getLogger("aionorth")
 DRAIN = 5.0
 """Seconds that a run gets to end by itself; then its calls in flight get as many."""
 
+FIRST_ASIDE, LONGEST_ASIDE = 5.0, 300.0
+"""Seconds for which a worker leaves a part to others for which it lacks settings: twice as long each time."""
+
+GRACE = 120.0
+"""Seconds for which a part waits at least for a worker that has the settings for it."""
+
 LOOK = 1.0
 """Seconds between two looks whether a part is free."""
 
@@ -38,7 +52,7 @@ LOOK = 1.0
 class Worker:
     """Does parts, any number of them at once, for one process.
 
-    Its state: the fleet's store, and whether it is about to end.
+    Its state: the fleet's store, how often it has declined which part, and whether it is about to end.
     """
 
     def __init__(
@@ -54,6 +68,7 @@ class Worker:
         self._living = living
         self._store = FleetStore(url, lease=lease)
         self._flow_store = RedisStore(url)
+        self._declines = Counter[tuple[str, int]]()
         self._ending = asyncio.Event()
 
     async def open(self) -> None:
@@ -75,11 +90,13 @@ class Worker:
         Returns:
             Whether it is settled; else another worker must be told of it.
         """
-        who = uuid.uuid4().hex
+        who, taken = uuid.uuid4().hex, False
         try:
             while (status := await self._store.part(run, number)) is not None and not status.state.settled:
-                if await self._store.take(run, number, who):
+                if taken:
                     return await self._do(run, status, who)
+                if taken := await self._store.take(run, number, who):
+                    continue  # how far it is by now
                 # Its worker lives, or has died just now. Even if it lives, this may be the only message about it.
                 with suppress(TimeoutError):
                     async with asyncio.timeout(LOOK):
@@ -114,8 +131,12 @@ class Worker:
             state = PartState.CANCELLED if stopped else PartState.WAITING if ending.done() else PartState.COMPLETE
             last = work.status(state, task)
             if last.state is PartState.FAILED:
-                last = await self._declined(last) if work.lacks_settings else last
-                _log.warning("part %d of run %s, of %s: %s", last.number, run, last.part.app, last.cause)
+                last = await self._declined(run, last) if work.lacks_settings else last
+                again = last.state is PartState.WAITING and self._declines[run, last.number] > 1
+                level = logging.DEBUG if again else logging.WARNING
+                _log.log(level, "part %d of run %s, of %s: %s", last.number, run, last.part.app, last.cause)
+            if last.state is not PartState.WAITING:
+                del self._declines[run, last.number]
             stopped = await self._sign_off(run, last, who)
             if stopped is False and last.state is PartState.CANCELLED:  # it was resumed in the meantime
                 last = work.status(PartState.WAITING)
@@ -125,14 +146,25 @@ class Worker:
         _log.warning("part %d of run %s is another worker's by now", status.number, run)
         return False
 
-    async def _declined(self, status: PartStatus) -> PartStatus:
-        """Return the status of a part for which this worker lacks settings: it waits if another one may have them."""
+    def leaves_alone_for(self, run: str, number: int) -> float:
+        """Return for how many seconds it leaves a part to others that it has handed back."""
+        declines = self._declines[run, number]
+        return min(FIRST_ASIDE * 2 ** (declines - 1), LONGEST_ASIDE) if declines else 0.0
+
+    async def _declined(self, run: str, status: PartStatus) -> PartStatus:
+        """Return the status of a part for which this worker lacks settings: it waits where another one may have them.
+
+        That is one that lives, or one that is back soon: its host may have been started anew.
+        """
+        self._declines[run, status.number] += 1
+        since = status.declined_since or time.time()
         declined = {**status.declined, self._name: f"on {socket.gethostname()}: {status.cause}"}
         cause = "; ".join(dict.fromkeys(declined.values()))
-        others = set(await self._living() if self._living else ()) - declined.keys()
-        return attrs.evolve(
-            status, state=PartState.WAITING if others else PartState.FAILED, cause=cause, declined=declined
-        )
+        waits = False
+        if self._living is not None:
+            waits = time.time() < since + GRACE or bool(set(await self._living()) - declined.keys())
+        state = PartState.WAITING if waits else PartState.FAILED
+        return attrs.evolve(status, state=state, cause=cause, declined=declined, declined_since=since)
 
     async def _sign(self, run: str, status: PartStatus, who: str) -> bool | None:
         """Give a sign of life, as `FleetStore.beat` does; a server that is away gets the next one."""
@@ -155,7 +187,7 @@ class Worker:
 
 
 class _Work:
-    """The work on one part. Its state: the session and the run, once they have begun."""
+    """The work on one part. Its state: the session while it is open, and the run once it has begun."""
 
     def __init__(self, store: FleetStore, flow_store: RedisStore, run: str, status: PartStatus, who: str) -> None:
         self._store = store
@@ -172,7 +204,7 @@ class _Work:
         """Resume the part's journal; raises `NorthError`."""
         try:
             self._north = _session(self._status.part, self._flow_store)
-        except SettingsError:
+        except ArgumentError:
             self.lacks_settings = True
             raise
         async with self._north as north:
@@ -180,6 +212,7 @@ class _Work:
             try:
                 await self._bulk
             finally:
+                self._north = None
                 await self._medium.permanent()
 
     async def stop(self, task: asyncio.Task[None]) -> None:
@@ -190,6 +223,8 @@ class _Work:
         while not task.done():  # where the server is away, the next worker will not know of the last outcomes
             task.cancel()
             await asyncio.wait({task}, timeout=2 * DRAIN)
+        if not task.cancelled():
+            task.exception()  # asyncio would complain of one that nobody looks at
 
     def status(self, state: PartState, ended: asyncio.Task[None] | None = None) -> PartStatus:
         """Return how far the part is, in that `state` unless what `ended` says otherwise."""
@@ -245,8 +280,13 @@ def _profile_of(url: str, app_id: str) -> str:
     """Return the profile that has this URL and app; an empty string where these are the environment's, or not known."""
     if not url or (os.environ.get(variable("url")), os.environ.get(variable("app_id"))) == (url, app_id):
         return ""
+    fault = ""
     for name in profiles.names():
-        values = profiles.load(name, KEYS).values
+        try:
+            values = profiles.load(name, KEYS).values
+        except SettingsError as exc:  # it may be another app's
+            fault = fault or f", or correct this: {exc}"
+            continue
         if (str(values.get("url", "")).rstrip("/"), values.get("app_id")) == (url.rstrip("/"), app_id):
             return name
-    raise SettingsError(f"no profile of this worker has the app {app_id} at {url}: add one")
+    raise SettingsError(f"no profile of this worker has the app {app_id} at {url}: add one{fault}")

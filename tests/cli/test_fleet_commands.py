@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -23,7 +24,7 @@ import redis
 from processes import RedisServer, in_service, redis_server
 from shell import Shell, served
 
-from aionorth import Kind, Plan, Target
+from aionorth import Kind, Outcome, Plan, Target
 from aionorth.cli import plan_files
 from aionorth.cli.fleet.manifest import read_parts
 from aionorth.cli.output.messages import ProblemError
@@ -148,6 +149,44 @@ def test_a_file_that_is_no_manifest_is_refused(manifest: Path, content: bytes, s
     with pytest.raises(ProblemError) as caught:
         parts_of(manifest)
     assert str(caught.value).startswith(f"{manifest} {said}")
+
+
+@pytest.mark.parametrize("name", ["authorised_app_id", "authorized_app", "Authorized App ID"])
+def test_a_column_that_is_like_one_of_a_manifest_is_refused(manifest: Path, name: str) -> None:
+    manifest.write_text(f"profile,kind,id,{name},note\na,subscriptions,s1,other,-\n")
+    with pytest.raises(ProblemError, match=r"is it 'authorized_app_id'[?] Name it so, or unlike that; nothing was sub"):
+        parts_of(manifest)
+
+
+def test_the_same_plan_twice_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
+    plan = kept(tmp_path / "plan.json", "s1")
+    with pytest.raises(ProblemError, match=r"two parts are subscriptions of a1 at .*: make one of them; nothing was"):
+        parts_of(plan, plan)
+
+
+def test_ids_that_a_plan_and_a_profile_have_are_counted(fleet: Shell, manifest: Path, tmp_path: Path) -> None:
+    manifest.write_text("profile,kind,id\na,subscriptions,s1\na,subscriptions,s2\na,packages,s3\n")
+    plan = kept(tmp_path / "plan.json", "s2", "s3")
+    run = fleet("fleet", "submit", str(manifest), str(plan), "--yes")
+    assert "aionorth: 1 id of a plan is named for a profile, too: if that is the same app, each is called" in run.err
+    assert "subscriptions and 1 package of at most 2 apps" in run.err
+
+
+def test_a_run_of_which_the_platform_knew_not_one_id_is_said(fleet: Shell, server: RedisServer) -> None:
+    name = submitted(fleet, TWO)
+
+    async def say() -> None:
+        store = FleetStore(server.url)
+        for one in (await store.status(name)).parts:
+            outcomes = Counter({Outcome.NOT_FOUND: one.part.total})
+            await store.take(name, one.number, "me")
+            await store.beat(name, attrs.evolve(one, state=PartState.COMPLETE, outcomes=outcomes), "me", last=True)
+        await store.close()
+
+    asyncio.run(say())
+    run = fleet("fleet", "status", name)
+    assert (run.code, run.err.partition(":")[0]) == (5, "aionorth")
+    assert "the platforms know none of these ids" in run.err
 
 
 def test_a_manifest_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -358,7 +397,7 @@ def test_what_holds_a_run_up_is_said(fleet: Shell, server: RedisServer) -> None:
 
     declined = {"w1": "on host7: there is no profile 'b'"}
     asyncio.run(say(1, cause=declined["w1"], declined=declined))
-    words = "b: on host7: there is no profile 'b'; a worker that has them can do it"
+    words = "b: on host7: there is no profile 'b'; it waits for a worker that has what is missing"
     assert fleet("fleet", "status", name).out.splitlines()[5] == words
     asyncio.run(say(0, state=PartState.AT_WORK, silent_for=190.0, next_call=40.0))
     assert fleet("fleet", "status", name).out.splitlines()[5:] == [
@@ -561,12 +600,14 @@ def test_a_worker_whose_first_process_was_killed_ends_and_hands_its_parts_back(
     fleet.export(PERIOD="5", TIMEOUT="2")
     in_service(server.url, platform.url)
     name = submitted(fleet, "\n".join(["profile,kind,id", *(f",subscriptions,{id_}" for id_ in ids)]))
-    with worker() as first:
+    with worker("--workers", "2") as first:
         wait_until(fleet, name, "at_work")
         first.kill()
         wait_until(fleet, name, "waiting")
         assert first.stderr is not None
-        assert "the process that started this worker is gone: it ends" in first.stderr.read()  # so nobody writes to it
+        log = first.stderr.read()  # to its end: nobody writes to it any more
+    assert "the process that started this worker is gone: it ends" in log
+    assert "demo-app: obtained an access token" in log  # each line names its app
 
 
 @pytest.mark.slow

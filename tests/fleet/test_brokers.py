@@ -13,7 +13,7 @@ from taskiq import AckableMessage
 
 from aionorth.fleet import streams
 from aionorth.fleet.store import PREFIX
-from aionorth.fleet.streams import GROUP, FleetBroker, handed_back
+from aionorth.fleet.streams import GROUP, FleetBroker, left_alone_for
 
 QUEUE = f"{PREFIX}:tasks"
 
@@ -38,9 +38,9 @@ class Consumer:
         self.listening.cancel()
         await asyncio.wait({self.listening})
 
-    async def ack(self, name: str, *, back: bool = False) -> None:
+    async def ack(self, name: str, *, back: bool = False, alone_for: float = 0.0) -> None:
         async def ended() -> None:
-            handed_back.set(back)
+            left_alone_for.set(alone_for if back else None)
             await self.tasks[name].ack()  # type: ignore[misc]
 
         await asyncio.create_task(ended())
@@ -176,21 +176,18 @@ def test_a_task_that_is_handed_back_is_taken_at_once(fleet_server: RedisServer) 
 
 
 @pytest.mark.slow
-def test_who_hands_a_task_back_leaves_it_to_others_for_a_while(
-    fleet_server: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(streams, "ASIDE", 2.0)
-
+def test_who_hands_a_task_back_leaves_it_to_others_for_a_while_and_takes_new_ones(fleet_server: RedisServer) -> None:
     async def main() -> None:
         async with consuming(fleet_server.url, lease=60) as (one,):
             await send(fleet_server.url, "a", "b")
             await until(lambda: len(one.tasks) == 2)
-            first = one.tasks["a"]
-            await one.ack("a", back=True)
-            handed_back_at = time.monotonic()
-            await one.ack("b", back=True)
-            await until(lambda: one.tasks["a"] is not first and one.at["b"] > handed_back_at)
-            assert min(one.at.values()) - handed_back_at > 1.9
+            at = time.monotonic()
+            for name in "ab":
+                await one.ack(name, back=True, alone_for=3.0)
+            await send(fleet_server.url, "c")
+            await until(lambda: min(one.at[name] for name in "ab") > at)
+            assert one.at["c"] - at < 2
+            assert min(one.at[name] for name in "ab") - at > 2.9
 
     asyncio.run(main())
 
@@ -212,6 +209,21 @@ def test_a_server_that_is_away_is_said_once(fleet_server: RedisServer, caplog: p
         "the fleet's Redis server cannot be reached",
         "the fleet's Redis server can be reached again",
     ]
+
+
+def test_a_task_that_ends_in_an_error_nobody_expects_is_not_gone(fleet_server: RedisServer) -> None:
+    async def main() -> None:
+        async with consuming(fleet_server.url) as (one,), client(fleet_server.url) as redis:
+            await send(fleet_server.url, "a")
+            await until(lambda: "a" in one.tasks)
+            await one.tasks["a"].ack()  # type: ignore[misc]  # as taskiq does whatever has become of it
+            ((_, who, idle, _),) = [
+                tuple(found.values()) for found in await redis.xpending_range(QUEUE, GROUP, "-", "+", 9)
+            ]
+            assert who == one.broker.consumer_name
+            assert idle > LEASE * 1000  # anybody may take it
+
+    asyncio.run(main())
 
 
 def test_a_task_that_is_done_is_gone(fleet_server: RedisServer) -> None:

@@ -375,7 +375,9 @@ def test_a_part_for_which_a_worker_lacks_settings_fails_and_can_be_resumed(
     play(story)
 
 
-def test_a_part_for_which_one_worker_lacks_settings_is_left_to_the_others(play: Play) -> None:
+def test_a_part_for_which_one_worker_lacks_settings_is_left_to_the_others(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def story(place: Place) -> None:
         names = {"first", "second"}
 
@@ -389,10 +391,16 @@ def test_a_part_for_which_one_worker_lacks_settings_is_left_to_the_others(play: 
         assert not await first.do(RUN, 0)  # and so it is handed back
         status = await place.status()
         assert (status.state, list(status.declined)) == (PartState.WAITING, ["first"])
+        assert [first.leaves_alone_for(RUN, 0), second.leaves_alone_for(RUN, 0)] == [5, 0]
+        assert not await first.do(RUN, 0)
+        assert first.leaves_alone_for(RUN, 0) == 10  # it asks less and less often
         assert status.cause.startswith(f"on {socket.gethostname()}: {place.config} has no profile 'p'")
         place.config.write_text(profile)
         place.config.with_name("secret").unlink()
-        assert await second.do(RUN, 0)  # nobody is left who might have settings
+        assert not await second.do(RUN, 0)  # nobody is left who might have settings, but somebody may come back
+        assert (await place.status()).state is PartState.WAITING
+        monkeypatch.setattr(worker, "GRACE", 0.0)
+        assert await second.do(RUN, 0)
         status = await place.status()
         assert (status.state, list(status.declined)) == (PartState.FAILED, ["first", "second"])
         assert "has no profile 'p'" in status.cause
@@ -403,9 +411,33 @@ def test_a_part_for_which_one_worker_lacks_settings_is_left_to_the_others(play: 
         status = await place.status()
         assert (status.declined, status.cause) == ({}, "")
         assert await first.do(RUN, 0)
+        assert first.leaves_alone_for(RUN, 0) == 0
         assert (await place.store.status(RUN)).ok
         for one in (first, second):
             await one.close()
+
+    play(story)
+
+
+def test_a_part_that_another_worker_settles_just_before_it_is_taken_stays_so(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(place: Place) -> None:
+        await place.store.add([part(place.ids)], RUN)
+        take = FleetStore.take
+
+        async def taken(store: FleetStore, run: str, number: int, who: str) -> bool:
+            monkeypatch.undo()
+            assert await take(store, run, number, "another")
+            status = PartStatus(number=0, part=part(place.ids), state=PartState.COMPLETE, calls=10)
+            await store.beat(run, status, "another", last=True)
+            return await take(store, run, number, who)
+
+        async with place.worker() as one:
+            monkeypatch.setattr(FleetStore, "take", taken)
+            assert await one.do(RUN, 0)
+        status = await place.status()
+        assert (status.state, status.calls) == (PartState.COMPLETE, 10)
 
     play(story)
 

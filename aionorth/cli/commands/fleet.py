@@ -14,7 +14,7 @@ import typer
 from aionorth.cli.commands import fleet_runs
 from aionorth.cli.commands.apply import Ages, check_age
 from aionorth.cli.fleet import ENVIRONMENT, on_fleet, to_type
-from aionorth.cli.fleet.manifest import read_parts
+from aionorth.cli.fleet.manifest import named_again, read_parts
 from aionorth.cli.fleet.view import MAX_PARTS, in_columns, kinds_of
 from aionorth.cli.output.messages import ExitCode, ProblemError, put, remark, say, width_of
 from aionorth.cli.parser import GroupedCommand, GroupedCommands, command, option
@@ -164,6 +164,13 @@ def submit(
     if submission.name is not None:
         check_name(submission.name)
     parts = read_parts(manifests, check_plan, cascade=not submission.no_cascade)
+
+    if again := named_again(parts):
+        are = "is" if again == 1 else "are"
+        remark(
+            f"aionorth: {many(again, 'id')} of a plan {are} named for a profile, too: if that is the same app, each is "
+            "called twice, and not found the second time; name them once"
+        )
 
     async def do(fleet: Fleet) -> str | None:
         if submission.name in await fleet.runs():

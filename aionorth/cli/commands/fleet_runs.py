@@ -14,13 +14,14 @@ import typer
 from aionorth.cli.commands.report import Formats
 from aionorth.cli.fleet import ENVIRONMENT, on_fleet, to_type
 from aionorth.cli.fleet.view import MAX_PARTS, detailed, in_columns, runs_table, watch, width
-from aionorth.cli.output.messages import ExitCode, ProblemError, own_name, put, remark, say
+from aionorth.cli.output.messages import ExitCode, ProblemError, complain, own_name, put, remark, say
 from aionorth.cli.parser import command, option
 from aionorth.cli.runs.options import check_reports
 from aionorth.common.text import many, visible
 from aionorth.common.times import utc
 from aionorth.errors import ArgumentError
 from aionorth.fleet.runs import RunStatus
+from aionorth.models import Outcome
 
 if TYPE_CHECKING:
     from aionorth.fleet import Fleet
@@ -52,6 +53,7 @@ Exit codes:
   0    all ids are gone, or the run is at work still
   1    it has ended, and some are not known to be gone
   2    something is missing or cannot be used: no such run, say
+  5    it has ended, and the platforms know not one of its ids
   130  --watch was interrupted; the run goes on"""
 
 
@@ -86,7 +88,12 @@ def status(
         say(f"aionorth: the run goes on\nto end it: {to_type('cancel', run)}")
         return ExitCode.INTERRUPTED
     put(json.dumps(found.to_dict()) if view.json else detailed(found, width(), MAX_PARTS))
-    return ExitCode.FAILED if found.settled and not found.ok else ExitCode.OK
+    if not found.settled:
+        return ExitCode.OK
+    if found.outcomes[Outcome.NOT_FOUND] == found.total:
+        complain("aionorth: the platforms know none of these ids: are they of these kinds, and of these apps?")
+        return ExitCode.NONE_KNOWN
+    return ExitCode.OK if found.ok else ExitCode.FAILED
 
 
 def _list_runs(*, as_json: bool) -> ExitCode:

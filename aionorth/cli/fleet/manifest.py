@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterable, Iterator
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,18 @@ from aionorth.cli import plan_files
 from aionorth.cli.output.messages import ProblemError, told
 from aionorth.common.text import shown
 from aionorth.errors import ArgumentError
-from aionorth.fleet.runs import Part
+from aionorth.fleet.runs import Part, check_parts
 from aionorth.items import Kind
 from aionorth.purge.plan import Plan
 from aionorth.wire.checks import check_id, check_string
 from aionorth.wire.resources import RESOURCES
 
 PROFILE, KIND, ID, AUTHORIZED = "profile", "kind", "id", "authorized_app_id"
-"""The columns of a manifest. The last one can be missing."""
+COLUMNS = (PROFILE, KIND, ID, AUTHORIZED)
+"""The columns of a manifest. The last one can be missing, and there may be others."""
+
+ALIKE = 0.8
+"""How like one of these the name of another column must not be: what is spelt wrongly would be left out."""
 
 MAX_NAMED = 1000
 """How many bad rows are named; where there are more, something is wrong with all of them."""
@@ -66,7 +71,21 @@ def read_parts(paths: Iterable[str], check_plan: Callable[[str, Plan[Any]], obje
             "there are devices, and a fleet does not delete what is behind a gateway with it: give --no-cascade to "
             "keep that"
         )
-    return [*(_of_rows(*key, rows.pop(key)) for key in list(rows)), *plans]
+    parts = [*(_of_rows(*key, rows.pop(key)) for key in list(rows)), *plans]
+    try:
+        check_parts(parts)
+    except ArgumentError as exc:
+        raise ProblemError(f"{exc}; nothing was submitted") from exc
+    return parts
+
+
+def named_again(parts: Iterable[Part]) -> int:
+    """Return how many ids are named for a profile and in a plan, which may be of the same app."""
+    by_profile: dict[Kind, set[str]] = {}
+    by_url: dict[Kind, set[str]] = {}
+    for one in parts:
+        (by_url if one.url else by_profile).setdefault(one.kind, set()).update(one.ids)
+    return sum(len(ids & by_url.get(kind, set())) for kind, ids in by_profile.items())
 
 
 def _of_plan(path: str, check_plan: Callable[[str, Plan[Any]], object]) -> Part:
@@ -85,15 +104,7 @@ def _of_rows(profile: str, kind: str, authorized: str, ids: list[str]) -> Part:
 
 def _take(path: str, names: list[str], table: Any, rows: dict[Key, list[str]]) -> Iterator[str]:  # noqa: ANN401 - csv's
     """Add the rows of a manifest, below a header with these names, to `rows`; yield what is wrong with which line."""
-    if not any(names):
-        raise ProblemError(f"{path} is empty: a manifest begins with the line {PROFILE},{KIND},{ID}")
-    for name in (PROFILE, KIND, ID):
-        if names.count(name) != 1:
-            raise ProblemError(
-                f"{path} has {'several columns' if name in names else 'no column'} {name!r} in its first line, which "
-                f"reads: {shown(', '.join(names))}; a manifest has {PROFILE},{KIND},{ID}, a plan is written by "
-                "'aionorth delete … --out'"
-            )
+    _check_header(path, names)
     profile, kind, id_, authorized = (
         names.index(one) if one in names else -1 for one in (PROFILE, KIND, ID, AUTHORIZED)
     )
@@ -113,6 +124,24 @@ def _take(path: str, names: list[str], table: Any, rows: dict[Key, list[str]]) -
             rows.setdefault(key, []).append(cells[id_])
     if empty:
         yield f"{path} has no ids below its first line"
+
+
+def _check_header(path: str, names: list[str]) -> None:
+    """Raise `ProblemError` where a manifest cannot have a first line with these names."""
+    if not any(names):
+        raise ProblemError(f"{path} is empty: a manifest begins with the line {PROFILE},{KIND},{ID}")
+    for name in (PROFILE, KIND, ID):
+        if names.count(name) != 1:
+            raise ProblemError(
+                f"{path} has {'several columns' if name in names else 'no column'} {name!r} in its first line, which "
+                f"reads: {shown(', '.join(names))}; a manifest has {PROFILE},{KIND},{ID}, a plan is written by "
+                "'aionorth delete … --out'"
+            )
+    for name in set(names) - set(COLUMNS):
+        if near := get_close_matches(name, COLUMNS, 1, ALIKE):
+            raise ProblemError(
+                f"{path} has a column {name!r}: is it {near[0]!r}? Name it so, or unlike that; nothing was submitted"
+            )
 
 
 @cache

@@ -151,7 +151,7 @@ def _remarks(status: RunStatus) -> list[str]:
     by_cause: dict[str, list[PartStatus]] = {}
     for one in status.parts:
         if one.cause:
-            waits = "" if one.state.settled else "; a worker that has them can do it"
+            waits = "" if one.state.settled else "; it waits for a worker that has what is missing"
             by_cause.setdefault(f"{shortened(shown(one.cause), LONGEST_CAUSE)}{waits}", []).append(one)
     said = [f"{_apps(parts)}: {cause}" for cause, parts in list(by_cause.items())[:MAX_CAUSES]]
     if len(by_cause) > MAX_CAUSES:
@@ -195,7 +195,8 @@ async def watch(look: Callable[[], Awaitable[RunStatus]]) -> RunStatus:
     with _view() as show:
         while not status.settled:
             pace = meter.pace(time.monotonic() - began, status.count(done))
-            left = (status.total - status.count(done)) / pace if pace else None
+            silent = any(one.silent_for for one in status.parts)  # then the pace says nothing of what is to come
+            left = (status.total - status.count(done)) / pace if pace and not silent else None
             waits = [f"next call in about {duration(wait)}"] if (wait := next_call(status)) > LONG_WAIT else []
             notes = [*waits, *([] if left is None else [f"about {duration(max(left, 1.0))} left"])]
             show(status, note or ", ".join(notes))
