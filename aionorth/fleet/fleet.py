@@ -171,5 +171,9 @@ class Fleet:
         async with reached():
             try:
                 await task.kiq(run, number)
-            except SendTaskError as exc:
-                raise exc.__cause__ or exc from None
+            except SendTaskError:
+                await self._broker.renew()  # the server was started anew, perhaps
+                try:
+                    await task.kiq(run, number)  # told twice, one worker does it and the other one waits for that
+                except SendTaskError as exc:
+                    raise exc.__cause__ or exc from None

@@ -237,6 +237,10 @@ class FleetBroker(RedisStreamBroker):
         level = logging.DEBUG if self._is_away else logging.WARNING
         _log.log(level, "the fleet's Redis server cannot be reached: %s", error)
         self._is_away = True
+        await self.renew()
+
+    async def renew(self) -> None:
+        """Have the next calls connect anew."""
         await self.connection_pool.disconnect(inuse_connections=False)
 
     async def _eval(self, redis: Redis, script: str, milliseconds: int, *ids: str) -> None:

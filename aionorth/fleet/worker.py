@@ -131,6 +131,7 @@ class Worker:
             state = PartState.CANCELLED if stopped else PartState.WAITING if ending.done() else PartState.COMPLETE
             last = work.status(state, task)
             if last.state is PartState.FAILED:
+                last = attrs.evolve(last, cause=f"on {socket.gethostname()}: {last.cause}")
                 last = await self._declined(run, last) if work.lacks_settings else last
                 again = last.state is PartState.WAITING and self._declines[run, last.number] > 1
                 level = logging.DEBUG if again else logging.WARNING
@@ -158,7 +159,7 @@ class Worker:
         """
         self._declines[run, status.number] += 1
         since = status.declined_since or time.time()
-        declined = {**status.declined, self._name: f"on {socket.gethostname()}: {status.cause}"}
+        declined = {**status.declined, self._name: status.cause}
         cause = "; ".join(dict.fromkeys(declined.values()))
         waits = False
         if self._living is not None:

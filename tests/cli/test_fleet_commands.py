@@ -320,7 +320,7 @@ def test_all_runs_are_listed_the_newest_first(fleet: Shell) -> None:
     submitted(fleet, TWO, "--name", "r2")
     run = fleet("fleet", "status")
     assert [line.split()[:6] for line in run.out.splitlines()] == [
-        ["RUN", "STATE", "GONE", "OF", "PARTS", "FAILED"],
+        ["RUN", "STATE", "GONE", "OF", "PARTS", "PARTS"],
         ["r2", "waiting", "0", "3", "2", "0"],
         ["r1", "waiting", "0", "3", "2", "0"],
     ]

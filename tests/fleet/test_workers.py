@@ -516,7 +516,7 @@ def test_an_error_that_nobody_expects_is_told_by_its_name_only(
         async with place.worker() as one:
             assert await one.do(RUN, 0)
         status = await place.status()
-        assert (status.state, status.cause) == (PartState.FAILED, "LookupError")
+        assert (status.state, status.cause) == (PartState.FAILED, f"on {socket.gethostname()}: LookupError")
 
     with caplog.at_level(logging.DEBUG):
         play(story)

@@ -83,7 +83,7 @@ def in_columns(rows: Iterable[Sequence[str]], columns: int | None) -> str:
 
 def runs_table(runs: Iterable[RunStatus]) -> str:
     """Return runs as a table."""
-    rows = [["RUN", "STATE", "GONE", "OF", "PARTS", "FAILED", "SUBMITTED"]]
+    rows = [["RUN", "STATE", "GONE", "OF", "PARTS", "PARTS FAILED", "SUBMITTED"]]
     for one in runs:
         gone, failed = one.count(lambda part: part.gone), sum(part.state is PartState.FAILED for part in one.parts)
         at = f"{datetime.fromtimestamp(one.made_at).astimezone():%Y-%m-%d %H:%M}"
