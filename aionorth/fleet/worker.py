@@ -274,6 +274,11 @@ def _session(part: Part, store: RedisStore) -> NorthSession:
     if there := [one for key in ("url", "app_id", "secret", "secret_file") if (one := variable(key)) in os.environ]:
         said = f"{there[0]} is set in the worker's environment and would come before profile {name!r}"
         raise SettingsError(f"{said}: start it without, or the work of every app would be done as one")
+    profile = profiles.load(name, KEYS)
+    if missing := [key for key in ("url", "app_id", "secret_file") if not profile.values.get(key)]:
+        raise SettingsError(
+            f"profile {name!r} of {profile.file} has no {', and no '.join(missing)}: add what is missing"
+        )
     return NorthSession.from_profile(name, store=store)
 
 

@@ -345,7 +345,7 @@ def test_a_worker_ends_though_the_server_is_away(
     play(story, number=40, latency=slow)
 
 
-@pytest.mark.parametrize("wrong", ["no profile", "no secret", "variable"])
+@pytest.mark.parametrize("wrong", ["no profile", "no secret", "no setting", "variable"])
 def test_a_part_for_which_a_worker_lacks_settings_fails_and_can_be_resumed(
     play: Play, monkeypatch: pytest.MonkeyPatch, wrong: str
 ) -> None:
@@ -358,6 +358,9 @@ def test_a_part_for_which_a_worker_lacks_settings_fails_and_can_be_resumed(
             elif wrong == "no secret":
                 place.config.with_name("secret").unlink()
                 words = "secret"
+            elif wrong == "no setting":  # whose variable would be refused
+                place.config.write_text('[profiles.p]\nurl = "http://platform.example"\n')
+                words = f"profile 'p' of {place.config} has no app_id, and no secret_file: add what is missing"
             else:
                 monkeypatch.setenv("AIONORTH_APP_ID", "another")
                 words = "AIONORTH_APP_ID is set in the worker's environment and would come before profile 'p'"
