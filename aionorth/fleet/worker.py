@@ -150,7 +150,7 @@ class Worker:
     def leaves_alone_for(self, run: str, number: int) -> float:
         """Return for how many seconds it leaves a part to others that it has handed back."""
         declines = self._declines[run, number]
-        return min(FIRST_ASIDE * 2 ** (declines - 1), LONGEST_ASIDE) if declines else 0.0
+        return min(FIRST_ASIDE * 2 ** min(declines - 1, 10), LONGEST_ASIDE) if declines else 0.0
 
     async def _declined(self, run: str, status: PartStatus) -> PartStatus:
         """Return the status of a part for which this worker lacks settings: it waits where another one may have them.
