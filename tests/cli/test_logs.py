@@ -165,10 +165,8 @@ def test_errors_in_the_log_name_options(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().err == "aionorth: again, after: give --client-cert\n"
 
 
-@pytest.mark.parametrize(
-    ("fault", "log_format"),
-    [(Reset(), "text"), (CutBody(), "json"), (ErrorIn200("1010005"), "text"), (ErrorIn200("1010009"), "json")],
-)
+@pytest.mark.parametrize("log_format", ["text", pytest.param("json", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("fault", [Reset(), CutBody(), ErrorIn200("1010005"), ErrorIn200("1010009")])
 def test_no_secret_is_in_the_log(
     shell: Shell, ids: str, platform: Simulator, log: Path, fault: object, log_format: str
 ) -> None:

@@ -300,7 +300,7 @@ def test_a_large_journal_with_an_end_is_not_read(path: Path, monkeypatch: pytest
     assert (expected.gone, expected.finished, slices) == (2990, False, [1])
 
 
-@pytest.mark.parametrize("cut", [0, 1, 200])
+@pytest.mark.parametrize("cut", [0, 1, 200, *(pytest.param(cut, marks=pytest.mark.slow) for cut in (30, 100, 300))])
 def test_whatever_is_last_in_it_the_overview_is_that_of_the_whole_journal(path: Path, cut: int) -> None:
     content = whole(path, MANY, *MANY).read_bytes()
     path.write_bytes(content[: len(content) - cut])
