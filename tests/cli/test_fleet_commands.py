@@ -563,16 +563,21 @@ def wait_until(fleet: Shell, run: str, state: str) -> None:
         time.sleep(0.2)
 
 
+def submitted_many(fleet: Shell, server: RedisServer, platform: Simulator) -> str:
+    """Submit what takes workers three periods, on a server that has served the app before."""
+    ids = platform.add_subscriptions(250)
+    fleet.point_at(platform)
+    fleet.export(PERIOD="5", TIMEOUT="2")
+    in_service(server.url, platform.url)
+    return submitted(fleet, "\n".join(["profile,kind,id", *(f",subscriptions,{id_}" for id_ in ids)]))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_a_worker_that_is_told_to_end_hands_its_parts_back_and_another_goes_on(
     fleet: Shell, server: RedisServer, quick: Simulator, number: signal.Signals
 ) -> None:
-    platform, ids = quick, quick.add_subscriptions(250)
-    fleet.point_at(platform)
-    fleet.export(PERIOD="5", TIMEOUT="2")
-    in_service(server.url, platform.url)
-    name = submitted(fleet, "\n".join(["profile,kind,id", *(f",subscriptions,{id_}" for id_ in ids)]))
+    name = submitted_many(fleet, server, quick)
     with worker() as first:
         wait_until(fleet, name, "at_work")
         began = time.monotonic()
@@ -587,19 +592,15 @@ def test_a_worker_that_is_told_to_end_hands_its_parts_back_and_another_goes_on(
     assert watched.returncode == 0
     assert "250 of 250 ids done (100 %)\n  250 deleted\n" in watched.stdout
     assert f"aionorth: {name}: " in watched.stderr
-    assert platform.subscription_ids() == set()
-    assert not [one for one in platform.arrivals if one.refused]
+    assert quick.subscription_ids() == set()
+    assert not [one for one in quick.arrivals if one.refused]
 
 
 @pytest.mark.slow
 def test_a_worker_whose_first_process_was_killed_ends_and_hands_its_parts_back(
     fleet: Shell, server: RedisServer, quick: Simulator
 ) -> None:
-    platform, ids = quick, quick.add_subscriptions(250)
-    fleet.point_at(platform)
-    fleet.export(PERIOD="5", TIMEOUT="2")
-    in_service(server.url, platform.url)
-    name = submitted(fleet, "\n".join(["profile,kind,id", *(f",subscriptions,{id_}" for id_ in ids)]))
+    name = submitted_many(fleet, server, quick)
     with worker("--workers", "2") as first:
         wait_until(fleet, name, "at_work")
         first.kill()
