@@ -94,7 +94,9 @@ class Worker:
         try:
             while (status := await self._store.part(run, number)) is not None and not status.state.settled:
                 if taken:
-                    return await self._do(run, status, who)
+                    if await self._do(run, status, who):
+                        break
+                    return False
                 if taken := await self._store.take(run, number, who):
                     continue  # how far it is by now
                 # Its worker lives, or has died just now. Even if it lives, this may be the only message about it.
@@ -109,6 +111,7 @@ class Worker:
             return False
         if status is None:
             _log.warning("part %d of run %s is not kept any more", number, run)
+        del self._declines[run, number]
         return True
 
     async def _do(self, run: str, status: PartStatus, who: str) -> bool:
@@ -131,13 +134,7 @@ class Worker:
             state = PartState.CANCELLED if stopped else PartState.WAITING if ending.done() else PartState.COMPLETE
             last = work.status(state, task)
             if last.state is PartState.FAILED:
-                last = attrs.evolve(last, cause=f"on {socket.gethostname()}: {last.cause}")
-                last = await self._declined(run, last) if work.lacks_settings else last
-                again = last.state is PartState.WAITING and self._declines[run, last.number] > 1
-                level = logging.DEBUG if again else logging.WARNING
-                _log.log(level, "part %d of run %s, of %s: %s", last.number, run, last.part.app, last.cause)
-            if last.state is not PartState.WAITING:
-                del self._declines[run, last.number]
+                last = await self._failed(run, last, declined=work.lacks_settings)
             stopped = await self._sign_off(run, last, who)
             if stopped is False and last.state is PartState.CANCELLED:  # it was resumed in the meantime
                 last = work.status(PartState.WAITING)
@@ -151,6 +148,15 @@ class Worker:
         """Return for how many seconds it leaves a part to others that it has handed back."""
         declines = self._declines[run, number]
         return min(FIRST_ASIDE * 2 ** min(declines - 1, 10), LONGEST_ASIDE) if declines else 0.0
+
+    async def _failed(self, run: str, status: PartStatus, *, declined: bool) -> PartStatus:
+        """Say where and why a part could not go on; return its status: it failed, or waits for another worker."""
+        status = attrs.evolve(status, cause=f"on {socket.gethostname()}: {status.cause}")
+        status = await self._declined(run, status) if declined else status
+        again = status.state is PartState.WAITING and self._declines[run, status.number] > 1
+        level = logging.DEBUG if again else logging.WARNING
+        _log.log(level, "part %d of run %s, of %s: %s", status.number, run, status.part.app, status.cause)
+        return status
 
     async def _declined(self, run: str, status: PartStatus) -> PartStatus:
         """Return the status of a part for which this worker lacks settings: it waits where another one may have them.

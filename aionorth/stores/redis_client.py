@@ -149,7 +149,7 @@ def connect(text: str) -> Redis | RedisCluster | None:
 def _pool_class() -> Any:  # noqa: ANN401 - redis-py is optional, and so is known here only
     """Return a pool in which who finds all connections in use waits: each is free again within the time-out.
 
-    That of redis-py waits with `asyncio.Condition`, which before Python 3.13 loses the wake-up of one who is cancelled.
+    That of redis-py waits with `asyncio.Condition`, which on Python 3.11 loses the wake-up of one who is cancelled.
     """
     from redis.asyncio import ConnectionPool  # noqa: PLC0415 - optional, and slow to import
 

@@ -245,7 +245,7 @@ def test_a_call_that_is_cancelled_ends_so_where_its_connection_is_lost_too(fleet
 
 @pytest.mark.slow
 def test_no_caller_waits_for_a_connection_for_ever_though_others_are_cancelled(fleet_server: RedisServer) -> None:
-    """Before Python 3.13 a wake-up of `asyncio.Condition` is lost, if who is woken up is cancelled."""
+    """On Python 3.11 a wake-up of `asyncio.Condition` is lost, if who is woken up is cancelled."""
 
     async def main() -> None:
         chance = random.Random(7)
