@@ -24,7 +24,7 @@ from taskiq import AckableMessage
 from taskiq_redis import RedisStreamBroker
 
 from aionorth.fleet.store import BEATS, LEASE, PREFIX, RETRY, check_url, reached
-from aionorth.stores.redis_client import TIMEOUT
+from aionorth.stores.redis_client import TIMEOUT, cancellable
 
 _log = logging.getLogger("aionorth")
 
@@ -76,10 +76,12 @@ end
 """
 
 
-def _is_cancelled() -> bool:
-    """Whether this task was cancelled: a call of redis-py may end as if it was not, see `cancellable`."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+class _Client(Redis):
+    """A client whose calls end as cancelled where they are: one that ends should take no more tasks."""
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py's own
+        with cancellable():
+            return await cast("Any", super()).execute_command(*args, **options)
 
 
 async def _end_with_parent() -> None:
@@ -118,13 +120,13 @@ class FleetBroker(RedisStreamBroker):
 
     async def listen(self) -> AsyncGenerator[AckableMessage, None]:
         """Yield tasks, those of dead workers first, as long as this worker has less than its share."""
-        redis = Redis(connection_pool=self.connection_pool)
+        redis = _Client(connection_pool=self.connection_pool)
         beside = [asyncio.create_task(self._give_signs(redis)), asyncio.create_task(_end_with_parent())]
         loop = asyncio.get_running_loop()
         look_for_dead_at = 0.0
         joined = False
         try:
-            while not _is_cancelled():
+            while True:
                 found = list[tuple[bytes, dict[bytes, bytes]]]()
                 try:
                     if not joined:
@@ -155,7 +157,8 @@ class FleetBroker(RedisStreamBroker):
 
     async def _join(self, redis: Redis) -> None:
         """Be one of the group's workers, so that each can tell its share."""
-        await self._declare_consumer_group()
+        with cancellable():
+            await self._declare_consumer_group()
         await redis.xgroup_createconsumer(self.queue_name, GROUP, self.consumer_name)
         await self._eval(redis, _FORGET, int(FORGOTTEN_AFTER * 1000))
         await asyncio.sleep(SETTLING)
@@ -196,7 +199,7 @@ class FleetBroker(RedisStreamBroker):
     async def living(self) -> Collection[str]:
         """Return the names of the workers that live; raises `StoreError`."""
         async with reached():
-            return await self._living(Redis(connection_pool=self.connection_pool))
+            return await self._living(_Client(connection_pool=self.connection_pool))
 
     async def _living(self, redis: Redis) -> list[str]:
         consumers: Any = await redis.xinfo_consumers(self.queue_name, GROUP)
@@ -205,7 +208,7 @@ class FleetBroker(RedisStreamBroker):
     async def _give_signs(self, redis: Redis) -> None:
         """Say, again and again, that this worker is at work on the tasks that it holds."""
         wait = self._lease / BEATS
-        while not _is_cancelled():
+        while True:
             await asyncio.sleep(wait)
             wait = self._lease / BEATS
             try:
@@ -221,7 +224,7 @@ class FleetBroker(RedisStreamBroker):
         if (seconds := left_alone_for.get()) is not None:
             self._aside[id_] = asyncio.get_running_loop().time() + seconds
         script, idle = (_DONE, 0) if seconds is None else (_TOUCH, int(self._lease * 1000) + 1)
-        while not _is_cancelled():
+        while True:
             try:
                 await self._eval(redis, script, idle, id_)
             except (RedisError, OSError) as exc:

@@ -1,6 +1,7 @@
 """How tasks are spread among workers that live, and taken from those that do not."""
 
 import asyncio
+import random
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -171,6 +172,34 @@ def test_a_task_that_is_handed_back_is_taken_at_once(fleet_server: RedisServer) 
             async with consuming(fleet_server.url, lease=60) as (second,):
                 await first.ack("a", back=True)
                 await until(lambda: "a" in second.tasks)
+
+    asyncio.run(main())
+
+
+def test_one_who_is_cancelled_at_any_moment_takes_no_more(
+    fleet_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before Python 3.12 `asyncio.wait_for`, with which redis-py sends, may end as if it was not cancelled."""
+    monkeypatch.setattr(streams, "SETTLING", 0.0)
+
+    async def main() -> None:
+        chance = random.Random(5)
+        one = Consumer(fleet_server.url, lease=60)
+        await one.broker.startup()
+        for number in range(200):
+            await send(fleet_server.url, str(number))
+            listening = asyncio.create_task(one.listen())
+            for _ in range(chance.randrange(60)):
+                await asyncio.sleep(0)
+            taken = list(one.tasks)
+            listening.cancel()
+            await asyncio.wait({listening})
+            assert listening.cancelled()
+            assert list(one.tasks) == taken
+            for name in taken:
+                await one.ack(name)
+            one.tasks.clear()
+        await one.broker.shutdown()
 
     asyncio.run(main())
 
