@@ -11,6 +11,7 @@ need to reach a platform, secrets too, are their own settings: profiles, files, 
 
 from typing import TYPE_CHECKING, Any
 
+from aionorth.common.extras import imported, usable
 from aionorth.fleet.runs import Part, PartState, PartStatus, RunStatus
 
 if TYPE_CHECKING:
@@ -23,19 +24,14 @@ if TYPE_CHECKING:
 __all__ = ["Fleet", "Part", "PartState", "PartStatus", "RunStatus"]
 
 
+def __dir__() -> list[str]:
+    return usable({*globals(), *__all__}, ["Fleet"], __getattr__)
+
+
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - of a module
     """Import what needs taskiq, and make the broker, when it is needed."""
-    if name not in {"Fleet", "broker"}:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib.util import find_spec  # noqa: PLC0415 - here only
-
-    from aionorth.errors import ArgumentError  # noqa: PLC0415 - here only
-
-    if missing := [package for package in ("taskiq", "taskiq_redis") if find_spec(package) is None]:
-        raise ArgumentError(f"a fleet needs {' and '.join(missing)}: install aionorth[fleet]")
-    from aionorth.fleet import fleet  # noqa: PLC0415 - with taskiq
-
-    globals()["Fleet"] = fleet.Fleet
+    if name == "Fleet":
+        return globals().setdefault(name, imported(name, f"{__name__}.fleet", "fleet"))
     if name == "broker":
-        globals()["broker"] = fleet.broker_of_environment()
-    return globals()[name]
+        return globals().setdefault(name, imported("broker_of_environment", f"{__name__}.fleet", "fleet")())
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -49,6 +49,7 @@ __all__ = [
 
 from typing import TYPE_CHECKING
 
+from aionorth.common.extras import imported, usable
 from aionorth.events import (
     CallEnded,
     CallEvent,
@@ -81,15 +82,9 @@ else:
     _EXTRAS = {"PrometheusObserver": "prometheus", "OpenTelemetryObserver": "otel"}
 
     def __getattr__(name: str) -> object:
-        from importlib import import_module  # noqa: PLC0415 - as above
-
         if (extra := _EXTRAS.get(name)) is None:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        try:
-            module = import_module(f"{__name__}.{extra}")
-        except ModuleNotFoundError as exc:
-            raise ImportError(f"{name} needs {exc.name}: pip install 'aionorth[{extra}]'", name=exc.name) from exc
-        return globals().setdefault(name, getattr(module, name))
+        return globals().setdefault(name, imported(name, f"{__name__}.{extra}", extra))
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
+        return usable({*globals(), *__all__}, _EXTRAS, __getattr__)

@@ -2,7 +2,6 @@
 
 import asyncio
 import csv
-import importlib.util
 import json
 import re
 import signal
@@ -254,11 +253,11 @@ def test_a_server_that_cannot_be_reached_is_said_without_its_password(shell: She
 def test_without_taskiq_one_line_says_what_to_install(
     shell: Shell, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
-    find, lazy = importlib.util.find_spec, vars(sys.modules["aionorth.fleet"])
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "taskiq" else find(name))
-    monkeypatch.delitem(lazy, "Fleet", raising=False)
+    monkeypatch.delitem(vars(sys.modules["aionorth.fleet"]), "Fleet", raising=False)
+    monkeypatch.delitem(sys.modules, "aionorth.fleet.fleet", raising=False)
+    monkeypatch.setitem(sys.modules, "taskiq", None)
     run = shell(*given(shell, words))
-    assert (run.code, run.err) == (2, "aionorth: a fleet needs taskiq: install aionorth[fleet]\n")
+    assert (run.code, run.err) == (2, "aionorth: Fleet needs taskiq: pip install 'aionorth[fleet]'\n")
 
 
 @pytest.mark.slow

@@ -49,11 +49,30 @@ def test_neither_package_is_imported_before_its_observer_is_asked_for() -> None:
     assert _said(program) == "[]"
 
 
+@pytest.mark.parametrize(
+    ("module", "package", "name"),
+    [
+        ("aionorth.observe", "prometheus_client", "PrometheusObserver"),
+        ("aionorth.observe", "opentelemetry", "OpenTelemetryObserver"),
+        ("aionorth.fleet", "taskiq", "Fleet"),
+    ],
+)
+def test_pydoc_shows_what_can_be_used(module: str, package: str, name: str) -> None:
+    program = (
+        f"import sys, pydoc, {module}\n"
+        f"if len(sys.argv) > 1: sys.modules['{package}'] = None\n"
+        f"print('class {name}(' in pydoc.plain(pydoc.render_doc({module})))"
+    )
+    assert _said(program) == "True"
+    assert _said(program, "without") == "False"
+
+
 def test_a_name_that_is_not_there_is_said_not_to_be() -> None:
     with pytest.raises(AttributeError, match="no attribute 'StatsdObserver'"):
         _ = aionorth.observe.StatsdObserver  # type: ignore[attr-defined]
     assert {"PrometheusObserver", "CallEnded"} <= set(dir(aionorth.observe))
 
 
-def _said(program: str) -> str:
-    return subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.strip()
+def _said(program: str, *arguments: str) -> str:
+    command = [sys.executable, "-c", program, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()

@@ -22,7 +22,10 @@ Environment:
 
 def on_fleet(do: Callable[[Fleet], Awaitable[T]]) -> T:
     """Do something with the fleet of the environment; raises `ProblemError` where its server cannot be used."""
-    from aionorth.fleet import Fleet  # noqa: PLC0415 - with taskiq, which other commands do without
+    try:
+        from aionorth.fleet import Fleet  # noqa: PLC0415 - with taskiq, which other commands do without
+    except ImportError as exc:
+        raise ProblemError(str(exc)) from exc
     from aionorth.fleet.fleet import url_of_environment  # noqa: PLC0415 - as above
     from aionorth.fleet.store import NoRunError  # noqa: PLC0415 - as above
 
