@@ -68,7 +68,10 @@ def read_ids(
     """
     label = "standard input" if source == STDIN else source
     try:
-        content = _stdin() if source == STDIN else Path(source).read_bytes()
+        if source == STDIN:
+            content = read_stdin("ids, one per line,", f"give {option} a file")
+        else:
+            content = Path(source).read_bytes()
     except OSError as exc:
         raise ProblemError(
             f"{label} cannot be read: {exc.strerror}; give {option} a text file with one id per line, or - for "
@@ -253,9 +256,10 @@ def _jq(text: str, name: str) -> str:
     return f"'.{lists[0]}[].{key}'" if in_list else f".{key}"
 
 
-def _stdin() -> bytes:
+def read_stdin(what: str, instead: str) -> bytes:
+    """Return what standard input has, which is `what`; raise `ProblemError`, with `instead`, where it is closed."""
     if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison] - so it is where a parent closed it
-        raise ProblemError("standard input is closed; give --ids-file a file instead of -")
+        raise ProblemError(f"standard input is closed; {instead} instead of -")
     if on_terminal(sys.stdin):
-        say("reading ids from the terminal, one per line; Ctrl-D ends them")
+        say(f"reading {what} from the terminal; Ctrl-D ends that")
     return sys.stdin.buffer.read()

@@ -18,10 +18,10 @@ from aionorth.models import Outcome
 from aionorth.purge.journal import lines
 from aionorth.purge.plan import Plan
 from aionorth.wire.checks import check_id, optional_string
-from aionorth.wire.requests import check_cascade, delete
+from aionorth.wire.requests import delete
 from aionorth.wire.resources import RESOURCES
 
-COUNTED_ANEW = "what goes along must be counted right before, so a fleet does not do that: delete them in one process"
+COUNTED_ANEW = "what goes along must be counted right before, so a fleet does not delete that: do it in one process"
 
 
 @attrs.frozen(kw_only=True)
@@ -74,8 +74,10 @@ class Part:
             ArgumentError: An id cannot be sent, or `cascade` or `authorized_app_id` does not go with the kind.
         """
         resource = RESOURCES[kind]
-        if check_cascade(resource, cascade):
-            raise ArgumentError(f"{argument('cascade')}=True: {COUNTED_ANEW}")
+        if resource.cascade is not None and cascade is not False:
+            raise ArgumentError(
+                f"{argument('cascade')}={cascade!r}: give False, which keeps what is behind a gateway; {COUNTED_ANEW}"
+            )
         named = [check_id(id_, kind.id_name, resource.id_length) for id_ in ids]
         distinct = tuple(dict.fromkeys(named))
         if not distinct:

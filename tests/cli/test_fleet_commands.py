@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import io
 import json
 import re
 import signal
@@ -191,6 +192,28 @@ def test_a_run_of_which_the_platform_knew_not_one_id_is_said(fleet: Shell, serve
 def test_a_manifest_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ProblemError, match=r"no\.csv cannot be read: No such file or directory; name a manifest"):
         parts_of(tmp_path / "no.csv")
+
+
+def test_a_manifest_may_come_from_standard_input(monkeypatch: pytest.MonkeyPatch, manifest: Path) -> None:
+    manifest.write_text("profile,kind,id\nb,packages,f1\n")
+
+    def given(content: str, *paths: Path) -> list[Part]:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
+        return parts_of(Path("-"), *paths)
+
+    parts = given("\ufeffprofile;kind;id\r\na;packages;f1\r\n", manifest)
+    assert [(one.app, one.ids) for one in parts] == [("a", ("f1",)), ("b", ("f1",))]
+    with pytest.raises(ProblemError, match=r"^standard input, line 2: there is no kind 'pack'"):
+        given("profile,kind,id\na,pack,f1\n")
+    for nothing in ("", "\n"):
+        with pytest.raises(ProblemError, match=r"^standard input is empty"):
+            given(nothing)
+
+
+def test_a_plan_does_not_come_from_standard_input(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(kept(tmp_path / "plan.csv", "s1").read_bytes())))
+    with pytest.raises(ProblemError, match=r"^standard input has a plan, not a manifest: name the file"):
+        parts_of(Path("-"))
 
 
 def test_devices_need_no_cascade(manifest: Path) -> None:

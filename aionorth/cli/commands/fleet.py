@@ -149,7 +149,11 @@ class Submission:
 def submit(
     manifests: Annotated[
         list[str],
-        typer.Argument(metavar="MANIFEST", help="Manifests (.csv) or plans (.csv, .json).", show_default=False),
+        typer.Argument(
+            metavar="MANIFEST",
+            help="Manifests (.csv; - for standard input) or plans (.csv, .json).",
+            show_default=False,
+        ),
     ],
     *,
     submission: Submission,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from aionorth.cli import plan_files
+from aionorth.cli.id_files import STDIN, read_stdin
 from aionorth.cli.output.messages import ProblemError, told
 from aionorth.common.text import shown
 from aionorth.errors import ArgumentError
@@ -37,7 +39,7 @@ def read_parts(paths: Iterable[str], check_plan: Callable[[str, Plan[Any]], obje
     """Return the parts that manifests and plans make: of each plan one, after those of the rows of all manifests.
 
     Args:
-        paths: The files.
+        paths: The files; ``-`` is a manifest on standard input.
         check_plan: Raises `ProblemError` where the plan in a file cannot be used.
         cascade: Whether devices may take along what is behind them.
 
@@ -48,7 +50,7 @@ def read_parts(paths: Iterable[str], check_plan: Callable[[str, Plan[Any]], obje
     plans, bad = list[Part](), list[str]()
     for path in paths:
         try:
-            with open(path, encoding="utf-8-sig", newline="") as file:  # noqa: PTH123 - as it is named
+            with _open(path) as file:
                 is_json = Path(path).suffix.lower() == ".json"
                 header = "" if is_json else file.readline()
                 separator = next((one for one in plan_files.SEPARATORS if one in header), ",")
@@ -56,13 +58,15 @@ def read_parts(paths: Iterable[str], check_plan: Callable[[str, Plan[Any]], obje
                 if is_json or (PROFILE not in names and plan_files.CHECK in names):
                     plans.append(_of_plan(path, check_plan))
                 else:
-                    bad += _take(path, names, csv.reader(file, delimiter=separator, strict=True), rows)
+                    name = "standard input" if path == STDIN else path
+                    bad += _take(name, names, csv.reader(file, delimiter=separator, strict=True), rows)
         except UnicodeDecodeError as exc:
             raise ProblemError(f"{path} is not UTF-8 text: save it as UTF-8; nothing was submitted") from exc
         except csv.Error as exc:
             raise ProblemError(f"{path} is no CSV file: {exc}; nothing was submitted") from exc
         except OSError as exc:
-            raise ProblemError(f"{path} cannot be read: {exc.strerror}; name a manifest or a plan") from exc
+            remedy = "name a manifest or a plan, or - for a manifest on standard input"
+            raise ProblemError(f"{path} cannot be read: {exc.strerror}; {remedy}") from exc
     if bad:
         more = [f"and {len(bad) - MAX_NAMED:,} more"] if len(bad) > MAX_NAMED else []
         raise ProblemError(*bad[:MAX_NAMED], *more, "nothing was submitted")
@@ -79,6 +83,13 @@ def read_parts(paths: Iterable[str], check_plan: Callable[[str, Plan[Any]], obje
     return parts
 
 
+def _open(path: str) -> TextIO:
+    if path == STDIN:
+        content = io.BytesIO(read_stdin("a manifest", "name a file"))
+        return io.TextIOWrapper(content, encoding="utf-8-sig", newline="")
+    return open(path, encoding="utf-8-sig", newline="")  # noqa: PTH123 - as it is named
+
+
 def named_again(parts: Iterable[Part]) -> int:
     """Return how many ids are named for a profile and in a plan, which may be of the same app."""
     by_profile: dict[Kind, set[str]] = {}
@@ -89,6 +100,8 @@ def named_again(parts: Iterable[Part]) -> int:
 
 
 def _of_plan(path: str, check_plan: Callable[[str, Plan[Any]], object]) -> Part:
+    if path == STDIN:
+        raise ProblemError("standard input has a plan, not a manifest: name the file of a plan; nothing was submitted")
     plan = plan_files.read(path)
     check_plan(path, plan)
     try:
