@@ -306,8 +306,9 @@ def _store_error(root: str, error: Exception) -> StoreError:
     )
     if isinstance(error, (exceptions.AuthenticationError, exceptions.AuthorizationError)):
         remedy = "; check user and password in the URL"
-    elif type(error).__name__ == "MasterNotFoundError":  # it would show how each Sentinel is reached, with password
+    elif type(error).__name__ == "MasterNotFoundError":  # before redis-py 7.4 it has the Sentinels' password
         said, kind = "no Sentinel that can be reached names a primary of that service", StoreUnavailableError
+        error.args = (said,)
         remedy = (
             "; check the service's name, addresses and TLS in the URL, and sentinel_password if the Sentinels want one"
         )

@@ -1675,6 +1675,13 @@ def test_a_redis_that_refuses_the_password_ends_the_run_and_shows_none(tmp_path:
     assert error.__cause__ is not None
 
 
+async def test_sentinels_that_cannot_be_reached_end_in_an_error_that_shows_no_password() -> None:
+    url = f"redis+sentinel://:{PASSWORD}@127.0.0.1:1,127.0.0.1:2/service?sentinel_password={PASSWORD}"
+    with pytest.raises(StoreUnavailableError, match="no Sentinel that can be reached") as caught:
+        await RedisStore(url).open("app")
+    assert PASSWORD not in shown(caught.value)
+
+
 def test_one_who_is_cancelled_while_redis_hears_the_password_shows_none() -> None:
     async def main() -> BaseException:
         heard = asyncio.Event()
