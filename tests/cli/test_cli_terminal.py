@@ -232,7 +232,7 @@ def test_the_second_ctrl_c_stops_at_once_and_reports_what_is_unknown(ids: str) -
 
 def test_ctrl_c_while_ids_are_typed_in_ends_the_command(tight: dict[str, str]) -> None:
     child = terminal(delete("-"), tight)
-    child.expect("reading ids from the terminal")
+    child.expect("reading ids, one per line, from the terminal")
     child.sendintr()
     child.expect("aionorth: interrupted")
     assert exit_code(child) == 130
@@ -240,7 +240,7 @@ def test_ctrl_c_while_ids_are_typed_in_ends_the_command(tight: dict[str, str]) -
 
 def test_ids_can_be_typed_in(tight: dict[str, str]) -> None:
     child = terminal(delete("-"), tight)
-    child.expect("reading ids from the terminal")
+    child.expect("reading ids, one per line, from the terminal")
     child.sendline("unknown-1")
     child.sendeof()
     child.expect("1 to delete: 1 call")
