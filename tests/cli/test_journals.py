@@ -176,9 +176,24 @@ def test_an_earlier_runs_outage_is_in_the_account_and_on_the_page(shell: Shell, 
     journal.close()
     Journal.reopen(path).close()
     assert "the platform was silent once, for 10 min 0 s in all" in shell("report", str(path)).out
-    assert [list(one) for one in shell("report", str(path), "--json").json["outages"]] == [["began_at", "ended_at"]]
+    (outage,) = shell("report", str(path), "--json").json["outages"]
+    assert outage["began_at"] < outage["ended_at"] == outage["last_sign_at"]
     shell("report", str(path), "--html", str(tmp_path / "a.html"))
     assert "10 min 0 s without the platform" in (tmp_path / "a.html").read_text()
+
+
+def test_an_outage_that_goes_on_or_was_cut_short_by_a_kill_has_no_end(shell: Shell, tmp_path: Path) -> None:
+    path = tmp_path / "purge.jsonl"
+    journal, clock = begun(path, gone=2, skipped=1, days_ago=1)
+    clock.now += 100
+    journal(Held(app_id=APP, silent_for=60.0, reason="HTTP 502"))
+    assert "the platform was silent once, for 23 h 59 min in all, and still is" in shell("report", str(path)).out
+    assert shell("report", str(path), "--json").json["outages"][0]["ended_at"] is None
+    journal.close()
+    assert "the platform was silent once, for at least 1 min 0 s in all\n" in shell("report", str(path)).out
+    assert shell("report", str(path), "--json").json["outages"][0]["ended_at"] is None
+    shell("report", str(path), "--html", str(tmp_path / "a.html"))
+    assert "at least 1 min 0 s without the platform" in (tmp_path / "a.html").read_text()
 
 
 def test_all_formats_are_written_at_once_for_their_owner_only(shell: Shell, tmp_path: Path) -> None:

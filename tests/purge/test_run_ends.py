@@ -215,7 +215,7 @@ def test_an_outage_is_recorded_when_it_begins_and_lasts_until_the_platform_answe
     journal = Journal.create(path, TARGET, ["a"], clock=clock)
     clock.now += 100
     journal(Held(app_id="demo-app", silent_for=30.0, reason="HTTP 502"))
-    assert read(path).outages == [Outage(start=1_070.0, end=1_100.0)]
+    assert read(path).outages == [Outage(start=1_070.0, end=1_100.0, open=True)]
     clock.now += 500
     journal(Released(app_id="demo-app", silent_for=530.0))
     clock.now += 50
@@ -226,6 +226,51 @@ def test_an_outage_is_recorded_when_it_begins_and_lasts_until_the_platform_answe
     history = read(path)
     assert history.outages == [Outage(start=1_000.0, end=1_700.0)]
     assert history.ends == [1_700.0]
+
+
+async def test_an_outage_in_which_a_run_is_killed_lasted_at_least_until_its_last_sign_of_life(path: Path) -> None:
+    loop = asyncio.get_running_loop()
+    began = loop.time() - 1_000.0
+
+    def clock() -> float:
+        return loop.time() - began
+
+    def held(journal: Journal, silent_for: float) -> None:
+        journal(Held(app_id="demo-app", silent_for=silent_for, reason="HTTP 502"))
+
+    journal = Journal.create(path, TARGET, ["a"], clock=clock)
+    journal.take()
+    await asyncio.sleep(100)
+    held(journal, 30.0)
+    await asyncio.sleep(195)
+    journal.close()  # without a word of its end
+    first = Outage(start=1_070.0, end=1_290.0, open=True)
+    assert read_now(path).outages == [first]
+    assert not read_now(path).silent
+    journal = Journal.reopen(path, clock=clock)
+    journal.take()
+    held(journal, 1.0)
+    await asyncio.sleep(15)
+    journal(Released(app_id="demo-app", silent_for=16.0))
+    await asyncio.sleep(100)
+    journal.run_ended(stopped=False, cause=None)
+    journal.close()
+    history = read(path)
+    assert history.outages == [first, Outage(start=1_295.0, end=1_310.0)]
+    assert history.ends == [1_290.0, 1_410.0]
+
+
+def test_an_outage_that_a_run_is_in_has_lasted_until_now(path: Path) -> None:
+    journal = Journal.create(path, TARGET, ["a"], clock=Clock())
+    journal(Held(app_id="demo-app", silent_for=0.0, reason="HTTP 502"))
+    history = read_now(path)
+    assert history.silent
+    assert history.outages[0].end == history.ends[-1] > read(path).outages[0].end
+    journal.close()
+    assert not read_now(path).silent
+    again = Journal.reopen(path)
+    assert not read_now(path).silent  # that was the run before
+    again.close()
 
 
 def test_outages_are_kept_apart(path: Path) -> None:

@@ -83,12 +83,19 @@ def in_lines(history: History) -> Iterator[str]:
         yield f"  run {number}: {_local(run.began)}{until} {_local(run.last)}, {lasted}: {visible(how_ended(run))}"
     if outages := history.outages:
         times = "once" if len(outages) == 1 else f"{len(outages):,} times"
-        yield f"  the platform was silent {times}, for {duration(silence(history))} in all"
+        still = ", and still is" if history.silent else ""
+        yield f"  the platform was silent {times}, for {silence_in_words(history)} in all{still}"
 
 
 def silence(history: History) -> float:
     """Return for how many seconds in all the platform answered no call."""
     return sum(one.end - one.start for one in history.outages)
+
+
+def silence_in_words(history: History) -> str:
+    """Say for how long in all the platform answered no call: at least so long, where a run was killed meanwhile."""
+    ends = history.outages[:-1] if history.silent else history.outages
+    return f"{'at least ' if any(one.open for one in ends) else ''}{duration(silence(history))}"
 
 
 def as_dict(history: History) -> dict[str, Any]:
@@ -114,7 +121,14 @@ def as_dict(history: History) -> dict[str, Any]:
         "pending": summary.pending,
         "results": [*counted["results"], *(one | {"outcome": PENDING} for one in open_)],
         "runs": runs,
-        "outages": [{"began_at": utc(one.start), "ended_at": utc(one.end)} for one in history.outages],
+        "outages": [
+            {
+                "began_at": utc(one.start),
+                "ended_at": None if one.open else utc(one.end),
+                "last_sign_at": utc(one.end),
+            }
+            for one in history.outages
+        ],
     }
 
 

@@ -11,7 +11,8 @@ for a machine that loses power. The file gets its name once the ids and the firs
 ``{"run": time}``                                       a run begins; times are seconds since 1970
 ``{"begin": id, "at": time}``                           the first attempt of this run at an id is about to be sent
 ``{"end": id, "at": time, "outcome": …, "calls": …}``   its outcome, and what it took over all runs
-``{"outage": time, "until": time}``                     the platform is silent; another one once it answers
+``{"outage": time, "until": time, "open": true}``       the platform is silent; again each ten seconds
+``{"outage": time, "until": time}``                     it answers again, or the run has ended
 ``{"stop": time, "how": …, "began": …, "gone": …}``     the run has ended; when the first began, how many ids are gone
 ======================================================  ========================================================
 

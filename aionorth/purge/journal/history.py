@@ -67,6 +67,9 @@ class Outage:
 
     start: float
     end: float
+    """When it answered again, or the run ended."""
+    open: bool = False
+    """Whether neither is recorded: then it lasted at least until `end`, when it was last known to be silent."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -111,6 +114,12 @@ class History:
     def gone(self) -> int:
         """How many ids are known not to be on the platform any more."""
         return sum(entry.gone for entry in self.entries.values())
+
+    @property
+    def silent(self) -> bool:
+        """Whether a run is at work that waits for the platform to answer."""
+        last = self.outages[-1] if self.at_work and self.outages else None
+        return last is not None and last.open and last.end >= self.runs[-1]
 
     def results(self) -> Iterator[DeleteResult]:
         """Yield what became of every id, as far as the journal knows."""
@@ -257,7 +266,8 @@ def _take(line: dict[str, Any], history: History, entries: Entries) -> None:
             history.stops[-1] = stop_from(line)
             history.ends[-1] = moment
         case {"outage": start, "until": end} if history.runs:
-            outage = Outage(start=min(seconds(start), seconds(end)), end=end)
+            is_open = flag(line.get("open", False))
+            outage = Outage(start=min(seconds(start), seconds(end)), end=end, open=is_open)
             if history.outages and outage.start <= history.outages[-1].end:  # more of it
                 outage = attrs.evolve(outage, start=min(outage.start, history.outages.pop().start))
             history.outages.append(outage)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import time
@@ -25,6 +26,9 @@ _log = logging.getLogger("aionorth")
 
 Clock = Callable[[], float]
 """Returns the time in seconds since 1970."""
+
+SIGN = 10.0
+"""Seconds after which a run that waits for the platform to answer records that it still does."""
 
 READ_AT_ONCE = 4 * SLICE
 """Bytes of a journal that are read when it is opened. The rest is read when the run begins, a slice at a time."""
@@ -67,7 +71,8 @@ class Journal:  # more than 15 methods: most are what a run asks of its recorder
     """A journal that this process is at work on, one process at a time.
 
     Its state: what reads its file, as long as that is not done; what the runs before did; the ids that have begun and
-    not ended; where the purge stands; and whether a run has taken it.
+    not ended; where the purge stands; the event loop of the run that has taken it; and the timer for the next sign of
+    life in an outage.
     """
 
     def __init__(self, medium: Medium, target: Target, *, clock: Clock = time.time, duplicates: int = 0) -> None:
@@ -83,7 +88,9 @@ class Journal:  # more than 15 methods: most are what a run asks of its recorder
         self._version = lines.VERSION
         self._unread: FileReader | None = None
         self._entries: Mapping[str, Entry] = {}
-        self._taken = self._closed = False
+        self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._sign: asyncio.TimerHandle | None = None
         self._begun = set[str]()
         now = round(clock(), 3)
         self._standing = Standing(began=now, run_began=now)
@@ -197,7 +204,7 @@ class Journal:  # more than 15 methods: most are what a run asks of its recorder
     def take(self) -> None:
         """Lock it again; raises `JournalError` where another process is, or has been, at work on it."""
         self._medium.take()
-        self._taken = True
+        self._loop = asyncio.get_running_loop()
         self.observers.add([self])
 
     def close(self) -> None:
@@ -205,8 +212,10 @@ class Journal:  # more than 15 methods: most are what a run asks of its recorder
         if self._closed:
             return
         self._closed = True
-        if self._taken:
+        if self._loop is not None:
             self.observers.remove([self])
+        if self._sign is not None:
+            self._sign.cancel()
         self._medium.close()
 
     # --- What the runs before did
@@ -273,13 +282,23 @@ class Journal:  # more than 15 methods: most are what a run asks of its recorder
 
     def __call__(self, event: Event) -> None:
         """Record, as an observer, when an outage begins and when it is over."""
-        line = self._standing.outage(event, round(self._clock(), 3))
-        if line is None or not self.ready:
+        self._record(self._standing.outage(event, round(self._clock(), 3)))
+
+    def _record(self, outage: Mapping[str, Any] | None) -> None:
+        """Record what there is to say of an outage, again and again while it lasts: a kill leaves what was known."""
+        if outage is None or not self.ready:
             return
         try:
-            self._write_of_run(line)
+            self._write_of_run(outage)
         except JournalError as exc:  # it ends the run before the next call
             _log.warning("%s", exc)
+        if self._loop is not None:
+            if self._sign is not None:
+                self._sign.cancel()
+            self._sign = self._loop.call_later(SIGN, self._give_sign)
+
+    def _give_sign(self) -> None:
+        self._record(self._standing.silence(round(self._clock(), 3)))
 
     def _write_of_run(self, *of: Mapping[str, Any]) -> None:
         if self._version == lines.VERSION:  # or the version that began the journal could not read it any more

@@ -68,11 +68,13 @@ def overview_of(path: StrPath, on_read: Callable[[float], object] = lambda _: No
 def read_now(path: StrPath, on_read: Callable[[float], object] = lambda _: None) -> History:
     """Read a journal as `read` does, and find out whether a run is at work on it; `on_read` as in `overview_of`.
 
-    A run that is at work has lasted until now.
+    A run that is at work has lasted until now, and so has an outage that it is in.
     """
     history = _settled(path, lambda file, name: FileReader(file, name).read_all(on_read))
     if history.at_work and history.stops[-1] is None:
         history.ends[-1] = max(history.ends[-1], round(time.time(), 3))
+        if history.silent:
+            history.outages[-1] = attrs.evolve(history.outages[-1], end=history.ends[-1])
     return history
 
 

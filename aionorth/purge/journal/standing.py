@@ -51,12 +51,17 @@ class Standing:
         # An outage that is older than the run counts from its beginning.
         since = self.silent_since or max(self.run_began, now - event.silent_for)
         self.silent_since = since if isinstance(event, Held) else None
-        return _outage(since, now)
+        return _outage(since, now, is_open=self.silent_since is not None)
+
+    def silence(self, now: float) -> dict[str, Any] | None:
+        """Return the line for an outage that goes on; None where there is none."""
+        return None if self.silent_since is None else _outage(self.silent_since, now, is_open=True)
 
     def end(self, now: float, *, stopped: bool, cause: BaseException | None) -> Iterator[dict[str, Any]]:
         """Yield the lines that say how the run ended."""
         if self.silent_since is not None:
-            yield _outage(self.silent_since, now)
+            yield _outage(self.silent_since, now, is_open=False)
+            self.silent_since = None
         state = RunState.FAILED if cause is not None else RunState.INTERRUPTED if stopped else RunState.COMPLETE
         line: dict[str, Any] = {"stop": now, "how": state.value, "began": self.began}
         line |= {} if self.gone is None else {"gone": self.gone}
@@ -67,5 +72,5 @@ class Standing:
         yield line
 
 
-def _outage(since: float, until: float) -> dict[str, Any]:
-    return {"outage": round(since, 3), "until": until}
+def _outage(since: float, until: float, *, is_open: bool) -> dict[str, Any]:
+    return {"outage": round(since, 3), "until": until} | ({"open": True} if is_open else {})
