@@ -129,7 +129,7 @@ class Caller:
             operation = Operation(self._observers, request.operation, self._loop.time)
             progress.within = operation.number
         try:
-            permit, live = await self._acquire(call)
+            permit, live = await self._prepared(call, progress, *await self._acquire(call))
             if call.policy.deadline is not None:
                 call.deadline = self._loop.time() + call.policy.deadline
             while True:
@@ -258,6 +258,24 @@ class Caller:
             else:
                 self._flow.release(permit, Ending.UNSENT)
 
+    async def _prepared(
+        self, call: _Call, progress: Progress, permit: Permit, live: LiveToken | None
+    ) -> tuple[Permit, LiveToken | None]:
+        """Do what must be done before the first attempt; return the permit and the token to send it with.
+
+        It may take long, as where the disk or the server of a journal hangs. Then it takes another permit.
+        """
+        since = self._loop.time()
+        try:
+            await progress.prepare()
+        except BaseException:
+            self._flow.release(permit, Ending.UNSENT)
+            raise
+        if not self._flow.is_too_old(since):
+            return permit, live
+        self._flow.release(permit, Ending.UNSENT)
+        return await self._acquire(call)
+
     async def _probe(self, permit: Permit, live: LiveToken | None, call: _Call) -> None:
         """Make a call that only shows whether the platform answers. Releases `permit`."""
         call = attrs.evolve(call, priority=True, timeout=self._transport.timeout)
@@ -272,7 +290,6 @@ class Caller:
         ending, counted_at = Ending.UNSENT, None
         reply, error, started = None, None, None
         try:
-            await progress.prepare()  # it may take a while: what it leads to is counted from its end
             self._transport.check_open()
             progress.begin()
             started = self._report(request, progress, call)

@@ -227,6 +227,14 @@ class Limiter:
             if wakings == self._turns.wakings:  # else the response may not reflect what has changed
                 await self._turns.sleep(response)
 
+    def is_too_old(self, since: float) -> bool:
+        """Whether no call must be sent any more with a permit that was given at `since`, on the loop's clock.
+
+        The slot of one that is not released comes free a time-out and a period after it was given. Before that the call
+        must have ended, and the window know of it.
+        """
+        return self._loop.time() - since > min(self._timeout, self.settings.period) / 2
+
     def release(
         self,
         permit: Permit,

@@ -243,3 +243,29 @@ asyncio.run(main(*sys.argv[1:]))
             creation.append(name if name == "linkat" or ".jsonl" in text or "deleted" in text else "fsync directory")
     assert sorted(sent) == sorted(ids)
     assert creation == ["write", "fsync", "linkat", "fsync directory"]
+
+
+# --- Flow control
+
+
+async def test_no_call_is_sent_by_a_permit_that_has_grown_old_while_its_journal_hung(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, on_disk, hangs = asyncio.get_running_loop(), Journal.on_disk, dict[str, float]()
+
+    async def hang_at_times(journal: Journal) -> None:
+        await on_disk(journal)
+        began = hangs.setdefault("from", loop.time() + 1.0)
+        if 0 < (since := (loop.time() - began) % 20.0) < 12.0:
+            await asyncio.sleep(12.0 - since)
+
+    monkeypatch.setattr(Journal, "on_disk", hang_at_times)
+    async with Simulator(
+        model="sliding-refusals", calls=24, period=4.0, latency=lambda _: (0.01, 1.2), log_limit=None
+    ) as platform:
+        ids = platform.add_packages(400)
+        flow = FlowControl(24, 4.0)
+        async with session(platform, flow_control=flow, timeout=3.0) as north:
+            plan = await north.plan(PackageSelection(ids=ids))
+            summary = await north.purge(plan, journal=tmp_path / "purge.jsonl", workers=64)
+    assert (summary.count(Outcome.DELETED), summary.refusals) == (400, 0)
