@@ -13,6 +13,7 @@ import math
 import multiprocessing
 import os
 import signal
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Collection
 from contextvars import ContextVar
 from functools import partial
@@ -39,6 +40,12 @@ OVER_SHARE = 1.0
 
 SETTLING = 2.0
 """Seconds that a worker gives others, which start at the same time, before it takes its first task."""
+
+LOOKED_AT = 10_000
+"""How many idle tasks one look sees."""
+
+FORGIVEN_AFTER = 600.0
+"""Seconds after which a task that was handed back, and left alone for long enough, is one like any other."""
 
 FORGOTTEN_AFTER = 24 * 3600.0
 """Seconds after which a worker that is gone, and has no task, is not listed any more."""
@@ -98,7 +105,8 @@ class FleetBroker(RedisStreamBroker):
     """Hands tasks to workers.
 
     Its state: the ids of the messages that this process holds, those that it has handed back with the time until which
-    it leaves them alone, whether the server is away, and whether it takes no more.
+    it leaves them alone, those that were idle when it looked, when it looks again and from where on, whether the server
+    is away, and whether it takes no more.
     """
 
     def __init__(self, url: str, *, lease: float = LEASE) -> None:
@@ -113,6 +121,8 @@ class FleetBroker(RedisStreamBroker):
         self._lease = lease
         self._held = set[str]()
         self._aside = dict[str, float]()
+        self._idle = deque[str]()
+        self._look_at, self._look_from = 0.0, "-"
         self._is_away = False
         self._ended = False
         self.on_end: Callable[[], object] = lambda: None
@@ -171,18 +181,30 @@ class FleetBroker(RedisStreamBroker):
 
     async def _of_the_dead(self, redis: Redis) -> list[tuple[bytes, dict[bytes, bytes]]]:
         """Return a task of a worker that shows no sign of life, if there is one."""
-        idle, now = int(self._lease * 1000), asyncio.get_running_loop().time()
-        self._aside = {id_: until for id_, until in self._aside.items() if until > now}
-        not_these = self._held | self._aside.keys()  # those that it holds are idle if this process was stopped
-        count = 1 + len(not_these)
-        pending: Any = await redis.xpending_range(self.queue_name, GROUP, "-", "+", count=count, idle=idle)
-        found = [one["message_id"] for one in pending if one["message_id"].decode() not in not_these]
-        if not found:
-            return []
-        claimed = await redis.xclaim(
-            self.queue_name, GROUP, self.consumer_name, min_idle_time=idle, message_ids=found[:1]
+        now = asyncio.get_running_loop().time()
+        if now >= self._look_at:
+            await self._look(redis, now)
+            self._look_at = now + BLOCK
+        idle = int(self._lease * 1000)
+        while self._idle:
+            id_ = self._idle.popleft()
+            # Those that it holds are idle if this process was stopped.
+            if id_ in self._held or self._aside.get(id_, 0.0) > now:
+                continue
+            claimed: Any = await redis.xclaim(self.queue_name, GROUP, self.consumer_name, idle, [id_])
+            if found := [one for one in claimed if one[1]]:
+                return found
+        return []
+
+    async def _look(self, redis: Redis, now: float) -> None:
+        """See which tasks are idle. Those that this worker has handed back come last: it may not be fit for them."""
+        pending: Any = await redis.xpending_range(
+            self.queue_name, GROUP, self._look_from, "+", count=LOOKED_AT, idle=int(self._lease * 1000)
         )
-        return [one for one in cast("Any", claimed) if one[1]]
+        ids = [one["message_id"].decode() for one in pending]
+        self._look_from = f"({ids[-1]}" if len(ids) == LOOKED_AT else "-"
+        self._aside = {id_: until for id_, until in self._aside.items() if until > now - FORGIVEN_AFTER}
+        self._idle = deque(sorted(ids, key=lambda id_: self._aside.get(id_, 0.0)))
 
     async def _new(self, redis: Redis, wait: float) -> list[tuple[bytes, dict[bytes, bytes]]]:
         """Wait so many seconds for a new task."""

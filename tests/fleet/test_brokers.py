@@ -221,6 +221,43 @@ def test_who_hands_a_task_back_leaves_it_to_others_for_a_while_and_takes_new_one
     asyncio.run(main())
 
 
+def test_tasks_that_were_handed_back_come_after_those_of_dead_workers(fleet_server: RedisServer) -> None:
+    async def main() -> None:
+        async with consuming(fleet_server.url) as (one,), client(fleet_server.url) as redis:
+            unfit = [str(number) for number in range(30)]
+            await send(fleet_server.url, *unfit, "lost")
+            await until(lambda: len(one.tasks) == 31)
+            at = time.monotonic()
+            ids = {fields["data"]: id_ for id_, fields in await redis.xrange(QUEUE)}
+            one.broker._held.discard(ids["lost"])
+            await redis.xclaim(QUEUE, GROUP, "dead", 0, [ids["lost"]], idle=60_000)
+            for name in unfit:
+                await one.ack(name, back=True)
+            await until(lambda: one.at["lost"] > at)
+            assert sum(one.at[name] > at for name in unfit) <= 3
+
+    asyncio.run(main())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("looked_at", [3, 10_000])
+def test_all_idle_tasks_are_seen_however_many_one_look_sees(
+    fleet_server: RedisServer, monkeypatch: pytest.MonkeyPatch, looked_at: int
+) -> None:
+    monkeypatch.setattr(streams, "LOOKED_AT", looked_at)
+
+    async def main() -> None:
+        async with consuming(fleet_server.url) as (first,):
+            await send(fleet_server.url, *map(str, range(20)))
+            await until(lambda: len(first.tasks) == 20)
+            for name in first.tasks:
+                await first.ack(name, back=True, alone_for=60.0)
+            async with consuming(fleet_server.url) as (second,):
+                await until(lambda: len(second.tasks) == 20)
+
+    asyncio.run(main())
+
+
 @pytest.mark.slow
 def test_a_server_that_is_away_is_said_once(fleet_server: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
