@@ -120,8 +120,8 @@ def _check_characters(value: str, name: str) -> None:
         raise InvalidIdError(f"{name} {value!r} was not decoded rightly: read it with the right encoding")
     if _has_step(value):
         raise InvalidIdError(
-            f"{name} {value!r} has a path segment like '..' in it, by which a proxy may find another resource: "
-            "it cannot be an id"
+            f"{name} {value!r} has a path segment that is empty, '.' or '..', by which a proxy may find another "
+            "resource: give the id alone, without a path"
         )
     if any(";" in reading for reading in _readings(value)):
         raise InvalidIdError(f"{name} {value!r} has a ';' in it, at which some servers end an id: it cannot be one")

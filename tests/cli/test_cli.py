@@ -406,7 +406,7 @@ def test_ids_come_back_whatever_blank_stands_around_them(ids: list[str], ends: l
         ("a\nb".encode("utf-16-le"), "f, line 1: id 'a\\x00' has an invisible character"),
         (b"a\n\nb\x07c", "f, line 3: id 'b\\x07c' has an invisible character"),
         (b"a\r\n" + b"x" * 257, "f, line 2: id 'xxxxxxxxxxxxxxxxxxxx'… has 257 characters"),
-        (b"..", "f, line 1: id '..' has a path segment like '..' in it"),
+        (b"..", "f, line 1: id '..' has a path segment that is empty, '.' or '..'"),
         ("a\u2028b\n.".encode(), "f, line 1: id 'a\\u2028b' has an invisible"),
     ],
 )

@@ -130,7 +130,7 @@ STEPS = [
 
 @pytest.mark.parametrize("id_", STEPS)
 def test_an_id_with_a_step_of_a_path_is_refused(id_: str) -> None:
-    with pytest.raises(aionorth.InvalidIdError, match="path segment like"):
+    with pytest.raises(aionorth.InvalidIdError, match=r"path segment that is empty, '[.]' or '[.][.]'"):
         delete(PACKAGES, id_)
 
 
