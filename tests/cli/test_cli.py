@@ -1100,6 +1100,16 @@ def test_the_demonstration_names_the_fastest_schedule_from_its_figures() -> None
 
 @pytest.mark.parametrize(
     ("words", "said"),
+def test_the_demonstration_says_it_in_lines_as_wide_as_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = Shown(flow_control=FlowControl(period=3.0), runs=[], elapsed=15.14, calls=522, refused=0, left=0)
+    monkeypatch.setattr("aionorth.cli.commands.demo.width_of", lambda _: 40)
+    assert shown.in_words().splitlines()[:3] == [
+        "The platform counted 522 calls and",
+        "refused 0 of them. It has 0 of its 500",
+        "subscriptions and packages left.",
+    ]
+
+
     [
         ("delete packages --keep-latest 0", "--keep-latest '0': give a whole number from 1 on"),
         ("delete packages --keep-latest x", "--keep-latest 'x': give a whole number from 1 on"),

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-import textwrap
+import sys
 import time
 from collections.abc import Iterable
 
 import attrs
 
 from aionorth.bulk.retry import RetryPolicy
-from aionorth.cli.output.messages import ExitCode, Notes, noted, own_name, put
+from aionorth.cli.output.messages import ExitCode, Notes, noted, own_name, put, width_of, wrapped
 from aionorth.cli.parser import command
 from aionorth.cli.runs.job import DRAIN_TIMEOUT, Ended, carry_out
 from aionorth.common.times import duration
@@ -165,7 +165,7 @@ async def _shown(flow_control: FlowControl, notes: Notes) -> Shown:
 
 
 def _paragraph(text: str) -> str:
-    return textwrap.fill(text, 78)
+    return wrapped(text, min(78, width_of(sys.stdout)), "")
 
 
 def _as_in_life(ids: Iterable[str], chance: random.Random) -> list[str]:
