@@ -375,6 +375,27 @@ def test_the_shell_completes_what_can_be_resumed_without_reading_what_is_large(
 # --- journals
 
 
+@pytest.mark.parametrize("command", ["journals", "resume"])
+def test_a_file_with_a_blank_in_its_name_is_listed_as_it_is_typed(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "a state that fits no line of this terminal"))
+    monkeypatch.setattr("aionorth.cli.output.messages.width_of", lambda _: 40)
+    path = ended(directory() / "1.jsonl", gone=1, failed=1)
+    run = shell(command)
+    assert run.out.endswith(f"\n  '{path}'\n")
+    (listed,) = shell(command, "--json").out.splitlines()
+    assert json.loads(listed)["journal"] == str(path)
+
+
+def test_where_no_journal_is_the_directory_is_named_as_it_is_typed(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "my state"))
+    assert shell("journals").err == f"aionorth: there are no journals in '{directory()}'\n"
+    assert f"there is no run to resume in '{directory()}'; name its journal" in shell("resume").err
+
+
 def test_all_are_listed_with_when_what_how_far_and_how_large(shell: Shell) -> None:
     ended(directory() / "1.jsonl", gone=2, days_ago=80)
     ended(directory() / "2.jsonl", gone=1, failed=1, cause=ArgumentError("no"))

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shlex
 import stat
 from pathlib import Path
 
@@ -207,4 +208,24 @@ def test_lines_are_broken_between_words() -> None:
 
 def test_a_command_to_copy_is_not_broken() -> None:
     text = "to go on: aionorth resume journal.jsonl --url https://server"
+    assert wrapped(text, 20) == text
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "export AIONORTH_URL=https://server:8743",
+        "export AIONORTH_APP_ID='my own app'",
+        "read -rs AIONORTH_SECRET && export AIONORTH_SECRET",
+        "'/home/me/my journals/1.jsonl'",
+        shlex.quote("it's in here/my journal.jsonl"),
+    ],
+)
+def test_what_is_copied_is_not_broken(piece: str) -> None:
+    assert wrapped(f"    {piece}", 20) == f"    {piece}"
+    assert wrapped(f"as in the app's own: {piece} (or so)", 20) == f"as in the app's own:\n  {piece}\n  (or so)"
+
+
+def test_an_object_in_json_is_not_broken() -> None:
+    text = json.dumps({"journal": "/home/me/my journals/1.jsonl", "total": 1})
     assert wrapped(text, 20) == text

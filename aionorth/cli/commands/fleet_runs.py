@@ -14,10 +14,10 @@ import typer
 from aionorth.cli.commands.report import Formats
 from aionorth.cli.fleet import ENVIRONMENT, on_fleet, to_type
 from aionorth.cli.fleet.view import MAX_PARTS, detailed, in_columns, runs_table, watch, width
-from aionorth.cli.output.messages import ExitCode, ProblemError, complain, own_name, put, remark, say
+from aionorth.cli.output.messages import ExitCode, ProblemError, complain, own_name, put, remark, say, typed
 from aionorth.cli.parser import command, option
 from aionorth.cli.runs.options import check_reports
-from aionorth.common.text import many, visible
+from aionorth.common.text import many
 from aionorth.common.times import utc
 from aionorth.errors import ArgumentError
 from aionorth.fleet.runs import RunStatus
@@ -145,7 +145,7 @@ def report(run: Name, *, formats: Formats) -> ExitCode:
     account, now = Account(as_json=formats.json), datetime.now().astimezone()
     found = on_fleet(lambda fleet: write_reports(fleet, run, formats.files, account.add, now))
     for path, _ in formats.files:
-        remark(f"aionorth: the report is in {visible(path)}")
+        remark(f"aionorth: the report is in {typed(path)}")
     if formats.json:
         put(json.dumps(account.to_dict(found)))
     elif not formats.files:

@@ -9,6 +9,7 @@ import enum
 import logging
 import math
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -54,7 +55,12 @@ def own_name() -> str:
     """Return how this command line is called: by its name where the shell finds it, else as it was called now."""
     called = sys.argv[0]
     by_path = Path(called).stem == "aionorth" and not shutil.which("aionorth")
-    return visible(shlex.quote(called)) if by_path else "aionorth"
+    return typed(called) if by_path else "aionorth"
+
+
+def typed(word: str) -> str:
+    """Return a word, such as the path of a file, as it is typed at a shell. `wrapped` does not break it."""
+    return visible(shlex.quote(word))
 
 
 def resume_command(journal: str, options: Sequence[str] = ()) -> str:
@@ -77,24 +83,40 @@ def cut(text: str, width: float) -> str:
     return text if len(text) <= width else text[: int(width) - 1] + "…"
 
 
+_QUOTED = r"""'[^']*'(?:"'"'[^']*')*"""
+"""What `shlex.quote` makes of a word that needs it."""
+
+_whole = re.compile(rf"(read -rs \w+ && )?export \w+(=({_QUOTED}|\S+))?|(?<!\S){_QUOTED}")
+"""Matches what is copied as one piece though it has blanks: an export, and a word in quotes."""
+
+_BLANK = "\0"
+"""What stands for a blank at which no line is broken; `visible` leaves none in a text."""
+
+
 def wrapped(text: str, width: float, hanging: str = "  ") -> str:
     """Return `text` with its lines broken between words to so many columns; what follows is indented by `hanging`.
 
-    A line with a command stays as it is: it is copied, and a part of it might do something else.
+    A line with a command stays as it is: it is copied, and a part of it might do something else. So does an object in
+    JSON. Within another line, what matches `_whole` is not broken.
     """
     command = f"{own_name()} "
     return "\n".join(
-        line
-        if len(line) <= width or command in line
-        else textwrap.fill(
-            line,
-            int(width),
-            subsequent_indent=line[: len(line) - len(line.lstrip())] + hanging,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
+        line if len(line) <= width or command in line or line.startswith("{") else _filled(line, int(width), hanging)
         for line in text.split("\n")
     )
+
+
+def _filled(line: str, width: int, hanging: str) -> str:
+    bare = line.lstrip()
+    indent = line[: len(line) - len(bare)]
+    return textwrap.fill(
+        _whole.sub(lambda found: found[0].replace(" ", _BLANK), bare),
+        width,
+        initial_indent=indent,
+        subsequent_indent=indent + hanging,
+        break_long_words=False,
+        break_on_hyphens=False,
+    ).replace(_BLANK, " ")
 
 
 def say(text: str) -> None:

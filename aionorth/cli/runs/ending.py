@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 
 import attrs
 
-from aionorth.cli.output.messages import ExitCode, complain, in_words, log_only, own_name, put, remark, say
+from aionorth.cli.output.messages import ExitCode, complain, in_words, log_only, own_name, put, remark, say, typed
 from aionorth.cli.parser import option
 from aionorth.cli.reports.formats import ReportError, write_report
 from aionorth.cli.runs.job import MAX_EXAMPLES, Ended, hangup_ignored
@@ -93,7 +92,7 @@ def _in_files(ended: Ended, output: Output) -> bool:
         return False
     if write_reports(history, [(path, "") for path in output.report]):
         return True
-    remark(f"aionorth: another can be had by: {own_name()} report {visible(shlex.quote(ended.journal))} --html FILE")
+    remark(f"aionorth: another can be had by: {own_name()} report {typed(ended.journal)} --html FILE")
     return False
 
 
@@ -115,5 +114,5 @@ def write_reports(history: History, files: Sequence[tuple[str, str]]) -> bool:
             complain(f"aionorth: {in_words(exc)}")
         else:
             written += 1
-            remark(f"aionorth: the report is in {visible(path)}")
+            remark(f"aionorth: the report is in {typed(path)}")
     return written == len(files)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from aionorth.cli.output.messages import ProblemError, in_words, put, remark, say
+from aionorth.cli.output.messages import ProblemError, in_words, put, remark, say, typed
 from aionorth.common.directories import NoDirectoryError, state_directory
 from aionorth.common.files import StrPath, check_own_directory, sync_directory
 from aionorth.common.text import visible
@@ -74,7 +74,7 @@ def find_journal(name: str) -> str:
 
 def own_place() -> str:
     """Return where the user's own journals are, to be shown; raises `ProblemError` where there is no such place."""
-    return visible(str(_directory()))
+    return typed(str(_directory()))
 
 
 def own_journals() -> Iterator[Overview]:
@@ -132,7 +132,7 @@ def reading(journal: str) -> Callable[[float], None]:
         nonlocal said_at
         if (now := time.monotonic()) - said_at >= SAID_EVERY:
             said_at = now
-            remark(f"aionorth: reading {visible(journal)}: {100 * part:.0f} %")
+            remark(f"aionorth: reading {typed(journal)}: {100 * part:.0f} %")
 
     return read_so_far
 
@@ -142,7 +142,7 @@ def _in_lines(one: Overview, *, sizes: bool) -> str:
     state = f"{'finished' if one.finished else STATES[one.state]:<11}"
     size = [f"{one.size / 1e6:,.1f} MB" if one.size >= 1e6 else f"{max(one.size / 1e3, 1):.0f} kB"]  # noqa: PLR2004
     about = (began, state, *(size if sizes else ()), f"{one.gone:,} of {one.total:,} gone", visible(str(one.target)))
-    return f"{'  '.join(about)}\n  {visible(one.path)}"
+    return f"{'  '.join(about)}\n  {typed(one.path)}"
 
 
 def _as_dict(one: Overview) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shlex
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -22,6 +21,7 @@ from aionorth.cli.output.messages import (
     put,
     remark,
     say,
+    typed,
     width_of,
 )
 from aionorth.cli.output.progress import Listing, view_of
@@ -32,7 +32,6 @@ from aionorth.cli.runs.journals import new_journal, own_directory
 from aionorth.cli.runs.options import Bounds, How
 from aionorth.cli.settings import Connection
 from aionorth.cli.settings.given import Given
-from aionorth.common.text import visible
 from aionorth.models import DeleteSummary
 from aionorth.purge.plan import Plan
 from aionorth.purge.selections import Selection
@@ -95,7 +94,7 @@ async def purge(
         bare = RESOURCES[kind].bare
         listed = any(one != bare(one.id) for one in plan.delete)
         del plan  # its run has what it needs, and it may name a million
-        remark(f"aionorth: this run is recorded in {visible(journal)}")
+        remark(f"aionorth: this run is recorded in {typed(journal)}")
         ended = await carry_out(
             run,
             north,
@@ -137,8 +136,8 @@ def _kept(plan: Plan[Any], how: How) -> ExitCode:
         remark("aionorth: a dry run: nothing was deleted")
     else:
         plan_files.write(how.out, plan)
-        to_go_on = f"{own_name()} apply {visible(shlex.quote(how.out))}"
-        remark(f"aionorth: nothing was deleted; the plan is in {visible(how.out)}; to carry it out: {to_go_on}")
+        to_go_on = f"{own_name()} apply {typed(how.out)}"
+        remark(f"aionorth: nothing was deleted; the plan is in {typed(how.out)}; to carry it out: {to_go_on}")
     return ExitCode.TO_DO if how.detailed_exitcode and plan.delete else ExitCode.OK
 
 
