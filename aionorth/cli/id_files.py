@@ -3,6 +3,9 @@
 A first line without a digit is taken for a header, and refused, if it alone reads like the name of an id (``fileId``,
 ``file id``), or if the others, two or more, all have digits and one length, and it has another: so it is with the ids
 that platforms make. An id that looks like a header can be given below a header, as the column of a CSV file.
+
+A blank, a comma, ``<``, ``>`` or ``|`` in a line shows that it is several ids, or prose, markup or a table. The command
+line takes no id with one. The library does, as no document of the platform rules that out.
 """
 
 from __future__ import annotations
@@ -16,12 +19,11 @@ import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
 from aionorth.cli.output.messages import ALIKE, ProblemError, on_terminal, remark, say
-from aionorth.common.text import many, shown
+from aionorth.common.text import many, shortened, shown
 from aionorth.wire.checks import id_fault
 
 STDIN = "-"
@@ -31,12 +33,16 @@ IDS_FILE, EXCLUDE_FILE = "--ids-file", "--exclude-file"
 MAX_NAMED = 5
 """How many unusable ids a message names."""
 
+LONGEST_CITED = 50
+"""Characters of an unusable line that a message shows: an id of the usual length, and what follows it."""
+
 DELIMITERS = {",": ",", ";": ";", "tab": "\t"}
 """What may stand between the columns of a CSV file, as it is typed and as it is."""
 
 Fault = tuple[str, str]
 """What is wrong with an entry, and the remedy. Of several entries with the same remedy one is told."""
 
+_not_in_an_id = re.compile(r"[ ,<>|]").search
 _has_digit = re.compile(r"\d").search
 _is_name = re.compile(r"(.*[\W_])?(?i:id|uuid|guid)s?|.*[a-z]I[Dd]s?").fullmatch
 """Matches what a column of ids may be called."""
@@ -103,27 +109,46 @@ def parse_ids(
         raise ProblemError(
             f"{label}, line {line}: not UTF-8 text (byte 0x{content[exc.start]:02x}); save it as UTF-8, one id per line"
         ) from exc
+    each = "line" if column is None else "row"
     ids: list[str] = []
     bad: list[tuple[int, Fault]] = []
-    first = 0
+    first, may_be_header = 0, column is None
     for number, entry in _entries(text, label, column, delimiter):
-        if id_ := entry.strip():
-            fault = _looks(id_, text, name, option=option if column is None else None) or _refused(id_)
-            if fault is None:
-                first = first or number
-                ids.append(id_)
-            else:
-                bad.append((number, fault))
-    if column is None and ids and _has_header(ids) and (not bad or first < bad[0][0]):
-        bad.insert(0, (first, _looks_like_header(ids[0], option, alone=len(ids) == 1)))
+        if not (id_ := entry.strip()):
+            continue
+        looks = _looks(id_, text, name, option=option if column is None else None)
+        if not ids:
+            first, may_be_header = number, may_be_header and looks is None
+        ids.append(id_)
+        if fault := looks or not_one_id(id_, each) or _refused(id_):
+            bad.append((number, fault))
+            if _is_json(id_):
+                break  # the lines below are of it too, and some of them look like something else
+    if may_be_header and ids and _has_header(ids):
+        bad = [(first, _looks_like_header(ids, option)), *(one for one in bad if one[0] != first)]
     if bad:
         more = [f"and {len(bad) - MAX_NAMED:,} more"] if len(bad) > MAX_NAMED else []
-        lines, told = list[str](), {""}
+        said, told = list[str](), {""}
         for number, (what, remedy) in bad[:MAX_NAMED]:
-            lines.append(f"{label}, line {number}: {what}" + ("" if remedy in told else f": {remedy}"))
+            said.append(f"{label}, line {number}: {what}" + ("" if remedy in told else f": {remedy}"))
             told.add(remedy)
-        raise ProblemError(*lines, *more, "nothing was sent")
+        raise ProblemError(*said, *more, "nothing was sent")
     return ids
+
+
+def not_one_id(entry: str, each: str) -> Fault | None:
+    """Return what shows that an entry is more than an id, as the module says; None where nothing does.
+
+    `each` is what is to have one id, as in ``line``.
+    """
+    if (found := _not_in_an_id(entry)) is None:
+        return None
+    what = "a blank" if found[0] == " " else repr(found[0])
+    return f"{_cited(entry)} has {what} in it", f"give one id per {each} and nothing else"
+
+
+def _cited(entry: str) -> str:
+    return repr(shortened(entry, LONGEST_CITED))
 
 
 def _refused(id_: str) -> Fault | None:
@@ -138,7 +163,7 @@ def _entries(text: str, label: str, column: str | None, delimiter: str | None) -
     """Return what may be an id, and on which line it ends."""
     if column is None:
         # Not splitlines(): it also splits where no editor counts a line.
-        return enumerate(text.split("\n"), 1)
+        return enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1)
     if not text.strip():
         return ()
     try:
@@ -180,20 +205,23 @@ def _names(text: str, delimiter: str) -> list[str]:
 
 
 def _meant(text: str, column: str, names: Sequence[str]) -> str:
-    """Say how a column that is not among `names` may be meant; empty where there is nothing like it."""
+    """Say what to do about a column that is not in `names` once: how it may be meant, if there is anything like it."""
     if column in names:
         return ""
     if fitting := [delimiter for delimiter in DELIMITERS if column in _names(text, delimiter)]:
         return f"; it has one with --csv-delimiter {shlex.quote(fitting[0])}"
     by_lower = {name.lower(): name for name in names}
-    near = get_close_matches(column.lower(), by_lower, 1, ALIKE)
-    return f"; did you mean {shown(by_lower[near[0]])!r}?" if near else ""
+    if near := get_close_matches(column.lower(), by_lower, 1, ALIKE):
+        return f"; did you mean {shown(by_lower[near[0]])!r}?"
+    if len(names) == 1:
+        return "; give that name or, if it is an id, leave --csv-column out"
+    return "; give one of these names or, if they are none, put a line with the names above it"
 
 
 def _has_header(ids: Sequence[str]) -> bool:
     """Whether the first of these lines is a header, by the rule that the module begins with."""
     first, others = ids[0], ids[1:]
-    if _has_digit(first):
+    if _has_digit(first) or _not_in_an_id(first.replace(" ", "")):  # a blank a header can have
         return False
     if _is_name(first):
         return not any(map(_is_name, others))
@@ -201,13 +229,27 @@ def _has_header(ids: Sequence[str]) -> bool:
     return len(others) > 1 and length != len(first) and all(len(id_) == length and _has_digit(id_) for id_ in others)
 
 
-def _looks_like_header(line: str, option: str, *, alone: bool) -> Fault:
-    remedy = "take the line away; if it is an id, give that with --exclude"
+def _looks_like_header(ids: Sequence[str], option: str) -> Fault:
+    line = ids[0]
     if option == IDS_FILE:
-        empty = " and --allow-empty if it is no error that there are no ids below it" if alone else ""
-        remedy = f"give --csv-column {shlex.quote(line)}{empty}; if it is an id, put a line 'id' above it and "
-        remedy += "--csv-column id"
-    return f"{line!r} looks like a header", remedy
+        empty = " and --allow-empty if it is no error that there are no ids below it" if len(ids) == 1 else ""
+        remedy = f"give --csv-column {shlex.quote(line)}{empty}"
+        if_id = "put a line 'id' above it and --csv-column id"
+    else:
+        remedy, if_id = "take the line away", "give that with --exclude"
+    return f"{line!r} looks like a header", remedy if _not_in_an_id(line) else f"{remedy}; if it is an id, {if_id}"
+
+
+_is_quoted = re.compile(r'"[^",;\t]*",?').fullmatch
+_is_braced = re.compile(r"\{[\w-]+\}").fullmatch
+"""Matches a GUID as some write it."""
+
+
+def _is_json(entry: str) -> bool:
+    """Whether an entry is a line of JSON, and does not look like an id in quotes or braces."""
+    if _is_quoted(entry) or _is_braced(entry):
+        return False
+    return entry[0] in "{[" or re.search(r'^"[^"]*"\s*:|[}\]],?$|"[,:]$', entry) is not None
 
 
 def _looks(entry: str, text: str, name: str, option: str | None) -> Fault | None:
@@ -215,30 +257,31 @@ def _looks(entry: str, text: str, name: str, option: str | None) -> Fault | None
 
     `text` is the whole file. `option` is what named it, None where the entry is from a column.
     """
-    quoted = re.fullmatch(r'"[^",;\t]*",?', entry) is not None
-    in_json = quoted and text.lstrip()[:1] in {"{", "["}
-    may_be_json = not quoted and not re.fullmatch(r"\{[\w-]+\}", entry)  # as some write a GUID
-    if in_json or (may_be_json and (entry[0] in "{[" or re.search(r'[}\]],?$|"[,:]$', entry))):
-        return f"{entry[:20]!r} looks like JSON", f"extract the ids, as with jq -r {_jq(text, name)}"
+    if _is_json(entry):
+        return f"{_cited(entry)} looks like JSON", f"extract the ids, as with jq -r {_jq(text, name)}"
     if entry == "null":
         return "'null' is what jq prints where there is no such key", "name the one that has the id"
     if entry.startswith("#") and option is not None:
-        return f"{entry[:20]!r} looks like a comment", "a file of ids has none"
-    if any(separator in entry for separator in ",;\t") and not quoted and option is not None:
-        remedy = (
-            "name the column that has the ids with --csv-column"
-            if option == IDS_FILE
-            else "leave one id per line, as --csv-column is for --ids-file"
-        )
-        return f"{entry[:20]!r} looks like a row of a CSV file", remedy
-    if quoted:
+        return f"{_cited(entry)} looks like a comment", "a file of ids has none"
+    if _is_quoted(entry):
         remedy = ", and --csv-column NAME reads those of a CSV file" if option == IDS_FILE else ""
         what = "them and the comma" if entry.endswith(",") else "them"
-        return f"{entry[:20]!r} is in quotes", f"take {what} away; jq leaves them out with -r{remedy}"
+        return f"{_cited(entry)} is in quotes", f"take {what} away; jq leaves them out with -r{remedy}"
+    if option is None:
+        return None
+    if re.fullmatch(r"[^,;\t]+[,;]", entry):
+        return f"{_cited(entry)} has {entry[-1]!r} at its end", "take it away"
+    if re.search(r"[,;\t]", entry):
+        remedy = "give one id per line"
+        remedy += (
+            ", or name the column that has the ids with --csv-column"
+            if option == IDS_FILE
+            else ", as --csv-column is for --ids-file"
+        )
+        return f"{_cited(entry)} looks like a row of a CSV file", remedy
     return None
 
 
-@lru_cache(maxsize=1)  # there may be a message for each line of a long file
 def _jq(text: str, name: str) -> str:
     """Return the filter with which jq extracts the ids from `text`; the plainest where it is not plain which."""
     keys = (re.sub("_(.)", lambda found: found[1].upper(), name), name, "id")  # fileId in the platform's JSON

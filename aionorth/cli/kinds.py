@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import attrs
 
-from aionorth.cli.id_files import DELIMITERS, EXCLUDE_FILE, STDIN, read_ids
+from aionorth.cli.id_files import DELIMITERS, EXCLUDE_FILE, STDIN, not_one_id, read_ids
 from aionorth.cli.output.messages import ALIKE, EXIT_CODES, ProblemError, refuse_useless
 from aionorth.cli.parser import option
 from aionorth.common.durations import in_hours_or_more
@@ -209,6 +209,9 @@ class Ids:
             refuse_useless("without --csv-column: name the column there", csv_delimiter=self.csv_delimiter)
         if self.ids_file is None and self.exclude_file is None:
             refuse_useless("without --ids-file or --exclude-file: give the file there", allow_empty=self.allow_empty)
+        for id_ in self.exclude or ():
+            if fault := not_one_id(id_, "--exclude"):
+                raise ProblemError(f"--exclude: {': '.join(fault)}")
         given = self.any_given(which)
         if given and self.everything:
             raise ProblemError("--all and other conditions contradict each other: leave --all out")

@@ -135,6 +135,19 @@ def test_every_bad_row_is_named_with_file_and_line(manifest: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
+    ("entry", "what"), [("f1 f2", "a blank"), ("<html>", "'<'"), ('"f1,f2"', "','"), ("a|b", "'|'")]
+)
+def test_a_row_with_more_than_an_id_is_refused(manifest: Path, entry: str, what: str) -> None:
+    manifest.write_text(f"profile,kind,id\np,packages,f0\np,packages,{entry}\n")
+    with pytest.raises(ProblemError) as caught:
+        parts_of(manifest)
+    cited = entry.strip('"')
+    assert str(caught.value) == (
+        f"{manifest}, line 3: {cited!r} has {what} in it: give one id per row and nothing else\nnothing was submitted"
+    )
+
+
+@pytest.mark.parametrize(
     ("content", "said"),
     [
         (b"", "is empty: a manifest begins with the line profile,kind,id"),

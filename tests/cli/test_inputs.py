@@ -1,4 +1,4 @@
-"""Ids from files: what is taken for a header, for JSON, for a row, and how a CSV file is read."""
+"""Ids from files: what is taken for a header, for JSON, for a row, for no id, and how a CSV file is read."""
 
 import re
 
@@ -70,11 +70,16 @@ def test_no_list_of_ids_that_a_platform_makes_has_a_header(ids: list[str]) -> No
     assert parsed("\n".join(ids)) == ids
 
 
-@pytest.mark.parametrize("first", ["id", "file id", "default"])
+@pytest.mark.parametrize("first", ["id", "file_id", "default"])
 def test_an_id_that_looks_like_a_header_passes_under_a_header(first: str) -> None:
     ids = [first, *UUIDS]
     assert "if it is an id, put a line 'id' above it and --csv-column id" in refusal("\n".join(ids))
     assert parsed("\n".join(["id", *ids]), "id") == ids
+
+
+def test_a_header_that_can_be_no_id_is_not_offered_as_one() -> None:
+    said = refusal("\n".join(["file id", *UUIDS]))
+    assert said == "f, line 1: 'file id' looks like a header: give --csv-column 'file id'\nnothing was sent"
 
 
 def test_the_column_that_a_refusal_names_reads_the_file(shell: Shell, platform: Simulator) -> None:
@@ -95,13 +100,87 @@ def test_a_header_among_what_is_to_stay_is_refused_too(ready: Shell) -> None:
         "line 1: 'fileId' looks like a header: take the line away; if it is an id, give that with --exclude" in run.err
     )
     run = ready("delete", "packages", "--all", "--exclude-file", ready.file("5fa1c2,a\n"))
-    assert "looks like a row of a CSV file: leave one id per line" in run.err
+    assert "looks like a row of a CSV file: give one id per line, as --csv-column is for --ids-file" in run.err
 
 
 def test_a_header_alone_can_be_taken_for_an_empty_file(ready: Shell) -> None:
     words = ("delete", "packages", "--ids-file", ready.file("fileId\n"))
     assert "give --csv-column fileId and --allow-empty if it is no error that there are no ids" in ready(*words).err
     assert ready(*words, "--csv-column", "fileId", "--allow-empty").code == 0
+
+
+# --- Several ids, prose, markup, tables
+
+NO_ID = [
+    " ".join(UUIDS),
+    "ERROR: could not connect to database db1",
+    "<html><body>error</body></html>",
+    "<html>",
+    "| id |",
+    f" {UUIDS[0]} | old.example.com",
+    f"{UUIDS[0]}|old.example.com",
+    "(3 rows)",
+    "Total: 3",
+    "3 rows",
+]
+
+
+@pytest.mark.parametrize("entry", NO_ID)
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_line_that_is_not_one_id_is_refused(entry: str, place: int) -> None:
+    lines = list(UUIDS)
+    lines.insert(place, entry)
+    said = refusal("\n".join(lines))
+    assert said.startswith(f"f, line {place + 1}: '{entry.strip()[:49]}")
+    assert said.endswith(" in it: give one id per line and nothing else\nnothing was sent")
+
+
+@pytest.mark.parametrize("entry", [*NO_ID, f"{UUIDS[0]},{UUIDS[1]}"])
+def test_a_cell_of_a_column_that_is_not_one_id_is_refused(entry: str) -> None:
+    said = refusal(f'n,id\n1,{UUIDS[0]}\n2,"{entry}"\n', "id")
+    assert re.fullmatch(r"f, line 3: '.*' has .* in it: give one id per row and nothing else\nnothing was sent", said)
+
+
+def test_what_is_in_the_line_is_named() -> None:
+    assert f"'{UUIDS[0]} {UUIDS[1][:12]}…' has a blank in it" in refusal(" ".join(UUIDS))
+    assert "'<html>' has '<' in it" in refusal("<html>")
+
+
+@pytest.mark.parametrize("entry", [" ".join(UUIDS), "<html>", "a|b"])
+def test_what_is_to_stay_is_one_id_each_too(ready: Shell, entry: str) -> None:
+    run = ready("delete", "packages", "--all", "--exclude-file", ready.file(entry))
+    assert (run.code, run.out) == (2, "")
+    assert "in it: give one id per line and nothing else\nnothing was sent" in run.err
+    run = ready("delete", "packages", "--all", "--exclude", "5fa1c2", "--exclude", entry)
+    assert (run.code, run.out) == (2, "")
+    assert "in it: give one id per --exclude and nothing else\n" in run.err
+
+
+def test_ids_with_a_comma_between_them_are_not_one_to_exclude(ready: Shell) -> None:
+    run = ready("delete", "packages", "--all", "--exclude", "5fa1c2,5fa1c3")
+    assert run.code == 2
+    assert "--exclude: '5fa1c2,5fa1c3' has ',' in it: give one id per --exclude" in run.err
+
+
+def test_nothing_is_sent_for_a_file_with_two_ids_in_a_line(shell: Shell, platform: Simulator) -> None:
+    ids = platform.add_subscriptions(3)
+    shell.point_at(platform)
+    run = shell("delete", "subscriptions", "--ids-file", shell.file(f"{ids[0]}\n{ids[1]} {ids[2]}\n"), "--yes")
+    assert (run.code, run.out) == (2, "")
+    assert f"ids.txt, line 2: '{ids[1]} " in run.err
+    assert not platform.arrivals
+
+
+@pytest.mark.parametrize("end", ["\r", "\n", "\r\n"])
+@pytest.mark.parametrize("column", [None, "id"])
+def test_lines_end_in_each_way_that_a_line_can(end: str, column: str | None) -> None:
+    assert parsed(end.join(["id"] * (column is not None) + [*UUIDS, ""]), column) == list(UUIDS)
+
+
+@pytest.mark.parametrize("url", ["https://h/subs/5fa1c2", "/subs/5fa1c2", "subs/5fa1c2/"])
+def test_a_url_or_a_path_has_a_remedy_that_fits(url: str) -> None:
+    assert f"id {url!r} has a path segment that is empty, '.' or '..'" in refusal(url)
+    assert "give the id alone, without a path" in refusal(url)
 
 
 # --- JSON
@@ -142,13 +221,43 @@ def test_json_with_an_entry_a_line_has_one_remedy() -> None:
     assert "is in quotes" not in refusal('[\n"a1",\n"a2"\n]')
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"totalCount": 2, "subscriptions": [\n  {"subscriptionId": "a1"},\n  {"subscriptionId": "b2"}\n]}',
+        '{\n"totalCount": 2,\n"subscriptions": [\n{\n"subscriptionId": "a1",\n"notifyType": "x"\n},\n{}\n]\n}\n',
+    ],
+)
+def test_of_json_over_many_lines_the_first_has_the_one_remedy(text: str) -> None:
+    filter_ = "'.subscriptions[].subscriptionId'"
+    assert refusal(text).splitlines() == [
+        f"f, line 1: {text.splitlines()[0]!r} looks like JSON: extract the ids, as with jq -r {filter_}",
+        "nothing was sent",
+    ]
+
+
+def test_a_key_and_its_value_are_json_wherever_they_were_cut_out() -> None:
+    said = refusal('  "subscriptionId": "a1"\n  "subscriptionId": "b2"\n')
+    assert "looks like JSON: extract the ids, as with jq -r .subscriptionId\n" in said
+
+
 # --- CSV files
+
+
+@pytest.mark.parametrize("mark", [",", ";"])
+def test_a_comma_after_each_id_is_to_be_taken_away(mark: str) -> None:
+    assert refusal(f"a1{mark}\nb2{mark}\nc3") == (
+        f"f, line 1: 'a1{mark}' has {mark!r} at its end: take it away\n"
+        f"f, line 2: 'b2{mark}' has {mark!r} at its end\n"
+        "nothing was sent"
+    )
 
 
 def test_the_remedy_of_many_lines_is_told_once() -> None:
     said = refusal("a,1\nb,2\n..\n'x'\n'y'\n")
+    remedy = "give one id per line, or name the column that has the ids with --csv-column"
     assert said.splitlines() == [
-        "f, line 1: 'a,1' looks like a row of a CSV file: name the column that has the ids with --csv-column",
+        f"f, line 1: 'a,1' looks like a row of a CSV file: {remedy}",
         "f, line 2: 'b,2' looks like a row of a CSV file",
         said.splitlines()[2],
         """f, line 4: id "'x'" is in quotes or braces: give the id without them""",
@@ -178,13 +287,23 @@ def test_rows_without_an_id_are_counted(capsys: pytest.CaptureFixture[str]) -> N
     [
         ("SUB_ID", None, "; did you mean 'sub_id'?; nothing was sent"),
         ("sub_id", ",", "; it has one with --csv-delimiter ';'; nothing was sent"),
-        ("zzz", None, "which reads: n, sub_id; nothing was sent"),
+        (
+            "zzz",
+            None,
+            "n, sub_id; give one of these names or, if they are none, put a line with the names above it; nothing was",
+        ),
     ],
 )
 def test_a_column_that_is_not_there_is_answered_with_what_may_be_meant(
     column: str, delimiter: str | None, said: str
 ) -> None:
     assert said in refusal("n;sub_id\n1;a\n", column, delimiter)
+
+
+def test_a_column_of_a_file_that_is_a_plain_list_is_left_out() -> None:
+    said = refusal("\n".join(UUIDS), "id")
+    assert f"which reads: {UUIDS[0]}; give that name or, if it is an id, leave --csv-column out; nothing" in said
+    assert parsed("\n".join(UUIDS)) == list(UUIDS)
 
 
 def test_the_delimiter_given_is_the_one_that_counts() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from aionorth.cli import plan_files
-from aionorth.cli.id_files import STDIN, read_stdin
+from aionorth.cli.id_files import STDIN, not_one_id, read_stdin
 from aionorth.cli.output.messages import ProblemError, told
 from aionorth.common.text import shown
 from aionorth.errors import ArgumentError
@@ -172,6 +172,8 @@ def _fault(kind: str, authorized: str) -> str:
 
 
 def _id_fault(id_: str, kind: str) -> str:
+    if fault := not_one_id(id_, "row"):
+        return ": ".join(fault)
     try:
         check_id(id_, "id", RESOURCES[Kind(kind)].id_length)
     except ArgumentError as exc:
