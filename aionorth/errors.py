@@ -123,12 +123,12 @@ class OutageError(NorthConnectionError):
     def __init__(self, silent_for: float, reason: str = "") -> None:
         super().__init__(silent_for, reason)
         self.silent_for = silent_for
-        self.reason = reason
+        self.reason: str = Message(reason)
 
     @property
     def marked(self) -> str:
         """See `NorthError.marked`."""
-        reason = f" ({self.reason})" if self.reason else ""
+        reason = f" ({marked(self.reason)})" if self.reason else ""
         return f"the platform has not answered any call for {self.silent_for:.0f} s{reason}: try again when it does"
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import attrs
 
+from aionorth.common.arguments import Message, marked
 from aionorth.common.text import many
 from aionorth.common.times import duration
 from aionorth.errors import BulkFailedError, NorthApiError, NorthError
@@ -144,21 +145,24 @@ class DeleteSummary:  # more than 12 fields: one a count
             f"{many(self.calls, 'delete call')} in {duration(self.elapsed)}, {self.refusals:,} of them refused; "
             f"{many(self.retries, 'retry', 'retries')}, {many(self.duplicates, 'duplicate')} dropped"
         )
-        return f"{table}\n{line}\n{self._reasons()}".rstrip()
+        return Message(f"{table}\n{line}\n{self._reasons()}".rstrip())
 
     def _in_words(self) -> str:
         bad = {name: self.count(name) for name in Outcome if not name.ok and self.count(name)}
         return f"of {many(self.total, 'id')}, " + ", ".join(f"{number:,} {name.value}" for name, number in bad.items())
 
     def _reasons(self) -> str:
-        """The failures kept that have an error of their own: one line for those that are alike, the commonest first."""
+        """The failures kept that have an error of their own: one line for those that are alike, the commonest first.
+
+        Its arguments are marked.
+        """
         groups = [
             group
             for group in failure_groups(self.failures)
             if (error := group.example.error) is not None and not (group.outcome is Outcome.SKIPPED and error.ends_run)
         ]
         more = [f"and {len(groups) - MAX_REASONS:,} more reasons"] if len(groups) > MAX_REASONS else []
-        return "\n".join([*map(str, groups[:MAX_REASONS]), *more])
+        return "\n".join([*(marked(str(group)) for group in groups[:MAX_REASONS]), *more])
 
 
 MAX_REASONS = 10
@@ -189,7 +193,8 @@ class FailureGroup:
         lead = f"{self.count:,} {self.outcome.value}"
         if self.example.error is None:
             return lead
-        return f"{lead}{'' if self.same_words else ', for example'}: {' '.join(str(self.example.error).split())}"
+        said = " ".join(self.example.error.marked.split())
+        return Message(f"{lead}{'' if self.same_words else ', for example'}: {said}")
 
 
 def failure_groups(results: Iterable[DeleteResult]) -> list[FailureGroup]:

@@ -1,7 +1,10 @@
 """How a summary describes failures."""
 
+import pytest
+
 from aionorth import CongestionError, DeleteResult, DeleteSummary, NorthApiError, Outcome
-from aionorth.errors import NorthError
+from aionorth.common.arguments import argument, renamed
+from aionorth.errors import BulkFailedError, NorthError, TlsError
 from aionorth.models import failure_groups
 
 
@@ -38,3 +41,13 @@ def test_failures_differ_by_outcome_class_status_and_code() -> None:
 def test_a_summary_says_how_many_reasons_it_leaves_out() -> None:
     kept = results(*(NorthApiError(400, str(code)) for code in range(12)))
     assert str(DeleteSummary(total=12, failed=12, results=kept)).endswith("code 9\nand 2 more reasons")
+
+
+def test_the_arguments_in_its_text_are_those_of_python_and_a_front_end_can_rename_them() -> None:
+    kept = results(TlsError(f"refused; give its CA as {argument('ca_file')}"))
+    summary = DeleteSummary(total=1, failed=1, results=kept)
+    with pytest.raises(BulkFailedError) as caught:
+        summary.raise_for_failures()
+    for text, marked in ((str(summary), str(summary)), (str(caught.value), caught.value.marked)):
+        assert text.endswith("\n1 failed: refused; give its CA as ca_file")
+        assert renamed(marked, lambda name, _: f"--{name}").endswith("\n1 failed: refused; give its CA as --ca_file")

@@ -16,6 +16,7 @@ from aionorth.bulk.account import Account, Recorder, Tally
 from aionorth.bulk.observed import RunReport
 from aionorth.bulk.progress import Reporter
 from aionorth.bulk.workers import Workers
+from aionorth.common.arguments import marked
 from aionorth.common.times import duration
 from aionorth.errors import ArgumentError, BulkAbortedError, SessionStateError
 from aionorth.models import Collect, DeleteResult, DeleteSummary
@@ -259,7 +260,7 @@ class BulkDelete:
 
     def _raise_cause(self) -> None:
         if (cause := self._workers.cause) is not None:
-            reason = str(cause) or type(cause).__name__
+            reason = marked(str(cause)) or type(cause).__name__
             raise BulkAbortedError(f"the run ended early: {reason}", self.summary) from cause
 
     def _close(self) -> None:

@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable
 from typing import Self
 
+from aionorth.common.text import shortened, shown
+
 _MARK = "\ufdd0"
 """A noncharacter: no text from elsewhere has one, unless to play a trick, and then nothing is gained by it."""
 
@@ -39,6 +41,11 @@ def marked(text: str) -> str:
     return text.marked if isinstance(text, Message) else text
 
 
+def shown_marked(text: str) -> str:
+    """Return `text` with its marks, what is between them as `shown` does: so it may be written down, and read."""
+    return _MARK.join(map(shown, shortened(marked(text)).split(_MARK)))
+
+
 def renamed(text: str, name: Callable[[str, bool], str | None]) -> str:
     """Return `text` with the names that `name` returns for its arguments, as words of a command line.
 
@@ -52,7 +59,7 @@ def renamed(text: str, name: Callable[[str, bool], str | None]) -> str:
         argument, equals, switch = found.groups()
         other = name(argument, switch != "False")
         if other is None:
-            return found[0].replace(_MARK, "")
+            return found[0]
         return f"{other} " if equals and not switch else other
 
-    return _marked.sub(rename, marked(text))
+    return _marked.sub(rename, marked(text)).replace(_MARK, "")

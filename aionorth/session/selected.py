@@ -97,7 +97,9 @@ class SelectedCalls(OwnCalls):
                 raise
         except NorthError as exc:
             if progress.record.outcome is Outcome.UNKNOWN and not exc.reply_lost:
-                raise ReplyLostError(f"the reply to an earlier attempt was lost; the last one ended in: {exc}") from exc
+                raise ReplyLostError(
+                    f"the reply to an earlier attempt was lost; the last one ended in: {exc.marked}"
+                ) from exc
             raise
         return progress.record.result(what, caller.now() - started)
 

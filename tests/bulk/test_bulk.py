@@ -16,6 +16,7 @@ from aionorth.bulk.observed import RunReport
 from aionorth.bulk.pool import Pool
 from aionorth.bulk.record import Progress
 from aionorth.bulk.run import BulkDelete, RunOptions
+from aionorth.common.arguments import renamed
 from aionorth.events import Observers
 from aionorth.items import Kind
 from aionorth.simulator import CannedReply, CutBody, Delay, ErrorIn200, HtmlPage, Reset, ServerError, Simulator
@@ -277,6 +278,8 @@ async def test_what_can_never_succeed_ends_the_run_and_the_rest_is_skipped() -> 
         assert 1 <= summary.failed <= 8
         assert summary.failed + summary.skipped == 100
         assert isinstance(caught.value.__cause__, aionorth.AppNotAuthorizedError)
+        renamed_text = renamed(caught.value.marked, lambda name, _: name.upper())
+        assert renamed_text.endswith("Leave AUTHORIZED_APP_ID out unless that app has authorized this one.")
 
 
 async def test_an_aborted_stream_yields_every_result_and_then_raises() -> None:

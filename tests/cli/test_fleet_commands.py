@@ -547,6 +547,21 @@ def test_the_account_of_a_run_goes_to_stdout(fleet: Shell, done: str) -> None:
     ]
 
 
+def test_a_report_names_the_columns_of_a_manifest_and_no_options(
+    fleet: Shell, server: RedisServer, platform: Simulator, tmp_path: Path
+) -> None:
+    fleet.point_at(platform)
+    in_service(server.url, platform.url)
+    name = submitted(fleet, "profile,kind,id,authorized_app_id\n,subscriptions,a,other\n")
+    work(server, name, 0)
+    for text in (
+        fleet("fleet", "report", name).out,
+        fleet("fleet", "report", name, "--json").out,
+        csv_rows(fleet, name, tmp_path)[0]["error_remedy"],
+    ):
+        assert "Leave authorized_app_id out" in text
+
+
 def test_a_run_that_nobody_has_begun_has_a_report_too(fleet: Shell, tmp_path: Path) -> None:
     name = submitted(fleet, TWO)
     run = fleet("fleet", "report", name, "--html", str(tmp_path / "a.html"), "--json")

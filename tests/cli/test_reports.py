@@ -19,15 +19,20 @@ from typing import Any
 
 import attrs
 import pytest
+from certificates import Ca
 from hypothesis import given
 from hypothesis import strategies as st
+from shell import Shell, served
 
 from aionorth import (
+    AppNotAuthorizedError,
     CongestionError,
     NorthApiError,
     Outcome,
+    ReplyLostError,
     ReplyTimeoutError,
     SubscriptionNotFoundError,
+    TlsError,
 )
 from aionorth.bulk.record import Record
 from aionorth.cli.output.messages import ProblemError
@@ -36,6 +41,7 @@ from aionorth.cli.reports.chart import CUT, WIDTHS, Chart
 from aionorth.cli.reports.formats import COLUMNS, ReportError, check_report, write_report
 from aionorth.cli.reports.page import MAX_IDS, interval, render, verdict
 from aionorth.cli.reports.timeline import MAX_BARS, timeline
+from aionorth.common.arguments import argument
 from aionorth.errors import JournalError, NorthError, OutageError
 from aionorth.events import Held
 from aionorth.items import Kind, Target
@@ -774,3 +780,46 @@ def test_an_outage_that_ended_a_run_stands_before_the_time_without_one() -> None
 )
 def test_an_interval_is_written_as_people_say_it(length: float, words: str) -> None:
     assert interval(length) == words
+
+
+# --- What arguments are called
+
+
+def test_all_accounts_name_options_and_no_arguments(shell: Shell, tmp_path: Path) -> None:
+    path, target = tmp_path / "purge.jsonl", Target(kind=Kind.SUBSCRIPTIONS, url=URL, app_id="my-app")
+    errors = [
+        TlsError(f"refused; give its CA as {argument('ca_file')}"),
+        ReplyLostError(f"broken off; does it ask for another {argument('client_cert')}?"),
+        AppNotAuthorizedError(403, "100217"),
+    ]
+    made = Journal.create(path, target, [str(at) for at in range(len(errors))])
+    assert list(made.finished()) == []
+    for at, error in enumerate(errors):
+        made.begin(str(at))
+        tried = Record().sent.failed(error)
+        made.end(tried, tried.result(str(at), 0.1))
+    made.run_ended(stopped=False, cause=OutageError(9.0, errors[1].args[0]))
+    made.close()
+    files = {suffix: tmp_path / f"a.{suffix}" for suffix in ("html", "csv", "jsonl")}
+    shell("report", str(path), *(word for suffix, file in files.items() for word in (f"--{suffix}", str(file))))
+    accounts = [file.read_text() for file in files.values()]
+    accounts += [shell("report", str(path)).out, shell("report", str(path), "--json").out]
+    for account in accounts:
+        for option in ("--ca-file", "--client-cert", "--authorized-app-id"):
+            assert option in account
+        assert not re.search(r"\b(ca_file|client_cert|Leave authorized_app_id)\b", account)
+
+
+def test_a_run_names_options_where_the_certificate_is_refused_only_now(shell: Shell, tmp_path: Path) -> None:
+    ca, report, log = Ca(), tmp_path / "purge.csv", tmp_path / "log"
+    (tmp_path / "ca.pem").write_bytes(ca.cert)
+    with served(tls=ca.serving("platform", tmp_path)) as platform:
+        shell.point_at(platform)
+        shell.export(STORE="machine")
+        assert shell("check", "--ca-file", str(tmp_path / "ca.pem")).code == 0  # the token is in the store now
+        options = ("--report", str(report), "--log-file", str(log))
+        run = shell("delete", "subscriptions", "--ids-file", shell.file("a\n"), *options)
+    assert run.code == 1
+    for text in (run.out, run.err, report.read_text(), log.read_text()):
+        assert "give its CA as --ca-file" in text
+        assert "ca_file" not in text

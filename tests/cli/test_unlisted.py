@@ -151,6 +151,7 @@ def test_a_lost_reply_is_told_truthfully(
         platform.script(fault, method="DELETE")
     run = there(*MANY, "--batch", "--yes", "--json")
     assert (run.json["outcome"], run.json["left"], run.json["exit_code"]) == (outcome, left, code)
+    assert "authorized_app_id" not in run.json["error"]["message"]
     assert run.code == code
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aionorth import AppNotAuthorizedError, ArgumentError, NorthError
-from aionorth.common.arguments import Message, argument, renamed
+from aionorth.common.arguments import Message, argument, renamed, shown_marked
 
 
 def error() -> NorthError:
@@ -31,3 +31,14 @@ def test_only_what_is_marked_gets_another_name() -> None:
     assert (
         renamed(text, lambda name, _: {"calls": "--calls"}.get(name)) == "--calls 'calls=True': leave other=False out"
     )
+
+
+def test_what_is_written_down_keeps_its_marks_and_nothing_else_that_cannot_be_seen() -> None:
+    text = Message(f"no\x1b[2J\n{argument('ca_file')}: give one")
+    assert renamed(shown_marked(shown_marked(text)), lambda name, _: f"--{name}") == r"no\x1b[2J --ca_file: give one"
+
+
+def test_a_mark_that_was_cut_off_does_not_show() -> None:
+    for length in range(990, 1003):
+        cut = renamed(shown_marked(f"{'x' * length}{argument('ca_file')}"), lambda name, _: f"--{name}")
+        assert cut.isprintable()

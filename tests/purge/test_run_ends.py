@@ -12,7 +12,8 @@ from support import session
 import aionorth
 from aionorth import BulkAbortedError, FlowControl, JournalError, OutageError, PackageSelection, RetryPolicy
 from aionorth.bulk.record import Record
-from aionorth.errors import NorthConnectionError, NorthError
+from aionorth.common.arguments import Message, argument
+from aionorth.errors import NorthConnectionError, NorthError, TlsError
 from aionorth.events import Held, Released
 from aionorth.items import Kind, Target
 from aionorth.purge.journal import Journal, Outage, Overview, RunState, overview_of, read, read_now, remove_finished
@@ -310,6 +311,17 @@ def test_an_outage_that_ended_a_run_is_read_as_it_was_written() -> None:
     assert str(error) == str(OutageError(43_210.0, "HTTP 502"))
     older = error_from_dict({"type": "OutageError", "message": "the platform has not answered"})
     assert (type(older), str(older)) == (NorthConnectionError, "the platform has not answered")
+
+
+@pytest.mark.parametrize(
+    "error", [TlsError(f"give {argument('ca_file')}"), OutageError(9.0, Message(f"another {argument('ca_file')}?"))]
+)
+def test_the_arguments_in_an_error_are_known_after_it_was_read(error: NorthError) -> None:
+    again = error_from_dict(json.loads(json.dumps(error_to_dict(error))))
+    assert (type(again), str(again), again.marked) == (type(error), str(error), error.marked)
+    assert again.marked != str(again)
+    older = error_from_dict({"type": "TlsError", "message": "give ca_file"})
+    assert str(older) == older.marked == "give ca_file"
 
 
 # --- What it comes to

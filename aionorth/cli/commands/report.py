@@ -9,7 +9,7 @@ from typing import Annotated
 import attrs
 import typer
 
-from aionorth.cli.output.messages import ExitCode, ProblemError, put, resume_command, say
+from aionorth.cli.output.messages import ExitCode, ProblemError, put, resume_command, say, told
 from aionorth.cli.parser import command, option
 from aionorth.cli.reports.account import as_dict, in_lines, summary_of
 from aionorth.cli.runs.ending import write_reports
@@ -87,7 +87,7 @@ def report(
         if formats.json:
             put(json.dumps({"journal": path} | as_dict(history)))
         elif not files:
-            put("\n".join([*in_lines(history), str(summary_of(history))]))
+            put("\n".join([*in_lines(history), told(str(summary_of(history)))]))
             if history.gone < len(history.entries) and not history.at_work:
                 say(f"to go on: {resume_command(path)}")
         if files and history.at_work:

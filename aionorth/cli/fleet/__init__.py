@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from aionorth.cli.output.messages import ProblemError, own_name, told
+from aionorth.cli.fleet.manifest import AUTHORIZED
+from aionorth.cli.output.messages import SET_BY, ProblemError, own_name, told
 from aionorth.errors import StoreError, StoreUnavailableError
+from aionorth.session.settings import KEYS
 
 if TYPE_CHECKING:
     from aionorth.fleet import Fleet
@@ -28,6 +30,9 @@ def on_fleet(do: Callable[[Fleet], Awaitable[T]]) -> T:
         raise ProblemError(str(exc)) from exc
     from aionorth.fleet.fleet import url_of_environment  # noqa: PLC0415 - as above
     from aionorth.fleet.store import NoRunError  # noqa: PLC0415 - as above
+
+    # What a worker's profile, or a manifest, calls them: no command here has an option for them.
+    SET_BY.update((name, name) for name in (*KEYS, AUTHORIZED))
 
     async def main() -> T:
         async with Fleet(url_of_environment()) as fleet:

@@ -11,6 +11,7 @@ import attrs
 
 from aionorth.cli.fleet.page import RunPage
 from aionorth.cli.fleet.view import in_columns, kinds_of, silences_of, states_of, width
+from aionorth.cli.output.messages import told
 from aionorth.cli.reports.account import as_dict, silence, summary_of
 from aionorth.cli.reports.formats import lines_to, naming, rows_of, table_to, writing
 from aionorth.common.text import visible
@@ -77,8 +78,8 @@ class Account:
     def add(self, status: PartStatus, history: History) -> None:
         """Take the next part."""
         self._summaries.append(attrs.evolve(summary_of(history), results=()))
-        groups = failure_groups(history.results())
-        self._reasons += (visible(f"{status.part.app}: {one}") for one in groups if one.example.error is not None)
+        groups = [one for one in failure_groups(history.results()) if one.example.error is not None]
+        self._reasons += (visible(f"{status.part.app}: {told(str(one))}") for one in groups)
         self._silences.append(silence(history))
         self._moments += (moment for run in history.each_run() for moment in (run.began, run.last))
         if self._as_json:

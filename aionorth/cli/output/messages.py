@@ -26,7 +26,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from aionorth.common.arguments import renamed
+from aionorth.common.arguments import Message, renamed
 from aionorth.common.text import visible, visible_lines
 from aionorth.common.times import duration
 from aionorth.errors import (
@@ -247,7 +247,7 @@ class Notes(logging.Handler):
 def logged(record: logging.LogRecord) -> str:
     """Return the message of `record` for people at a shell, in one line."""
     if isinstance(record.args, tuple):
-        args = tuple(told(arg) if isinstance(arg, NorthError) else arg for arg in record.args)
+        args = tuple(told(arg) if isinstance(arg, (NorthError, Message)) else arg for arg in record.args)
         return visible(str(record.msg) % args if args else str(record.msg))
     return visible(record.getMessage())
 
@@ -367,9 +367,9 @@ def refuse_useless(where: str, **given: object) -> None:
 
 def told(message: BaseException | str) -> str:
     """Return a message of the library with the options that people type in the place of its arguments."""
-    if isinstance(message, NorthError):
-        message = message.marked
-    return renamed(message if isinstance(message, str) else str(message), option_of) or type(message).__name__
+    if isinstance(message, str):
+        return renamed(message, option_of)
+    return renamed(str(message), option_of) or type(message).__name__
 
 
 def code_of(cause: BaseException) -> ExitCode:
@@ -392,7 +392,7 @@ def in_words(error: BaseException) -> str:
             text += "; check AIONORTH_REDIS_URL, or redis_url in the profile"
         text += f"; {'or, ' if '; ' in text else ''}while nothing else uses this app, do without: --store memory"
     elif isinstance(error, OutageError):
-        reason = f" ({error.reason})" if error.reason else ""
+        reason = f" ({told(error.reason)})" if error.reason else ""
         text = (
             f"the platform has not answered any call for {duration(error.silent_for)}{reason}; check the URL and the "
             "network, or wait until it is back"

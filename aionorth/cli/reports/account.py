@@ -12,7 +12,8 @@ import attrs
 from aionorth.cli.output.messages import in_words, told
 from aionorth.common.text import shortened, visible
 from aionorth.common.times import duration, utc
-from aionorth.models import DeleteSummary, Outcome
+from aionorth.errors import NorthError
+from aionorth.models import DeleteResult, DeleteSummary, Outcome
 from aionorth.purge.journal import Entry, History, Run, RunState
 
 STATES: Mapping[RunState, str] = {
@@ -59,11 +60,16 @@ def summary_of(history: History) -> DeleteSummary:
 
 def as_counts(summary: DeleteSummary) -> dict[str, Any]:
     """Return a summary as `DeleteSummary.to_dict` does, with the options that people type in its messages."""
-    content = summary.to_dict()
-    for plain, result in zip(content["results"], summary.results, strict=True):
-        if result.error is not None:
-            plain["error"]["message"] = told(result.error)
-    return content
+    return attrs.evolve(summary, results=()).to_dict() | {"results": [as_result(one) for one in summary.results]}
+
+
+def as_result(result: DeleteResult) -> dict[str, Any]:
+    """Return a result as `DeleteResult.to_dict` does, with the options that people type in its message."""
+    return result.to_dict() | {"error": _error(result.error)}
+
+
+def _error(error: NorthError | None) -> dict[str, Any] | None:
+    return None if error is None else error.to_dict() | {"message": told(error)}
 
 
 def how_ended(run: Run) -> str:
@@ -106,12 +112,12 @@ def as_dict(history: History) -> dict[str, Any]:
             "began_at": utc(run.began),
             "ended_at": None if run.ended is None else utc(run.ended),
             "last_sign_at": utc(run.last),
-            "error": None if run.cause is None else run.cause.to_dict(),
+            "error": _error(run.cause),
         }
         for run in history.each_run()
     ]
     summary = summary_of(history)
-    open_ = [one.result().to_dict() for one in history.entries.values() if is_pending(one, history)]
+    open_ = [as_result(one.result()) for one in history.entries.values() if is_pending(one, history)]
     return {
         **attrs.asdict(history.target),
         "kind": history.target.kind.value,

@@ -19,7 +19,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-from aionorth.cli.output.messages import ProblemError
+from aionorth.cli.output.messages import ProblemError, told
 from aionorth.cli.reports.account import PENDING, is_pending
 from aionorth.cli.reports.timeline import outcome_at
 from aionorth.common import files
@@ -213,8 +213,8 @@ def _error(error: NorthError) -> dict[str, Any]:
         "type": type(error).__name__,
         "status": reply and reply.status,
         "code": reply and reply.code,
-        "description": (reply.description if reply else str(error)) or None,
-        "remedy": reply and (reply.remedy or None),
+        "description": (reply.description if reply else told(str(error))) or None,
+        "remedy": reply and (told(reply.remedy) or None),
     }
 
 

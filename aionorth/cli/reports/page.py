@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from aionorth import __version__
 from aionorth.cli.kinds import KINDS
-from aionorth.cli.output.messages import in_words
+from aionorth.cli.output.messages import in_words, told
 from aionorth.cli.reports.account import PENDING, fate, how_ended, silence_in_words
 from aionorth.cli.reports.chart import Chart
 from aionorth.cli.reports.timeline import Timeline, Work, outcome_at, timeline, works
@@ -299,7 +299,7 @@ def _remedy(group: FailureGroup, one: NotGone) -> str:
     """Return what can be done: in the words of the platform's documents, where they have any."""
     error = group.example.error
     if isinstance(error, NorthApiError) and error.remedy:
-        return error.remedy
+        return told(error.remedy)
     if one.at_work:
         return ""
     if group.outcome is Outcome.UNKNOWN:
@@ -312,7 +312,7 @@ def _remedy(group: FailureGroup, one: NotGone) -> str:
 def _reason(error: NorthError | None) -> str:
     if isinstance(error, NorthApiError):
         return f"{_codes(error)}: {error.description}" if error.description else _codes(error)
-    return "" if error is None else str(error)
+    return "" if error is None else told(error)
 
 
 def _codes(error: NorthError) -> str:

@@ -8,7 +8,18 @@ from functools import partial
 
 import attrs
 
-from aionorth.cli.output.messages import ExitCode, complain, in_words, log_only, own_name, put, remark, say, typed
+from aionorth.cli.output.messages import (
+    ExitCode,
+    complain,
+    in_words,
+    log_only,
+    own_name,
+    put,
+    remark,
+    say,
+    told,
+    typed,
+)
 from aionorth.cli.parser import option
 from aionorth.cli.reports.formats import ReportError, write_report
 from aionorth.cli.runs.job import MAX_EXAMPLES, Ended, hangup_ignored
@@ -46,7 +57,7 @@ def reported(ended: Ended, output: Output) -> ExitCode:
     ended = attrs.evolve(ended, missing_ok=output.missing_ok)
     with hangup_ignored():
         ended = attrs.evolve(ended, reported=_in_files(ended, output))
-    summary = "; ".join(" ".join(line.split()) for line in str(ended.summary).splitlines())
+    summary = "; ".join(" ".join(line.split()) for line in told(str(ended.summary)).splitlines())
     log_only(f"ended with exit code {ended.exit_code}: {summary}")
     with hangup_ignored():
         try:
@@ -55,7 +66,7 @@ def reported(ended: Ended, output: Output) -> ExitCode:
             elif ended.summary.total:
                 put(ended.as_text())
         except OSError:
-            say(f"{ended.summary}")  # the account of a run must not be lost
+            say(told(str(ended.summary)))  # the account of a run must not be lost
             _in_messages(ended)
             if ended.interrupted:  # most likely by the terminal that has gone away
                 return ended.exit_code

@@ -138,7 +138,7 @@ class Ended:
         """Return the summary as a table, and after it the first of the ids that failed."""
         text, width = Text(), width_of(sys.stdout)
         colours = {outcome.value: colour for outcome, colour in COLOURS.items()}
-        for line in str(self.summary).splitlines():
+        for line in told(str(self.summary)).splitlines():
             name, _, number = line.rpartition(" ")
             happened = number.strip() != "0"
             text.append(wrapped(visible(line), width) + "\n", colours.get(name.strip(), "") if happened else "dim")

@@ -20,6 +20,7 @@ from aionorth.cli.output.messages import (
     remark,
     say,
 )
+from aionorth.cli.reports.account import as_result
 from aionorth.cli.runs.confirm import asked, can_ask
 from aionorth.cli.runs.job import another_signal, on_signals
 from aionorth.common.text import visible, without_userinfo
@@ -115,7 +116,7 @@ async def carry_out(unlisted: Unlisted, north: NorthSession, *, as_json: bool) -
     gone = result.ok if left is None else not left
     exit_code = ExitCode.OK if gone else ExitCode.FAILED
     if as_json:
-        fate = {name: value for name, value in result.to_dict().items() if name != "id"}
+        fate = {name: value for name, value in as_result(result).items() if name != "id"}
         put(unlisted.as_json(**fate, left=left, exit_code=int(exit_code)))
     else:
         put(f"{SAID[result.outcome]}\n{known}")

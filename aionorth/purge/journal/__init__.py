@@ -20,6 +20,8 @@ In each line the last field is ``"crc"``: the CRC-32 of all bytes of the line be
 no flipped bit makes it another id. Version 1 had none, and version 2 no lines about outages and the end of a run; a
 journal keeps the version in which it was begun.
 
+In the texts of errors the names of arguments are marked, as in `aionorth.common.arguments`; in older ones they are not.
+
 A large journal whose last line is a run's end need not be read to know whether anything is left to do.
 
 `lines` has the format of a line, `entries` what lines say of an id, `standing` what they say of a run, and `history`

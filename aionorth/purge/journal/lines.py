@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeAlias, cast
 
 from aionorth import errors
-from aionorth.common.text import shown
+from aionorth.common.arguments import shown_marked
 from aionorth.errors import CODES, BulkError, NorthApiError, NorthConnectionError, NorthError, OutageError
 from aionorth.items import Target
 
@@ -163,13 +163,13 @@ def flag(value: object) -> bool:
 
 
 def error_to_dict(error: NorthError) -> dict[str, Any]:
-    """Return the fields of an error."""
+    """Return the fields of an error; in its texts the arguments are marked."""
     if isinstance(error, NorthApiError):
         said: dict[str, Any] = {"status": error.status, "code": error.code, "description": error.description}
     else:
-        said = {"message": shown(str(error))}
+        said = {"message": shown_marked(error.marked)}
     if isinstance(error, OutageError):
-        said |= {"silent_for": error.silent_for, "reason": shown(error.reason)}
+        said |= {"silent_for": error.silent_for, "reason": shown_marked(error.reason)}
     return {"type": type(error).__name__} | said
 
 
@@ -182,9 +182,9 @@ def error_from_dict(said: Mapping[str, Any]) -> NorthError:
         code = optional_text(said["code"])
         api_error = kind if issubclass(kind, NorthApiError) else CODES.get(code or "", NorthApiError)
         return api_error(count(said["status"]), code, text(said["description"]))
-    message = shown(text(said["message"]))
+    message = shown_marked(text(said["message"]))
     if issubclass(kind, OutageError):
         if "silent_for" not in said:  # as older versions wrote it
             return NorthConnectionError(message)
-        return OutageError(seconds(said["silent_for"]), shown(text(said["reason"])))
+        return OutageError(seconds(said["silent_for"]), shown_marked(text(said["reason"])))
     return NorthError(message) if issubclass(kind, NorthApiError) else kind(message)
