@@ -155,13 +155,22 @@ def test_a_run_at_work_is_none_to_resume(shell: Shell, tmp_path: Path) -> None:
     journal, _ = begun(own / "20261102.jsonl", gone=1, skipped=1, days_ago=1)
     listed = shell("resume", "--json")
     assert ([json.loads(line)["journal"] for line in listed.out.splitlines()], listed.err) == ([str(left)], "")
+    shell.export(URL=URL, APP_ID=APP)
     assert shell("resume").err == "to go on with the newest: aionorth resume --last\n"
+    shell.export(URL="http://127.0.0.1:2")
+    assert shell("resume").err == f"to go on with the newest: aionorth resume --last --url {URL}\n"
     journal.close()
 
 
 def test_the_account_of_what_is_not_finished_says_how_to_go_on(shell: Shell, tmp_path: Path) -> None:
     left = ended(tmp_path / "left.jsonl", gone=1, failed=1)
+    assert shell("report", str(left)).err == f"to go on: aionorth resume {left} --url {URL} --app-id {APP}\n"
+    shell.configure(f'[profiles.default]\nurl = "{URL}/"\napp_id = "another"\n')
+    assert shell("report", str(left)).err == f"to go on: aionorth resume {left} --app-id {APP}\n"
+    shell.export(APP_ID=APP)
     assert shell("report", str(left)).err == f"to go on: aionorth resume {left}\n"
+    shell.configure("no TOML")
+    assert shell("report", str(left)).err == f"to go on: aionorth resume {left} --url {URL} --app-id {APP}\n"
     assert shell("report", str(ended(tmp_path / "all.jsonl", gone=2))).err == ""
 
 

@@ -440,6 +440,10 @@ def test_a_run_is_taken_up_again_from_its_journal(there: Shell, platform: Simula
     again = there(*OLD, "--yes", "--journal", journal)
     assert again.code == 2
     assert f"resume it by 'aionorth resume {shlex.quote(journal)}'" in again.err
+    there.export(URL="http://127.0.0.1:1")
+    elsewhere = there(*OLD, "--yes", "--journal", journal)
+    assert f"resume it by 'aionorth resume {shlex.quote(journal)} --url {platform.url}'" in elsewhere.err
+    there.point_at(platform)
     before = len(called(platform))
     second = there("resume", journal, "--json")
     assert (second.code, second.json["deleted"], second.json["total"]) == (0, 3, 3)

@@ -15,6 +15,7 @@ from aionorth.cli.reports.account import as_dict, in_lines, summary_of
 from aionorth.cli.runs.ending import write_reports
 from aionorth.cli.runs.journals import completed_all, find_journal, reading
 from aionorth.cli.runs.options import check_reports
+from aionorth.cli.settings import options_for
 from aionorth.purge.journal import read_now
 
 HELP = """Report what a deletion came to, from its journal.
@@ -89,7 +90,7 @@ def report(
         elif not files:
             put("\n".join([*in_lines(history), told(str(summary_of(history)))]))
             if history.gone < len(history.entries) and not history.at_work:
-                say(f"to go on: {resume_command(path)}")
+                say(f"to go on: {resume_command(path, options_for(history.target))}")
         if files and history.at_work:
             say("aionorth: a run is at work on it: the report says how far that has come")
         written = write_reports(history, files) and written

@@ -10,7 +10,15 @@ import typer
 
 from aionorth.cli import settings
 from aionorth.cli.output.logs import Messages
-from aionorth.cli.output.messages import EXIT_CODES, ExitCode, Notes, ProblemError, own_name, refuse_useless, remark
+from aionorth.cli.output.messages import (
+    EXIT_CODES,
+    ExitCode,
+    Notes,
+    ProblemError,
+    refuse_useless,
+    remark,
+    resume_command,
+)
 from aionorth.cli.parser import command
 from aionorth.cli.runs.ending import Output, reported
 from aionorth.cli.runs.job import DRAIN_TIMEOUT, carry_out
@@ -78,7 +86,7 @@ def resume(
             if not found:
                 remark(f"aionorth: there is no run to resume in {own_place()}; name its journal, if it is elsewhere")
             elif not (last or output.json):
-                remark(f"to go on with the newest: {own_name()} resume --last")
+                remark(f"to go on with the newest: {resume_command('--last', settings.options_for(found[0].target))}")
             if not (found and last):
                 return ExitCode.OK
             journal = found[0].path

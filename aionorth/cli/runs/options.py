@@ -13,6 +13,7 @@ from aionorth.cli import plan_files
 from aionorth.cli.output.messages import ProblemError, resume_command
 from aionorth.cli.parser import option
 from aionorth.cli.reports.formats import check_report
+from aionorth.cli.settings import options_for
 from aionorth.errors import JournalError
 from aionorth.purge.journal import check_new, overview_of
 from aionorth.session.value_types import WHOLE, whole
@@ -95,10 +96,9 @@ def check_files(
     if journal is not None:
         if os.path.lexists(journal):
             with suppress(JournalError):  # of what cannot be resumed, the check below says why
-                overview_of(journal)
+                to_go_on = resume_command(journal, options_for(overview_of(journal).target))
                 raise ProblemError(
-                    f"{journal} exists already: resume it by '{resume_command(journal)}', or name another file for "
-                    "the journal"
+                    f"{journal} exists already: resume it by '{to_go_on}', or name another file for the journal"
                 )
         check_new(journal)
 

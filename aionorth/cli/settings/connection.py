@@ -13,6 +13,7 @@ from aionorth.cli.output.messages import SET_BY, remark
 from aionorth.cli.settings.given import MAX_OUTAGE, Given
 from aionorth.cli.settings.secrets import can_be_typed, typed_in
 from aionorth.common.durations import in_any_unit
+from aionorth.errors import SettingsError
 from aionorth.flow.settings import FlowControl
 from aionorth.items import Target
 from aionorth.purge.selections import Selection
@@ -26,7 +27,7 @@ from aionorth.stores.machine import MachineStore
 from aionorth.stores.redis import RedisStore
 from aionorth.wire.checks import check_app_id
 
-__all__ = ["KEYS", "Connection", "resolve"]
+__all__ = ["KEYS", "Connection", "options_for", "resolve"]
 
 AT_A_SHELL = Words(
     url="set it, as in: export AIONORTH_URL=https://server:8743 (or give --url, or url in a profile)",
@@ -77,6 +78,22 @@ class Connection:
         options["retry"] = RetryPolicy(outage=options.pop("max_outage"))
         options["secret"] = self.secret.value
         return NorthSession(self.url, **options)
+
+
+def options_for(target: Target) -> list[str]:
+    """Return the options, as typed, by which a command finds the platform and the app of `target` here.
+
+    Those that environment and profile say already are left out.
+    """
+    try:
+        sources = settings.find_sources(None, words=AT_A_SHELL, report=str)  # what is odd the command says itself
+    except SettingsError:  # the command will say what is wrong
+        return Given(url=target.url, app_id=target.app_id).as_typed()
+    url, app_id = (str(found.value) if (found := sources.find(key)) else "" for key in ("url", "app_id"))
+    return Given(
+        url=None if url.rstrip("/") == target.url else target.url,
+        app_id=None if app_id == target.app_id else target.app_id,
+    ).as_typed()
 
 
 def _report(text: str) -> None:
