@@ -90,7 +90,7 @@ def test_a_selection_is_not_deleted_unasked(there: Shell, platform: Simulator) -
 def test_a_larger_plan_than_allowed_is_refused_before_the_first_deletion(there: Shell, platform: Simulator) -> None:
     run = there(*OLD, "--yes", "--max-delete", "2")
     assert run.code == 2
-    assert "3 subscriptions are selected, and --max-delete is 2: nothing was deleted" in run.err
+    assert "3 subscriptions are selected, and --max-delete is 2: nothing was deleted; look at them with --d" in run.err
     assert not called(platform)
     assert there(*OLD, "--yes", "--max-delete", "3").code == 0
 
@@ -99,7 +99,7 @@ def test_a_dry_run_says_what_would_be_refused(there: Shell, platform: Simulator)
     run = there(*OLD, "--dry-run", "--max-delete", "2")
     assert run.code == 2
     assert "3 to delete" in run.out
-    assert "--max-delete is 2" in run.err
+    assert "--max-delete is 2: nothing was deleted; select fewer, or raise --max-delete\n" in run.err
     assert there(*OLD, "--dry-run", "--batch", "--exclude", "old-0").code == 2
     assert not called(platform)
 

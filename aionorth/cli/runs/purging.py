@@ -118,9 +118,10 @@ async def purge(
 def _checked(plan: Plan[Any], how: How) -> bool:
     """Return whether the plan's batch call is to be made; raises `ProblemError` where a bound or `how` forbids all."""
     if how.max_delete is not None and plan.number > how.max_delete:
+        remedy = "select fewer, or raise --max-delete" if how.only_shown else "look at them with --dry-run"
         raise ProblemError(
             f"{plan.number:,} {plan.target.kind.words} are selected, and --max-delete is {how.max_delete:,}: "
-            "nothing was deleted; look at them with --dry-run"
+            f"nothing was deleted; {remedy}"
         )
     if how.batch and plan.batch is None and plan.calls > 1:  # for one item a call of its own does
         raise ProblemError(
