@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from shell import UNREACHABLE, Shell
@@ -112,6 +113,15 @@ def test_what_is_said_of_none_shows_three_and_names_the_way_out(there: Shell) ->
     there.stdin(b"x9\ny9\nz9\nu9\n")
     run = there(*DELETE, "--workers", "1")
     assert "knows none of these ids, as x9, y9, z9: are they packages of this app? --missing-ok takes that" in run.err
+
+
+def test_of_the_runs_before_no_id_is_shown(there: Shell, tmp_path: Path) -> None:
+    journal = str(tmp_path / "purge.jsonl")
+    there.stdin(b"x9\n")
+    assert there(*DELETE, "--journal", journal).code == ExitCode.NONE_KNOWN
+    run = there("resume", journal)
+    assert run.code == ExitCode.NONE_KNOWN
+    assert "the platform knows none of these ids: are they packages of this app?" in run.err
 
 
 def test_what_others_deleted_since_it_was_listed_is_no_wrong_list(there: Shell, platform: Simulator) -> None:

@@ -81,11 +81,11 @@ def _in_messages(ended: Ended) -> None:
     elif ended.exit_code is ExitCode.NONE_KNOWN:
         lost = f" ({ended.summary.gone:,} of them after a lost reply)" if ended.summary.gone else ""
         complain(
-            f"aionorth: the platform knows none of these ids{lost}, as {_examples(ended)}: are they "
+            f"aionorth: the platform knows none of these ids{lost}{_examples(ended)}: are they "
             f"{ended.kind.words} of this app? --missing-ok takes that for a success"
         )
     elif ended.unknown >= NOTEWORTHY * ended.named > 0:
-        said = f"the platform did not know {ended.unknown:,} of the {ended.named:,} ids, as {_examples(ended)}"
+        said = f"the platform did not know {ended.unknown:,} of the {ended.named:,} ids{_examples(ended)}"
         remark(f"aionorth: {said}")
 
 
@@ -108,8 +108,9 @@ def _in_files(ended: Ended, output: Output) -> bool:
 
 
 def _examples(ended: Ended) -> str:
-    """Some of the ids that the platform did not know; of runs before, none is at hand."""
-    return ", ".join(map(visible, [*ended.absent, *ended.examples][:MAX_EXAMPLES])) or "those of the runs before"
+    """Name some of the ids that the platform did not know; of those of the runs before none is at hand."""
+    examples = [*ended.absent, *ended.examples][:MAX_EXAMPLES]
+    return f", as {', '.join(map(visible, examples))}" if examples else ""
 
 
 def write_reports(history: History, files: Sequence[tuple[str, str]]) -> bool:
