@@ -252,7 +252,8 @@ def test_without_a_home_a_name_is_looked_for_here(monkeypatch: pytest.MonkeyPatc
     monkeypatch.delenv("HOME")
     monkeypatch.setattr("os.path.expanduser", lambda path: path)
     assert completed_all("") == completed("") == []
-    assert "there is no journal nofile here" in shell("report", "nofile").err
+    said = "there is no journal nofile here, and there is no home directory for journals: set HOME, or XDG_STATE_HOME"
+    assert said in shell("report", "nofile").err
 
 
 @pytest.mark.parametrize("name", ["a/../nofile", "/nofile", "x" * 300, "a\0b"])

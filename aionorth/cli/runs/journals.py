@@ -63,8 +63,8 @@ def find_journal(name: str) -> str:
         return name
     try:
         own = _directory()
-    except ProblemError:
-        raise ProblemError(f"there is no journal {name} here") from None
+    except ProblemError as exc:
+        raise ProblemError(f"there is no journal {name} here, and {exc}") from None
     if _there(own / name):
         return str(own / name)
     raise ProblemError(
