@@ -180,6 +180,17 @@ def test_a_directory_is_not_replaced(tmp_path: Path) -> None:
         check_report(str(tmp_path / "a.html"))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="such names are Linux's")
+def test_a_pipe_without_a_name_is_not_replaced() -> None:
+    reader, writer = os.pipe()
+    try:
+        with pytest.raises(ProblemError, match=r"fd/\d+ is not a file that can be replaced: name another one"):
+            check_report(f"/proc/self/fd/{writer}", ".csv")
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
 @pytest.mark.parametrize("name", ["a\0.csv", "a" * 300 + ".csv"])
 def test_a_name_that_no_file_can_have_is_a_problem(tmp_path: Path, name: str) -> None:
     with pytest.raises(ProblemError, match="cannot be written"):

@@ -124,14 +124,20 @@ def _create(path: str) -> tuple[int, str, str]:
     try:
         state = os.lstat(target)
     except FileNotFoundError:
+        if os.path.exists(path):  # noqa: PTH110 - what has no name, as the pipe to which /dev/stdout may lead
+            raise _irreplaceable(path) from None
         mode = 0o600  # as a journal, whose ids it has
     else:
         if not stat.S_ISREG(state.st_mode):
-            raise ReportError(f"{path} is not a file that can be replaced: name another one for the report")
+            raise _irreplaceable(path)
         files.check_owner(state, path)
         mode = stat.S_IMODE(state.st_mode)
     descriptor, unseen = files.create_unseen(target, mode)
     return descriptor, unseen, target
+
+
+def _irreplaceable(path: str) -> ReportError:
+    return ReportError(f"{path} is not a file that can be replaced: name another one for the report")
 
 
 # --- The formats
