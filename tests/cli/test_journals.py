@@ -256,6 +256,19 @@ def test_without_a_home_a_name_is_looked_for_here(monkeypatch: pytest.MonkeyPatc
     assert said in shell("report", "nofile").err
 
 
+@pytest.mark.parametrize("command", ["report", "resume"])
+def test_of_a_damaged_journal_it_is_said_what_can_be_done_with_it(shell: Shell, tmp_path: Path, command: str) -> None:
+    damaged, torn = ended(tmp_path / "purge.jsonl", gone=1), tmp_path / "torn.jsonl"
+    content = damaged.read_bytes()
+    damaged.write_bytes(content.replace(b'{"begin":"id-0"', b'{"begin":"id-9"'))
+    run = shell(command, str(damaged))
+    assert run.code == 2
+    assert "line 4 is not one of a journal (those before it are whole, a JSON object each); it can neither" in run.err
+    assert "put back a whole copy of it, or, to delete what is left, begin anew, with another file\n" in run.err
+    torn.write_bytes(content[:15])
+    assert "nothing was sent, so there is nothing to resume or report" in shell(command, str(torn)).err
+
+
 @pytest.mark.parametrize("name", ["a/../nofile", "/nofile", "x" * 300, "a\0b"])
 def test_of_other_names_opening_them_says_what_is_wrong(name: str) -> None:
     assert find_journal(name) == name

@@ -182,7 +182,8 @@ class Reader:
                 elif not (self.version != lines.WITHOUT_CHECKSUMS and _take_usual(fields, history, self._entries)):
                     _take(lines.decode(line[:-1], self.version), history, self._entries)
             except lines.MALFORMED as exc:
-                raise _damaged(self._name, f"line {self._numbered} is not one of a journal") from exc
+                whole = "those before it are whole, a JSON object each"
+                raise _damaged(self._name, f"line {self._numbered} is not one of a journal ({whole})") from exc
             self.whole += len(line)
 
     def _end(self) -> None:
@@ -297,7 +298,7 @@ def _about(first: bytes, path: str, entries: Entries) -> tuple[History, int, int
         raise JournalError(f"{path} is not a journal of aionorth{'' if first else ': it is empty'}")
     version = line.get("version")
     if type(version) is not int or version not in lines.VERSIONS:
-        raise JournalError(f"{path} was written by another version of aionorth: resume it with that")
+        raise JournalError(f"{path} was written by another version of aionorth: use that for it")
     try:
         if "crc" in line and version == lines.WITHOUT_CHECKSUMS:
             raise ValueError("its version is another one")
@@ -327,8 +328,14 @@ def reason(exc: Exception) -> str:
 
 
 def _broken_off(path: str) -> JournalError:
-    return JournalError(f"{path} breaks off before its first call: nothing was sent; begin anew, with another file")
+    return JournalError(
+        f"{path} breaks off before its first call: nothing was sent, so there is nothing to resume or report; to "
+        "delete, begin anew, with another file"
+    )
 
 
 def _damaged(path: str, how: str) -> JournalError:
-    return JournalError(f"{path} is damaged: {how}; begin anew, with another file")
+    return JournalError(
+        f"{path} is damaged: {how}; it can neither be resumed nor reported: put back a whole copy of it, or, to "
+        "delete what is left, begin anew, with another file"
+    )
