@@ -114,6 +114,11 @@ class Plan(Generic[T]):
             raise ArgumentError(
                 f"plan.calls is {calls!r}, and plan.delete has {plan.calls:,}: the plan was changed; make it anew"
             )
+        if plan.along and not plan.target.cascade:
+            raise ArgumentError(
+                f"plan.along has {len(plan.along):,}, and plan.cascade is {plan.target.cascade!r}: nothing goes along "
+                "without it; make the plan anew"
+            )
         if plan.batch is not None and not plan.batch.takes_exactly(plan.delete, [kept.item for kept in plan.keep]):
             raise ArgumentError("plan.batch would not delete exactly what plan.delete has: make the plan anew")
         return plan

@@ -9,7 +9,15 @@ import attrs
 import pytest
 from support import session
 
-from aionorth import ArgumentError, InvalidIdError, PackageSelection, Plan, Selection, SubscriptionSelection
+from aionorth import (
+    ArgumentError,
+    DeviceSelection,
+    InvalidIdError,
+    PackageSelection,
+    Plan,
+    Selection,
+    SubscriptionSelection,
+)
 from aionorth.simulator import Simulator
 
 
@@ -122,6 +130,17 @@ async def test_what_is_no_plan_is_refused_and_the_fault_named(
     with pytest.raises((ArgumentError, InvalidIdError)) as caught:
         Plan.from_dict(plain)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("cascade", [False, None])
+async def test_a_plan_that_takes_others_along_without_cascade_is_refused(cascade: object) -> None:
+    async with Simulator() as platform, session(platform) as north:
+        platform.add_devices(["gw"], node_type="GATEWAY")
+        platform.add_devices(["behind"], gateway_id="gw")
+        plain = through_json(await north.plan(DeviceSelection(ids=["gw"], cascade=True)))
+    assert len(Plan.from_dict(plain).along) == 1
+    with pytest.raises(ArgumentError, match=r"plan\.along has 1, and plan\.cascade is .*: nothing goes along"):
+        Plan.from_dict(plain | {"cascade": cascade})
 
 
 @pytest.mark.parametrize("content", [None, [], "plan", 3])
