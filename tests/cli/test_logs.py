@@ -11,7 +11,7 @@ from shell import APP, SECRET, Shell
 
 from aionorth import ArgumentError, FlowState
 from aionorth.cli.output.logs import Messages
-from aionorth.cli.output.messages import noted, wrapped
+from aionorth.cli.output.messages import complain, noted, wrapped
 from aionorth.cli.output.progress import LINES_EVERY, Listing, in_lines, lines_every
 from aionorth.common.arguments import argument
 from aionorth.simulator import CutBody, ErrorIn200, Reset, Simulator
@@ -200,6 +200,14 @@ def test_lines_of_progress_are_so_many_seconds_apart(
 
 
 # --- The width of a terminal
+
+
+def test_what_a_command_says_without_a_log_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # those of pytest
+    complain("aionorth: something is wrong")
+    assert capsys.readouterr().err == "aionorth: something is wrong\n"
 
 
 def test_lines_are_broken_between_words() -> None:

@@ -47,6 +47,7 @@ from aionorth.errors import (
 _log = logging.getLogger("aionorth")
 _own_log = logging.getLogger("aionorth.cli")
 """What the commands themselves say. They show it, so the log only keeps it."""
+_own_log.addHandler(logging.NullHandler())  # or Python would show it, too, where nothing keeps it
 
 _quiet: ContextVar[bool] = ContextVar("quiet", default=False)
 
