@@ -29,7 +29,7 @@ from aionorth.fleet.runs import Part, PartState, PartStatus
 from aionorth.fleet.store import BEATS, LEASE, RETRY, FleetStore
 from aionorth.models import Outcome
 from aionorth.purge.journal import Journal
-from aionorth.session import profiles
+from aionorth.session import profiles, settings
 from aionorth.session.north import NorthSession
 from aionorth.session.settings import KEYS, variable
 from aionorth.stores.redis import RedisStore
@@ -210,12 +210,12 @@ class _Work:
     async def carry_out(self) -> None:
         """Resume the part's journal; raises `NorthError`."""
         try:
-            self._north = _session(self._status.part, self._flow_store)
+            self._north, workers = _session(self._status.part, self._flow_store)
         except ArgumentError:
             self.lacks_settings = True
             raise
         async with self._north as north:
-            self._bulk = north.resume_from(await self._journal(north), RunOptions(collect="none"))
+            self._bulk = north.resume_from(await self._journal(north), RunOptions(workers=workers, collect="none"))
             try:
                 await self._bulk
             finally:
@@ -272,11 +272,14 @@ class _Work:
         return Journal.resumed(self._medium, reader)
 
 
-def _session(part: Part, store: RedisStore) -> NorthSession:
-    """Return a session for a part, with this worker's own settings; raises `SettingsError`."""
+def _session(part: Part, store: RedisStore) -> tuple[NorthSession, int]:
+    """Return a session for a part, with this worker's own settings, and how many calls it may have in flight.
+
+    Raises `SettingsError`.
+    """
     name = part.profile or _profile_of(part.url, part.app_id)
     if not name:
-        return NorthSession.from_env(store=store)
+        return NorthSession.from_env(store=store), settings.workers(None)
     if there := [one for key in ("url", "app_id", "secret", "secret_file") if (one := variable(key)) in os.environ]:
         said = f"{there[0]} is set in the worker's environment and would come before profile {name!r}"
         raise SettingsError(f"{said}: start it without, or the work of every app would be done as one")
@@ -285,7 +288,7 @@ def _session(part: Part, store: RedisStore) -> NorthSession:
         raise SettingsError(
             f"profile {name!r} of {profile.file} has no {', and no '.join(missing)}: add what is missing"
         )
-    return NorthSession.from_profile(name, store=store)
+    return NorthSession.from_profile(name, store=store), settings.workers(name)
 
 
 def _profile_of(url: str, app_id: str) -> str:

@@ -21,6 +21,7 @@ import attrs
 
 from aionorth.auth.sources import Secret
 from aionorth.bulk.retry import RetryPolicy
+from aionorth.bulk.run import WORKERS
 from aionorth.common.directories import NoDirectoryError, store_directory
 from aionorth.common.durations import in_any_unit
 from aionorth.common.text import visible
@@ -277,6 +278,15 @@ def arguments(profile: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
     if where.problems:
         raise profiles.problems(*where.problems)
     return found
+
+
+def workers(profile: str | None) -> int:
+    """Return how many calls a run may have in flight, as environment and profile say; raises `SettingsError`."""
+    sources = find_sources(profile, report=_log.debug)  # the session warns of the same
+    number = sources.get("workers", WHOLE, WORKERS)
+    if sources.problems:
+        raise profiles.problems(*sources.problems)
+    return number
 
 
 def _flow_control(sources: Sources) -> FlowControl:

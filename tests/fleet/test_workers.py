@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -343,6 +344,26 @@ def test_a_worker_ends_though_the_server_is_away(
             assert not await asyncio.wait_for(doing, 10)
 
     play(story, number=40, latency=slow)
+
+
+def test_a_part_has_as_many_calls_in_flight_as_its_profile_says(play: Play) -> None:
+    async def story(place: Place) -> None:
+        async with place.worker() as one:
+            await place.store.add([part(place.ids)], RUN)
+            profile = place.config.read_text()
+            place.config.write_text(f"{profile}workers = 'two'\n")
+            assert await one.do(RUN, 0)
+            status = await place.status()
+            assert (status.state, place.deletes()) == (PartState.FAILED, 0)
+            assert "workers in profile 'p'" in status.cause
+            place.config.write_text(f"{profile}workers = 1\n")
+            await place.store.set_waiting(RUN, status)
+            assert await one.do(RUN, 0)
+        at = [one.received for one in place.platform.arrivals if one.method == "DELETE"]
+        assert len(at) == 4
+        assert min(after - before for before, after in pairwise(at)) >= 0.05
+
+    play(story, number=4, latency=lambda _: (0.0, 0.05))
 
 
 @pytest.mark.parametrize("wrong", ["no profile", "no secret", "no setting", "variable"])
