@@ -11,6 +11,7 @@ from typing import Annotated, Self
 
 from taskiq import Context, SendTaskError, TaskiqDepends, TaskiqEvents, TaskiqState
 
+from aionorth.common.text import shown
 from aionorth.errors import ArgumentError
 from aionorth.fleet.journal import read_history
 from aionorth.fleet.runs import Part, PartState, PartStatus, RunStatus, check_parts
@@ -28,7 +29,7 @@ def broker_of(url: str) -> FleetBroker:
     broker = FleetBroker(url)
 
     async def begin(state: TaskiqState) -> None:
-        logging.getLogger("aionorth").addFilter(_with_app)
+        logging.getLogger("aionorth").addFilter(in_one_line)
         state.worker = worker = Worker(url, name=broker.consumer_name, living=broker.living)
         await worker.open()
         broker.on_end = worker.end
@@ -47,10 +48,10 @@ def broker_of(url: str) -> FleetBroker:
     return broker
 
 
-def _with_app(record: logging.LogRecord) -> bool:
-    """Have a line of the log begin with its app: a worker has many."""
-    if app_id := getattr(record, "app_id", ""):
-        record.msg = f"{app_id.replace('%', '%%') if record.args else app_id}: {record.msg}"
+def in_one_line(record: logging.LogRecord) -> bool:
+    """Have a line of the log begin with its app, as a worker has many, and stay one, whatever others put in."""
+    app_id = getattr(record, "app_id", "")
+    record.msg, record.args = shown(f"{app_id}: {record.getMessage()}" if app_id else record.getMessage()), ()
     return True
 
 

@@ -17,6 +17,7 @@ from aionorth.items import Kind, Target
 from aionorth.models import Outcome
 from aionorth.purge.journal import lines
 from aionorth.purge.plan import Plan
+from aionorth.session.profiles import check_name
 from aionorth.wire.checks import check_id, optional_string
 from aionorth.wire.requests import delete
 from aionorth.wire.resources import RESOURCES
@@ -71,9 +72,12 @@ class Part:
             cascade: False for devices; nothing for other kinds.
 
         Raises:
-            ArgumentError: An id cannot be sent, or `cascade` or `authorized_app_id` does not go with the kind.
+            ArgumentError: An id cannot be sent, there can be no such profile, or `cascade` or `authorized_app_id` does
+                not go with the kind.
         """
         resource = RESOURCES[kind]
+        if profile:
+            check_name(profile)
         if resource.cascade is not None and cascade is not False:
             raise ArgumentError(
                 f"{argument('cascade')}={cascade!r}: give False, which keeps what is behind a gateway; {COUNTED_ANEW}"

@@ -14,8 +14,9 @@ import attrs
 
 from aionorth.common.directories import NoDirectoryError, config_directory
 from aionorth.common.files import UntrustedFileError, check_own
-from aionorth.common.text import visible
+from aionorth.common.text import shortened, visible
 from aionorth.errors import SettingsError
+from aionorth.wire.checks import LONGEST_STRING
 
 DEFAULT = "default"
 """The profile that is used where none is named, if there is one of this name."""
@@ -52,6 +53,15 @@ class Profile:
         return f"{key} in profile {self.name!r} of {self.file}"
 
 
+def check_name(name: str) -> str:
+    """Return the name of a profile; raise `SettingsError` for one that is none: it stands in messages, in one line."""
+    if name == "":
+        raise problems("the name of the profile is empty: give one")
+    if len(name) > LONGEST_STRING or not name.isprintable():
+        raise problems(f"profile {shortened(name, 40)!r}: give a name of at most {LONGEST_STRING} printable characters")
+    return name
+
+
 def load(name: str | None, keys: Collection[str], *, variables: Collection[str] = ()) -> Profile:
     """Return a profile.
 
@@ -63,8 +73,8 @@ def load(name: str | None, keys: Collection[str], *, variables: Collection[str] 
     Raises:
         SettingsError: The file cannot be read or understood, has no such profile, or has unknown settings.
     """
-    if name == "":
-        raise problems("the name of the profile is empty: give one")
+    if name is not None:
+        check_name(name)
     try:
         file = config_file()
     except SettingsError:

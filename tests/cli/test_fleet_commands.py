@@ -177,6 +177,18 @@ def test_the_same_plan_twice_is_refused_before_anything_is_asked(tmp_path: Path)
         parts_of(plan, plan)
 
 
+@pytest.mark.parametrize("name", ["x\n[ERROR] forged \x1b[31mred", "x" * 300], ids=["control characters", "long"])
+def test_a_name_that_no_profile_has_is_refused_with_its_line(manifest: Path, name: str) -> None:
+    manifest.write_text(f'profile,kind,id\n"{name}",subscriptions,s1\n')
+    with pytest.raises(ProblemError) as caught:
+        parts_of(manifest)
+    line = 2 + name.count("\n")
+    assert str(caught.value).startswith(f"{manifest}, line {line}: profile 'x")
+    assert str(caught.value).endswith(": give a name of at most 256 printable characters\nnothing was submitted")
+    assert len(str(caught.value)) < len(str(manifest)) + 200
+    assert "\x1b" not in str(caught.value)
+
+
 def test_ids_that_a_plan_and_a_profile_have_are_counted(fleet: Shell, manifest: Path, tmp_path: Path) -> None:
     manifest.write_text("profile,kind,id\na,subscriptions,s1\na,subscriptions,s2\na,packages,s3\n")
     plan = kept(tmp_path / "plan.json", "s2", "s3")

@@ -235,6 +235,12 @@ def test_a_name_of_a_profile_that_is_empty_is_refused() -> None:
     assert problem(Given(profile="")) == "the name of the profile is empty: give one"
 
 
+@pytest.mark.usefixtures("set_up")
+@pytest.mark.parametrize(("name", "shown"), [("a\nb", "'a\\nb'"), ("a" * 257, f"'{'a' * 39}…'")])
+def test_a_name_that_no_profile_can_have_is_refused(name: str, shown: str) -> None:
+    assert problem(Given(profile=name)) == f"profile {shown}: give a name of at most 256 printable characters"
+
+
 @pytest.mark.parametrize("app_id", ["m\xfcnchen", "m\udcfcnchen"])
 def test_an_app_id_that_no_header_can_have_is_refused_as_such(set_up: Shell, app_id: str) -> None:
     assert "--app-id must be printable ASCII" in set_up("check", "--app-id", app_id).err

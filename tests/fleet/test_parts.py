@@ -24,6 +24,7 @@ def test_a_part_counts_ids_that_are_named_twice_and_keeps_the_order() -> None:
         ([], Kind.SUBSCRIPTIONS, {"profile": "p7"}, "ids.*none.*for profile 'p7'"),
         (["a", ""], Kind.SUBSCRIPTIONS, {}, "subscription"),
         (["{a}"], Kind.SUBSCRIPTIONS, {}, "in quotes or braces"),
+        (["a"], Kind.SUBSCRIPTIONS, {"profile": "p\nq"}, r"profile 'p\\nq': give a name of at most 256 printable"),
         (["a"], Kind.SUBSCRIPTIONS, {"cascade": False}, "cascade"),
         (["a"], Kind.DEVICES, {}, "cascade=None: give False, .*do it in one process"),
         (["a"], Kind.DEVICES, {"cascade": True}, "cascade=True: give False, .*do it in one process"),

@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from fleets import LEASE, RUN, client, part
 from processes import RedisServer, served_before
@@ -20,6 +21,7 @@ from aionorth import ArgumentError, FlowControl, NorthSession, Outcome, RedisSto
 from aionorth.bulk.record import UNTRIED
 from aionorth.errors import StoreUnavailableError
 from aionorth.fleet import Fleet, Part, PartState, PartStatus, worker
+from aionorth.fleet.fleet import in_one_line
 from aionorth.fleet.journal import JournalInRedis, read_history
 from aionorth.fleet.store import FleetStore
 from aionorth.fleet.worker import Worker
@@ -397,6 +399,28 @@ def test_a_part_for_which_a_worker_lacks_settings_fails_and_can_be_resumed(
             assert (await fleet.status(RUN)).ok
 
     play(story)
+
+
+def test_what_others_have_put_into_a_part_forges_no_line_of_a_worker_s_log(
+    play: Play, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story(place: Place) -> None:
+        async with place.worker() as one:
+            forged = attrs.evolve(part(place.ids), profile="100 %s\n[ERROR] forged \x1b[31mred")
+            await place.store.add([forged], RUN)
+            assert await one.do(RUN, 0)
+
+    log = logging.getLogger("aionorth")
+    log.addFilter(in_one_line)
+    try:
+        play(story)
+        log.warning("obtained %s", "a token", extra={"app_id": "100%"})
+    finally:
+        log.removeFilter(in_one_line)
+    first, last = caplog.messages
+    assert first.startswith(f"part 0 of run {RUN}, of 100 %s [ERROR] forged \\x1b[31mred: on {socket.gethostname()}: ")
+    assert first.isprintable()
+    assert last == "100%: obtained a token"
 
 
 def test_a_part_for_which_one_worker_lacks_settings_is_left_to_the_others(

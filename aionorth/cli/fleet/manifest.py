@@ -18,6 +18,7 @@ from aionorth.errors import ArgumentError
 from aionorth.fleet.runs import Part, check_parts
 from aionorth.items import Kind
 from aionorth.purge.plan import Plan
+from aionorth.session.profiles import check_name
 from aionorth.wire.checks import check_id, check_string
 from aionorth.wire.resources import RESOURCES
 
@@ -131,7 +132,7 @@ def _take(path: str, names: list[str], table: Any, rows: dict[Key, list[str]]) -
             yield f"{path}, line {table.line_num + 1}: it has {len(cells)} cells, and the first line {len(names)}"
             continue
         key = cells[profile], cells[kind], cells[authorized] if authorized >= 0 else ""
-        if fault := _fault(*key[1:]) or _id_fault(cells[id_], key[1]):
+        if fault := _fault(*key) or _id_fault(cells[id_], key[1]):
             yield f"{path}, line {table.line_num + 1}: {fault}"
         else:
             rows.setdefault(key, []).append(cells[id_])
@@ -158,13 +159,14 @@ def _check_header(path: str, names: list[str]) -> None:
 
 
 @cache
-def _fault(kind: str, authorized: str) -> str:
-    """Return what is wrong with the kind of a row or the app in it; empty where nothing is."""
+def _fault(profile: str, kind: str, authorized: str) -> str:
+    """Return what is wrong with the profile of a row, its kind or the app in it; empty where nothing is."""
     if kind not in set(Kind):
         return f"there is no kind {kind!r}: give {', '.join(Kind)}"
     if authorized and RESOURCES[Kind(kind)].other_app is None:
         return f"{AUTHORIZED} {authorized!r}: leave it out, {Kind(kind).words} are one's own"
     try:
+        check_name(profile or "-")
         check_string(authorized or "-", AUTHORIZED)
     except ArgumentError as exc:
         return str(exc)
