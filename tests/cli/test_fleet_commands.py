@@ -189,12 +189,15 @@ def test_a_name_that_no_profile_has_is_refused_with_its_line(manifest: Path, nam
     assert "\x1b" not in str(caught.value)
 
 
-def test_ids_that_a_plan_and_a_profile_have_are_counted(fleet: Shell, manifest: Path, tmp_path: Path) -> None:
-    manifest.write_text("profile,kind,id\na,subscriptions,s1\na,subscriptions,s2\na,packages,s3\n")
+def test_ids_that_a_plan_and_profiles_have_are_counted(fleet: Shell, manifest: Path, tmp_path: Path) -> None:
+    manifest.write_text(
+        "profile,kind,id\na,subscriptions,s1\na,subscriptions,s2\na,packages,s3\nb,subscriptions,s1\n"
+        "b,subscriptions,s2\nb,packages,s4\n"
+    )
     plan = kept(tmp_path / "plan.json", "s2", "s3")
     run = fleet("fleet", "submit", str(manifest), str(plan), "--yes")
-    assert "aionorth: 1 id of a plan is named for a profile, too: if that is the same app, each is called" in run.err
-    assert "subscriptions and 1 package of at most 2 apps" in run.err
+    assert "aionorth: 2 ids are named for more than one profile or plan: if these are of the same app, each" in run.err
+    assert "6 subscriptions and 2 packages of at most 3 apps" in run.err
 
 
 def test_a_run_of_which_the_platform_knew_not_one_id_is_said(fleet: Shell, server: RedisServer) -> None:

@@ -172,8 +172,8 @@ def submit(
     if again := named_again(parts):
         are = "is" if again == 1 else "are"
         remark(
-            f"aionorth: {many(again, 'id')} of a plan {are} named for a profile, too: if that is the same app, each is "
-            "called twice, and not found the second time; name them once"
+            f"aionorth: {many(again, 'id')} {are} named for more than one profile or plan: if these are of the same "
+            "app, each is called twice, and not found the second time; name them once"
         )
 
     async def do(fleet: Fleet) -> str | None:

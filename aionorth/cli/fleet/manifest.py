@@ -92,12 +92,14 @@ def _open(path: str) -> TextIO:
 
 
 def named_again(parts: Iterable[Part]) -> int:
-    """Return how many ids are named for a profile and in a plan, which may be of the same app."""
-    by_profile: dict[Kind, set[str]] = {}
-    by_url: dict[Kind, set[str]] = {}
+    """Return how many ids of a kind are in several parts, whose profiles and plans may be of the same app."""
+    named: dict[Kind, set[str]] = {}
+    again: dict[Kind, set[str]] = {}
     for one in parts:
-        (by_url if one.url else by_profile).setdefault(one.kind, set()).update(one.ids)
-    return sum(len(ids & by_url.get(kind, set())) for kind, ids in by_profile.items())
+        before = named.setdefault(one.kind, set())
+        again.setdefault(one.kind, set()).update(before.intersection(one.ids))
+        before.update(one.ids)
+    return sum(map(len, again.values()))
 
 
 def _of_plan(path: str, check_plan: Callable[[str, Plan[Any]], object]) -> Part:
