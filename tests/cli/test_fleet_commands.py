@@ -448,7 +448,10 @@ def test_what_holds_a_run_up_is_said(fleet: Shell, server: RedisServer) -> None:
     declined = {"w1": "on host7: there is no profile 'b'"}
     asyncio.run(say(1, cause=declined["w1"], declined=declined))
     words = "b: on host7: there is no profile 'b'; it waits for a worker that has what is missing"
-    assert fleet("fleet", "status", name).out.splitlines()[5] == words
+    assert fleet("fleet", "status", name).out.splitlines()[5:7] == [words, "no worker is at work on it yet"]
+    asyncio.run(say(0, cause=declined["w1"], declined=declined))
+    assert fleet("fleet", "status", name).out.splitlines()[5:] == [words.replace("b:", "a and 1 more:")]
+    asyncio.run(say(0, cause="", declined={}))
     asyncio.run(say(0, state=PartState.AT_WORK, silent_for=190.0, next_call=40.0))
     assert fleet("fleet", "status", name).out.splitlines()[5:] == [
         words,

@@ -160,12 +160,13 @@ def _remarks(status: RunStatus) -> list[str]:
         longest = max(one.silent_for for one in silent)
         said.append(f"{_apps(silent)}: the platform has not answered for {duration(longest)}")
     states = {one.state for one in status.parts}
+    untaken = [one for one in status.parts if one.state is PartState.WAITING and not one.declined]
     if status.settled and not status.ok:
         said.append(f"to go on with what is left: {own_name()} fleet resume {status.run}")
     elif not status.sent:
         said.append("its submission is under way, or was broken off")
         said.append(f"to go on where it was broken off: {own_name()} fleet resume {status.run}")
-    elif PartState.WAITING in states and PartState.AT_WORK not in states:
+    elif untaken and PartState.AT_WORK not in states:
         said.append(f"no worker is at work on it yet\nto start one: {own_name()} fleet worker")
     return said
 
