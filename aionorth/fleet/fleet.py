@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from types import TracebackType
 from typing import Annotated, Self
 
@@ -96,12 +96,20 @@ class Fleet:
         await self._broker.shutdown()
         await self._store.close()
 
-    async def submit(self, parts: Sequence[Part], *, name: str | None = None) -> str:
+    async def submit(
+        self,
+        parts: Sequence[Part],
+        *,
+        name: str | None = None,
+        on_kept: Callable[[str], object] = lambda _: None,
+    ) -> str:
         """Have parts done, and return the name of the run. Nothing in it is secret.
 
         Args:
             parts: As `Part.of_ids` and `Part.of_plan` return them.
             name: The run's name; one with the time in it unless given.
+            on_kept: Called with the run's name once all of it is kept. Workers delete from then on, so where the
+                submission is broken off after that, `resume` goes on with it. Before that nothing is ever deleted.
 
         Raises:
             ArgumentError: There are none, two are of the same app and kind, or there is a run of that name already.
@@ -109,6 +117,7 @@ class Fleet:
         """
         check_parts(parts)
         run = await self._store.add(parts, name)
+        on_kept(run)
         for number in range(len(parts)):
             await self._send(run, number)
         await self._store.set_sent(run)
@@ -141,7 +150,7 @@ class Fleet:
         """
         before = await self._store.status(run)
         if not before.whole:
-            raise ArgumentError(f"the submission of {run} was broken off before all of it was kept: submit it anew")
+            raise ArgumentError(f"{run}: {before.lack}")
         await self._store.set_sent(run, sent=False)  # where this is broken off, the next one goes on with it
         await self._store.set_cancelled(run, cancelled=False)
         after = await self._store.status(run)  # a part that a worker settles later, it does not find cancelled

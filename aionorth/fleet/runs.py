@@ -22,6 +22,11 @@ from aionorth.wire.checks import check_id, optional_string
 from aionorth.wire.requests import delete
 from aionorth.wire.resources import RESOURCES
 
+NOT_WHOLE = (
+    "its submission is under way, or was broken off before all of it was kept, and then nothing of it is deleted: "
+    "submit it anew, under another name"
+)
+
 COUNTED_ANEW = "what goes along must be counted right before, so a fleet does not delete that: do it in one process"
 
 
@@ -259,8 +264,13 @@ class RunStatus:
 
     @property
     def settled(self) -> bool:
-        """Whether nothing happens any more unless the run is resumed."""
-        return all(one.state.settled for one in self.parts)
+        """Whether nothing happens any more unless the run is resumed, or the rest of it is kept."""
+        return not self.whole or all(one.state.settled for one in self.parts)
+
+    @property
+    def lack(self) -> str:
+        """What there is to know, and to do, where not all of it is kept; empty where all is."""
+        return "" if self.whole else NOT_WHOLE
 
     @property
     def ok(self) -> bool:
@@ -288,6 +298,7 @@ class RunStatus:
             counts.update(one.counts())  # which keeps zeros
         return {
             "run": self.run,
+            "whole": self.whole,
             "cancelled": self.cancelled,
             "settled": self.settled,
             "total": self.total,
@@ -303,4 +314,4 @@ class RunStatus:
         outcomes = self.outcomes
         counts = ", ".join(f"{outcomes[one]:,} {one.value.replace('_', ' ')}" for one in Outcome if outcomes[one])
         number = f"{many(self.total, 'id')} in {many(len(self.parts), 'part')}"
-        return f"{self.run}: {number} ({said}): {counts or 'nothing yet'}"
+        return f"{self.run}: {number} ({said}): {counts or self.lack or 'nothing yet'}"

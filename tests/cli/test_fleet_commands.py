@@ -22,14 +22,15 @@ import pexpect
 import pytest
 import redis
 from processes import RedisServer, in_service, redis_server
-from shell import Shell, served
+from shell import Run, Shell, served
 
 from aionorth import Kind, Outcome, Plan, Target
 from aionorth.cli import plan_files
 from aionorth.cli.fleet.manifest import read_parts
 from aionorth.cli.output.messages import ProblemError
 from aionorth.cli.reports.formats import COLUMNS
-from aionorth.fleet import Part, PartState
+from aionorth.errors import StoreUnavailableError
+from aionorth.fleet import Fleet, Part, PartState
 from aionorth.fleet.store import FleetStore
 from aionorth.fleet.worker import Worker
 from aionorth.simulator import Simulator
@@ -418,6 +419,113 @@ def test_a_run_whose_submission_was_broken_off_says_how_to_go_on(fleet: Shell, s
     ]
     assert fleet("fleet", "resume", "r1").err.startswith("aionorth: 1 part of r1 goes on\n")
     assert "broken off" not in fleet("fleet", "status", "r1").out
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (
+            StoreUnavailableError("the fleet's Redis server cannot be reached"),
+            1,
+            "the fleet's Redis server cannot be reached; check AIONORTH_REDIS_URL, and that the server is up",
+        ),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+    ids=["server", "interrupt"],
+)
+def test_a_submission_that_ends_once_the_run_is_kept_says_its_name_and_how_to_go_on(
+    fleet: Shell, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, said: str
+) -> None:
+    send = Fleet._send
+
+    async def broken_off(self: Fleet, run: str, number: int) -> None:
+        if number == 1:
+            raise error
+        await send(self, run, number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Fleet, "_send", broken_off)
+        run = fleet("fleet", "submit", fleet.file(TWO), "--yes")
+    name = run.out.strip()
+    assert (run.code, run.out) == (code, f"{name}\n")
+    assert run.err == (
+        f"aionorth: {said}\nrun {name} is kept, and its ids may be deleted already, but workers may not have been told "
+        f"of all parts\nto go on: aionorth fleet resume {name}\n"
+    )
+    assert fleet("fleet", "resume", name).err.startswith(f"aionorth: 2 parts of {name} go on\n")
+
+
+LACK = (
+    "its submission is under way, or was broken off before all of it was kept, and then nothing of it is deleted: "
+    "submit it anew, under another name"
+)
+
+
+def broken_off(fleet: Shell, monkeypatch: pytest.MonkeyPatch, profile: str, error: BaseException, *words: str) -> Run:
+    """Submit a run to a server that is lost, or by who is, as the part of that profile is to be kept."""
+    to_json = Part.to_json
+
+    def cut(self: Part) -> str:
+        if self.profile == profile:
+            raise error
+        return to_json(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Part, "to_json", cut)
+        return fleet("fleet", "submit", fleet.file(TWO), "--yes", *words)
+
+
+@pytest.mark.parametrize("words", [(), ("--name", "half")], ids=["any name", "name"])
+@pytest.mark.parametrize(
+    ("error", "code"), [(StoreUnavailableError("it is away"), 2), (KeyboardInterrupt(), 130)], ids=["server", "signal"]
+)
+def test_a_submission_that_ends_before_all_is_kept_says_that_nothing_is_deleted(
+    fleet: Shell, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, words: tuple[str, ...]
+) -> None:
+    run = broken_off(fleet, monkeypatch, "b", error, *words)
+    assert (run.code, run.out) == (code, "")
+    other = ", under another name than half" if words else ""
+    assert run.err.splitlines()[0] == (
+        f"aionorth: not all of it was kept, so nothing of it is deleted: submit it anew{other}"
+    )
+
+
+@pytest.mark.parametrize("profile", ["a", "b"], ids=["no part", "one part"])
+def test_all_that_is_said_of_a_run_that_is_not_all_kept_is_to_submit_it_anew(
+    fleet: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, profile: str
+) -> None:
+    broken_off(fleet, monkeypatch, profile, StoreUnavailableError("it is away"), "--name", "half")
+
+    def status() -> Run:
+        run = fleet("fleet", "status", "half")
+        assert (run.code, run.err) == (1, "")
+        assert run.out.endswith(f"\n{LACK}\n")
+        assert "resume" not in run.out
+        return run
+
+    status()
+    assert fleet("fleet", "status", "half", "--json").json["whole"] is False
+    assert fleet("fleet", "status", "half", "--watch").code == 1
+    resumed = fleet("fleet", "resume", "half")
+    assert (resumed.code, resumed.err) == (2, f"aionorth: half: {LACK}\n")
+    assert fleet("fleet", "cancel", "half").err == f"aionorth: half: {LACK}\n"
+    status()
+    again = fleet("fleet", "submit", fleet.file(TWO), "--yes", "--name", "half")
+    assert (again.code, again.err) == (2, "aionorth: there is a run half already: give it another name\n")
+    assert f"  {LACK}\n" in fleet("fleet", "report", "half").out
+    assert fleet("fleet", "report", "half", "--json").json["whole"] is False
+    page = tmp_path / "a.html"
+    assert fleet("fleet", "report", "half", "--html", str(page)).err.endswith(f"\naionorth: half: {LACK}\n")
+    assert f"Not finished: {LACK}." in page.read_text()
+
+
+def test_a_run_that_is_cancelled_while_it_is_being_kept_stays_so(
+    fleet: Shell, server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken_off(fleet, monkeypatch, "b", StoreUnavailableError("it is away"), "--name", "half")
+    fleet("fleet", "cancel", "half")
+    with redis.Redis(port=server.port) as client:
+        assert client.hexists("{aionorth-fleet:half}", "cancelled")
 
 
 def test_a_run_is_cancelled_and_resumed(fleet: Shell) -> None:

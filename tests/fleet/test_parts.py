@@ -79,9 +79,13 @@ def test_a_run_is_settled_once_all_its_parts_are_and_ok_once_all_ids_are_gone() 
     assert not run.ok
     assert RunStatus(run="r", made_at=0.0, parts=(done,)).ok
     assert not RunStatus(run="r", made_at=0.0, parts=(done, lost)).settled
+    half = RunStatus(run="r", made_at=0.0, parts=(attrs.evolve(lost, outcomes=Counter[Outcome]()),), whole=False)
+    assert (half.settled, half.ok, run.lack) == (True, False, "")
+    assert str(half).endswith(f"1 part (1 lost): {half.lack}")
     assert not RunStatus(run="r", made_at=0.0, parts=(done,), whole=False).ok
     assert run.to_dict() | {"parts": []} == {
         "run": "r",
+        "whole": True,
         "cancelled": False,
         "settled": True,
         "total": 8,

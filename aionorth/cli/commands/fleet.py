@@ -16,7 +16,7 @@ from aionorth.cli.commands.apply import Ages, check_age
 from aionorth.cli.fleet import ENVIRONMENT, on_fleet, to_type
 from aionorth.cli.fleet.manifest import named_again, read_parts
 from aionorth.cli.fleet.view import MAX_PARTS, in_columns, kinds_of
-from aionorth.cli.output.messages import ExitCode, ProblemError, put, remark, say, width_of
+from aionorth.cli.output.messages import ExitCode, ProblemError, complain, put, remark, say, width_of
 from aionorth.cli.parser import GroupedCommand, GroupedCommands, command, option
 from aionorth.cli.runs.confirm import asked, can_ask
 from aionorth.common.text import many
@@ -125,9 +125,11 @@ A manifest:
 
 \b
 Exit codes:
-  0  it was submitted
-  1  you did not confirm it
-  2  something is missing or cannot be used; nothing was submitted"""
+  0    it was submitted
+  1    you did not confirm it; or the submission was broken off once the run was
+       kept: its name is printed, and 'aionorth fleet resume' goes on with it
+  2    something is missing or cannot be used; nothing was submitted
+  130  interrupted; where the name of the run is printed, it is as with 1"""
 
 
 @attrs.frozen(kw_only=True)
@@ -175,23 +177,50 @@ def submit(
             f"aionorth: {many(again, 'id')} {are} named for more than one profile or plan: if these are of the same "
             "app, each is called twice, and not found the second time; name them once"
         )
+    code, run = _submit(parts, submission)
+    if run:
+        put(json.dumps(_submitted(run, parts)) if submission.json else run)
+    return code
 
-    async def do(fleet: Fleet) -> str | None:
+
+def _submit(parts: list[Part], submission: Submission) -> tuple[ExitCode, str]:
+    """Submit a run if that is agreed to, and say so; return the exit code, and the run's name if all of it is kept.
+
+    Raises:
+        ProblemError: The server cannot be used, and nothing was submitted.
+    """
+    agreed, kept = False, list[str]()
+
+    async def do(fleet: Fleet) -> None:
+        nonlocal agreed
         if submission.name in await fleet.runs():
             raise ProblemError(f"there is a run {submission.name} already: give it another name")
-        return await fleet.submit(parts, name=submission.name) if submission.yes or _agreed(parts) else None
+        if agreed := submission.yes or _agreed(parts):
+            await fleet.submit(parts, name=submission.name, on_kept=kept.append)
 
-    if (run := on_fleet(do)) is None:
+    try:
+        on_fleet(do)
+    except (ProblemError, KeyboardInterrupt) as exc:
+        if agreed and not kept:
+            anew = f"anew, under another name than {submission.name}" if submission.name else "anew"
+            complain(f"aionorth: not all of it was kept, so nothing of it is deleted: submit it {anew}")
+        if not kept:
+            raise
+        interrupted = isinstance(exc, KeyboardInterrupt)
+        complain(
+            f"aionorth: {'interrupted' if interrupted else exc}\nrun {kept[0]} is kept, and its ids may be deleted "
+            f"already, but workers may not have been told of all parts\nto go on: {to_type('resume', kept[0])}"
+        )
+        return ExitCode.INTERRUPTED if interrupted else ExitCode.FAILED, kept[0]
+    if not agreed:
         remark("aionorth: nothing was submitted")
-        return ExitCode.FAILED
+        return ExitCode.FAILED, ""
     number = many(len(parts), "part")
     twice = sum(one.duplicates for one in parts)
     dropped = f"; {many(twice, 'duplicate')} dropped" if twice else ""
-    remark(
-        f"aionorth: submitted: {kinds_of(parts)}, in {number}{dropped}\nhow far it is: {to_type('status', run)} --watch"
-    )
-    put(json.dumps(_submitted(run, parts)) if submission.json else run)
-    return ExitCode.OK
+    follow = f"{to_type('status', kept[0])} --watch"
+    remark(f"aionorth: submitted: {kinds_of(parts)}, in {number}{dropped}\nhow far it is: {follow}")
+    return ExitCode.OK, kept[0]
 
 
 def _submitted(run: str, parts: list[Part]) -> dict[str, Any]:

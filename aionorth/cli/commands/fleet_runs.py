@@ -51,7 +51,7 @@ Examples:
 \b
 Exit codes:
   0    all ids are gone, or the run is at work still
-  1    it has ended, and some are not known to be gone
+  1    it has ended, and some are not known to be gone, or not all of it was kept
   2    something is missing or cannot be used: no such run, say
   5    it has ended, and the platforms know not one of its ids
   130  --watch was interrupted; the run goes on"""
@@ -90,7 +90,7 @@ def status(
     put(json.dumps(found.to_dict()) if view.json else detailed(found, width(), MAX_PARTS))
     if not found.settled:
         return ExitCode.OK
-    if found.outcomes[Outcome.NOT_FOUND] == found.total:
+    if found.whole and found.outcomes[Outcome.NOT_FOUND] == found.total:
         complain("aionorth: the platforms know none of these ids: are they of these kinds, and of these apps?")
         return ExitCode.NONE_KNOWN
     return ExitCode.OK if found.ok else ExitCode.FAILED
@@ -150,6 +150,8 @@ def report(run: Name, *, formats: Formats) -> ExitCode:
         put(json.dumps(account.to_dict(found)))
     elif not formats.files:
         put(account.in_lines(found))
+    elif not found.whole:
+        say(f"aionorth: {run}: {found.lack}")
     elif not found.settled:
         say("aionorth: workers are at work on it: the report says how far that has come")
     return ExitCode.OK
@@ -172,13 +174,15 @@ Examples:
 def cancel(run: Name) -> ExitCode:
     """End the work on a run."""
 
-    async def do(fleet: Fleet) -> bool:
-        if settled := (await fleet.status(run)).settled:
-            return settled
-        await fleet.cancel(run)
-        return False
+    async def do(fleet: Fleet) -> RunStatus:
+        if not (found := await fleet.status(run)).settled or not found.whole:  # its submission may be under way
+            await fleet.cancel(run)
+        return found
 
-    if on_fleet(do):
+    found = on_fleet(do)
+    if not found.whole:
+        remark(f"aionorth: {run}: {found.lack}")
+    elif found.settled:
         remark(f"aionorth: nobody is at work on {run}: it has ended")
     else:
         remark(f"aionorth: the work on {run} ends within some seconds\nto go on with it: {to_type('resume', run)}")

@@ -9,7 +9,7 @@ import attrs
 
 from aionorth.cli.fleet.view import kinds_of, silences_of, states_of
 from aionorth.cli.reports.account import fate, silence
-from aionorth.cli.reports.page import MAX_IDS, NotGone, drawing, filled, tiles, unplaced, verdict
+from aionorth.cli.reports.page import MAX_IDS, NotGone, Verdict, drawing, filled, tiles, unplaced, verdict
 from aionorth.cli.reports.timeline import Work, drawn, joined, outcome_at, works
 from aionorth.common.text import shortened
 from aionorth.common.times import MINUTE, duration
@@ -103,7 +103,11 @@ class RunPage:
             "number": kinds_of([one.part for one in self._run.parts]),
             "target": None,
             "selection": "",
-            "verdict": verdict(counts, at_work=not self._run.settled),
+            "verdict": (
+                verdict(counts, at_work=not self._run.settled)
+                if self._run.whole
+                else Verdict("open", f"Not finished: {self._run.lack}.")
+            ),
             "began": began,
             "ended": end,
             "end_known": self._run.settled,

@@ -96,7 +96,7 @@ class Account:
         """Return it as JSON-ready values; the ``results`` of each part have every id that is not known to be gone."""
         total = self._total().to_dict()
         del total["results"]
-        return {"run": run.run, "settled": run.settled, **total, "parts": self._parts}
+        return {"run": run.run, "whole": run.whole, "settled": run.settled, **total, "parts": self._parts}
 
     def in_lines(self, run: RunStatus) -> str:
         """Return it as text: what each part came to, and all of them."""
@@ -104,7 +104,7 @@ class Account:
         for status, summary in zip(run.parts, self._summaries, strict=True):
             counts = [f"{number:,}" for number in (*map(summary.count, Outcome), summary.total)]
             rows.append([status.part.app, status.part.kind.words, status.state.in_words, *counts])
-        about = filter(None, [states_of(run), silences_of(self._silences)])
+        about = filter(None, [run.lack, states_of(run), silences_of(self._silences)])
         head = [f"{run.run}: {kinds_of([one.part for one in run.parts])}", *(f"  {one}" for one in about)]
         more = len(self._reasons) - MAX_REASONS
         reasons = [*self._reasons[:MAX_REASONS], *([f"and {more:,} more; --html has them all"] if more > 0 else [])]

@@ -51,7 +51,7 @@ def kinds_of(parts: Sequence[Part]) -> str:
     counts = Counter[str]()
     for part in parts:
         counts[part.kind.words.removesuffix("s")] += part.total
-    *others, last = (many(count, kind) for kind, count in counts.items())
+    *others, last = [many(count, kind) for kind, count in counts.items()] or ["no ids"]
     kinds = f"{', '.join(others)} and {last}" if others else last
     apps = many(len({part.app for part in parts}), "app")
     # A profile's name does not say whether a plan is of the same app.
@@ -161,7 +161,9 @@ def _remarks(status: RunStatus) -> list[str]:
         said.append(f"{_apps(silent)}: the platform has not answered for {duration(longest)}")
     states = {one.state for one in status.parts}
     untaken = [one for one in status.parts if one.state is PartState.WAITING and not one.declined]
-    if status.settled and not status.ok:
+    if not status.whole:
+        said.append(status.lack)
+    elif status.settled and not status.ok:
         said.append(f"to go on with what is left: {own_name()} fleet resume {status.run}")
     elif not status.sent:
         said.append("its submission is under way, or was broken off")
