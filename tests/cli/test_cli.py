@@ -1,5 +1,6 @@
 """The command line, in this very process, against a simulator in a thread of its own."""
 
+import asyncio
 import errno
 import io
 import json
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import time
 import warnings
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import nullcontext, redirect_stderr, redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -873,6 +874,29 @@ def test_the_rate_is_that_of_the_last_period() -> None:
     rates = [meter.rate(second, 2 * second) for second in range(200)]
     assert rates[30] == 60.0
     assert rates[-1] == 120.0
+
+
+async def test_the_rate_at_the_end_is_that_of_the_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    moments: list[Moment] = []
+    monkeypatch.setattr("aionorth.cli.runs.job.view_of", lambda _: nullcontext(moments.append))
+    journal, flow_control = tmp_path / "purge.jsonl", aionorth.FlowControl(calls=20, period=3.0)
+    with noted() as notes:
+        async with (
+            Simulator({APP: SECRET}) as platform,
+            aionorth.NorthSession(platform.url, app_id=APP, secret=SECRET, flow_control=flow_control) as north,
+        ):
+            plan = await north.plan(aionorth.PackageSelection(ids=platform.add_packages(60)))
+            run = north.purge(plan, journal=journal)
+            asyncio.get_running_loop().call_later(4, run.stop)
+            await carry_out(run, north, notes, kind=Kind.PACKAGES, title="x", distinct=60)
+            first = moments[-1]
+            run = north.resume(journal)
+            await run.prepare()
+            await carry_out(run, north, notes, kind=Kind.PACKAGES, title="x", distinct=60)
+    last, before = moments[-1], first.summary.calls
+    assert 0 < before < last.summary.calls == 60
+    assert first.rate == pytest.approx(before * 60 / first.elapsed)
+    assert last.rate == pytest.approx((60 - before) * 60 / (last.elapsed - last.earlier))
 
 
 def test_lines_come_every_ten_seconds_and_not_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:

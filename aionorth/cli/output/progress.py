@@ -59,7 +59,7 @@ class Moment:
     distinct: int
     """How many different ids the input has."""
     rate: float = 0.0
-    """Calls a minute, at present."""
+    """Calls a minute: at present, or of the whole run once it has ended."""
     pace: float | None = None
     """Ids a second that got their outcome, at present; None while it is too early to know."""
     stopping: bool = False

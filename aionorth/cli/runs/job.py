@@ -30,6 +30,7 @@ from aionorth.cli.output.messages import (
 from aionorth.cli.output.progress import COLOURS, Meter, Moment, view_of
 from aionorth.cli.reports.account import as_counts
 from aionorth.common.text import visible
+from aionorth.common.times import MINUTE
 from aionorth.errors import BulkAbortedError
 from aionorth.items import Kind
 from aionorth.models import DeleteSummary, Outcome
@@ -205,7 +206,7 @@ async def carry_out(
                 summary=summary,
                 flow=flow,
                 distinct=distinct,
-                rate=calls.rate(summary.elapsed, summary.calls),
+                rate=_average(before, summary) if ended else calls.rate(summary.elapsed, summary.calls),
                 pace=ids.pace(summary.elapsed, summary.total - summary.pending),
                 stopping=interrupts > 0,
                 ended=ended,
@@ -231,6 +232,12 @@ async def carry_out(
 def another_signal() -> str:
     """Return what a second signal is called by whoever may send it."""
     return "Ctrl-C again" if on_terminal(sys.stdin) else "a second signal"
+
+
+def _average(before: DeleteSummary, summary: DeleteSummary) -> float:
+    """Return the calls a minute of the run that came after `before`."""
+    took = summary.elapsed - before.elapsed
+    return (summary.calls - before.calls) * MINUTE / took if took else 0.0
 
 
 async def _whole(run: BulkDelete, examples: list[str]) -> BaseException | None:
