@@ -18,6 +18,7 @@ from typing import Any, ClassVar, ParamSpec, TypeVar
 from aionorth.common.arguments import Message, argument, marked
 from aionorth.common.headers import NO_HEADERS, Headers
 from aionorth.common.text import shown, without_userinfo
+from aionorth.common.times import duration
 
 _APP_ID = argument("app_id")
 
@@ -129,7 +130,7 @@ class OutageError(NorthConnectionError):
     def marked(self) -> str:
         """See `NorthError.marked`."""
         reason = f" ({marked(self.reason)})" if self.reason else ""
-        return f"the platform has not answered any call for {self.silent_for:.0f} s{reason}: try again when it does"
+        return f"the platform has not answered any call for {duration(self.silent_for)}{reason}: try again when it does"
 
 
 class HostNotFoundError(NorthConnectionError):

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 
 from aiolimiter import AsyncLimiter
 
+from aionorth.common.times import duration
 from aionorth.errors import OutageError
 from aionorth.events import Held, LimitLearned, Observers, Paused, Released
 from aionorth.flow.local import LocalWindow, WindowAccess
@@ -310,7 +311,7 @@ class Limiter:
             _log.warning(
                 "the platform has not answered%s (%s): all calls wait until it does; it is asked again and again, at "
                 "least once a minute",
-                f" for {silent_for:.0f} s" if silent_for >= 1 else "",
+                f" for {duration(silent_for)}" if silent_for >= 1 else "",
                 reason,
                 extra=observers.facts(),
             )
@@ -318,7 +319,7 @@ class Limiter:
                 observers(Held(app_id=observers.app_id, silent_for=silent_for, reason=reason))
         elif not outage.held and self._silent_since is not None:
             silent_for, self._silent_since = self._loop.time() - self._silent_since, None
-            _log.warning("the platform answers again, after %.0f s", silent_for, extra=observers.facts())
+            _log.warning("the platform answers again, after %s", duration(silent_for), extra=observers.facts())
             if observers.all:
                 observers(Released(app_id=observers.app_id, silent_for=silent_for))
 

@@ -194,6 +194,7 @@ def test_an_outage_is_an_early_end_like_others() -> None:
         "to go on: aionorth resume purge.jsonl --max-outage 12h"
     )
     assert in_words(OutageError(61.0)).startswith("the platform has not answered any call for 1 min 1 s; check")
+    assert str(OutageError(61.0)) == "the platform has not answered any call for 1 min 1 s: try again when it does"
 
 
 def test_max_failures_ends_a_run_which_can_be_resumed(platform: Simulator, shell: Shell, tmp_path: Path) -> None:

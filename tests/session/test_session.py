@@ -306,7 +306,7 @@ async def test_nobody_listening_is_said_so_and_tried_again() -> None:
         with pytest.raises(aionorth.NorthConnectionError, match=r"127\.0\.0\.1"):
             await north.delete_subscription("one")
         with pytest.raises(
-            aionorth.BulkAbortedError, match=r"has not answered any call for 6\d s \(.*127\.0\.0\.1"
+            aionorth.BulkAbortedError, match=r"has not answered any call for 1 min \d s \(.*127\.0\.0\.1"
         ) as run:
             await north.delete_subscriptions(["one", "two"], workers=1)
         assert (run.value.summary.failed, run.value.summary.skipped) == (1, 1)
