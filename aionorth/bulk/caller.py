@@ -151,6 +151,21 @@ class Caller:
             if operation is not None:
                 operation.ended(progress.record)
 
+    async def ask(self) -> None:
+        """Where calls are held, ask the platform at once whether it answers again, not only when a probe is due.
+
+        Raises:
+            NorthError: The call's error, where that leaves calls held or is a refusal by flow control.
+        """
+        self.check_loop()
+        if (permit := await self._flow.acquire_early()) is None:
+            return
+        # Without a token, which could not be obtained in an outage: to refuse that is an answer.
+        call = _Call(auth=None, priority=True, policy=self._policy, timeout=self._transport.timeout)
+        reply = await self._attempt(probe(), Progress(), permit, None, call)
+        if isinstance(reply, NorthError) and (unanswered(reply) or ending_of(reply) is not Ending.ACCEPTED):
+            raise reply
+
     # --- For calls that another client makes
 
     async def token(self) -> str:

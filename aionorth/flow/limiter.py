@@ -186,17 +186,34 @@ class Limiter:
         """
         if not self._turns.waiting and (permit := self._acquire_now()) is not None:
             return permit
+        permit = await self._in_turn(longest_outage, priority=priority)
+        assert permit is not None, "only an early call may get none"
+        return permit
+
+    async def acquire_early(self) -> Permit | None:
+        """Wait until a call may be sent that asks if an outage is over although no probe is due; return its permit.
+
+        It takes a slot like any other, but it is no probe: if it is not answered either, the next one is due when it
+        was. An answer ends the outage.
+
+        Returns:
+            The permit; None where calls are not held.
+        """
+        return await self._in_turn(math.inf, priority=True, early=True)
+
+    async def _in_turn(self, longest_outage: float, *, priority: bool, early: bool = False) -> Permit | None:
         async with self._turns.head(priority=priority):
             while self.paused_for:
                 await self._turns.sleep(self.paused_for)
-            bucket = self._bucket
+            bucket, permit = self._bucket, None
             await bucket.acquire()
             try:
-                permit = await self._permit(longest_outage, priority=priority)
-            except BaseException:
-                bucket.give_back()
-                raise
-            self._slow_start.begin()
+                permit = await self._permit(longest_outage, priority=priority, early=early)
+            finally:
+                if permit is None:
+                    bucket.give_back()
+                else:
+                    self._slow_start.begin()
             return permit
 
     def _acquire_now(self) -> Permit | None:
@@ -210,16 +227,18 @@ class Limiter:
         self._slow_start.begin()
         return permit
 
-    async def _permit(self, longest_outage: float, *, priority: bool) -> Permit:
+    async def _permit(self, longest_outage: float, *, priority: bool, early: bool) -> Permit | None:
         while True:
             if self._turns.gives_way(priority=priority) or self._slow_start.full:
                 await self._turns.sleep(math.inf)
                 continue
             wakings = self._turns.wakings
-            response = await self._window.acquire()
+            response = await self._window.acquire(early=early)
             self._watch()
             if isinstance(response, Permit):
                 return response
+            if response == math.inf:  # an early call, and there is nothing that it could find out
+                return None
             if self.held:
                 silent_for = self._window.view().silent_for
                 # An outage that is older than this limiter may be over, and the next probe be the first to know.

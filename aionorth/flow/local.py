@@ -28,8 +28,13 @@ class WindowAccess(Protocol):
         """Return what `acquire` would; None if that has to wait for the store."""
         ...
 
-    async def acquire(self) -> Permit | float:
-        """Return a permit, or the seconds after which to ask again."""
+    async def acquire(self, *, early: bool = False) -> Permit | float:
+        """Return a permit, or the seconds after which to ask again.
+
+        Args:
+            early: Whether it is for a call that asks if an outage is over although no probe is due. Where calls are not
+                held, the seconds are infinite.
+        """
         ...
 
     def release(
@@ -95,15 +100,15 @@ class LocalWindow:
         self._window.delay(max(0.0, limits.hold - self._limits.hold))
         self._limits = limits
 
-    def acquire_now(self) -> Permit | float:
+    def acquire_now(self, *, early: bool = False) -> Permit | float:
         """See `WindowAccess.acquire_now`."""
         key = str(next(self._keys))
-        wait = self._window.step(self._now(), self._limits, ask=Acquire("", key))
-        return wait if wait > 0 else Permit(self._window.adaptive.episode, key, self._window.outage.held)
+        wait = self._window.step(self._now(), self._limits, ask=Acquire("", key, early))
+        return wait if wait > 0 else Permit(self._window.adaptive.episode, key, self._window.outage.held and not early)
 
-    async def acquire(self) -> Permit | float:
+    async def acquire(self, *, early: bool = False) -> Permit | float:
         """See `WindowAccess.acquire`."""
-        return self.acquire_now()
+        return self.acquire_now(early=early)
 
     def release(
         self, permit: Permit, ending: Ending, counted_at: float, retry_after: float, *, unanswered: int = 0

@@ -6,6 +6,9 @@ make an outage likely. So does one to which no attempt is left: before it is giv
 is. Then all calls are held, and probes are sent one at a time: calls that change nothing. If the platform answers the
 first probe, there was no outage, and the calls that failed did so through their own fault. If not, the outage is
 certain, and further probes follow after growing waits until one is answered.
+
+Who wants to know at once, as a check does, need not wait for a probe: it makes an early call. It moves no probe, and
+its answer ends the outage as any does.
 """
 
 from __future__ import annotations

@@ -135,9 +135,9 @@ class SharedWindow:  # more than 12 attributes: reports in transit need their ow
     def acquire_now(self) -> None:
         """See `WindowAccess.acquire_now`: only the store can tell."""
 
-    async def acquire(self) -> Permit | float:
+    async def acquire(self, *, early: bool = False) -> Permit | float:
         """See `WindowAccess.acquire`."""
-        acquire = Acquire(self._process, uuid.uuid4().hex)
+        acquire = Acquire(self._process, uuid.uuid4().hex, early)
         try:
             while True:
                 asked_at = self._now()
@@ -145,7 +145,7 @@ class SharedWindow:  # more than 12 attributes: reports in transit need their ow
                 if response.wait > 0:
                     return response.wait
                 if self._now() - asked_at < self._limits.timeout:
-                    return Permit(response.episode, acquire.key, response.outage.held)
+                    return Permit(response.episode, acquire.key, response.outage.held and not early)
                 # The process was suspended. The slot may soon be given to another.
         except asyncio.CancelledError:  # the slot may or may not have been given
             self.release(Permit(self._response.episode, acquire.key), Ending.UNSENT, self._now(), 0.0)

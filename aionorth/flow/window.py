@@ -69,6 +69,8 @@ class Acquire(NamedTuple):
 
     process: str
     key: str
+    early: bool = False
+    """Whether its call asks if an outage is over although no probe is due. It gets a slot only where calls are held."""
 
 
 class Release(NamedTuple):
@@ -153,7 +155,8 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
             ask: For whom a slot is asked for, if one is.
 
         Returns:
-            0 where the slot was given; else after how many seconds to ask again.
+            0 where the slot was given; else after how many seconds to ask again, infinite for an early call where calls
+            are not held.
         """
         self._advance(now, limits)
         if released:
@@ -269,7 +272,9 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
         given = self.slots.drop(ask.key)  # and not used: it is given as of now, if at all
         if now < adaptive.paused_until:
             return adaptive.paused_until - now
-        if self.outage.held and now < self.outage.next_probe:
+        if ask.early and not self.outage.held:
+            return math.inf
+        if self.outage.held and not ask.early and now < self.outage.next_probe:
             return min(self.outage.next_probe - now, ASK_AGAIN)
         gap = self._gap(limits)
         if adaptive.pauses and self.slots.flying(now):
@@ -278,7 +283,7 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
             return wait
         self.slots.take(ask.key, now + limits.timeout, now + limits.timeout + limits.hold)
         self.not_before = max(self.not_before, now + gap)
-        if self.outage.held:
+        if self.outage.held and not ask.early:
             self.outage = self.outage.probe_begun(now + limits.timeout)
         return 0.0
 

@@ -2,7 +2,8 @@
 
 One call logs in, the other lists a single version package, which proves that the token and the app_key are accepted.
 Where an earlier token is refused, both follow. A list of subscriptions would not do: the platform refuses it if there
-are too many.
+are too many. In an outage that is known already, one more call asks first whether it is over: these would wait for a
+probe, and a login also for another process that has begun one and waits itself.
 """
 
 from __future__ import annotations
@@ -149,6 +150,7 @@ async def examine(
     """
     stage, error, date, evicted = Stage.GIVEN_TOKEN, None, None, False
     try:
+        await caller.ask()
         while True:
             if login is not None:
                 keeper, request = login

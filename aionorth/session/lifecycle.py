@@ -262,8 +262,9 @@ class Session:
         """Test URL, TLS, credentials and clock by two calls, each made once, and say in words what is wrong.
 
         The first logs in, unless the session or its store has a token; if that is refused, both follow. A login makes
-        the tokens of clients that do not share this one's invalid. All calls pass flow control. Errors of the calls are
-        findings; they are not raised.
+        the tokens of clients that do not share this one's invalid. In an outage that is known already, one more asks
+        first whether it is over: the check does not wait for a probe. All calls pass flow control. Errors of the calls
+        are findings; they are not raised.
         """
         caller, login, secret = self._opened(), None, self._options.secret
         assert self._app is not None

@@ -7,13 +7,15 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
 from small_platform import SmallPlatform, State, small_platform
-from support import APP
+from support import APP, SECRET
 
 import aionorth
+from aionorth.simulator import Simulator
 from aionorth.stores.base import Store
 from aionorth.stores.machine import OpenMachineStore
 
@@ -218,3 +220,67 @@ async def test_a_process_that_begins_in_an_outage_asks_before_it_gives_up(tmp_pa
         async with session(platform, store=store, retry=policy) as north:
             summary = await north.delete_subscriptions(IDS[:50])
         assert summary.deleted == 50
+
+
+# --- A check in an outage
+
+
+@pytest.mark.parametrize(
+    ("state", "said", "within"),
+    [
+        ("refused", "cannot connect to 127.0.0.2", 1),
+        ("hangs", "no reply within 10 s", 11),
+        ("502", "HTTP 502", 1),
+        ("503", "100501", 1),
+    ],
+)
+@pytest.mark.parametrize("shared", [True, False])
+async def test_a_check_in_an_outage_asks_at_once_and_moves_no_probe(
+    state: State, said: str, within: float, shared: bool, tmp_path: Path
+) -> None:
+    loop, store = asyncio.get_running_loop(), OneStore(tmp_path / "app.sqlite3") if shared else None
+    async with (
+        small_platform() as platform,
+        session(platform, host="127.0.0.1" if shared else "127.0.0.2", store=store, timeout=10.0) as north,
+        session(platform, host="127.0.0.2", store=store, timeout=10.0) as other,
+    ):
+        await north.delete_subscription("first")
+        await platform.become(state)
+        run = asyncio.ensure_future(north.delete_subscriptions(IDS[:50]))
+        await asyncio.sleep(300)
+        await asyncio.sleep(north.flow.next_probe + 12)  # the next one after that is not due in the next ten seconds
+        began, due = loop.time(), loop.time() + north.flow.next_probe
+        checkup = await other.check()
+        assert loop.time() - began <= within
+        assert said in checkup.url.words + checkup.credentials.words
+        assert loop.time() + other.flow.next_probe == pytest.approx(due, abs=0.1)
+        await platform.become("up")
+        began = loop.time()
+        assert (await other.check()).ok
+        assert loop.time() - began < 1
+        assert (await run).ok
+        assert loop.time() - began < 10
+
+
+async def test_a_check_in_an_outage_does_not_wait_for_a_login_that_another_process_has_begun(tmp_path: Path) -> None:
+    loop, store = asyncio.get_running_loop(), OneStore(tmp_path / "app.sqlite3")
+    async with Simulator({APP: SECRET}) as platform:
+        platform.outage(seconds=45.0, kind="502")
+        urls = [platform.url, platform.url.replace("127.0.0.1", "localhost")]
+        options: dict[str, Any] = {"store": store, "retry": aionorth.RetryPolicy(longest=1.0)}
+        one, other = (aionorth.NorthSession(url, app_id=APP, secret=SECRET, **options) for url in urls)
+        async with one as north, other:
+            run = asyncio.ensure_future(north.delete_subscriptions(IDS[:5]))
+            await asyncio.sleep(20)
+            assert north.flow.silent_for
+            began = loop.time()
+            assert "HTTP 502" in (await other.check()).url.words
+            assert loop.time() - began < 1
+            assert (await run).not_found == 5
+            assert (await other.check()).ok
+
+
+async def test_a_check_makes_no_further_call_where_no_outage_is_known() -> None:
+    async with small_platform() as platform, session(platform) as north:
+        assert (await north.check()).ok
+        assert north.flow.in_use == len(platform.arrivals) == 1

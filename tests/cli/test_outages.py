@@ -17,6 +17,7 @@ from small_platform import SmallPlatform, small_platform
 
 import aionorth
 from aionorth import DeleteResult, DeleteSummary, FlowState, Kind, NorthApiError, OutageError, Outcome
+from aionorth.cli.commands.check import wait_in_words
 from aionorth.cli.output.messages import ExitCode, in_words, noted
 from aionorth.cli.output.progress import Listing, Moment, drawn, in_lines
 from aionorth.cli.runs.job import Ended, carry_out
@@ -88,6 +89,20 @@ def test_a_silence_is_shown_while_a_list_is_read() -> None:
     assert "the platform has not answered; next try in" in listing.line()
     listing = Listing(listed=300, flow=attrs.evolve(SILENT, silent_for=0.0), elapsed=9.0, note="another attempt in 2 s")
     assert listing.line() == "300 listed · 3 of 100 calls used · another attempt in 2 s"
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({}, "the platform has not answered for 3 min 10 s; next try in 40 s"),
+        (
+            {"in_use": 100, "next_slot": 12.0},
+            "waiting for flow control, which others of this app use too: 100 of 100 calls used, next slot in 12 s",
+        ),
+    ],
+)
+def test_a_check_that_waits_for_a_slot_in_an_outage_says_so(more: dict[str, Any], said: str) -> None:
+    assert wait_in_words(attrs.evolve(SILENT, **more)) == said
 
 
 def seconds_left(line: str) -> float:

@@ -143,3 +143,56 @@ def test_a_state_that_is_damaged_is_refused(text: str) -> None:
     assert Window.from_json(json.dumps(a_document()))
     with pytest.raises(ValueError):  # noqa: PT011 - whatever is wrong, it says what
         Window.from_json(text)
+
+
+# --- Early calls, in an outage
+
+
+def of_outage(ended: list[Permit], now: float, unanswered: int = 1) -> list[Release]:
+    """What is reported of calls that were not answered at `now`."""
+    return [Release(permit, Ending.UNCONFIRMED, now, unanswered=unanswered, probe_wait=40.0) for permit in ended]
+
+
+def in_outage(now: float) -> Window:
+    """A window since whose first probe, which was not answered at `now` either, nothing has happened."""
+    window = Window(at=now)
+    window.step(now, limits(10), of_outage([Permit(0, str(number)) for number in range(5)], now))
+    assert window.step(now, limits(10), ask=Acquire("a", "probe")) == 0
+    window.step(now, limits(10), of_outage([Permit(0, "probe", probe=True)], now))
+    assert window.view(now, limits(10)).next_probe == 40.0
+    return window
+
+
+def test_an_early_call_takes_a_slot_and_leaves_the_next_probe_where_it_is() -> None:
+    window = in_outage(1000.0)
+    probe = Acquire("a", "1")
+    assert window.step(1001.0, limits(10), ask=probe) > 0
+    assert window.step(1001.0, limits(10), ask=Acquire("b", "early", early=True)) == 0
+    assert window.view(1001.0, limits(10)).in_use == 7
+    assert window.view(1001.0, limits(10)).next_probe == 39.0
+    before = window.outage.probes
+    window.step(1002.0, limits(10), of_outage([Permit(0, "early")], 1002.0))
+    assert window.view(1002.0, limits(10)).next_probe == 38.0
+    assert window.outage.probes == before
+    assert window.step(1040.0, limits(10), ask=probe) == 0
+
+
+def test_an_early_call_that_is_answered_ends_the_outage() -> None:
+    window = in_outage(1000.0)
+    assert window.step(1001.0, limits(10), ask=Acquire("b", "early", early=True)) == 0
+    window.step(1002.0, limits(10), [Release(Permit(0, "early"), Ending.ACCEPTED, 1002.0)])
+    assert not window.outage.held
+    assert window.step(1002.0, limits(10), ask=Acquire("a", "1")) == 0
+
+
+def test_an_early_call_waits_for_a_free_slot() -> None:
+    window = in_outage(1000.0)
+    wait = window.step(1001.0, limits(6), ask=Acquire("b", "early", early=True))
+    assert wait == pytest.approx(59.0, abs=0.1)
+    assert window.step(1001.0 + wait, limits(6), ask=Acquire("b", "early", early=True)) == 0
+
+
+def test_an_early_call_gets_no_slot_where_there_is_no_outage() -> None:
+    window = Window()
+    assert window.step(1000.0, limits(10), ask=Acquire("b", "early", early=True)) == math.inf
+    assert window.view(1000.0, limits(10)).in_use == 0

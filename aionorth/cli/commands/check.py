@@ -21,6 +21,7 @@ from aionorth.cli.settings import Connection
 from aionorth.cli.settings.given import ENVIRONMENT, Given
 from aionorth.common.text import visible
 from aionorth.errors import NorthWarning, SettingsError
+from aionorth.flow.settings import FlowState
 from aionorth.session.checkup import Checkup, Finding, Verdict
 from aionorth.session.north import NorthSession
 from aionorth.session.profiles import config_file
@@ -43,8 +44,8 @@ def _profiles_file() -> str:
 HELP = f"""Test URL, TLS, credentials and clock, and say what is wrong and what to do.
 
 One call logs in, where the store has no token that is accepted; another lists one version package. They wait for their
-turn like any others. Nothing is changed on the platform, but a login makes invalid the token of any other user of
-the app without this store.
+turn like any others. In an outage that is known already, one more asks first whether it is over, at once. Nothing is
+changed on the platform, but a login makes invalid the token of any other user of the app without this store.
 
 \b
 Examples:
@@ -112,10 +113,14 @@ async def _say_if_waiting(north: NorthSession) -> None:
         await asyncio.sleep(MESSAGE_AFTER)
         if (flow := north.flow).waiting:
             break
-    if flow.silent_for:
-        remark(f"aionorth: {silence_in_words(flow)}")
-    else:
-        remark(f"aionorth: waiting for flow control, which others of this app use too: {flow_in_words(flow)}")
+    remark(f"aionorth: {wait_in_words(flow)}")
+
+
+def wait_in_words(flow: FlowState) -> str:
+    """Return why a call waits: for a slot, also in an outage, or for the end of one that has begun since."""
+    if flow.silent_for and flow.free:
+        return silence_in_words(flow)
+    return f"waiting for flow control, which others of this app use too: {flow_in_words(flow)}"
 
 
 def _in_options(checkup: Checkup) -> Checkup:
