@@ -183,6 +183,7 @@ class PartState(enum.StrEnum):
     COMPLETE = "complete"
     """It went through all of its ids."""
     CANCELLED = "cancelled"
+    """Its run was, and nobody is at work on it."""
     FAILED = "failed"
     """It could not go on; `PartStatus.cause` says why."""
 

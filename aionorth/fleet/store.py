@@ -350,7 +350,7 @@ def _status(number: int, part: Part, text: str | None) -> PartStatus:
 def _at(status: PartStatus, owner: str, now: float, *, cancelled: bool) -> PartStatus:
     """Return a status as it is `now`, with what is known of its worker and its run."""
     if status.state is PartState.AT_WORK and float(owner.split()[1]) < now:
-        return attrs.evolve(status, state=PartState.LOST)
-    if status.state is PartState.WAITING and cancelled:
+        status = attrs.evolve(status, state=PartState.LOST)
+    if status.state in {PartState.WAITING, PartState.LOST} and cancelled:  # nobody is at work on it
         return attrs.evolve(status, state=PartState.CANCELLED)
     return status

@@ -99,6 +99,25 @@ def test_workers_hear_that_a_run_is_cancelled_and_that_it_is_not_any_more(fleet_
     asyncio.run(main())
 
 
+def test_a_run_that_is_cancelled_is_settled_though_the_worker_of_a_part_is_lost(fleet_server: RedisServer) -> None:
+    async def main() -> None:
+        async with opened(fleet_server.url, lease=0.01) as store, Fleet(fleet_server.url) as fleet:
+            await fleet.submit([part()], name=RUN)
+            await store.take(RUN, 0, "a")
+            await store.beat(RUN, at_work(calls=1, outcomes=Counter({Outcome.DELETED: 1})), "a")
+            await asyncio.sleep(0.02)
+            await fleet.cancel(RUN)
+            (ended,) = (await asyncio.wait_for(fleet.wait(RUN), 1)).parts
+            assert (ended.state, ended.gone) == (PartState.CANCELLED, 1)
+            assert [one.number for one in await fleet.resume(RUN)] == [0]
+            assert (await store.status(RUN)).parts[0].state is PartState.WAITING
+            await store.set_cancelled(RUN, cancelled=True)
+            assert await store.beat(RUN, at_work(), "a") is True  # it lives after all, and hears of it
+            assert [one.state for one in (await store.status(RUN)).parts] == [PartState.AT_WORK]
+
+    asyncio.run(main())
+
+
 def test_a_name_that_is_none_is_refused_before_anything_is_kept(fleet_server: RedisServer) -> None:
     names = ["a b", "a/b", "{a}", "a:b", "ä", "...", "*", "a\nb", "a\x00", "日本", "-", "a}:x{"]
 
