@@ -167,6 +167,7 @@ class Fleet:
             await self._store.set_waiting(run, one)
             await self._send(run, one.number)
         await self._store.set_sent(run)
+        await self._store.renew(run)
         return left
 
     async def histories(self, run: str) -> AsyncIterator[tuple[PartStatus, History]]:

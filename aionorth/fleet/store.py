@@ -43,7 +43,10 @@ BEATS = 3
 """How many signs of life a worker gives in that time."""
 
 KEPT = 90 * 24 * 3600
-"""Seconds for which a run is kept after its last sign of life."""
+"""Seconds for which all of a run is kept after its last sign of life."""
+
+RENEWED = 3600
+"""Seconds after which the next sign of life makes that time begin anew: so much shorter it may be."""
 
 RETRY = 0.5
 """Seconds after which a server that cannot be reached is tried again."""
@@ -59,27 +62,47 @@ local held = redis.call('HGET', KEYS[1], ARGV[1])
 local holder, till = '', 0
 if held then holder, till = string.match(held, '^(%S+) (%S+)$') end
 """
+# The number of journals decides how long it takes: that is too long for each sign of life.
+_RENEW = """
+local function renew(run, seconds)
+  for _, key in ipairs({'', ':parts', ':owners', ':states'}) do redis.call('EXPIRE', run .. key, seconds) end
+  for number = 0, redis.call('HLEN', run .. ':parts') - 1 do
+    redis.call('EXPIRE', run .. ':journal:' .. number, seconds)
+  end
+end
+"""
+# KEYS: all runs.
+_NAMES = f"""
+local kept = {{}}
+for _, name in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
+  if redis.call('EXISTS', '{{{PREFIX}:' .. name .. '}}') == 1 then
+    kept[#kept + 1] = name
+  else
+    redis.call('ZREM', KEYS[1], name)
+  end
+end
+return kept
+"""
 # KEYS: owners. ARGV: the part, who, seconds.
 _TAKE = f"""{_NOW}{_OWNER}
 if holder ~= ARGV[2] and tonumber(till) > now then return 0 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. string.format('%.6f', now + ARGV[3]))
 return 1
 """
-# KEYS: owners, states, the run, parts. ARGV: the part, who, seconds, the state, seconds to keep.
-_BEAT = f"""{_NOW}{_OWNER}
+# KEYS: owners, states, the run. ARGV: the part, who, seconds, the state, seconds to keep.
+_BEAT = f"""{_NOW}{_OWNER}{_RENEW}
 if holder ~= ARGV[2] then return -1 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. string.format('%.6f', now + ARGV[3]))
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[4])
-for at = 1, 4 do redis.call('EXPIRE', KEYS[at], ARGV[5]) end
+if redis.call('TTL', KEYS[1]) < ARGV[5] - {RENEWED} then renew(KEYS[3], ARGV[5]) end
 return redis.call('HEXISTS', KEYS[3], 'cancelled')
 """
-# KEYS: owners, the journal. ARGV: the part, who, seconds, how many lines there must be, seconds to keep, the lines.
+# KEYS: owners, the journal. ARGV: the part, who, seconds, how many lines there must be, the lines.
 _APPEND = f"""{_NOW}{_OWNER}
 local length = redis.call('LLEN', KEYS[2])
 if holder ~= ARGV[2] then return {{{OTHERS}, length}} end
 if length ~= tonumber(ARGV[4]) then return {{{OF_ANOTHER_LENGTH}, length}} end
-for at = 6, #ARGV do redis.call('RPUSH', KEYS[2], ARGV[at]) end
-redis.call('EXPIRE', KEYS[2], ARGV[5])
+for at = 5, #ARGV do redis.call('RPUSH', KEYS[2], ARGV[at]) end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. string.format('%.6f', now + ARGV[3]))
 return {{{DONE}, length}}
 """
@@ -171,8 +194,7 @@ class FleetStore:
     async def names(self) -> list[str]:
         """Return the names of all runs, the oldest first."""
         async with self._reached():
-            await self.client.zremrangebyscore(f"{PREFIX}:runs", 0, time.time() - KEPT)
-            return [str(one) for one in await self.client.zrange(f"{PREFIX}:runs", 0, -1)]
+            return [str(one) for one in await self._eval(_NAMES, [f"{PREFIX}:runs"])]
 
     async def status(self, run: str) -> RunStatus:
         """Return how far a run is; raise `NoRunError` where there is none of that name."""
@@ -230,6 +252,11 @@ class FleetStore:
             else:
                 await self.client.hdel(_root(run), "sent")
 
+    async def renew(self, run: str) -> None:
+        """Keep all of a run for as long as after a sign of life."""
+        async with self._reached():
+            await self._eval(f"{_RENEW} renew(KEYS[1], ARGV[1])", [_root(run)], KEPT)
+
     async def set_cancelled(self, run: str, *, cancelled: bool) -> None:
         """Have workers end their work on a run, or not any more."""
         async with self._reached():
@@ -252,7 +279,7 @@ class FleetStore:
             Whether the run is cancelled; None where the part is not this worker's any more.
         """
         root = _root(run)
-        keys = [f"{root}:owners", f"{root}:states", root, f"{root}:parts"]
+        keys = [f"{root}:owners", f"{root}:states", root]
         async with self._reached():
             said = await self._eval(_BEAT, keys, status.number, who, 0 if last else self.lease, _state(status), KEPT)
         return None if said < 0 else bool(said)
@@ -282,7 +309,7 @@ class FleetStore:
         root = _root(run)
         keys = [f"{root}:owners", f"{root}:journal:{number}"]
         async with self._reached():
-            said, had = await self._eval(_APPEND, keys, number, who, self.lease, length, KEPT, *more)
+            said, had = await self._eval(_APPEND, keys, number, who, self.lease, length, *more)
         return int(said), int(had)
 
     async def _eval(self, script: str, keys: Sequence[str], *arguments: object) -> Any:  # noqa: ANN401 - a script's own

@@ -18,10 +18,11 @@ from support import shown
 from aionorth import ArgumentError, Outcome, StoreError
 from aionorth.errors import StoreUnavailableError
 from aionorth.fleet import Fleet, PartState
-from aionorth.fleet.store import KEPT, PREFIX, FleetStore
+from aionorth.fleet.store import KEPT, PREFIX, RENEWED, FleetStore
 from aionorth.stores.redis import RedisStore
 
 PASSWORD = "hush-hush"
+ROOT = f"{{{PREFIX}:{RUN}}}"
 
 
 def test_one_worker_has_a_part_until_its_lease_is_over(fleet_server: RedisServer) -> None:
@@ -143,8 +144,48 @@ def test_runs_have_names_of_their_own_and_the_oldest_comes_first(fleet_server: R
             others = [await store.add([part()], None) for _ in range(20)]
             assert len(set(others)) == 20
             assert await store.names() == ["z_1.a-b", *others]
-            await redis.zadd(f"{PREFIX}:runs", {"z_1.a-b": time.time() - KEPT - 1})
+            await redis.delete(ROOT.replace(RUN, "z_1.a-b"))  # as after its time
             assert await store.names() == others
+            assert await redis.zrange(f"{PREFIX}:runs", 0, -1) == others
+
+    asyncio.run(main())
+
+
+def test_who_looks_at_runs_by_a_clock_that_is_ahead_takes_none_away(
+    fleet_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with opened(fleet_server.url) as store:
+            await store.add([part()], RUN)
+            with monkeypatch.context() as patch:
+                patch.setattr(time, "time", lambda: KEPT * 1000.0)
+                assert await store.names() == [RUN]
+            assert await store.names() == [RUN]
+
+    asyncio.run(main())
+
+
+def test_all_of_a_run_is_kept_for_as_long_after_a_sign_of_life(fleet_server: RedisServer) -> None:
+    async def main() -> None:
+        async with Fleet(fleet_server.url) as fleet, client(fleet_server.url) as redis:
+            store = fleet._store
+            await fleet.submit([part(), part(profile="q")], name=RUN)
+            assert await store.take(RUN, 0, "a")
+
+            async def sign() -> None:
+                await store.beat(RUN, at_work(), "a")
+
+            async def resume() -> None:
+                await fleet.resume(RUN)
+
+            await sign()
+            keys = [key async for key in redis.scan_iter(f"{ROOT}*")]
+            assert len(keys) == 6
+            for renew in (sign, resume):
+                for key in keys:
+                    await redis.expire(key, KEPT - RENEWED - 60)
+                await renew()
+                assert [key for key in keys if not KEPT - 60 < await redis.ttl(key) <= KEPT] == []
 
     asyncio.run(main())
 
@@ -156,6 +197,7 @@ def test_nothing_of_a_run_is_kept_for_ever(fleet_server: RedisServer) -> None:
             await store.take(RUN, 0, "a")
             await store.beat(RUN, at_work(), "a")
             await store.append(RUN, 0, "a", 2, ["x\n"])
+            await store.set_waiting(RUN, at_work(1))
             keys = [key async for key in redis.scan_iter() if not key.endswith(":runs")]
             assert len(keys) == 6
             assert [key for key in keys if not KEPT - 60 < await redis.ttl(key) <= KEPT] == []
