@@ -128,7 +128,12 @@ class Fleet:
         return await self._store.names()
 
     async def status(self, run: str) -> RunStatus:
-        """Return how far a run is; raises `ArgumentError` where there is none of that name."""
+        """Return how far a run is.
+
+        Raises:
+            ArgumentError: There is none of that name.
+            StoreError: The server cannot be reached, or what it keeps of the run is damaged.
+        """
         return await self._store.status(run)
 
     async def wait(self, run: str, *, every: float = 2.0) -> RunStatus:

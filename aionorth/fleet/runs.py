@@ -12,7 +12,7 @@ import attrs
 
 from aionorth.common.arguments import argument
 from aionorth.common.text import many
-from aionorth.errors import ArgumentError
+from aionorth.errors import ArgumentError, StoreError
 from aionorth.items import Kind, Target
 from aionorth.models import Outcome
 from aionorth.purge.journal import lines
@@ -26,8 +26,15 @@ NOT_WHOLE = (
     "its submission is under way, or was broken off before all of it was kept, and then nothing of it is deleted: "
     "submit it anew, under another name"
 )
-
 COUNTED_ANEW = "what goes along must be counted right before, so a fleet does not delete that: do it in one process"
+
+
+class NoRunError(ArgumentError):
+    """There is no run of that name; `Fleet.runs` returns those that are kept."""
+
+
+class DamagedError(StoreError):
+    """What the server keeps is not what a fleet has written there."""
 
 
 @attrs.frozen(kw_only=True)
@@ -156,9 +163,19 @@ class Part:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Return a part that a store kept."""
+        """Return a part that a store kept; raises one of `lines.MALFORMED` for what is none."""
         fields = json.loads(text)
-        return cls(**fields | {"kind": Kind(fields["kind"])})
+        return cls(
+            kind=Kind(fields["kind"]),
+            profile=lines.text(fields["profile"]),
+            url=lines.text(fields["url"]),
+            app_id=lines.text(fields["app_id"]),
+            authorized_app_id=lines.optional_text(fields["authorized_app_id"]),
+            cascade=None if fields["cascade"] is None else lines.flag(fields["cascade"]),
+            selection=lines.text(fields["selection"]),
+            duplicates=lines.count(fields["duplicates"]),
+            total=lines.count(fields["total"]),
+        )
 
 
 def check_parts(parts: Sequence[Part]) -> None:

@@ -19,15 +19,15 @@ import re
 import secrets
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, cast
 
 import attrs
 
 from aionorth.common.arguments import argument
 from aionorth.errors import ArgumentError, StoreError, StoreUnavailableError, detached
-from aionorth.fleet.runs import Part, PartState, PartStatus, RunStatus
+from aionorth.fleet.runs import DamagedError, NoRunError, Part, PartState, PartStatus, RunStatus
 from aionorth.models import Outcome
 from aionorth.purge.journal import lines
 from aionorth.stores.redis import PASSING
@@ -59,9 +59,11 @@ OTHERS, OF_ANOTHER_LENGTH, DONE = range(3)
 _NOW = "local time = redis.call('TIME'); local now = time[1] + time[2] / 1e6\n"
 _OWNER = """
 local held = redis.call('HGET', KEYS[1], ARGV[1])
-local holder, till = '', 0
-if held then holder, till = string.match(held, '^(%S+) (%S+)$') end
+local holder, till = string.match(held or '', '^(%S+) (%d+%.%d+)$')
+if not holder then holder, till = '', 0 end  -- nobody, as where it cannot be read
 """
+_UNTIL = re.compile(r"\S+ (\d+\.\d+)", re.ASCII)
+"""An owner, and until when: the same pattern."""
 # The number of journals decides how long it takes: that is too long for each sign of life.
 _RENEW = """
 local function renew(run, seconds)
@@ -132,10 +134,6 @@ def check_name(name: str) -> str:
 _is_name = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,99}").fullmatch
 
 
-class NoRunError(ArgumentError):
-    """There is no run of that name; `Fleet.runs` returns those that are kept."""
-
-
 class FleetStore:
     """The runs of a fleet on a Redis server. State: the client and its connections."""
 
@@ -197,31 +195,42 @@ class FleetStore:
             return [str(one) for one in await self._eval(_NAMES, [f"{PREFIX}:runs"])]
 
     async def status(self, run: str) -> RunStatus:
-        """Return how far a run is; raise `NoRunError` where there is none of that name."""
+        """Return how far a run is.
+
+        Raises:
+            NoRunError: There is none of that name.
+            DamagedError: It cannot be read.
+        """
         missing = NoRunError(f"there is no run {run!r}")
         if not _is_name(run):
             raise missing
         root = _root(run)
-        async with self._reached():
-            pipe = self.client.pipeline(transaction=True)
-            for key in ("", ":parts", ":owners", ":states"):
-                pipe.hgetall(root + key)
-            pipe.time()
-            about, parts, owners, states, now = await pipe.execute()
+        with _reading(run, "one of its keys"):
+            async with self._reached():
+                pipe = self.client.pipeline(transaction=True)
+                for key in ("", ":parts", ":owners", ":states"):
+                    pipe.hgetall(root + key)
+                pipe.time()
+                about, parts, owners, states, now = await pipe.execute()
         if not about:
             raise missing
-        cancelled = "cancelled" in about
+        cancelled, whole = "cancelled" in about, "whole" in about
         at = now[0] + now[1] / 1e6
+        with _reading(run, "when it was submitted"):
+            made_at = lines.seconds(float(about["made_at"]))
+        with _reading(run, "its parts"):
+            if whole and not parts:
+                raise ValueError("there are none")
         return RunStatus(
             run=run,
-            made_at=float(about["made_at"]),
+            made_at=made_at,
             cancelled=cancelled,
-            whole="whole" in about,
+            whole=whole,
             sent="sent" in about,
             parts=tuple(
                 _at(
-                    _status(number, Part.from_json(parts[str(number)]), states.get(str(number))),
-                    owners.get(str(number), "- 0"),
+                    _status(run, number, parts.get(str(number)), states.get(str(number))),
+                    owners.get(str(number)),
                     at,
                     cancelled=cancelled,
                 )
@@ -230,13 +239,14 @@ class FleetStore:
         )
 
     async def part(self, run: str, number: int) -> PartStatus | None:
-        """Return how far a part of a run has come; None where it is not kept any more."""
-        async with self._reached():
-            pipe = self.client.pipeline(transaction=True)
-            pipe.hget(f"{_root(run)}:parts", str(number))
-            pipe.hget(f"{_root(run)}:states", str(number))
-            part, state = await pipe.execute()
-        return None if part is None else _status(number, Part.from_json(part), state)
+        """Return how far a part of a run has come; None where it is not kept any more. Raises `DamagedError`."""
+        with _reading(run, "one of its keys"):
+            async with self._reached():
+                pipe = self.client.pipeline(transaction=True)
+                pipe.hget(f"{_root(run)}:parts", str(number))
+                pipe.hget(f"{_root(run)}:states", str(number))
+                part, state = await pipe.execute()
+        return None if part is None else _status(run, number, part, state)
 
     async def set_waiting(self, run: str, status: PartStatus) -> None:
         """Note that a part waits for a worker."""
@@ -332,7 +342,10 @@ class FleetStore:
 
 @asynccontextmanager
 async def reached() -> AsyncGenerator[None]:
-    """Raise `StoreUnavailableError` where the server cannot be reached, `StoreError` where it refuses."""
+    """Raise `StoreUnavailableError` where the server cannot be reached, `StoreError` where it refuses.
+
+    That is `DamagedError` where a key has a value of another type than a fleet gives it.
+    """
     from redis.exceptions import (  # noqa: PLC0415 - optional, and slow to import
         AuthenticationError,
         AuthorizationError,
@@ -352,6 +365,8 @@ async def reached() -> AsyncGenerator[None]:
     except ResponseError as exc:
         if isinstance(exc, (OutOfMemoryError, ReadOnlyError)) or PASSING.search(str(exc)):
             raise StoreUnavailableError(f"the fleet's Redis server cannot be used now: {exc}") from detached(exc)
+        if "WRONGTYPE" in str(exc):
+            raise DamagedError(f"what the fleet's Redis server keeps is damaged: {exc}") from detached(exc)
         raise StoreError(f"the fleet's Redis server refuses: {exc}") from detached(exc)
     except (RedisError, OSError) as exc:
         raise StoreUnavailableError(f"the fleet's Redis server cannot be reached: {exc}") from detached(exc)
@@ -367,16 +382,46 @@ def _state(status: PartStatus) -> str:
     return json.dumps(fields | {"outcomes": {outcome.value: count for outcome, count in status.outcomes.items()}})
 
 
-def _status(number: int, part: Part, text: str | None) -> PartStatus:
-    fields: dict[str, Any] = json.loads(text) if text is not None else {}
-    outcomes = Counter({Outcome(name): count for name, count in fields.pop("outcomes", {}).items()})
-    state = PartState(fields.pop("state", PartState.WAITING))
-    return PartStatus(number=number, part=part, state=state, outcomes=outcomes, **fields)
+@contextmanager
+def _reading(run: str, what: str) -> Generator[None, None, None]:
+    """Raise `DamagedError`, which names the run and `what` of it cannot be read, where the block cannot do so."""
+    try:
+        yield
+    except (DamagedError, *lines.MALFORMED) as exc:
+        remedy = f"restore it from a backup, or remove all keys that begin with {_root(run)} and submit its ids anew"
+        raise DamagedError(
+            f"run {run} is damaged: {what} cannot be read from the fleet's Redis server; {remedy}"
+        ) from exc
 
 
-def _at(status: PartStatus, owner: str, now: float, *, cancelled: bool) -> PartStatus:
+def _status(run: str, number: int, part: str | None, state: str | None) -> PartStatus:
+    """Return how far a part is, from what is kept of it and of its state, if there is one."""
+    with _reading(run, f"part {number}"):
+        if part is None:
+            raise ValueError("it is missing")
+        status = PartStatus(number=number, part=Part.from_json(part))
+    if state is None:
+        return status
+    with _reading(run, f"how far part {number} is"):
+        fields = json.loads(state)
+        return attrs.evolve(
+            status,
+            state=PartState(fields["state"]),
+            outcomes=Counter({Outcome(name): lines.count(count) for name, count in dict(fields["outcomes"]).items()}),
+            calls=lines.count(fields["calls"]),
+            refusals=lines.count(fields["refusals"]),
+            cause=lines.text(fields["cause"]),
+            declined={name: lines.text(cause) for name, cause in dict(fields["declined"]).items()},
+            declined_since=lines.seconds(fields["declined_since"]),
+            next_call=lines.seconds(fields["next_call"]),
+            silent_for=lines.seconds(fields["silent_for"]),
+        )
+
+
+def _at(status: PartStatus, owner: str | None, now: float, *, cancelled: bool) -> PartStatus:
     """Return a status as it is `now`, with what is known of its worker and its run."""
-    if status.state is PartState.AT_WORK and float(owner.split()[1]) < now:
+    until = _UNTIL.fullmatch(owner or "")
+    if status.state is PartState.AT_WORK and (until is None or float(until[1]) < now):
         status = attrs.evolve(status, state=PartState.LOST)
     if status.state in {PartState.WAITING, PartState.LOST} and cancelled:  # nobody is at work on it
         return attrs.evolve(status, state=PartState.CANCELLED)

@@ -25,7 +25,7 @@ from aionorth.errors import (
     StoreUnavailableError,
 )
 from aionorth.fleet.journal import JournalInRedis
-from aionorth.fleet.runs import Part, PartState, PartStatus
+from aionorth.fleet.runs import DamagedError, Part, PartState, PartStatus
 from aionorth.fleet.store import BEATS, LEASE, RETRY, FleetStore
 from aionorth.models import Outcome
 from aionorth.purge.journal import Journal
@@ -107,6 +107,8 @@ class Worker:
                     return False
         except StoreError as exc:
             _log.warning("part %d of run %s is handed back: %s", number, run, exc)
+            if isinstance(exc, DamagedError):
+                self._declines[run, number] += 1  # until somebody mends it, it is tried less and less often
             await asyncio.sleep(RETRY)
             return False
         if status is None:
@@ -249,7 +251,8 @@ class _Work:
         if self._bulk is not None and self._north is not None and state is PartState.AT_WORK:
             flow = self._north.flow
             next_call = 0.0 if flow.next_slot == math.inf else max(flow.next_slot, flow.paused_for)
-            return attrs.evolve(found, state=state, cause="", next_call=next_call, silent_for=flow.silent_for)
+            silent_for = max(flow.silent_for, 0.0)  # a server's clock may be set back
+            return attrs.evolve(found, state=state, cause="", next_call=next_call, silent_for=silent_for)
         if error is None or state is not PartState.COMPLETE:
             return attrs.evolve(found, state=state, cause="")
         first = error.__cause__ or error if isinstance(error, BulkAbortedError) else error

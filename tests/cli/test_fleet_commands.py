@@ -382,6 +382,43 @@ def test_all_runs_are_listed_the_newest_first(fleet: Shell) -> None:
     ]
 
 
+def test_runs_that_cannot_be_read_are_named_below_the_others(fleet: Shell, server: RedisServer) -> None:
+    for name in ("r1", "r2"):
+        submitted(fleet, TWO, "--name", name)
+    with redis.Redis(port=server.port) as client:
+        client.hset("{aionorth-fleet:r1}:states", "0", "nonsense")
+    run = fleet("fleet", "status")
+    assert (run.code, [line.split()[0] for line in run.out.splitlines()]) == (1, ["RUN", "r2"])
+    damaged = (
+        "aionorth: run r1 is damaged: how far part 0 is cannot be read from the fleet's Redis server; restore it from "
+        "a backup, or remove all keys that begin with {aionorth-fleet:r1} and submit its ids anew\n"
+    )
+    assert run.err == damaged
+    assert [json.loads(line)["run"] for line in fleet("fleet", "status", "--json").out.splitlines()] == ["r2"]
+    for what in ("status", "report", "cancel", "resume"):
+        run = fleet("fleet", what, "r1")
+        assert (run.code, run.out, run.err) == (2, "", damaged)
+    with redis.Redis(port=server.port) as client:
+        client.delete("{aionorth-fleet:r2}")
+    run = fleet("fleet", "status")
+    assert (run.code, run.out, run.err) == (1, "", damaged)
+
+
+def test_a_run_without_parts_is_not_said_to_be_done(fleet: Shell, server: RedisServer, tmp_path: Path) -> None:
+    submitted(fleet, TWO, "--name", "r1")
+    with redis.Redis(port=server.port) as client:
+        client.delete("{aionorth-fleet:r1}:parts")
+        for what in ("status", "report"):
+            run = fleet("fleet", what, "r1")
+            assert (run.code, run.out) == (2, "")
+            assert run.err.startswith("aionorth: run r1 is damaged: its parts cannot be read")
+        client.hdel("{aionorth-fleet:r1}", "whole")  # as where the submission was broken off at once
+    assert fleet("fleet", "status", "r1").code == 1
+    run = fleet("fleet", "report", "r1", "--html", str(tmp_path / "a.html"))
+    assert run.code == 0
+    assert fleet("fleet", "report", "r1").out.startswith("r1: no ids of 0 apps\n")
+
+
 @pytest.mark.parametrize("words", [("status",), ("cancel",), ("resume",), ("report",)], ids=" ".join)
 @pytest.mark.parametrize("name", ["nowhere", "no-such\x1b[2J", "\udcff"])
 def test_a_run_that_is_not_kept_is_said_to_be_none(fleet: Shell, words: tuple[str, ...], name: str) -> None:

@@ -1,6 +1,7 @@
 """What a fleet keeps in Redis of its runs: who may be at work on what, until when, and what is said of it."""
 
 import asyncio
+import json
 import random
 import time
 from collections import Counter
@@ -18,7 +19,8 @@ from support import shown
 from aionorth import ArgumentError, Outcome, StoreError
 from aionorth.errors import StoreUnavailableError
 from aionorth.fleet import Fleet, PartState
-from aionorth.fleet.store import KEPT, PREFIX, RENEWED, FleetStore
+from aionorth.fleet.runs import DamagedError
+from aionorth.fleet.store import KEPT, OTHERS, PREFIX, RENEWED, FleetStore
 from aionorth.stores.redis import RedisStore
 
 PASSWORD = "hush-hush"
@@ -115,6 +117,84 @@ def test_a_run_that_is_cancelled_is_settled_though_the_worker_of_a_part_is_lost(
             await store.set_cancelled(RUN, cancelled=True)
             assert await store.beat(RUN, at_work(), "a") is True  # it lives after all, and hears of it
             assert [one.state for one in (await store.status(RUN)).parts] == [PartState.AT_WORK]
+
+    asyncio.run(main())
+
+
+STATE = {"state": "at_work", "outcomes": {"deleted": 1}, "calls": 1, "refusals": 0, "cause": "", "declined": {}}
+STATE |= {"declined_since": 0.0, "next_call": 0.0, "silent_for": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("key", "field", "value", "what"),
+    [
+        ("", "made_at", None, "when it was submitted"),
+        ("", "made_at", "yesterday", "when it was submitted"),
+        ("", "made_at", "1e300", "when it was submitted"),
+        (":parts", "0", None, "its parts"),
+        (":parts", "0", "{nonsense", "part 0"),
+        (":parts", "0", "[]", "part 0"),
+        (":parts", "0", "{}", "part 0"),
+        (":parts", "0", part().to_json().replace("subscriptions", "widgets"), "part 0"),
+        (":parts", "0", part().to_json().replace('"total": 4', '"total": "4"'), "part 0"),
+        (":parts", "2", part().to_json(), "part 1"),
+        (":states", "0", "nonsense", "how far part 0 is"),
+        (":states", "0", "null", "how far part 0 is"),
+        (":states", "0", json.dumps(STATE | {"state": "flying"}), "how far part 0 is"),
+        (":states", "0", json.dumps(STATE | {"outcomes": {"deleted": "1"}}), "how far part 0 is"),
+        (":states", "0", json.dumps(STATE | {"outcomes": {"flown": 1}}), "how far part 0 is"),
+        (":states", "0", json.dumps(STATE | {"outcomes": 1}), "how far part 0 is"),
+        (":states", "0", json.dumps(STATE | {"calls": None}), "how far part 0 is"),
+    ],
+)
+def test_what_of_a_run_cannot_be_read_is_named(
+    fleet_server: RedisServer, key: str, field: str, value: str | None, what: str
+) -> None:
+    async def main() -> None:
+        async with opened(fleet_server.url) as store, client(fleet_server.url) as redis:
+            await store.add([part()], RUN)
+            await redis.hset(f"{ROOT}:states", "0", json.dumps(STATE))
+            assert (await store.status(RUN)).parts[0].gone == 1
+            if value is None:
+                await redis.hdel(ROOT + key, field)
+            else:
+                await redis.hset(ROOT + key, field, value)
+            with pytest.raises(DamagedError) as caught:
+                await store.status(RUN)
+            said = (
+                f"run {RUN} is damaged: {what} cannot be read from the fleet's Redis server; restore it from a backup"
+            )
+            assert str(caught.value).startswith(said)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("key", ["", ":parts", ":owners", ":states"])
+def test_a_key_that_has_another_type_is_damage(fleet_server: RedisServer, key: str) -> None:
+    async def main() -> None:
+        async with opened(fleet_server.url) as store, client(fleet_server.url) as redis:
+            await store.add([part()], RUN)
+            await redis.set(ROOT + key, "x")
+            with pytest.raises(DamagedError, match=f"run {RUN} is damaged: one of its keys cannot be read") as caught:
+                await store.status(RUN)
+            assert f"{ROOT}{key})" in str(caught.value.__cause__)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("owner", ["nonsense", "", "b", "b soon", "b 1e99", "b 1.0 c", "b nan"])
+def test_an_owner_that_cannot_be_read_is_nobody(fleet_server: RedisServer, owner: str) -> None:
+    async def main() -> None:
+        async with opened(fleet_server.url) as store, client(fleet_server.url) as redis:
+            await store.add([part()], RUN)
+            await store.take(RUN, 0, "a")
+            await store.beat(RUN, at_work(), "a")
+            await redis.hset(f"{ROOT}:owners", "0", owner)
+            assert (await store.status(RUN)).parts[0].state is PartState.LOST
+            assert await store.beat(RUN, at_work(), "a") is None
+            assert await store.append(RUN, 0, "a", 2, ["x\n"]) == (OTHERS, 2)
+            assert await store.take(RUN, 0, "c")
+            assert (await store.status(RUN)).parts[0].state is PartState.AT_WORK
 
     asyncio.run(main())
 

@@ -583,6 +583,24 @@ def test_what_a_server_refuses_is_tried_again_by_another_worker(play: Play) -> N
     play(story)
 
 
+def test_a_part_that_cannot_be_read_is_left_alone_for_longer_each_time(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(place: Place) -> None:
+        await place.store.add([part(place.ids)], RUN)
+        async with place.worker() as one, client(place.url) as redis:
+            await redis.hset(f"{{aionorth-fleet:{RUN}}}:states", "0", "nonsense")
+            for seconds in (5, 10):
+                assert not await one.do(RUN, 0)
+                assert one.leaves_alone_for(RUN, 0) == seconds
+            await redis.hdel(f"{{aionorth-fleet:{RUN}}}:states", "0")
+            assert await one.do(RUN, 0)
+            assert one.leaves_alone_for(RUN, 0) == 0
+
+    monkeypatch.setattr(worker, "RETRY", 0.0)
+    play(story)
+
+
 def test_a_submission_that_is_broken_off_is_resumed_or_refused_as_a_whole(
     play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:

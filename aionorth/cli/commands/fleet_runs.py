@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,13 +13,12 @@ import typer
 from aionorth.cli.commands.report import Formats
 from aionorth.cli.fleet import ENVIRONMENT, on_fleet, to_type
 from aionorth.cli.fleet.view import MAX_PARTS, detailed, in_columns, runs_table, watch, width
-from aionorth.cli.output.messages import ExitCode, ProblemError, complain, own_name, put, remark, say, typed
+from aionorth.cli.output.messages import ExitCode, ProblemError, complain, own_name, put, remark, say, told, typed
 from aionorth.cli.parser import command, option
 from aionorth.cli.runs.options import check_reports
 from aionorth.common.text import many
 from aionorth.common.times import utc
-from aionorth.errors import ArgumentError
-from aionorth.fleet.runs import RunStatus
+from aionorth.fleet.runs import DamagedError, NoRunError, RunStatus
 from aionorth.models import Outcome
 
 if TYPE_CHECKING:
@@ -51,7 +49,8 @@ Examples:
 \b
 Exit codes:
   0    all ids are gone, or the run is at work still
-  1    it has ended, and some are not known to be gone, or not all of it was kept
+  1    it has ended, and some are not known to be gone, or not all of it was kept;
+       without RUN: one of those that are kept cannot be read
   2    something is missing or cannot be used: no such run, say
   5    it has ended, and the platforms know not one of its ids
   130  --watch was interrupted; the run goes on"""
@@ -97,14 +96,7 @@ def status(
 
 
 def _list_runs(*, as_json: bool) -> ExitCode:
-    async def look(fleet: Fleet) -> list[RunStatus]:
-        runs = list[RunStatus]()
-        for name in reversed(await fleet.runs()):
-            with suppress(ArgumentError):  # it is not kept any more
-                runs.append(await fleet.status(name))
-        return runs
-
-    runs = on_fleet(look)
+    runs, damaged = on_fleet(_each_run)
     if as_json:
         for one in runs:
             about, states = one.to_dict(), Counter(part.state.value for part in one.parts)
@@ -112,9 +104,24 @@ def _list_runs(*, as_json: bool) -> ExitCode:
             put(json.dumps(about | {"submitted_at": utc(one.made_at), "states": states}))
     elif runs:
         put(runs_table(runs))
-    else:
+    elif not damaged:
         remark(f"aionorth: there are no runs; this begins one: {own_name()} fleet submit MANIFEST")
-    return ExitCode.OK
+    for exc in damaged:
+        complain(f"aionorth: {told(exc)}")
+    return ExitCode.FAILED if damaged else ExitCode.OK
+
+
+async def _each_run(fleet: Fleet) -> tuple[list[RunStatus], list[DamagedError]]:
+    """Return how far each run is, the latest first, and what is wrong with those that cannot be read."""
+    runs, damaged = list[RunStatus](), list[DamagedError]()
+    for name in reversed(await fleet.runs()):
+        try:
+            runs.append(await fleet.status(name))
+        except DamagedError as exc:
+            damaged.append(exc)
+        except NoRunError:  # it is not kept any more
+            pass
+    return runs, damaged
 
 
 REPORT = f"""Report what a run came to, from the journals of its parts.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from aionorth.cli.fleet.manifest import AUTHORIZED
 from aionorth.cli.output.messages import SET_BY, ProblemError, own_name, told
 from aionorth.errors import StoreError, StoreUnavailableError
+from aionorth.fleet.runs import DamagedError, NoRunError
 from aionorth.session.settings import KEYS
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ def on_fleet(do: Callable[[Fleet], Awaitable[T]]) -> T:
     except ImportError as exc:
         raise ProblemError(str(exc)) from exc
     from aionorth.fleet.fleet import url_of_environment  # noqa: PLC0415 - as above
-    from aionorth.fleet.store import NoRunError  # noqa: PLC0415 - as above
 
     # What a worker's profile, or a manifest, calls them: no command here has an option for them.
     SET_BY.update((name, name) for name in (*KEYS, AUTHORIZED))
@@ -42,6 +42,8 @@ def on_fleet(do: Callable[[Fleet], Awaitable[T]]) -> T:
         return asyncio.run(main())
     except NoRunError as exc:
         raise ProblemError(f"{told(exc)}; those that are kept: {own_name()} fleet status") from exc
+    except DamagedError as exc:
+        raise ProblemError(told(exc)) from exc
     except StoreError as exc:
         server = ", and that the server is up" if isinstance(exc, StoreUnavailableError) else ""
         raise ProblemError(f"{told(exc).removesuffix('.')}; check AIONORTH_REDIS_URL{server}") from exc
