@@ -12,7 +12,7 @@ from typing import Annotated, Self
 from taskiq import Context, SendTaskError, TaskiqDepends, TaskiqEvents, TaskiqState
 
 from aionorth.common.text import shown
-from aionorth.errors import ArgumentError
+from aionorth.errors import ArgumentError, JournalError
 from aionorth.fleet.journal import read_history
 from aionorth.fleet.runs import Part, PartState, PartStatus, RunStatus, check_parts
 from aionorth.fleet.store import FleetStore, reached
@@ -175,11 +175,29 @@ class Fleet:
         await self._store.renew(run)
         return left
 
-    async def histories(self, run: str) -> AsyncIterator[tuple[PartStatus, History]]:
-        """Yield each part of a run, with what its journal says: every id's outcome, and when."""
+    async def histories(
+        self, run: str, *, on_damaged: Callable[[PartStatus, JournalError], object] | None = None
+    ) -> AsyncIterator[tuple[PartStatus, History]]:
+        """Yield each part of a run, with what its journal says: every id's outcome, and when.
+
+        Args:
+            run: The run's name.
+            on_damaged: Called with each part whose journal is damaged, and how it is. Without it the first one raises.
+
+        Raises:
+            ArgumentError: There is no run of that name.
+            JournalError: A journal is damaged.
+            StoreError: As `status`.
+        """
         for one in (await self.status(run)).parts:
-            history = await read_history(self._store, run, one.number, at_work=one.state is PartState.AT_WORK)
-            yield one, history
+            try:
+                history = await read_history(self._store, run, one.number, at_work=one.state is PartState.AT_WORK)
+            except JournalError as exc:
+                if on_damaged is None:
+                    raise
+                on_damaged(one, exc)
+            else:
+                yield one, history
 
     async def _send(self, run: str, number: int) -> None:
         task = self._broker.find_task(TASK)

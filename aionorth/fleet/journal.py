@@ -8,9 +8,13 @@ from collections import deque
 import attrs
 
 from aionorth.errors import JournalError, StoreUnavailableError
+from aionorth.fleet.runs import DamagedError
 from aionorth.fleet.store import DONE, OTHERS, RETRY, FleetStore
 from aionorth.purge.journal.history import History, Reader
 from aionorth.purge.journal.sync import Syncing
+
+ANEW = "submit its ids anew"
+"""What to do about a journal that is damaged."""
 
 REMEMBERED = 1000
 """How many of the last lines are kept, in case the server forgets them."""
@@ -38,12 +42,17 @@ class JournalInRedis:
 
     async def read(self) -> Reader:
         """Read all of it; raises `JournalError` where it is damaged, or has gone."""
-        reader, run, number = Reader(self.name, with_run=False), *self._place[:2]
+        reader, run, number = Reader(self.name, with_run=False, anew=ANEW), *self._place[:2]
         self._length = 0
-        async for some in self._store.journal(run, number):
-            self._length += len(some)
-            reader.feed("".join(some).encode())
-            await asyncio.sleep(0)
+        try:
+            async for some in self._store.journal(run, number):
+                self._length += len(some)
+                reader.feed("".join(some).encode())
+                await asyncio.sleep(0)
+        except DamagedError as exc:
+            raise JournalError(f"{self.name} is damaged: {exc}; {ANEW}") from exc
+        if not self._length:
+            raise JournalError(f"{self.name} is gone from Redis; {ANEW}")
         reader.feed(b"")
         return reader
 

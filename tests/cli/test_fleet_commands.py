@@ -725,6 +725,58 @@ def test_a_report_names_the_columns_of_a_manifest_and_no_options(
         assert "Leave authorized_app_id out" in text
 
 
+def test_a_report_has_all_parts_whose_journals_can_be_read_and_says_which_cannot(
+    fleet: Shell, done: str, server: RedisServer, tmp_path: Path
+) -> None:
+    with redis.Redis(port=server.port) as client:
+        client.lset("{aionorth-fleet:r1}:journal:1", 1, "garbage\n")
+    run = fleet("fleet", "report", done)
+    error = (
+        "the journal of part 1 of run r1 is damaged: line 2 is not one of a journal (those before it are whole, a JSON "
+        "object each); it can neither be resumed nor reported: put back a whole copy of it, or, to delete what is "
+        "left, submit its ids anew"
+    )
+    said = f"aionorth: what became of 1 id of nobody (packages) is not known: {error}\n"
+    assert (run.code, run.err) == (1, said)
+    lines = run.out.splitlines()
+    assert lines[2] == "  what became of 1 id is not known: the journal of one part cannot be read"
+    assert lines[4].split() == ["(environment)", "subscriptions", "complete", *"2001003"]
+    assert lines[5].split() == ["nobody", "packages", "failed", *"??????1"]
+    files = {suffix: tmp_path / f"a.{suffix}" for suffix in ("csv", "jsonl", "html")}
+    run = fleet(
+        *("fleet", "report", done, "--json"),
+        *(word for suffix, file in files.items() for word in (f"--{suffix}", str(file))),
+    )
+    assert (run.code, run.err.endswith(said)) == (1, True)
+    assert (run.json["total"], run.json["deleted"], run.json["not_known"]) == (3, 2, 1)
+    intact, damaged = run.json["parts"]
+    assert (intact["app"], intact["deleted"], intact["damaged"]) == ("(environment)", 2, None)
+    assert (damaged["app"], damaged["kind"], damaged["total"], damaged["state"]) == ("nobody", "packages", 1, "failed")
+    assert damaged["damaged"] == error
+    with files["csv"].open(newline="") as file:
+        assert [row["app"] for row in csv.DictReader(file)] == ["(environment)"] * 3
+    assert len(files["jsonl"].read_text().splitlines()) == 3
+    words = " ".join(re.sub(r"<[^>]*>", " ", re.sub(r"(?s)<style>.*?</style>", "", files["html"].read_text())).split())
+    lacking = "What became of 1 id is not known: the journal of one part cannot be read: see below."
+    assert f"{lacking} Of the others: 2 of 3 are gone; 1 is not: see below." in words
+    assert f"nobody packages failed: {error} ? ? 1" in words
+
+
+def test_a_report_of_damaged_journals_only_does_not_say_that_there_was_nothing_to_do(
+    fleet: Shell, server: RedisServer, tmp_path: Path
+) -> None:
+    name = submitted(fleet, TWO)
+    with redis.Redis(port=server.port) as client:
+        client.delete(f"{{aionorth-fleet:{name}}}:journal:0", f"{{aionorth-fleet:{name}}}:journal:1")
+    run = fleet("fleet", "report", name, "--html", str(tmp_path / "a.html"), "--json")
+    assert (run.code, run.json["not_known"], run.json["ok"]) == (1, 3, False)
+    assert "what became of 2 ids of a (subscriptions) is not known: the journal of part 0 " in run.err
+    page = (tmp_path / "a.html").read_text()
+    assert "What became of 3 ids is not known: the journals of 2 parts cannot be read: see below." in page
+    assert "the purge had no ids" not in page
+    assert "what became of 3 ids is not known" in fleet("fleet", "report", name).out
+
+
 def test_a_run_that_nobody_has_begun_has_a_report_too(fleet: Shell, tmp_path: Path) -> None:
     name = submitted(fleet, TWO)
     run = fleet("fleet", "report", name, "--html", str(tmp_path / "a.html"), "--json")

@@ -1,6 +1,7 @@
 """The journal of a part in Redis: what is in it when, whatever happens between the worker and the server."""
 
 import asyncio
+import re
 from pathlib import Path
 
 import attrs
@@ -11,6 +12,7 @@ from processes import RedisServer
 from aionorth import JournalError
 from aionorth.bulk.record import UNTRIED
 from aionorth.errors import CredentialsError, StoreUnavailableError
+from aionorth.fleet import Fleet
 from aionorth.fleet.journal import REMEMBERED, JournalInRedis, read_history
 from aionorth.fleet.runs import Part
 from aionorth.items import Kind
@@ -225,6 +227,45 @@ def test_a_server_without_memory_is_waited_for(fleet_server: RedisServer) -> Non
             await redis.config_set("maxmemory", 0)
             await waiting
         assert begun(await lines_of(fleet_server.url)) == [IDS[0]]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("line", "is damaged: line 2 is not one of a journal .*, submit its ids anew"),
+        ("first line", "is damaged: its first line is not that of a journal; .*, submit its ids anew"),
+        ("cut", "is damaged: it has 0 of the 4 ids of its first line; .*, submit its ids anew"),
+        ("type", "is damaged: what the fleet's Redis server keeps is damaged: WRONGTYPE .*; submit its ids anew"),
+        ("gone", "is gone from Redis; submit its ids anew"),
+    ],
+)
+def test_a_journal_that_is_damaged_is_named_and_the_others_are_read(
+    fleet_server: RedisServer, how: str, words: str
+) -> None:
+    async def main() -> None:
+        async with Fleet(fleet_server.url) as fleet, client(fleet_server.url) as redis:
+            await fleet.submit([part(), part(["x"], profile="q")], name=RUN)
+            if how == "line":
+                await redis.lset(KEY, 1, "garbage\n")
+            elif how == "first line":
+                first = await redis.lindex(KEY, 0)
+                await redis.lset(KEY, 0, first.replace("subscriptions", "packages"))
+            elif how == "cut":
+                await redis.ltrim(KEY, 0, 0)
+            else:
+                await redis.delete(KEY)
+                if how == "type":
+                    await redis.set(KEY, "x")
+            damaged = list[tuple[int, str]]()
+            read = fleet.histories(RUN, on_damaged=lambda one, exc: damaged.append((one.number, str(exc))))
+            assert [(one.number, list(history.entries)) async for one, history in read] == [(1, ["x"])]
+            ((number, said),) = damaged
+            assert number == 0
+            assert re.fullmatch(f"the journal of part 0 of run {RUN} {words}", said)
+            with pytest.raises(JournalError, match=words):
+                await anext(fleet.histories(RUN))
 
     asyncio.run(main())
 

@@ -16,7 +16,7 @@ from aionorth.cli.fleet.view import MAX_PARTS, detailed, in_columns, runs_table,
 from aionorth.cli.output.messages import ExitCode, ProblemError, complain, own_name, put, remark, say, told, typed
 from aionorth.cli.parser import command, option
 from aionorth.cli.runs.options import check_reports
-from aionorth.common.text import many
+from aionorth.common.text import many, visible
 from aionorth.common.times import utc
 from aionorth.fleet.runs import DamagedError, NoRunError, RunStatus
 from aionorth.models import Outcome
@@ -139,7 +139,7 @@ Examples:
 \b
 Exit codes:
   0  it was written, whatever became of the ids
-  1  a file could not be written after all
+  1  a journal cannot be read, or a file could not be written after all
   2  something is missing or cannot be used: no such run or directory, say"""
 
 
@@ -161,7 +161,10 @@ def report(run: Name, *, formats: Formats) -> ExitCode:
         say(f"aionorth: {run}: {found.lack}")
     elif not found.settled:
         say("aionorth: workers are at work on it: the report says how far that has come")
-    return ExitCode.OK
+    for one, exc in account.damaged:
+        of = f"{many(one.part.total, 'id')} of {visible(one.part.app)} ({one.part.kind.words})"
+        complain(f"aionorth: what became of {of} is not known: {told(exc)}")
+    return ExitCode.FAILED if account.damaged else ExitCode.OK
 
 
 CANCEL = f"""End the work on a run: no new calls begin, and calls in flight are finished.

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 import attrs
 
-from aionorth.cli.fleet.view import kinds_of, silences_of, states_of
+from aionorth.cli.fleet.view import Damaged, kinds_of, not_known, silences_of, states_of
+from aionorth.cli.output.messages import told
 from aionorth.cli.reports.account import fate, silence
 from aionorth.cli.reports.page import MAX_IDS, NotGone, Verdict, drawing, filled, tiles, unplaced, verdict
 from aionorth.cli.reports.timeline import Work, drawn, joined, outcome_at, works
 from aionorth.common.text import shortened
 from aionorth.common.times import MINUTE, duration
+from aionorth.errors import JournalError
 from aionorth.fleet.runs import PartStatus, RunStatus
 from aionorth.models import Outcome
 from aionorth.purge.journal import History
@@ -47,6 +50,7 @@ class RunPage:
     def __init__(self, run: RunStatus) -> None:
         self._run = run
         self._parts = list[dict[str, object]]()
+        self._damaged: Damaged = []
         self._accounts = list[NotGone]()
         self._all = _Tally()
         self._ended: dict[tuple[int, Outcome], _Tally] = defaultdict(_Tally)
@@ -55,9 +59,20 @@ class RunPage:
         self._silences = list[float]()
         self._resumed = False
 
-    def add(self, status: PartStatus, history: History) -> None:
+    def add(self, status: PartStatus, history: History | JournalError) -> None:
         """Take the next part."""
-        counts, part = Counter[Outcome](), status.part
+        part, anchor = status.part, ""
+        about: dict[str, object] = {
+            "app": part.app,
+            "kind": part.kind.words,
+            "state": status.state.in_words,
+            "total": part.total,
+        }
+        if isinstance(history, JournalError):
+            self._damaged.append((status, history))
+            self._parts.append(about | {"counts": None, "cause": told(history), "anchor": anchor})
+            return
+        counts = Counter[Outcome]()
         for entry in history.entries.values():
             outcome, ended_at = fate(entry, history), outcome_at(entry)
             counts[outcome] += 1
@@ -66,20 +81,13 @@ class RunPage:
                 self._missing[outcome] += 1
             else:
                 self._ended[int(ended_at), outcome].count(entry.calls, entry.refusals)
-        anchor = ""
         if any(counts[outcome] for outcome in NAMED):  # of those that were never tried the number says it all
             most = max(0, min(MAX_IDS, MAX_ROWS - sum(len(one.rows) for one in self._accounts)))
             anchor, what = f"part-{status.number}", f"{part.app}, {part.kind.words}"
             self._accounts.append(
                 NotGone.of(history, named=NAMED, most=most, of_what=what, anchor=anchor, resume="Resume the run")
             )
-        about: dict[str, object] = {
-            "app": part.app,
-            "kind": part.kind.words,
-            "state": status.state.in_words,
-            "counts": counts,
-        }
-        self._parts.append(about | {"cause": shortened(status.cause), "total": part.total, "anchor": anchor})
+        self._parts.append(about | {"counts": counts, "cause": shortened(status.cause), "anchor": anchor})
         self._works += works(history)
         self._silences.append(silence(history))
         self._resumed |= len(history.runs) > 1
@@ -103,11 +111,7 @@ class RunPage:
             "number": kinds_of([one.part for one in self._run.parts]),
             "target": None,
             "selection": "",
-            "verdict": (
-                verdict(counts, at_work=not self._run.settled)
-                if self._run.whole
-                else Verdict("open", f"Not finished: {self._run.lack}.")
-            ),
+            "verdict": self._verdict(counts),
             "began": began,
             "ended": end,
             "end_known": self._run.settled,
@@ -126,3 +130,13 @@ class RunPage:
             "kept_in": "the journals of the run",
         }
         return filled(content | drawing(chart, placed), now, at_work=not self._run.settled)
+
+    def _verdict(self, counts: Mapping[Outcome, int]) -> Verdict:
+        known = verdict(counts, at_work=not self._run.settled)
+        if not self._run.whole:
+            known = Verdict("open", f"Not finished: {self._run.lack}.")
+        if not self._damaged:
+            return known
+        others = f" Of the others: {known.sentence}" if counts else ""
+        lacking = not_known(self._damaged)
+        return Verdict("bad", f"{lacking[0].upper()}{lacking[1:]}: see below.{others}")

@@ -21,7 +21,7 @@ from aionorth.cli.output.progress import LINES_EVERY, Meter
 from aionorth.cli.output.table import fitted
 from aionorth.common.text import many, shortened, shown, visible
 from aionorth.common.times import MINUTE, duration
-from aionorth.errors import StoreUnavailableError
+from aionorth.errors import JournalError, StoreUnavailableError
 from aionorth.fleet.runs import Part, PartState, PartStatus, RunStatus
 from aionorth.models import Outcome
 
@@ -38,6 +38,9 @@ MAX_CAUSES, LONGEST_CAUSE = 5, 400
 
 AROUND = 12
 """Lines of a terminal that are not for the table of a run that is watched."""
+
+Damaged = list[tuple[PartStatus, JournalError]]
+"""The parts whose journals are damaged, and how they are."""
 
 FIRST = (
     *(PartState.FAILED, PartState.LOST, PartState.CANCELLED),
@@ -65,6 +68,19 @@ def silences_of(parts: Sequence[float]) -> str:
         return ""
     longest = ("" if len(silent) == 1 else "up to ") + duration(max(silent))
     return f"the platform was silent for {longest} in {len(silent):,} of {many(len(parts), 'part')}"
+
+
+def ids_of(damaged: Damaged) -> int:
+    """Return how many ids these parts have."""
+    return sum(status.part.total for status, _ in damaged)
+
+
+def not_known(damaged: Damaged) -> str:
+    """Say of how many ids it is not known what became of them; nothing where there are none."""
+    if not damaged:
+        return ""
+    journals = "the journal of one part" if len(damaged) == 1 else f"the journals of {len(damaged):,} parts"
+    return f"what became of {many(ids_of(damaged), 'id')} is not known: {journals} cannot be read"
 
 
 def width() -> int | None:

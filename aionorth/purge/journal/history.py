@@ -133,10 +133,17 @@ class Reader:
     there were, and the beginning of the next line.
     """
 
-    def __init__(self, name: str, *, with_run: bool = True) -> None:
-        """`with_run` says that the journal of a purge that no run has begun is none, as that of a file."""
+    def __init__(self, name: str, *, with_run: bool = True, anew: str = "begin anew, with another file") -> None:
+        """Make the reader of one journal.
+
+        Args:
+            name: Its name.
+            with_run: Whether that of a purge that no run has begun is none, as a file.
+            anew: What to do where it is damaged.
+        """
         self._name = name
         self._with_run = with_run
+        self._anew = anew
         self._entries = Entries()
         self._history: History | None = None
         self.total = 0
@@ -178,29 +185,31 @@ class Reader:
             line, history = fields[0], self._history
             try:
                 if history is None:
-                    self._history, self.total, self.version = _about(line[:-1], self._name, self._entries)
+                    self._history, self.total, self.version = _about(line[:-1], self._name, self._entries, self._anew)
                 elif not (self.version != lines.WITHOUT_CHECKSUMS and _take_usual(fields, history, self._entries)):
                     _take(lines.decode(line[:-1], self.version), history, self._entries)
             except lines.MALFORMED as exc:
                 whole = "those before it are whole, a JSON object each"
-                raise _damaged(self._name, f"line {self._numbered} is not one of a journal ({whole})") from exc
+                how = f"line {self._numbered} is not one of a journal ({whole})"
+                raise _damaged(self._name, how, self._anew) from exc
             self.whole += len(line)
 
     def _end(self) -> None:
         last, history = self._rest, self._history
         if history is None:
             if last and (last.startswith(lines.BEGINNING) or lines.BEGINNING.startswith(last)):
-                raise _broken_off(self._name)  # as a kill could leave it while files were not created whole
-            _about(last, self._name, self._entries)
-            raise _broken_off(self._name)
+                raise _broken_off(self._name, self._anew)  # as a kill could leave it while files were not created whole
+            _about(last, self._name, self._entries, self._anew)
+            raise _broken_off(self._name, self._anew)
         if not lines.is_torn(last, self.version):
             self._take(last + b"\n")
             self.whole -= 1
             self.lacks_line_end = True
         if self._with_run and not history.runs:
-            raise _broken_off(self._name)
+            raise _broken_off(self._name, self._anew)
         if len(history.entries) != self.total:
-            raise _damaged(self._name, f"it has {len(history.entries):,} of the {self.total:,} ids of its first line")
+            how = f"it has {len(history.entries):,} of the {self.total:,} ids of its first line"
+            raise _damaged(self._name, how, self._anew)
 
 
 class FileReader(Reader):
@@ -288,7 +297,7 @@ def stop_from(line: Mapping[str, Any]) -> Stop:
     )
 
 
-def _about(first: bytes, path: str, entries: Entries) -> tuple[History, int, int]:
+def _about(first: bytes, path: str, entries: Entries, anew: str) -> tuple[History, int, int]:
     """Return what a first line says: a history with these `entries`, how many ids will follow, the version."""
     try:
         line = lines.decode(first, lines.WITHOUT_CHECKSUMS)
@@ -314,7 +323,7 @@ def _about(first: bytes, path: str, entries: Entries) -> tuple[History, int, int
         history = History(target=target, selection=selection, duplicates=duplicates, entries=entries, runs=[])
         return history, count(line["total"]), version
     except lines.MALFORMED as exc:
-        raise _damaged(path, "its first line is not that of a journal") from exc
+        raise _damaged(path, "its first line is not that of a journal", anew) from exc
 
 
 def unusable(path: str, exc: Exception, how: str) -> JournalError:
@@ -327,15 +336,15 @@ def reason(exc: Exception) -> str:
     return (exc.strerror if isinstance(exc, OSError) else None) or str(exc)
 
 
-def _broken_off(path: str) -> JournalError:
+def _broken_off(path: str, anew: str) -> JournalError:
     return JournalError(
         f"{path} breaks off before its first call: nothing was sent, so there is nothing to resume or report; to "
-        "delete, begin anew, with another file"
+        f"delete, {anew}"
     )
 
 
-def _damaged(path: str, how: str) -> JournalError:
+def _damaged(path: str, how: str, anew: str) -> JournalError:
     return JournalError(
         f"{path} is damaged: {how}; it can neither be resumed nor reported: put back a whole copy of it, or, to "
-        "delete what is left, begin anew, with another file"
+        f"delete what is left, {anew}"
     )
