@@ -163,7 +163,7 @@ class Part:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Return a part that a store kept; raises one of `lines.MALFORMED` for what is none."""
+        """Return a part that a store kept; raises `ValueError`, `KeyError` or `TypeError` for what is none."""
         fields = json.loads(text)
         return cls(
             kind=Kind(fields["kind"]),

@@ -168,13 +168,13 @@ class FleetStore:
 
     async def add(self, parts: Sequence[Part], name: str | None) -> str:
         """Keep a new run and return its name; raise `ArgumentError` where there is one of that name."""
-        if name is None:
-            name = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
-        check_name(name)
-        root = _root(name)
+        given, name = name is not None, check_name(_new_name() if name is None else name)
         async with self._reached():
-            if not await self.client.hsetnx(root, "made_at", str(time.time())):
-                raise ArgumentError(f"there is a run {name} already: give it another name")
+            while not await self.client.hsetnx(_root(name), "made_at", str(time.time())):
+                if given:
+                    raise ArgumentError(f"there is a run {name} already: give it another name")
+                name = _new_name()
+            root = _root(name)
             await self.client.expire(root, KEPT)
             for number, part in enumerate(parts):
                 journal = [part.first_line(part.target), *(line.decode() for line in lines.of_ids(part.ids))]
@@ -370,6 +370,10 @@ async def reached() -> AsyncGenerator[None]:
         raise StoreError(f"the fleet's Redis server refuses: {exc}") from detached(exc)
     except (RedisError, OSError) as exc:
         raise StoreUnavailableError(f"the fleet's Redis server cannot be reached: {exc}") from detached(exc)
+
+
+def _new_name() -> str:
+    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
 
 
 def _root(run: str) -> str:

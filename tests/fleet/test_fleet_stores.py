@@ -19,6 +19,7 @@ from support import shown
 from aionorth import ArgumentError, Outcome, StoreError
 from aionorth.errors import StoreUnavailableError
 from aionorth.fleet import Fleet, PartState
+from aionorth.fleet import store as fleet_store
 from aionorth.fleet.runs import DamagedError
 from aionorth.fleet.store import KEPT, OTHERS, PREFIX, RENEWED, FleetStore
 from aionorth.stores.redis import RedisStore
@@ -227,6 +228,19 @@ def test_runs_have_names_of_their_own_and_the_oldest_comes_first(fleet_server: R
             await redis.delete(ROOT.replace(RUN, "z_1.a-b"))  # as after its time
             assert await store.names() == others
             assert await redis.zrange(f"{PREFIX}:runs", 0, -1) == others
+
+    asyncio.run(main())
+
+
+def test_two_runs_that_are_submitted_in_one_second_have_two_names(
+    fleet_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = iter(["same", "same", "same", "another"])
+    monkeypatch.setattr(fleet_store, "_new_name", lambda: next(names))
+
+    async def main() -> None:
+        async with opened(fleet_server.url) as store:
+            assert [await store.add([part()], None) for _ in range(2)] == ["same", "another"]
 
     asyncio.run(main())
 
