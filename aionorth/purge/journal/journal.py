@@ -292,6 +292,7 @@ class Journal:  # more than 15 methods: most are what a run asks of its recorder
             self._write_of_run(outage)
         except JournalError as exc:  # it ends the run before the next call
             _log.warning("%s", exc)
+            return
         if self._loop is not None:
             if self._sign is not None:
                 self._sign.cancel()
