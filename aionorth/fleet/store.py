@@ -211,7 +211,7 @@ class FleetStore:
                 for key in ("", ":parts", ":owners", ":states"):
                     pipe.hgetall(root + key)
                 pipe.time()
-                about, parts, owners, states, now = await pipe.execute()
+                about, parts, owners, states, now = await _replies(pipe)
         if not about:
             raise missing
         cancelled, whole = "cancelled" in about, "whole" in about
@@ -245,7 +245,7 @@ class FleetStore:
                 pipe = self.client.pipeline(transaction=True)
                 pipe.hget(f"{_root(run)}:parts", str(number))
                 pipe.hget(f"{_root(run)}:states", str(number))
-                part, state = await pipe.execute()
+                part, state = await _replies(pipe)
         return None if part is None else _status(run, number, part, state)
 
     async def set_waiting(self, run: str, status: PartStatus) -> None:
@@ -370,6 +370,18 @@ async def reached() -> AsyncGenerator[None]:
         raise StoreError(f"the fleet's Redis server refuses: {exc}") from detached(exc)
     except (RedisError, OSError) as exc:
         raise StoreUnavailableError(f"the fleet's Redis server cannot be reached: {exc}") from detached(exc)
+
+
+async def _replies(pipe: Any) -> list[Any]:  # noqa: ANN401 - partly untyped
+    """Return the replies to the commands of a pipeline; raise the first that is an error.
+
+    Where redis-py raises it, the error says which command it is of and, before version 7, no more.
+    """
+    replies: list[Any] = await pipe.execute(raise_on_error=False)
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    return replies
 
 
 def _new_name() -> str:

@@ -25,7 +25,7 @@ from taskiq import AckableMessage
 from taskiq_redis import RedisStreamBroker
 
 from aionorth.fleet.store import BEATS, LEASE, PREFIX, RETRY, check_url, reached
-from aionorth.stores.redis_client import TIMEOUT, cancellable
+from aionorth.stores.redis_client import TIMEOUT, cancellable, drop_idle
 
 _log = logging.getLogger("aionorth")
 
@@ -266,7 +266,7 @@ class FleetBroker(RedisStreamBroker):
 
     async def renew(self) -> None:
         """Have the next calls connect anew."""
-        await self.connection_pool.disconnect(inuse_connections=False)
+        await drop_idle(self.connection_pool)
 
     async def _eval(self, redis: Redis, script: str, milliseconds: int, *ids: str) -> None:
         given = (self.queue_name, GROUP, milliseconds, self.consumer_name, *ids)

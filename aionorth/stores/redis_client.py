@@ -48,6 +48,16 @@ def cancellable() -> Generator[None]:
         raise asyncio.CancelledError
 
 
+async def drop_idle(pool: Any) -> None:  # noqa: ANN401 - redis-py is optional, and its pools partly untyped
+    """Close the connections of a pool that nobody uses, and forget them.
+
+    redis-py's own `disconnect` leaves them where others find them, and closes them under these.
+    """
+    available: list[Any] = pool._available_connections  # noqa: SLF001 - there is no public way
+    idle = [available.pop() for _ in range(len(available))]
+    await asyncio.gather(*(connection.disconnect() for connection in idle), return_exceptions=True)
+
+
 class Connections:
     """A client that is shared, until the last user leaves.
 
@@ -73,7 +83,7 @@ class Connections:
             # One that is in use is given up by its user: closed meanwhile, redis-py writes to nothing and raises that.
             if hasattr(pool, "update_active_connections_for_reconnect"):  # else their next users find out
                 await pool.update_active_connections_for_reconnect()
-            await pool.disconnect(inuse_connections=False)
+            await drop_idle(pool)
 
     async def close(self) -> None:
         """Let go of all connections."""
