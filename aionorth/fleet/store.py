@@ -375,7 +375,7 @@ async def reached() -> AsyncGenerator[None]:
 async def _replies(pipe: Any) -> list[Any]:  # noqa: ANN401 - partly untyped
     """Return the replies to the commands of a pipeline; raise the first that is an error.
 
-    Where redis-py raises it, the error says which command it is of and, before version 7, no more.
+    Where redis-py raises it, the error says which command it is of and, in older versions, no more.
     """
     replies: list[Any] = await pipe.execute(raise_on_error=False)
     for reply in replies:
