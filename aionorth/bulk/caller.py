@@ -129,7 +129,9 @@ class Caller:
             operation = Operation(self._observers, request.operation, self._loop.time)
             progress.within = operation.number
         try:
-            permit, live = await self._prepared(call, progress, *await self._acquire(call))
+            permit, live = await self._acquire(call)
+            if progress.on_begin is not None:
+                permit, live = await self._prepared(call, progress, permit, live)
             if call.policy.deadline is not None:
                 call.deadline = self._loop.time() + call.policy.deadline
             while True:
