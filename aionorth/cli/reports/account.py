@@ -90,7 +90,7 @@ def in_lines(history: History) -> Iterator[str]:
     if outages := history.outages:
         times = "once" if len(outages) == 1 else f"{len(outages):,} times"
         still = ", and still is" if history.silent else ""
-        yield f"  the platform was silent {times}, for {silence_in_words(history)} in all{still}"
+        yield f"  the platform was silent {times}, for {how_long_silent(history)} in all{still}"
 
 
 def silence(history: History) -> float:
@@ -98,7 +98,7 @@ def silence(history: History) -> float:
     return sum(one.end - one.start for one in history.outages)
 
 
-def silence_in_words(history: History) -> str:
+def how_long_silent(history: History) -> str:
     """Say for how long in all the platform answered no call: at least so long, where a run was killed meanwhile."""
     ends = history.outages[:-1] if history.silent else history.outages
     return f"{'at least ' if any(one.open for one in ends) else ''}{duration(silence(history))}"

@@ -19,7 +19,7 @@ from markupsafe import Markup
 from aionorth import __version__
 from aionorth.cli.kinds import KINDS
 from aionorth.cli.output.messages import in_words, told
-from aionorth.cli.reports.account import PENDING, fate, how_ended, silence_in_words
+from aionorth.cli.reports.account import PENDING, fate, how_ended, how_long_silent
 from aionorth.cli.reports.chart import Chart
 from aionorth.cli.reports.timeline import Timeline, Work, outcome_at, timeline, works
 from aionorth.common.text import many, shortened, visible
@@ -236,7 +236,7 @@ def _facts(history: History, runs: tuple[Work, ...]) -> list[tuple[str, str, str
     worked = duration(sum(run.end - run.start for run in runs))
     refusals = sum(entry.refusals for entry in entries)
     notes = [f"{least}{worked} of it at work"] if len(runs) > 1 else []
-    notes += [f"{silence_in_words(history)} without the platform"] if history.outages else []
+    notes += [f"{how_long_silent(history)} without the platform"] if history.outages else []
     return [
         ("Time", lasted, "; ".join(notes)),
         ("Runs", f"{len(runs):,}", ""),
