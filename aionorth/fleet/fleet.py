@@ -50,8 +50,8 @@ def broker_of(url: str) -> FleetBroker:
 
 def in_one_line(record: logging.LogRecord) -> bool:
     """Have a line of the log begin with its app, as a worker has many, and stay one, whatever others put in."""
-    app_id = getattr(record, "app_id", "")
-    record.msg, record.args = shown(f"{app_id}: {record.getMessage()}" if app_id else record.getMessage()), ()
+    app_id, text = getattr(record, "app_id", ""), record.getMessage()
+    record.msg, record.args = shown(f"{app_id}: {text}" if app_id else text), ()
     return True
 
 
