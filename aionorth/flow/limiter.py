@@ -248,12 +248,8 @@ class Limiter:
                 await self._turns.sleep(response)
 
     def is_too_old(self, since: float) -> bool:
-        """Whether no call must be sent any more with a permit that was given at `since`, on the loop's clock.
-
-        The slot of one that is not released comes free a time-out and a period after it was given. Before that the call
-        must have ended, and the window know of it.
-        """
-        return self._loop.time() - since > min(self._timeout, self.settings.period) / 2
+        """Whether no call must be sent any more with a permit that was given at `since`, on the loop's clock."""
+        return self._loop.time() - since >= self._limits().permit_valid_for
 
     def release(
         self,

@@ -130,6 +130,15 @@ class Limits:
         return self.period * (1 + CLOCK_TOLERANCE) + 2 * self.clock_error
 
     @cached_property
+    def permit_valid_for(self) -> float:
+        """Seconds within which a store must have given a permit, and then those for which it may be used.
+
+        The slot of one that is not released comes free a time-out and a period after it was given. Before that the call
+        must have ended, and the window know of it.
+        """
+        return min(self.timeout, self.period) / 2
+
+    @cached_property
     def quantum(self) -> float:
         """Slots that come free within the same span of this many seconds are counted together; 0 if none are."""
         return self.period / BUCKETS if self.limit > BUCKETS else 0.0

@@ -144,9 +144,9 @@ class SharedWindow:  # more than 12 attributes: reports in transit need their ow
                 response = await self._retry.until(lambda: self._exchange(acquire))
                 if response.wait > 0:
                     return response.wait
-                if self._now() - asked_at < self._limits.timeout:
+                if self._now() - asked_at < self._limits.permit_valid_for:
                     return Permit(response.episode, acquire.key, response.outage.held and not early)
-                # The process was suspended. The slot may soon be given to another.
+                # The process or the store was suspended. The slot may soon be given to another.
         except asyncio.CancelledError:  # the slot may or may not have been given
             self.release(Permit(self._response.episode, acquire.key), Ending.UNSENT, self._now(), 0.0)
             raise

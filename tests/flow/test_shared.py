@@ -95,8 +95,9 @@ async def opened(directory: Path) -> Flaky:
     return Flaky(store)
 
 
-def flow_of(store: Flaky, calls: int = 3) -> Limiter:
-    return Limiter(FlowControl(calls, 10.0), growing_waits, lambda limits: SharedWindow(store, limits), timeout=5.0)
+def flow_of(store: Flaky, calls: int = 3, period: float = 10.0, timeout: float = 5.0) -> Limiter:
+    settings = FlowControl(calls, period)
+    return Limiter(settings, growing_waits, lambda limits: SharedWindow(store, limits), timeout=timeout)
 
 
 async def call(flow: Limiter, latency: float = 0.1) -> None:
@@ -181,10 +182,17 @@ async def test_one_who_is_cancelled_while_asking_leaves_no_slot_behind(tmp_path:
     await flow.close()
 
 
-async def test_a_slot_whose_answer_came_too_late_is_asked_for_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("period", "longest", "late", "latency"),
+    [(10.0, 5.0, 20.0, 1.0), (4.0, 30.0, 29.0, 6.0)],
+    ids=["later than the slot is free", "while the call could still last as long"],
+)
+async def test_a_slot_whose_answer_came_too_late_is_asked_for_again(
+    tmp_path: Path, period: float, longest: float, late: float, latency: float
+) -> None:
     loop = asyncio.get_running_loop()
     store = await opened(tmp_path)
-    flow, other = flow_of(store, calls=1), flow_of(await opened(tmp_path), calls=1)
+    flow, other = (flow_of(one, 1, period, longest) for one in (store, await opened(tmp_path)))
     replace, slow = store.replace, True
 
     async def stopped(snapshot: Snapshot, document: str, *, keep: float) -> bool:
@@ -192,16 +200,16 @@ async def test_a_slot_whose_answer_came_too_late_is_asked_for_again(tmp_path: Pa
         done = await replace(snapshot, document, keep=keep)
         if slow:
             slow = False
-            await asyncio.sleep(20)  # as if the process had stood still
+            await asyncio.sleep(late)  # as if the process had stood still
         return done
 
-    async def sent(flow: Limiter) -> float:
-        await call(flow, latency=1.0)
+    async def sent(flow: Limiter, latency: float) -> float:
+        await call(flow, latency)
         return loop.time()
 
     store.replace = stopped  # type: ignore[method-assign]
-    first, second = await asyncio.gather(sent(flow), sent(other))
-    assert abs(first - second) >= 10
+    first, second = await asyncio.gather(sent(flow, latency), sent(other, 1.0))
+    assert abs(first - second) >= period
     await flow.close()
     await other.close()
 
