@@ -14,13 +14,11 @@ the run itself      hash: when it was made, and whether it is cancelled
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import secrets
 import time
-from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import attrs
@@ -28,13 +26,11 @@ import attrs
 from aionorth.common.arguments import argument
 from aionorth.errors import ArgumentError, StoreError, StoreUnavailableError, detached
 from aionorth.fleet.runs import DamagedError, NoRunError, Part, PartState, PartStatus, RunStatus
-from aionorth.models import Outcome
+from aionorth.fleet.stored import PREFIX, part_status, reading, root_of, run_status, state_text
 from aionorth.purge.journal import lines
 from aionorth.stores.redis import PASSING
 from aionorth.stores.redis_client import Connections, cancellable, connect
 from aionorth.stores.redis_url import wrong_with_url
-
-PREFIX = "aionorth-fleet"
 
 LEASE = 15.0
 """Seconds after its last sign of life from which on a worker counts as dead."""
@@ -59,11 +55,9 @@ OTHERS, OF_ANOTHER_LENGTH, DONE = range(3)
 _NOW = "local time = redis.call('TIME'); local now = time[1] + time[2] / 1e6\n"
 _OWNER = """
 local held = redis.call('HGET', KEYS[1], ARGV[1])
-local holder, till = string.match(held or '', '^(%S+) (%d+%.%d+)$')
+local holder, till = string.match(held or '', '^(%S+) (%d+%.%d+)$')  -- as OWNER in aionorth.fleet.stored
 if not holder then holder, till = '', 0 end  -- nobody, as where it cannot be read
 """
-_UNTIL = re.compile(r"\S+ (\d+\.\d+)", re.ASCII)
-"""An owner, and until when: the same pattern."""
 # The number of journals decides how long it takes: that is too long for each sign of life.
 _RENEW = """
 local function renew(run, seconds)
@@ -170,11 +164,11 @@ class FleetStore:
         """Keep a new run and return its name; raise `ArgumentError` where there is one of that name."""
         given, name = name is not None, check_name(_new_name() if name is None else name)
         async with self._reached():
-            while not await self.client.hsetnx(_root(name), "made_at", str(time.time())):
+            while not await self.client.hsetnx(root_of(name), "made_at", str(time.time())):
                 if given:
                     raise ArgumentError(f"there is a run {name} already: give it another name")
                 name = _new_name()
-            root = _root(name)
+            root = root_of(name)
             await self.client.expire(root, KEPT)
             for number, part in enumerate(parts):
                 journal = [part.first_line(part.target), *(line.decode() for line in lines.of_ids(part.ids))]
@@ -204,8 +198,8 @@ class FleetStore:
         missing = NoRunError(f"there is no run {run!r}")
         if not _is_name(run):
             raise missing
-        root = _root(run)
-        with _reading(run, "one of its keys"):
+        root = root_of(run)
+        with reading(run, "one of its keys"):
             async with self._reached():
                 pipe = self.client.pipeline(transaction=True)
                 for key in ("", ":parts", ":owners", ":states"):
@@ -214,73 +208,52 @@ class FleetStore:
                 about, parts, owners, states, now = await _replies(pipe)
         if not about:
             raise missing
-        cancelled, whole = "cancelled" in about, "whole" in about
         at = now[0] + now[1] / 1e6
-        with _reading(run, "when it was submitted"):
-            made_at = lines.seconds(float(about["made_at"]))
-        with _reading(run, "its parts"):
-            if whole and not parts:
-                raise ValueError("there are none")
-        return RunStatus(
-            run=run,
-            made_at=made_at,
-            cancelled=cancelled,
-            whole=whole,
-            sent="sent" in about,
-            parts=tuple(
-                _at(
-                    _status(run, number, parts.get(str(number)), states.get(str(number))),
-                    owners.get(str(number)),
-                    at,
-                    cancelled=cancelled,
-                )
-                for number in range(len(parts))
-            ),
-        )
+        return run_status(run, about, parts=parts, owners=owners, states=states, now=at)
 
     async def part(self, run: str, number: int) -> PartStatus | None:
         """Return how far a part of a run has come; None where it is not kept any more. Raises `DamagedError`."""
-        with _reading(run, "one of its keys"):
+        with reading(run, "one of its keys"):
             async with self._reached():
                 pipe = self.client.pipeline(transaction=True)
-                pipe.hget(f"{_root(run)}:parts", str(number))
-                pipe.hget(f"{_root(run)}:states", str(number))
+                pipe.hget(f"{root_of(run)}:parts", str(number))
+                pipe.hget(f"{root_of(run)}:states", str(number))
                 part, state = await _replies(pipe)
-        return None if part is None else _status(run, number, part, state)
+        return None if part is None else part_status(run, number, part, state)
 
     async def set_waiting(self, run: str, status: PartStatus) -> None:
         """Note that a part waits for a worker."""
-        text = _state(attrs.evolve(status, state=PartState.WAITING, cause="", declined={}, declined_since=0.0))
+        text = state_text(attrs.evolve(status, state=PartState.WAITING, cause="", declined={}, declined_since=0.0))
         async with self._reached():
-            await self.client.hset(f"{_root(run)}:states", str(status.number), text)
+            await self.client.hset(f"{root_of(run)}:states", str(status.number), text)
 
     async def set_sent(self, run: str, *, sent: bool = True) -> None:
         """Note whether workers have been told of all parts of a run."""
         async with self._reached():
             if sent:
-                await self.client.hset(_root(run), "sent", "1")
+                await self.client.hset(root_of(run), "sent", "1")
             else:
-                await self.client.hdel(_root(run), "sent")
+                await self.client.hdel(root_of(run), "sent")
 
     async def renew(self, run: str) -> None:
         """Keep all of a run for as long as after a sign of life."""
         async with self._reached():
-            await self._eval(f"{_RENEW} renew(KEYS[1], ARGV[1])", [_root(run)], KEPT)
+            await self._eval(f"{_RENEW} renew(KEYS[1], ARGV[1])", [root_of(run)], KEPT)
 
     async def set_cancelled(self, run: str, *, cancelled: bool) -> None:
         """Have workers end their work on a run, or not any more."""
         async with self._reached():
             if cancelled:
-                await self.client.hset(_root(run), "cancelled", "1")
+                await self.client.hset(root_of(run), "cancelled", "1")
             else:
-                await self.client.hdel(_root(run), "cancelled")
+                await self.client.hdel(root_of(run), "cancelled")
 
     # --- One part
 
     async def take(self, run: str, number: int, who: str) -> bool:
         """Take a part for a worker; return whether that was possible."""
         async with self._reached():
-            return bool(await self._eval(_TAKE, [f"{_root(run)}:owners"], number, who, self.lease))
+            return bool(await self._eval(_TAKE, [f"{root_of(run)}:owners"], number, who, self.lease))
 
     async def beat(self, run: str, status: PartStatus, who: str, *, last: bool = False) -> bool | None:
         """Give a sign of life, the `last` one that others need not wait after, and say how far the part is.
@@ -288,15 +261,17 @@ class FleetStore:
         Returns:
             Whether the run is cancelled; None where the part is not this worker's any more.
         """
-        root = _root(run)
+        root = root_of(run)
         keys = [f"{root}:owners", f"{root}:states", root]
         async with self._reached():
-            said = await self._eval(_BEAT, keys, status.number, who, 0 if last else self.lease, _state(status), KEPT)
+            said = await self._eval(
+                _BEAT, keys, status.number, who, 0 if last else self.lease, state_text(status), KEPT
+            )
         return None if said < 0 else bool(said)
 
     async def journal(self, run: str, number: int) -> AsyncIterator[list[str]]:
         """Yield the lines of a part's journal, some at a time."""
-        key, at = f"{_root(run)}:journal:{number}", 0
+        key, at = f"{root_of(run)}:journal:{number}", 0
         while True:
             async with self._reached():
                 some = await self.client.lrange(key, at, at + LINES_AT_ONCE - 1)
@@ -308,7 +283,7 @@ class FleetStore:
     async def set_first_line(self, run: str, number: int, line: str) -> None:
         """Replace the first line of a journal: the app is known now."""
         async with self._reached():
-            await self.client.lset(f"{_root(run)}:journal:{number}", 0, line)
+            await self.client.lset(f"{root_of(run)}:journal:{number}", 0, line)
 
     async def append(self, run: str, number: int, who: str, length: int, more: Sequence[str]) -> tuple[int, int]:
         """Add lines to a journal that is this worker's and has `length` lines.
@@ -316,7 +291,7 @@ class FleetStore:
         Returns:
             `OTHERS`, `OF_ANOTHER_LENGTH` or `DONE`; and the length before.
         """
-        root = _root(run)
+        root = root_of(run)
         keys = [f"{root}:owners", f"{root}:journal:{number}"]
         async with self._reached():
             said, had = await self._eval(_APPEND, keys, number, who, self.lease, length, *more)
@@ -386,59 +361,3 @@ async def _replies(pipe: Any) -> list[Any]:  # noqa: ANN401 - partly untyped
 
 def _new_name() -> str:
     return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
-
-
-def _root(run: str) -> str:
-    return f"{{{PREFIX}:{run}}}"
-
-
-def _state(status: PartStatus) -> str:
-    names = ("state", "calls", "refusals", "cause", "declined", "declined_since", "next_call", "silent_for")
-    fields = {name: getattr(status, name) for name in names}
-    return json.dumps(fields | {"outcomes": {outcome.value: count for outcome, count in status.outcomes.items()}})
-
-
-@contextmanager
-def _reading(run: str, what: str) -> Generator[None, None, None]:
-    """Raise `DamagedError`, which names the run and `what` of it cannot be read, where the block cannot do so."""
-    try:
-        yield
-    except (DamagedError, *lines.MALFORMED) as exc:
-        remedy = f"restore it from a backup, or remove all keys that begin with {_root(run)} and submit its ids anew"
-        raise DamagedError(
-            f"run {run} is damaged: {what} cannot be read from the fleet's Redis server; {remedy}"
-        ) from exc
-
-
-def _status(run: str, number: int, part: str | None, state: str | None) -> PartStatus:
-    """Return how far a part is, from what is kept of it and of its state, if there is one."""
-    with _reading(run, f"part {number}"):
-        if part is None:
-            raise ValueError("it is missing")
-        status = PartStatus(number=number, part=Part.from_json(part))
-    if state is None:
-        return status
-    with _reading(run, f"how far part {number} is"):
-        fields = json.loads(state)
-        return attrs.evolve(
-            status,
-            state=PartState(fields["state"]),
-            outcomes=Counter({Outcome(name): lines.count(count) for name, count in dict(fields["outcomes"]).items()}),
-            calls=lines.count(fields["calls"]),
-            refusals=lines.count(fields["refusals"]),
-            cause=lines.text(fields["cause"]),
-            declined={name: lines.text(cause) for name, cause in dict(fields["declined"]).items()},
-            declined_since=lines.seconds(fields["declined_since"]),
-            next_call=lines.seconds(fields["next_call"]),
-            silent_for=lines.seconds(fields["silent_for"]),
-        )
-
-
-def _at(status: PartStatus, owner: str | None, now: float, *, cancelled: bool) -> PartStatus:
-    """Return a status as it is `now`, with what is known of its worker and its run."""
-    until = _UNTIL.fullmatch(owner or "")
-    if status.state is PartState.AT_WORK and (until is None or float(until[1]) < now):
-        status = attrs.evolve(status, state=PartState.LOST)
-    if status.state in {PartState.WAITING, PartState.LOST} and cancelled:  # nobody is at work on it
-        return attrs.evolve(status, state=PartState.CANCELLED)
-    return status

@@ -24,7 +24,8 @@ from redis.exceptions import RedisError
 from taskiq import AckableMessage
 from taskiq_redis import RedisStreamBroker
 
-from aionorth.fleet.store import BEATS, LEASE, PREFIX, RETRY, check_url, reached
+from aionorth.fleet.store import BEATS, LEASE, RETRY, check_url, reached
+from aionorth.fleet.stored import PREFIX
 from aionorth.stores.redis_client import TIMEOUT, cancellable, drop_idle
 
 _log = logging.getLogger("aionorth")

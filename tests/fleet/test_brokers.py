@@ -14,7 +14,7 @@ from processes import RedisServer
 from taskiq import AckableMessage
 
 from aionorth.fleet import streams
-from aionorth.fleet.store import PREFIX
+from aionorth.fleet.stored import PREFIX
 from aionorth.fleet.streams import GROUP, FleetBroker, left_alone_for
 
 QUEUE = f"{PREFIX}:tasks"

@@ -19,7 +19,7 @@ from processes import RedisServer, redis_server
 
 from aionorth import NorthError, Outcome
 from aionorth.fleet import Fleet, Part, RunStatus
-from aionorth.fleet.store import PREFIX
+from aionorth.fleet.stored import PREFIX
 from aionorth.fleet.streams import GROUP
 from aionorth.items import Kind
 

@@ -21,7 +21,8 @@ from aionorth.errors import StoreUnavailableError
 from aionorth.fleet import Fleet, PartState
 from aionorth.fleet import store as fleet_store
 from aionorth.fleet.runs import DamagedError
-from aionorth.fleet.store import KEPT, OTHERS, PREFIX, RENEWED, FleetStore
+from aionorth.fleet.store import KEPT, OTHERS, RENEWED, FleetStore
+from aionorth.fleet.stored import PREFIX
 from aionorth.stores.redis import RedisStore
 
 PASSWORD = "hush-hush"
