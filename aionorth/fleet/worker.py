@@ -8,10 +8,12 @@ import math
 import os
 import socket
 import time
+import traceback
 import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
+from pathlib import Path
 
 import attrs
 
@@ -257,7 +259,13 @@ class _Work:
             return attrs.evolve(found, state=state, cause="")
         first = error.__cause__ or error if isinstance(error, BulkAbortedError) else error
         if not isinstance(first, NorthError):  # its text may be anybody's, and hold a secret
-            _log.error("part %d of run %s ended in an error that nobody expects", found.number, self._run)
+            _log.error(
+                "part %d of run %s ended in an error that nobody expects; please report it: %s in %s",
+                found.number,
+                self._run,
+                type(first).__name__,
+                _frames(first),
+            )
         cause = str(error) if isinstance(first, NorthError) else type(first).__name__
         return attrs.evolve(found, state=PartState.FAILED, cause=cause)
 
@@ -273,6 +281,12 @@ class _Work:
             await self._store.set_first_line(self._run, number, part.first_line(target))
             reader = await self._medium.read()
         return Journal.resumed(self._medium, reader)
+
+
+def _frames(error: BaseException) -> str:
+    """Return where an error was raised, as in ``exchange (shared.py:96) < acquire (shared.py:144)``: no values."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return " < ".join(f"{one.name} ({Path(one.filename).name}:{one.lineno})" for one in reversed(frames))
 
 
 def _session(part: Part, store: RedisStore) -> tuple[NorthSession, int]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import socket
 import time
 from collections import Counter
@@ -549,7 +550,7 @@ def test_a_profile_of_another_app_is_mended_as_long_as_no_id_was_tried(play: Pla
 
 
 @pytest.mark.parametrize("where", ["before the run", "within it"])
-def test_an_error_that_nobody_expects_is_told_by_its_name_only(
+def test_of_an_error_that_nobody_expects_its_name_is_told_and_where_it_was_raised(
     play: Play, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, where: str
 ) -> None:
     def broken(*_: Any, **__: Any) -> NorthSession:
@@ -569,6 +570,9 @@ def test_an_error_that_nobody_expects_is_told_by_its_name_only(
     with caplog.at_level(logging.DEBUG):
         play(story)
     assert SECRET not in caplog.text
+    told = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    assert len(told) == 1
+    assert re.search(r"LookupError in broken \(test_workers\.py:\d+\) < \w+ \(\w+\.py:\d+\)", told[0])
 
 
 def test_what_a_server_refuses_is_tried_again_by_another_worker(play: Play) -> None:
