@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -15,12 +16,14 @@ from aionorth.errors import ArgumentError
 from aionorth.items import Kind, Target
 from aionorth.purge.listing import Reading, list_items
 from aionorth.purge.plan_files import FLAT, from_plain, to_plain
-from aionorth.purge.selections import EXCLUDED, BatchDelete, Selection
+from aionorth.purge.selections import EXCLUDED, UNSENDABLE, BatchDelete, Selection
 from aionorth.wire.checks import check_id
 from aionorth.wire.replies import Send
 from aionorth.wire.resources import RESOURCES, Item, Resource
 
 T = TypeVar("T", bound=Item)
+
+_log = logging.getLogger("aionorth")
 
 NAMED = 3
 """How many of those that take others along the text of a plan names."""
@@ -158,19 +161,31 @@ def _check(selection: object, now: datetime | None) -> None:
 async def list_selected(selection: Selection[T], send: Send, *, now: datetime) -> AsyncIterator[T]:
     """Yield what `selection` selects of what there is, at once where that depends on nothing else that is listed."""
     _check(selection, now)
+    kind, unsendable = selection.kind.words, list[str]()
+    async for item, reason in _judged(selection, send, now):
+        if reason is None:
+            yield item
+        elif reason == UNSENDABLE:
+            unsendable.append(item.id)
+    if unsendable:
+        ids = many(len(unsendable), "id")
+        _log.warning("left out of the list of %s: %s that cannot be sent in a call, as %r", kind, ids, unsendable[0])
+
+
+async def _judged(selection: Selection[T], send: Send, now: datetime) -> AsyncIterator[tuple[T, str | None]]:
+    """Yield what is listed, each with the reason for which it is not selected, if there is one."""
     other, named = selection.authorized_app_id, None if selection.ids is None else frozenset(selection.ids)
     items = list_items(RESOURCES[selection.kind], send, selection.filters(), Reading(), authorized_app_id=other)
     if selection.depends_on_all:
         listed = [item async for item in items]
         kept = selection.choose(listed, now)
         for item in listed:
-            if item.id not in kept:
-                yield item
+            yield item, kept.get(item.id)
         return
     conditions = attrs.evolve(selection, ids=None, everything=True)
     async for item in items:
-        if (named is None or item.id in named) and not conditions.choose([item], now):
-            yield item
+        if named is None or item.id in named:
+            yield item, conditions.choose([item], now).get(item.id)
 
 
 async def make_plan(

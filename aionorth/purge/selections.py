@@ -27,6 +27,9 @@ LONGEST_AGE = timedelta(days=36_525)
 EXCLUDED = "excluded"
 """Why an item is kept that `Selection.exclude` names."""
 
+UNSENDABLE = "its id cannot be sent in a call"
+"""Why an item is kept that no call can name."""
+
 
 def _ids(ids: Iterable[str] | None) -> tuple[str, ...] | None:
     if isinstance(ids, (str, bytes)):
@@ -165,7 +168,7 @@ class Selection(Generic[T_co]):
         if id_ in self.exclude:
             return EXCLUDED
         if id_fault(id_) is not None:
-            return "its id cannot be sent in a call"
+            return UNSENDABLE
         return "not among the ids given" if named is not None and id_ not in named else None
 
     def _reason(self, one: Any) -> str | None:  # noqa: ANN401 - an item of the kind

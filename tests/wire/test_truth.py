@@ -265,6 +265,24 @@ async def test_an_id_whose_bytes_were_replaced_is_not_sent() -> None:
         assert [kept.reason for kept in plan.keep] == ["its id cannot be sent in a call"]
 
 
+async def test_what_has_an_id_that_cannot_be_sent_is_not_left_out_of_a_list_in_silence(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    body = b'{"data": [{"fileId": "f/../1"}, {"fileId": "f2"}], "totalCount": 2}'
+    said = "left out of the list of packages: 1 id that cannot be sent in a call, as 'f/../1'"
+    async with (
+        answering(Answer(reply(200, body)), Answer(reply(200, body))) as platform,
+        aionorth.NorthSession(platform.url, app_id=APP, token="t0ken") as north,
+    ):
+        for selection, listed in (
+            (aionorth.PackageSelection(everything=True), ["f2"]),
+            (aionorth.PackageSelection(keep_latest=1), []),  # when it was uploaded is not known
+        ):
+            assert [item.file_id async for item in north.list_selected(selection)] == listed
+            assert caplog.messages == [said]
+            caplog.clear()
+
+
 async def test_a_description_of_megabytes_is_not_kept() -> None:
     body: Any = json.dumps({"error_code": "9" * 1_000_000, "error_desc": "x" * 2_000_000}).encode()
     async with (
