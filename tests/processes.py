@@ -17,6 +17,7 @@ from typing import Any, Self
 
 import attrs
 import pytest
+from ports import free_port
 
 from aionorth.flow.window import Window
 from aionorth.stores.redis import OpenRedisStore, RedisStore
@@ -145,9 +146,7 @@ class RedisServer:
 
     def __init__(self, directory: Path, *, keeps: bool) -> None:
         """When the server is stopped it `keeps` its data, or loses them."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(directory)]
         self._command += ["--save", "", "--appendonly", "yes" if keeps else "no"]
@@ -163,6 +162,7 @@ class RedisServer:
                 time.sleep(0.01)
             else:
                 return
+        self.kill()
         raise AssertionError("redis-server does not start")
 
     def restart(self) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import shutil
-import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from ports import free_port
 from processes import Platform, RedisServer, Worker, in_service, put_in_service
 from support import shown
 
@@ -399,10 +399,8 @@ async def cluster(start: Start) -> list[Node]:
 
 
 def start_clustered(start: Start) -> Node:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        bus = free.getsockname()[1]
-    return start("--cluster-enabled", "yes", "--cluster-port", str(bus), "--cluster-node-timeout", "1000")
+    bus = str(free_port())
+    return start("--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", "1000")
 
 
 async def bus_of(node: Node) -> int:

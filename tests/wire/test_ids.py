@@ -15,6 +15,7 @@ from urllib.parse import unquote
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from ports import free_port
 from shell import SECRET as SHELL_SECRET
 from shell import served
 from support import APP, run, session
@@ -155,8 +156,7 @@ def fronted(tmp_path: Path) -> Iterator[tuple[Simulator, str]]:
     """A platform behind nginx, and the URL of that."""
     if NGINX is None:
         pytest.skip("nginx is not installed")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     with served({APP: SHELL_SECRET}, calls=None) as platform:
         file = tmp_path / "nginx.conf"
         file.write_text(CONFIGURATION.format(directory=tmp_path, port=port, platform=platform.url))
