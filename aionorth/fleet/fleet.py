@@ -13,7 +13,7 @@ from taskiq import Context, SendTaskError, TaskiqDepends, TaskiqEvents, TaskiqSt
 
 from aionorth.common.text import shown
 from aionorth.errors import ArgumentError, JournalError
-from aionorth.fleet.journal import read_history
+from aionorth.fleet.journal import count, read_history
 from aionorth.fleet.runs import Part, PartState, PartStatus, RunStatus, check_parts
 from aionorth.fleet.store import FleetStore, reached
 from aionorth.fleet.streams import FleetBroker, left_alone_for
@@ -130,10 +130,18 @@ class Fleet:
     async def status(self, run: str) -> RunStatus:
         """Return how far a run is.
 
+        It goes by the last signs of life of workers. Where one has died and the run is cancelled, so that no other one
+        goes on, it goes by the journal.
+
         Raises:
             ArgumentError: There is none of that name.
             StoreError: The server cannot be reached, or what it keeps of the run is damaged.
         """
+        status = await self._store.status(run)
+        if not status.cancelled or not (lost := [one.number for one in status.parts if one.uncounted]):
+            return status
+        for number in lost:
+            await count(self._store, run, number)
         return await self._store.status(run)
 
     async def wait(self, run: str, *, every: float = 2.0) -> RunStatus:
@@ -153,7 +161,7 @@ class Fleet:
         Of a run whose submission was broken off, these are also the parts that wait, and of any run those whose worker
         shows no sign of life. Where not all of its parts are kept it raises `ArgumentError`.
         """
-        before = await self._store.status(run)
+        before = await self.status(run)
         if not before.whole:
             raise ArgumentError(f"{run}: {before.lack}")
         await self._store.set_sent(run, sent=False)  # where this is broken off, the next one goes on with it
@@ -191,7 +199,7 @@ class Fleet:
         """
         for one in (await self.status(run)).parts:
             try:
-                history = await read_history(self._store, run, one.number, at_work=one.state is PartState.AT_WORK)
+                history = await read_history(self._store, run, one.number, one.state)
             except JournalError as exc:
                 if on_damaged is None:
                     raise

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import uuid
+from collections import Counter, deque
 
 import attrs
 
 from aionorth.errors import JournalError, StoreUnavailableError
-from aionorth.fleet.runs import DamagedError
+from aionorth.fleet.runs import DamagedError, PartState, PartStatus
 from aionorth.fleet.store import DONE, OTHERS, RETRY, FleetStore
+from aionorth.models import Outcome
 from aionorth.purge.journal.history import History, Reader
 from aionorth.purge.journal.sync import Syncing
 
@@ -114,7 +116,32 @@ class JournalInRedis:
         self._last += more
 
 
-async def read_history(store: FleetStore, run: str, number: int, *, at_work: bool = False) -> History:
-    """Read the journal of a part, also while a worker is at work on it."""
+async def read_history(store: FleetStore, run: str, number: int, state: PartState = PartState.COMPLETE) -> History:
+    """Read the journal of a part in this state, also while a worker is at work on it."""
     history = (await JournalInRedis(store, run, number, "").read()).history
-    return attrs.evolve(history, at_work=at_work)
+    at_work = state is PartState.AT_WORK
+    return attrs.evolve(history, at_work=at_work, awaits_worker=not state.settled and not at_work)
+
+
+async def counted(store: FleetStore, run: str, status: PartStatus) -> PartStatus:
+    """Return the status of a part, whose worker has died, with the numbers of its journal."""
+    try:
+        entries = (await read_history(store, run, status.number)).entries.values()
+    except JournalError:  # a report says so
+        return status
+    return attrs.evolve(
+        status,
+        outcomes=Counter(entry.final_outcome() for entry in entries if entry.final_outcome() is not Outcome.SKIPPED),
+        calls=sum(entry.all_calls for entry in entries),
+        refusals=sum(entry.refusals for entry in entries),
+    )
+
+
+async def count(store: FleetStore, run: str, number: int) -> None:
+    """Have the status of a part, whose worker has died, say what its journal does; a worker that has it does so."""
+    who = uuid.uuid4().hex
+    if not await store.take(run, number, who) or (status := await store.part(run, number)) is None:
+        return
+    if status.state is PartState.AT_WORK:
+        status = attrs.evolve(await counted(store, run, status), state=PartState.LOST)
+    await store.beat(run, status, who, last=True)

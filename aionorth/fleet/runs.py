@@ -236,6 +236,9 @@ class PartStatus:
     """Seconds from the worker's last sign of life until flow control allows the next call; 0 where it allows one."""
     silent_for: float = 0.0
     """Seconds for which the platform had not answered then, during an outage; else 0."""
+    uncounted: bool = False
+    """Whether its worker has died, so that the numbers are those of that one's last sign of life, and the journal knows
+    more."""
 
     @property
     def gone(self) -> int:
@@ -245,7 +248,8 @@ class PartStatus:
     def counts(self) -> Counter[str]:
         """Return how many ids have which outcome, by its value, or are ``pending``: together as many as there are."""
         counts = Counter({"pending": 0} | {outcome.value: self.outcomes[outcome] for outcome in Outcome})
-        counts[Outcome.SKIPPED.value if self.state.settled else "pending"] += self.part.total - self.outcomes.total()
+        skipped = counts[Outcome.SKIPPED.value] + self.part.total - self.outcomes.total()
+        counts[Outcome.SKIPPED.value], counts["pending"] = (skipped, 0) if self.state.settled else (0, skipped)
         return counts
 
     def to_dict(self) -> dict[str, Any]:
@@ -286,6 +290,11 @@ class RunStatus:
         return not self.whole or all(one.state.settled for one in self.parts)
 
     @property
+    def at_work(self) -> bool:
+        """Whether a worker is at work on a part of it."""
+        return any(one.state is PartState.AT_WORK for one in self.parts)
+
+    @property
     def lack(self) -> str:
         """What there is to know, and to do, where not all of it is kept; empty where all is."""
         return "" if self.whole else NOT_WHOLE
@@ -306,21 +315,25 @@ class RunStatus:
 
     @property
     def outcomes(self) -> Counter[Outcome]:
-        """How many ids have which outcome."""
+        """How many ids have which outcome, as far as workers have said."""
         return sum((one.outcomes for one in self.parts), Counter[Outcome]())
+
+    def counts(self) -> Counter[str]:
+        """Return the sum of the counts of all parts, zeros among them: see `PartStatus.counts`."""
+        counts = Counter[str]()
+        for one in self.parts:
+            counts.update(one.counts())
+        return counts
 
     def to_dict(self) -> dict[str, Any]:
         """The status as JSON-ready values."""
-        counts = Counter[str]()
-        for one in self.parts:
-            counts.update(one.counts())  # which keeps zeros
         return {
             "run": self.run,
             "whole": self.whole,
             "cancelled": self.cancelled,
             "settled": self.settled,
             "total": self.total,
-            **counts,
+            **self.counts(),
             "calls": self.count(lambda one: one.calls),
             "refusals": self.count(lambda one: one.refusals),
             "parts": [one.to_dict() for one in self.parts],
@@ -329,7 +342,7 @@ class RunStatus:
     def __str__(self) -> str:
         states = Counter(one.state for one in self.parts)
         said = ", ".join(f"{states[state]:,} {state.in_words}" for state in PartState if states[state])
-        outcomes = self.outcomes
-        counts = ", ".join(f"{outcomes[one]:,} {one.value.replace('_', ' ')}" for one in Outcome if outcomes[one])
+        known = ((name, count) for name, count in self.counts().items() if count and name != "pending")
+        counts = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in known)
         number = f"{many(self.total, 'id')} in {many(len(self.parts), 'part')}"
         return f"{self.run}: {number} ({said}): {counts or self.lack or 'nothing yet'}"

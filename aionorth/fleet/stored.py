@@ -106,7 +106,7 @@ def _at(status: PartStatus, owner: str | None, now: float, *, cancelled: bool) -
     """Return a status as it is `now`, with what is known of its worker and its run."""
     until = OWNER.fullmatch(owner or "")
     if status.state is PartState.AT_WORK and (until is None or float(until[1]) < now):
-        status = attrs.evolve(status, state=PartState.LOST)
+        status = attrs.evolve(status, state=PartState.LOST, uncounted=True)
     if status.state in {PartState.WAITING, PartState.LOST} and cancelled:  # nobody is at work on it
         return attrs.evolve(status, state=PartState.CANCELLED)
     return status

@@ -26,7 +26,7 @@ from aionorth.errors import (
     StoreError,
     StoreUnavailableError,
 )
-from aionorth.fleet.journal import JournalInRedis
+from aionorth.fleet.journal import JournalInRedis, counted
 from aionorth.fleet.runs import DamagedError, Part, PartState, PartStatus
 from aionorth.fleet.store import BEATS, LEASE, RETRY, FleetStore
 from aionorth.models import Outcome
@@ -137,11 +137,13 @@ class Worker:
         if stopped is not None:
             state = PartState.CANCELLED if stopped else PartState.WAITING if ending.done() else PartState.COMPLETE
             last = work.status(state, task)
+            if status.state is PartState.AT_WORK and not work.begun:  # the numbers are those of a worker that died
+                last = await counted(self._store, run, last)
             if last.state is PartState.FAILED:
                 last = await self._failed(run, last, declined=work.lacks_settings)
             stopped = await self._sign_off(run, last, who)
             if stopped is False and last.state is PartState.CANCELLED:  # it was resumed in the meantime
-                last = work.status(PartState.WAITING)
+                last = attrs.evolve(last, state=PartState.WAITING)
                 await self._sign_off(run, last, who)
             if stopped is not None:
                 return last.state.settled
@@ -210,6 +212,11 @@ class _Work:
         self._bulk: BulkDelete | None = None
         self.lacks_settings = False
         """Whether this worker has no settings, or unusable ones, for the app."""
+
+    @property
+    def begun(self) -> bool:
+        """Whether it goes by the part's journal."""
+        return self._bulk is not None
 
     async def carry_out(self) -> None:
         """Resume the part's journal; raises `NorthError`."""

@@ -438,7 +438,7 @@ def test_a_run_that_nobody_works_on_says_how_to_start_a_worker(fleet: Shell) -> 
         "APP  KIND           DONE  STATE    OF  FAILED  UNKNOWN  CALLS",
         "a    subscriptions  0 %   waiting  2   0       0        0",
         "b    packages       0 %   waiting  1   0       0        0",
-        "no worker is at work on it yet",
+        "no worker is at work on it",
         "to start one: aionorth fleet worker",
     ]
 
@@ -593,7 +593,7 @@ def test_what_holds_a_run_up_is_said(fleet: Shell, server: RedisServer) -> None:
     declined = {"w1": "on host7: there is no profile 'b'"}
     asyncio.run(say(1, cause=declined["w1"], declined=declined))
     words = "b: on host7: there is no profile 'b'; it waits for a worker that has what is missing"
-    assert fleet("fleet", "status", name).out.splitlines()[5:7] == [words, "no worker is at work on it yet"]
+    assert fleet("fleet", "status", name).out.splitlines()[5:7] == [words, "no worker is at work on it"]
     asyncio.run(say(0, cause=declined["w1"], declined=declined))
     assert fleet("fleet", "status", name).out.splitlines()[5:] == [words.replace("b:", "a and 1 more:")]
     asyncio.run(say(0, cause="", declined={}))
@@ -601,9 +601,32 @@ def test_what_holds_a_run_up_is_said(fleet: Shell, server: RedisServer) -> None:
     assert fleet("fleet", "status", name).out.splitlines()[5:] == [
         words,
         "a: the platform has not answered for 3 min 10 s",
+        "flow control allows the next call in about 40.0 s",
     ]
     part = fleet("fleet", "status", name, "--json").json["parts"][0]
     assert (part["silent_for"], part["next_call"]) == (190.0, 40.0)
+
+
+def test_how_to_go_on_without_a_worker_that_died_is_said(fleet: Shell, server: RedisServer) -> None:
+    async def die() -> None:
+        store = FleetStore(server.url, lease=0.01)
+        status = attrs.evolve((await store.status(name)).parts[0], state=PartState.AT_WORK)
+        assert await store.take(name, 0, "me")
+        assert await store.beat(name, status, "me") is False
+        await store.close()
+
+    name = submitted(fleet, TWO)
+    asyncio.run(die())
+    time.sleep(0.02)
+    run = fleet("fleet", "status", name)
+    assert run.out.splitlines()[5:] == [
+        "a: the worker shows no sign of life; one that lives goes on with it within seconds",
+        "to start one: aionorth fleet worker",
+    ]
+    assert re.split("  +", fleet("fleet", "status").out.splitlines()[1])[:2] == [name, "lost"]
+    report = fleet("fleet", "report", name)
+    assert re.split("  +", report.out.splitlines()[2])[-2:] == ["PENDING", "IDS"]
+    assert [re.split("  +", line)[-2:] for line in report.out.splitlines()[3:5]] == [["2", "2"], ["1", "1"]]
 
 
 @pytest.fixture
@@ -780,9 +803,12 @@ def test_a_report_of_damaged_journals_only_does_not_say_that_there_was_nothing_t
 def test_a_run_that_nobody_has_begun_has_a_report_too(fleet: Shell, tmp_path: Path) -> None:
     name = submitted(fleet, TWO)
     run = fleet("fleet", "report", name, "--html", str(tmp_path / "a.html"), "--json")
-    assert (run.code, run.json["skipped"], run.json["calls"]) == (0, 3, 0)
-    assert "A run is at work: 0 of 3 are gone; 3 are still to come." in (tmp_path / "a.html").read_text()
-    assert [row["outcome"] for row in csv_rows(fleet, name, tmp_path)] == ["skipped"] * 3
+    assert (run.code, run.json["pending"], run.json["skipped"], run.json["calls"]) == (0, 3, 0, 0)
+    page = (tmp_path / "a.html").read_text()
+    assert "No worker is at work on it now: 0 of 3 are gone; 3 are still to come." in page
+    assert [row["outcome"] for row in csv_rows(fleet, name, tmp_path)] == ["pending"] * 3
+    run = fleet("fleet", "report", name, "--csv", str(tmp_path / "a.csv"))
+    assert "no worker is at work on it now: the report says how far it has come" in run.err
 
 
 def test_a_report_that_cannot_be_written_is_said_before_any_journal_is_read(fleet: Shell, tmp_path: Path) -> None:

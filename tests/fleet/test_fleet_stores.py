@@ -12,11 +12,12 @@ from typing import Any
 
 import attrs
 import pytest
-from fleets import IDS, LEASE, RUN, at_work, client, opened, part
+from fleets import IDS, LEASE, RUN, at_work, client, opened, part, taken
 from processes import RedisServer, redis_server
 from support import shown
 
-from aionorth import ArgumentError, Outcome, StoreError
+from aionorth import ArgumentError, DeleteResult, Outcome, StoreError
+from aionorth.bulk.record import UNTRIED
 from aionorth.errors import StoreUnavailableError
 from aionorth.fleet import Fleet, PartState
 from aionorth.fleet import store as fleet_store
@@ -112,13 +113,53 @@ def test_a_run_that_is_cancelled_is_settled_though_the_worker_of_a_part_is_lost(
             await store.beat(RUN, at_work(calls=1, outcomes=Counter({Outcome.DELETED: 1})), "a")
             await asyncio.sleep(0.02)
             await fleet.cancel(RUN)
-            (ended,) = (await asyncio.wait_for(fleet.wait(RUN), 1)).parts
-            assert (ended.state, ended.gone) == (PartState.CANCELLED, 1)
+            (ended,) = (await store.status(RUN)).parts
+            assert (ended.state, ended.gone, ended.uncounted) == (PartState.CANCELLED, 1, True)
+            await store.set_cancelled(RUN, cancelled=False)
             assert [one.number for one in await fleet.resume(RUN)] == [0]
             assert (await store.status(RUN)).parts[0].state is PartState.WAITING
             await store.set_cancelled(RUN, cancelled=True)
             assert await store.beat(RUN, at_work(), "a") is True  # it lives after all, and hears of it
             assert [one.state for one in (await store.status(RUN)).parts] == [PartState.AT_WORK]
+
+    asyncio.run(main())
+
+
+def test_what_the_journal_of_a_worker_that_died_says_is_what_a_cancelled_run_came_to(fleet_server: RedisServer) -> None:
+    async def main() -> None:
+        async with taken(fleet_server.url) as (store, medium, journal), Fleet(fleet_server.url) as fleet:
+            await store.set_sent(RUN)
+            journal.begin(*IDS[:3])
+            for id_ in IDS[:2]:
+                journal.end(UNTRIED.sent, DeleteResult(id=id_, outcome=Outcome.DELETED, attempts=1, elapsed=0.1))
+            await medium.permanent()
+            await store.beat(RUN, at_work(calls=1, outcomes=Counter({Outcome.DELETED: 1})), "me")  # its last one
+            await asyncio.sleep(LEASE * 1.1)
+            assert (await fleet.status(RUN)).counts()["deleted"] == 1  # another worker may go on with it
+            await fleet.cancel(RUN)
+            for _ in range(2):
+                status = await asyncio.wait_for(fleet.wait(RUN), 1)
+                assert status.counts() == Counter(deleted=2, unknown=1, skipped=1)
+                assert (status.parts[0].state, status.parts[0].calls) == (PartState.CANCELLED, 3)
+            assert str(status) == f"{RUN}: 4 ids in 1 part (1 cancelled): 2 deleted, 1 unknown, 1 skipped"
+            assert [one.gone for one in await fleet.resume(RUN)] == [2]
+            ((status_of_part, history),) = [one async for one in fleet.histories(RUN)]
+            assert (status_of_part.state, history.unfinished) == (PartState.WAITING, True)
+
+    asyncio.run(main())
+
+
+def test_the_journal_of_a_worker_that_died_may_be_damaged(fleet_server: RedisServer) -> None:
+    async def main() -> None:
+        async with opened(fleet_server.url, lease=0.01) as store, Fleet(fleet_server.url) as fleet:
+            await fleet.submit([part()], name=RUN)
+            await store.take(RUN, 0, "a")
+            await store.beat(RUN, at_work(calls=1, outcomes=Counter({Outcome.DELETED: 1})), "a")
+            await asyncio.sleep(0.02)
+            await fleet.cancel(RUN)
+            async with client(fleet_server.url) as redis:
+                await redis.delete(f"{ROOT}:journal:0")
+            assert (await asyncio.wait_for(fleet.wait(RUN), 1)).counts()["deleted"] == 1
 
     asyncio.run(main())
 

@@ -100,4 +100,4 @@ def test_a_run_is_settled_once_all_its_parts_are_and_ok_once_all_ids_are_gone() 
         "refusals": 0,
         "parts": [],
     }
-    assert str(run) == "r: 8 ids in 2 parts (1 complete, 1 failed): 4 deleted, 1 gone"
+    assert str(run) == "r: 8 ids in 2 parts (1 complete, 1 failed): 4 deleted, 1 gone, 3 skipped"

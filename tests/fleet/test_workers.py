@@ -18,7 +18,7 @@ from fleets import LEASE, RUN, client, part
 from processes import RedisServer, served_before
 from redis.asyncio import Redis
 
-from aionorth import ArgumentError, FlowControl, NorthSession, Outcome, RedisStore, SubscriptionSelection
+from aionorth import ArgumentError, DeleteResult, FlowControl, NorthSession, Outcome, RedisStore, SubscriptionSelection
 from aionorth.bulk.record import UNTRIED
 from aionorth.errors import StoreUnavailableError
 from aionorth.fleet import Fleet, Part, PartState, PartStatus, worker
@@ -573,6 +573,26 @@ def test_of_an_error_that_nobody_expects_its_name_is_told_and_where_it_was_raise
     told = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert len(told) == 1
     assert re.search(r"LookupError in broken \(test_workers\.py:\d+\) < \w+ \(\w+\.py:\d+\)", told[0])
+
+
+def test_a_cancelled_part_of_a_worker_that_died_is_as_its_journal_says(play: Play) -> None:
+    async def story(place: Place) -> None:
+        await place.store.add([part(place.ids)], RUN)
+        assert await place.store.take(RUN, 0, "dead")
+        medium = JournalInRedis(place.store, RUN, 0, "dead")
+        journal = Journal.resumed(medium, await medium.read())
+        journal.begin(*place.ids[:3])
+        journal.end(UNTRIED.sent, DeleteResult(id=place.ids[0], outcome=Outcome.DELETED, attempts=1, elapsed=0.1))
+        await medium.permanent()
+        await place.store.beat(RUN, attrs.evolve(await place.status(), state=PartState.AT_WORK), "dead", last=True)
+        await place.store.set_cancelled(RUN, cancelled=True)
+        async with place.worker() as one:
+            assert await one.do(RUN, 0)
+        status = await place.status()
+        assert (status.state, status.uncounted, status.calls) == (PartState.CANCELLED, False, 3)
+        assert status.counts() == Counter(deleted=1, unknown=2, skipped=7)
+
+    play(story)
 
 
 def test_what_a_server_refuses_is_tried_again_by_another_worker(play: Play) -> None:

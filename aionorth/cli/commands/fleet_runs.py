@@ -160,7 +160,8 @@ def report(run: Name, *, formats: Formats) -> ExitCode:
     elif not found.whole:
         say(f"aionorth: {run}: {found.lack}")
     elif not found.settled:
-        say("aionorth: workers are at work on it: the report says how far that has come")
+        who = "workers are" if found.at_work else "no worker is"
+        say(f"aionorth: {who} at work on it now: the report says how far it has come")
     for one, exc in account.damaged:
         of = f"{many(one.part.total, 'id')} of {visible(one.part.app)} ({one.part.kind.words})"
         complain(f"aionorth: what became of {of} is not known: {told(exc)}")

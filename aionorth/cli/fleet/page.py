@@ -106,6 +106,7 @@ class RunPage:
             first = runs[0].start
             chart = drawn(runs, ended, earliest=first, offset=offset.total_seconds(), shortest=1.0)
         began, end = (runs[0].start, runs[-1].end) if runs else (self._run.made_at, self._run.made_at)
+        unfinished = not self._run.settled
         content: dict[str, object] = {
             "run": self._run.run,
             "number": kinds_of([one.part for one in self._run.parts]),
@@ -122,17 +123,18 @@ class RunPage:
                 ("Calls made", f"{self._all.calls:,}", "logins not counted"),
                 ("Refused by flow control", f"{self._all.refusals:,}", "of these calls" if self._all.refusals else ""),
             ],
-            "tiles": tiles(counts, at_work=not self._run.settled),
+            "tiles": tiles(counts, unfinished=unfinished),
             "resumed": self._resumed,
-            "unplaced": unplaced(self._missing, at_work=not self._run.settled),
+            "unplaced": unplaced(self._missing, unfinished=unfinished),
             "parts": self._parts,
             "accounts": self._accounts,
             "kept_in": "the journals of the run",
         }
-        return filled(content | drawing(chart, placed), now, at_work=not self._run.settled)
+        return filled(content | drawing(chart, placed), now, unfinished=unfinished)
 
     def _verdict(self, counts: Mapping[Outcome, int]) -> Verdict:
-        known = verdict(counts, at_work=not self._run.settled)
+        who = "Workers are at work" if self._run.at_work else "No worker is at work on it now"
+        known = verdict(counts, unfinished=not self._run.settled, who=who)
         if not self._run.whole:
             known = Verdict("open", f"Not finished: {self._run.lack}.")
         if not self._damaged:

@@ -112,13 +112,16 @@ class Account:
         del total["results"]
         lacking = {"ok": total["ok"] and not self.damaged, "not_known": ids_of(self.damaged)}
         about = {"run": run.run, "whole": run.whole, "settled": run.settled}
-        return {**about, **total, **lacking, "parts": self._parts}
+        return {**about, **total, "pending": self._total().pending, **lacking, "parts": self._parts}
 
     def in_lines(self, run: RunStatus) -> str:
         """Return it as text: what each part came to, and all of them."""
-        rows = [["APP", "KIND", "STATE", *(one.value.replace("_", " ").upper() for one in Outcome), "IDS"]]
+        open_ = [] if run.settled else ["PENDING"]
+        rows = [["APP", "KIND", "STATE", *(one.value.replace("_", " ").upper() for one in Outcome), *open_, "IDS"]]
         for status, summary in zip(run.parts, self._summaries, strict=True):
-            counts = ["?" if summary is None else f"{summary.count(outcome):,}" for outcome in Outcome]
+            numbers = [] if summary is None else [*map(summary.count, Outcome), summary.pending]
+            counts = [f"{number:,}" for number in numbers] or ["?"] * (len(Outcome) + 1)
+            counts = counts[: len(Outcome) + len(open_)]
             about = (status.part.app, status.part.kind.words, status.state.in_words)
             rows.append([*about, *counts, f"{status.part.total:,}"])
         more_about = filter(None, [run.lack, states_of(run), silences_of(self._silences), not_known(self.damaged)])

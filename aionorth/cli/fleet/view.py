@@ -111,7 +111,8 @@ def _state_of(status: RunStatus) -> str:
     if not status.settled:
         if status.cancelled:
             return "ending"
-        return "waiting" if all(one.state is PartState.WAITING for one in status.parts) else "at work"
+        states = {one.state for one in status.parts}
+        return next(one.in_words for one in (PartState.AT_WORK, PartState.LOST, PartState.WAITING) if one in states)
     return "all gone" if status.ok else "cancelled" if status.cancelled else "some left"
 
 
@@ -131,7 +132,7 @@ def _share(part: int, whole: int) -> str:
 def summary(status: RunStatus) -> list[str]:
     """Return how far a run is, in lines: the ids, their outcomes, the parts by state."""
     tried, outcomes = status.count(done), status.outcomes
-    head = f"{status.run}: {tried:,} of {status.total:,} ids done ({_share(tried, status.total)})"
+    head = f"{status.run}: {tried:,} of {many(status.total, 'id')} done ({_share(tried, status.total)})"
     known = [one for one in Outcome if outcomes[one] and one is not Outcome.SKIPPED]
     counts = ", ".join(f"{outcomes[one]:,} {one.value.replace('_', ' ')}" for one in known)
     parts = f"  {many(len(status.parts), 'part')}: {states_of(status)}"
@@ -162,8 +163,8 @@ def detailed(status: RunStatus, columns: int | None, most: int) -> str:
     return "\n".join([*head, in_columns(rows, columns), *tail])
 
 
-def _remarks(status: RunStatus) -> list[str]:
-    """Say why parts could not go on, or do not, and what to do."""
+def _causes(status: RunStatus) -> list[str]:
+    """Say why parts could not go on, or do not."""
     by_cause: dict[str, list[PartStatus]] = {}
     for one in status.parts:
         if one.cause:
@@ -175,7 +176,15 @@ def _remarks(status: RunStatus) -> list[str]:
     if silent := [one for one in status.parts if one.state is PartState.AT_WORK and one.silent_for]:
         longest = max(one.silent_for for one in silent)
         said.append(f"{_apps(silent)}: the platform has not answered for {duration(longest)}")
-    states = {one.state for one in status.parts}
+    if (wait := next_call(status)) > LONG_WAIT:
+        said.append(f"flow control allows the next call in about {duration(wait)}")
+    return said
+
+
+def _remarks(status: RunStatus) -> list[str]:
+    """Say why parts could not go on, or do not, and what to do."""
+    said = _causes(status)
+    lost = [one for one in status.parts if one.state is PartState.LOST]
     untaken = [one for one in status.parts if one.state is PartState.WAITING and not one.declined]
     if not status.whole:
         said.append(status.lack)
@@ -184,8 +193,11 @@ def _remarks(status: RunStatus) -> list[str]:
     elif not status.sent:
         said.append("its submission is under way, or was broken off")
         said.append(f"to go on where it was broken off: {own_name()} fleet resume {status.run}")
-    elif untaken and PartState.AT_WORK not in states:
-        said.append(f"no worker is at work on it yet\nto start one: {own_name()} fleet worker")
+    elif lost:
+        said.append(f"{_apps(lost)}: the worker shows no sign of life; one that lives goes on with it within seconds")
+        said += [] if status.at_work else [f"to start one: {own_name()} fleet worker"]
+    elif untaken and not status.at_work:
+        said.append(f"no worker is at work on it\nto start one: {own_name()} fleet worker")
     return said
 
 
@@ -216,9 +228,7 @@ async def watch(look: Callable[[], Awaitable[RunStatus]]) -> RunStatus:
             pace = meter.pace(time.monotonic() - began, status.count(done))
             silent = any(one.silent_for for one in status.parts)  # then the pace says nothing of what is to come
             left = (status.total - status.count(done)) / pace if pace and not silent else None
-            waits = [f"next call in about {duration(wait)}"] if (wait := next_call(status)) > LONG_WAIT else []
-            notes = [*waits, *([] if left is None else [f"about {duration(max(left, 1.0))} left"])]
-            show(status, note or ", ".join(notes))
+            show(status, note or ("" if left is None else f"about {duration(max(left + next_call(status), 1.0))} left"))
             await asyncio.sleep(LOOK_EVERY)
             try:
                 status, note = await look(), ""

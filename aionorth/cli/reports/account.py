@@ -31,8 +31,8 @@ PENDING = "pending"
 
 
 def is_pending(entry: Entry, history: History) -> bool:
-    """Whether an id has no outcome yet, or is tried again: while a run is at work, nothing has become of it."""
-    return history.at_work and (entry.outcome is None or entry.in_flight)
+    """Whether an id has no outcome yet, or is tried again: while more is done, nothing has become of it."""
+    return history.unfinished and (entry.outcome in {None, Outcome.SKIPPED} or entry.in_flight)
 
 
 def fate(entry: Entry, history: History) -> Outcome:

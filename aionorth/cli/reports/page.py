@@ -58,7 +58,7 @@ class NotGone:
     more_groups: int
     rows: list[tuple[Entry, Outcome]]
     more_rows: int
-    at_work: bool
+    unfinished: bool
     resume: str
     """How a remedy begins."""
 
@@ -85,7 +85,7 @@ class NotGone:
             more_groups=len(groups) - MAX_GROUPS,
             rows=rows,
             more_rows=sum(group.count for group in groups if group.outcome in named) - len(rows),
-            at_work=history.at_work,
+            unfinished=history.unfinished,
             resume=resume,
         )
 
@@ -108,11 +108,11 @@ def render(history: History, *, now: datetime) -> str:
     offset = now.utcoffset() or timedelta()
     placed = sum(outcome_at(entry) is not None for entry in history.entries.values())
     drawn = timeline(history, offset=offset.total_seconds()) if placed else None
-    return filled(_content(history) | drawing(drawn, placed), now, at_work=history.at_work)
+    return filled(_content(history) | drawing(drawn, placed), now, unfinished=history.unfinished)
 
 
-def filled(content: Mapping[str, object], now: datetime, *, at_work: bool) -> str:
-    """Return the template with this content; while a run is at work, what was not attempted is pending."""
+def filled(content: Mapping[str, object], now: datetime, *, unfinished: bool) -> str:
+    """Return the template with this content; while it is unfinished, what was not attempted is pending."""
     zone = timezone(now.utcoffset() or timedelta())  # the same for all times of the page, as in its chart
     environment = Environment(
         loader=PackageLoader("aionorth.cli.reports", "."),
@@ -130,7 +130,7 @@ def filled(content: Mapping[str, object], now: datetime, *, at_work: bool) -> st
     filters: dict[str, Callable[..., object]] = {
         "codes": _codes,
         "moment": moment,
-        "name": partial(_name, at_work=at_work),
+        "name": partial(_name, unfinished=unfinished),
         "outcome_at": outcome_at,
         "reason": _reason,
         "remedy": _remedy,
@@ -141,8 +141,8 @@ def filled(content: Mapping[str, object], now: datetime, *, at_work: bool) -> st
     return environment.get_template("page.html").render(content, made=now.timestamp(), zone=zone, version=__version__)
 
 
-def _name(outcome: Outcome, *, at_work: bool) -> str:
-    if at_work and outcome is Outcome.SKIPPED:
+def _name(outcome: Outcome, *, unfinished: bool) -> str:
+    if unfinished and outcome is Outcome.SKIPPED:
         return PENDING.capitalize()
     return outcome.value.replace("_", " ").capitalize()
 
@@ -160,15 +160,15 @@ def _content(history: History) -> dict[str, object]:
         "number": many(len(entries), KINDS[history.target.kind].noun),
         "target": history.target,
         "selection": shortened(history.selection),
-        "verdict": verdict(counts, at_work=history.at_work),
+        "verdict": verdict(counts, unfinished=history.unfinished),
         "began": runs[0].start,
         "ended": max(run.end for run in runs),
         "end_known": last.ended is not None,
         "how": "" if last.state is RunState.COMPLETE else how_ended(last),
         "facts": _facts(history, runs),
-        "tiles": tiles(counts, at_work=history.at_work),
+        "tiles": tiles(counts, unfinished=history.unfinished),
         "resumed": len(history.runs) > 1,
-        "unplaced": unplaced(missing(entries), at_work=history.at_work),
+        "unplaced": unplaced(missing(entries), unfinished=history.unfinished),
         "accounts": [NotGone.of(history)],
         "kept_in": "the journal of the purge",
     }
@@ -200,8 +200,11 @@ def interval(value: float) -> str:
 # --- The purge as a whole
 
 
-def verdict(counts: Mapping[Outcome, int], *, at_work: bool = False) -> Verdict:
-    """Say in a sentence how a purge went, from how many ids have which outcome, or how far a run is that is at work."""
+def verdict(counts: Mapping[Outcome, int], *, unfinished: bool = False, who: str = "A run is at work") -> Verdict:
+    """Say in a sentence how a purge went, from how many ids have which outcome.
+
+    Of one that is unfinished it says how far it is, and `who` is at work on it.
+    """
     total = sum(counts.values())
     failed, unknown, skipped = (
         counts.get(outcome, 0) for outcome in (Outcome.FAILED, Outcome.UNKNOWN, Outcome.SKIPPED)
@@ -216,8 +219,8 @@ def verdict(counts: Mapping[Outcome, int], *, at_work: bool = False) -> Verdict:
     parts += [f"{failed:,} {_is(failed)} not"] if failed else []
     parts += [f"{unknown:,} may or may not be"] if unknown else []
     known = "; ".join(parts)
-    if at_work:
-        return Verdict("open", f"A run is at work: {known}" + (f"; {skipped:,} are still to come." if skipped else "."))
+    if unfinished:
+        return Verdict("open", f"{who}: {known}" + (f"; {skipped:,} are still to come." if skipped else "."))
     if not skipped:
         return Verdict("bad", f"{known}: see below.")
     never = f"{skipped:,} of {total:,} {'was' if skipped == 1 else 'were'} never attempted"
@@ -250,18 +253,18 @@ def missing(entries: Iterable[Entry]) -> Counter[Outcome]:
     return Counter(entry.final_outcome() for entry in entries if outcome_at(entry) is None)
 
 
-def unplaced(missing: Mapping[Outcome, int], *, at_work: bool) -> list[str]:
+def unplaced(missing: Mapping[Outcome, int], *, unfinished: bool) -> list[str]:
     """Say what the timeline does not show."""
     said = {
-        Outcome.SKIPPED: "not attempted yet" if at_work else "never attempted",
-        Outcome.UNKNOWN: "under way" if at_work else "under way when a run was killed",
+        Outcome.SKIPPED: "not attempted yet" if unfinished else "never attempted",
+        Outcome.UNKNOWN: "under way" if unfinished else "under way when a run was killed",
     }
     return [f"{count:,} {said.get(outcome, outcome.value)}" for outcome, count in missing.items()]
 
 
-def tiles(counts: Mapping[Outcome, int], *, at_work: bool) -> list[tuple[Outcome, int, str, str]]:
+def tiles(counts: Mapping[Outcome, int], *, unfinished: bool) -> list[tuple[Outcome, int, str, str]]:
     """Return for each outcome how many ids have it, which part that is, and what it means."""
-    meanings = MEANINGS | ({Outcome.SKIPPED: "Under way, or still to come."} if at_work else {})
+    meanings = MEANINGS | ({Outcome.SKIPPED: "Under way, or still to come."} if unfinished else {})
     total = sum(counts.values())
     numbers = ((outcome, counts.get(outcome, 0)) for outcome in Outcome)
     return [(outcome, number, _share(number, total), meanings[outcome]) for outcome, number in numbers]
@@ -287,7 +290,7 @@ def _said(group: FailureGroup, one: NotGone) -> str:
         Outcome.UNKNOWN: "A run was killed while their calls were under way.",
         Outcome.SKIPPED: "The purge ended before their turn.",
     }
-    if one.at_work:
+    if one.unfinished:
         said = {
             Outcome.UNKNOWN: "Their calls are under way, or were when a run was killed.",
             Outcome.SKIPPED: "Their turn has not come yet.",
@@ -300,7 +303,7 @@ def _remedy(group: FailureGroup, one: NotGone) -> str:
     error = group.example.error
     if isinstance(error, NorthApiError) and error.remedy:
         return told(error.remedy)
-    if one.at_work:
+    if one.unfinished:
         return ""
     if group.outcome is Outcome.UNKNOWN:
         return f"{one.resume}: the platform is asked for each again."

@@ -93,6 +93,13 @@ class History:
     """In order of time."""
     at_work: bool = False
     """Whether a process had locked the journal when it was read; known where `read_now` read it."""
+    awaits_worker: bool = False
+    """Whether a worker of a fleet is to go on with it, and none is at work on it."""
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether more will be done, so that ids without an outcome are pending."""
+        return self.at_work or self.awaits_worker
 
     def each_run(self) -> list[Run]:
         """Return what is known of each run."""
