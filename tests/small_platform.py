@@ -1,27 +1,29 @@
 """A second platform, on bare sockets and with its own reading of the documents, that can be taken away for a while."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Literal
 
 import attrs
+from ports import free_port
 
-State = Literal["up", "refused", "hangs", "503", "502"]
+State = Literal["up", "refused", "hangs", "503", "502", "maintenance"]
 
 GONE = b"HTTP/1.1 204 No Content\r\n\r\n"
 PAGE = b"<html><body><h1>%s</h1></body></html>"
 
 
-def reply(status: str, body: bytes) -> bytes:
-    return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+def reply(status: str, body: bytes, *headers: str) -> bytes:
+    return "\r\n".join([f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers, "", ""]).encode() + body
 
 
 @attrs.define
 class SmallPlatform:
     """Deletes what it is asked to delete, once; lists nothing. Its state is `state`; it logs what arrives."""
 
-    port: int = 0
+    port: int
     state: State = "up"
     deleted: dict[str, int] = attrs.Factory(dict[str, int])
     """How often each id was deleted, or asked for again afterwards."""
@@ -39,7 +41,6 @@ class SmallPlatform:
             self.close()
         elif self._server is None:
             self._server = await asyncio.start_server(self._serve, "0.0.0.0", self.port)
-            self.port = self._server.sockets[0].getsockname()[1]
 
     def close(self) -> None:
         if self._server is not None:
@@ -56,6 +57,8 @@ class SmallPlatform:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
                 method, path, _ = head.split(" ", 2)
+                if length := re.search(r"content-length: (\d+)", head, re.IGNORECASE):
+                    await reader.readexactly(int(length[1]))
                 self.arrivals.append((asyncio.get_running_loop().time(), f"{method} {path}"))
                 if self.state == "hangs" or (self.silent_about and path.endswith(f"/{self.silent_about}")):
                     await asyncio.sleep(3600)
@@ -75,6 +78,10 @@ class SmallPlatform:
             return reply("503 Service Unavailable", b'{"error_code": "100501", "error_desc": "busy"}')
         if self.state == "502":
             return reply("502 Bad Gateway", PAGE % b"502 Bad Gateway")
+        if self.state == "maintenance":
+            return reply("503 Service Unavailable", PAGE % b"Back in an hour", "Retry-After: 3600")
+        if method == "POST":
+            return reply("200 OK", b'{"accessToken": "t0", "refreshToken": "r0", "expiresIn": 3600}')
         if method == "GET":
             return reply("200 OK", b'{"totalCount": 0, "subscriptions": []}')
         id_ = path.rpartition("/")[2]
@@ -86,7 +93,7 @@ class SmallPlatform:
 
 @asynccontextmanager
 async def small_platform() -> AsyncIterator[SmallPlatform]:
-    platform = SmallPlatform()
+    platform = SmallPlatform(free_port())
     await platform.become("up")
     try:
         yield platform

@@ -16,6 +16,7 @@ from aionorth.errors import (
     NorthError,
     NotFoundError,
 )
+from aionorth.flow.outage import LONGEST_WAIT
 from aionorth.flow.window import Ending
 
 
@@ -79,7 +80,9 @@ def next_step(
         case _ if not (idempotent or error.not_done):
             pass
         case _ if error.retryable and (wait := policy.wait_after(record.faults)) is not None:
-            ready_in = max(wait, error.retry_after or 0.0)
+            asked = error.retry_after or 0.0
+            # Who does not answer need not know when the platform does: it is probed as often as that.
+            ready_in = max(wait, min(asked, LONGEST_WAIT) if unanswered(error) else asked)
             step = Retry(ready_in)
         case _:
             pass

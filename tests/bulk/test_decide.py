@@ -179,6 +179,15 @@ def test_a_call_in_flight_is_unknown_whatever_came_before() -> None:
 def test_a_wait_is_as_long_as_the_platform_asks_for_at_least() -> None:
     error = errors.ServerError(503, retry_after=7.0)
     assert next_step(error, Record().sent.failed(error), POLICY) == Retry(7.0)
+    error = errors.ServerError(500, "100001", retry_after=1700.0)
+    assert next_step(error, Record().sent.failed(error), POLICY) == Retry(1700.0)
+
+
+@pytest.mark.parametrize(
+    "error", [errors.ServerError(503, retry_after=1e4), errors.CongestionError(503, "100501", retry_after=1e4)]
+)
+def test_who_does_not_answer_is_asked_again_within_a_minute_whatever_it_says(error: NorthError) -> None:
+    assert next_step(error, Record().sent.failed(error), POLICY, time_left=1800.0) == Retry(60.0)
 
 
 def test_a_refused_login_has_no_token_to_renew() -> None:

@@ -222,6 +222,23 @@ async def test_a_process_that_begins_in_an_outage_asks_before_it_gives_up(tmp_pa
         assert summary.deleted == 50
 
 
+@pytest.mark.parametrize("begins", [0.0, 0.2], ids=["from the start", "in the middle"])
+@pytest.mark.parametrize("credentials", [{"token": "live-token"}, {"secret": SECRET}], ids=["token", "secret"])
+async def test_a_page_that_asks_to_come_back_in_an_hour_uses_up_no_id_and_is_not_waited_for_so_long(
+    begins: float, credentials: dict[str, str]
+) -> None:
+    loop, ids = asyncio.get_running_loop(), IDS[:200]
+    async with small_platform() as platform, AsyncExitStack() as stack:
+        if not begins:
+            await platform.become("maintenance")
+        await stack.enter_async_context(away(platform, "maintenance", begins, 12.0))
+        url = f"http://127.0.0.1:{platform.port}"
+        north = await stack.enter_async_context(aionorth.NorthSession(url, app_id=APP, **credentials))  # type: ignore[arg-type]
+        began = loop.time()
+        assert (await north.delete_subscriptions(ids)).deleted == len(ids)
+        assert loop.time() - began <= len(ids) * 0.6 + 12 + 60
+
+
 # --- A check in an outage
 
 
