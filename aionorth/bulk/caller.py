@@ -282,13 +282,12 @@ class Caller:
 
         It may take long, as where the disk or the server of a journal hangs. Then it takes another permit.
         """
-        since = self._loop.time()
         try:
             await progress.prepare()
         except BaseException:
             self._flow.release(permit, Ending.UNSENT)
             raise
-        if not self._flow.is_too_old(since):
+        if not self._flow.is_too_old(permit):
             return permit, live
         self._flow.release(permit, Ending.UNSENT)
         return await self._acquire(call)

@@ -247,9 +247,9 @@ class Limiter:
             if wakings == self._turns.wakings:  # else the response may not reflect what has changed
                 await self._turns.sleep(response)
 
-    def is_too_old(self, since: float) -> bool:
-        """Whether no call must be sent any more with a permit that was given at `since`, on the loop's clock."""
-        return self._loop.time() - since >= self._limits().permit_valid_for
+    def is_too_old(self, permit: Permit) -> bool:
+        """Whether no call must be sent any more with a permit."""
+        return self._loop.time() >= permit.start_by
 
     def release(
         self,

@@ -102,9 +102,11 @@ class LocalWindow:
 
     def acquire_now(self, *, early: bool = False) -> Permit | float:
         """See `WindowAccess.acquire_now`."""
-        key = str(next(self._keys))
-        wait = self._window.step(self._now(), self._limits, ask=Acquire("", key, early))
-        return wait if wait > 0 else Permit(self._window.adaptive.episode, key, self._window.outage.held and not early)
+        key, now = str(next(self._keys)), self._now()
+        if (wait := self._window.step(now, self._limits, ask=Acquire("", key, early))) > 0:
+            return wait
+        probe, start_by = self._window.outage.held and not early, now + self._limits.start_within
+        return Permit(self._window.adaptive.episode, key, probe, start_by)
 
     async def acquire(self, *, early: bool = False) -> Permit | float:
         """See `WindowAccess.acquire`."""

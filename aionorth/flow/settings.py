@@ -130,13 +130,14 @@ class Limits:
         return self.period * (1 + CLOCK_TOLERANCE) + 2 * self.clock_error
 
     @cached_property
-    def permit_valid_for(self) -> float:
-        """Seconds within which a store must have given a permit, and then those for which it may be used.
+    def start_within(self) -> float:
+        """Seconds after a permit was asked for within which its call begins; after that another permit is taken."""
+        return self.timeout / 8
 
-        The slot of one that is not released comes free a time-out and a period after it was given. Before that the call
-        must have ended, and the window know of it.
-        """
-        return min(self.timeout, self.period) / 2
+    @cached_property
+    def in_flight(self) -> float:
+        """Seconds after a permit was given after which its call has been counted, if no reply comes."""
+        return self.start_within + self.timeout
 
     @cached_property
     def quantum(self) -> float:

@@ -14,6 +14,7 @@ import math
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import count
 
 import attrs
@@ -137,16 +138,18 @@ class SharedWindow:  # more than 12 attributes: reports in transit need their ow
 
     async def acquire(self, *, early: bool = False) -> Permit | float:
         """See `WindowAccess.acquire`."""
-        acquire = Acquire(self._process, uuid.uuid4().hex, early)
+        acquire = Acquire(self._process, uuid.uuid4().hex, early, self._limits.start_within)
         try:
             while True:
                 asked_at = self._now()
-                response = await self._retry.until(lambda: self._exchange(acquire))
+                response = await self._retry.until(partial(self._exchange, acquire))
                 if response.wait > 0:
                     return response.wait
-                if self._now() - asked_at < self._limits.permit_valid_for:
-                    return Permit(response.episode, acquire.key, response.outage.held and not early)
-                # The process or the store was suspended. The slot may soon be given to another.
+                start_by = asked_at + acquire.start_within
+                if (now := self._now()) < start_by:
+                    return Permit(response.episode, acquire.key, response.outage.held and not early, start_by)
+                # The process or the store was suspended, or the store is slow.
+                acquire = acquire._replace(start_within=min(2 * (now - asked_at), self._limits.timeout))
         except asyncio.CancelledError:  # the slot may or may not have been given
             self.release(Permit(self._response.episode, acquire.key), Ending.UNSENT, self._now(), 0.0)
             raise
@@ -207,7 +210,7 @@ class SharedWindow:  # more than 12 attributes: reports in transit need their ow
         if response.view.unknown_for > 0 and not self._response.view.unknown_for:
             _log.warning(
                 "the store of flow control is new to this app, was started anew or has lost data: it cannot show which "
-                "calls were sent last, so for %d s, a period and a time-out, none is sent",
+                "calls were sent last, so for %d s, until none of them counts any more, none is sent",
                 math.ceil(response.view.unknown_for),
                 extra=self._observers.facts(),
             )

@@ -59,6 +59,9 @@ class Permit(NamedTuple):
     """Which slot it is."""
     probe: bool = False
     """Whether it is for a probe only: the platform did not answer the last calls."""
+    start_by: float = math.inf
+    """When its call must have begun, on the event loop's clock. By how long the slot of one that is not released is
+    held, a later one could still be counted when the slot is another's."""
 
 
 class Acquire(NamedTuple):
@@ -71,6 +74,8 @@ class Acquire(NamedTuple):
     key: str
     early: bool = False
     """Whether its call asks if an outage is over although no probe is due. It gets a slot only where calls are held."""
+    start_within: float = 0.0
+    """Seconds within which its call begins, where that is longer than the limits say."""
 
 
 class Release(NamedTuple):
@@ -218,7 +223,7 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
         """Whether a release has not been reported before; after so long a time it would make no difference."""
         last, _ = self.known.get(release.process, (0, 0.0))
         if release.number > last:
-            self.known[release.process] = release.number, self.at + limits.timeout + limits.hold
+            self.known[release.process] = release.number, self.at + limits.in_flight + limits.hold
         return release.number > last
 
     def _end(self, release: Release, limits: Limits) -> None:
@@ -281,10 +286,11 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
             return gap  # after a pause one call probes alone whether the platform accepts calls again
         if (not given or self._unknown_for(limits)) and (wait := self._wait(ask.process, gap, limits)) > 0:
             return wait
-        self.slots.take(ask.key, now + limits.timeout, now + limits.timeout + limits.hold)
+        ends_by = now + max(limits.in_flight, ask.start_within + limits.timeout)
+        self.slots.take(ask.key, ends_by, ends_by + limits.hold)
         self.not_before = max(self.not_before, now + gap)
         if self.outage.held and not ask.early:
-            self.outage = self.outage.probe_begun(now + limits.timeout)
+            self.outage = self.outage.probe_begun(ends_by)
         return 0.0
 
     def _wait(self, process: str, gap: float, limits: Limits) -> float:
@@ -341,7 +347,7 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
         return max(limits.gap, limits.period / self._limit(limits)) if self.adaptive.in_force else limits.gap
 
     def _unknown_for(self, limits: Limits) -> float:
-        return 0.0 if self.since is None else max(0.0, self.since + limits.timeout + limits.hold - self.at)
+        return 0.0 if self.since is None else max(0.0, self.since + limits.in_flight + limits.hold - self.at)
 
     def _free_in(self, ahead: int, limits: Limits) -> float:
         """Return in how many seconds a slot comes free for a process that has so many others ahead of it."""
@@ -395,7 +401,7 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
 
 def forgotten_after(limits: Limits) -> float:
     """Return after how many seconds without a call the learned limit is out of date."""
-    return max(FORGOTTEN_AFTER, 2 * (limits.timeout + limits.hold))
+    return max(FORGOTTEN_AFTER, 2 * (limits.in_flight + limits.hold))
 
 
 def _slots(in_flight: Mapping[str, tuple[float, float]], ended: Iterable[tuple[float, int, int]]) -> Slots:

@@ -379,7 +379,7 @@ def _store_error(file: Path, error: sqlite3.Error | OSError) -> StoreError:
         elif code & 0xFF in DENIED:
             remedy = "; see that you can write to it, to the files beside it, and to their directory"
         else:
-            remedy = "; remove it and the files beside it once no process has used it for a period and a time-out"
+            remedy = "; remove it and the files beside it once no process has used it for a period and two time-outs"
     return kind(visible(f"the store of flow control, {file}, cannot be used: {reason}{remedy}"))
 
 

@@ -29,7 +29,7 @@ APPS, IDS, CALLS = 50, 100, 100
 PERIOD, TIMEOUT = 45.0, 15.0
 """Seconds: so many that the windows decide how long it takes, and not the two cores that all of this runs on."""
 LOST = 0.05
-SILENT_FOR = PERIOD + TIMEOUT
+SILENT_FOR = PERIOD + TIMEOUT * 9 / 8
 """Seconds for which no call may be sent where the store is new to an app, or was started anew."""
 REDIS_AWAY = 2.0
 QUEUE = f"{PREFIX}:tasks"
@@ -109,8 +109,8 @@ class Story:
     def shortest(self, platform: AppPlatform) -> float:
         """Return the seconds that the windows allow at least for the calls that were made.
 
-        Redis is killed as soon as the second windows have begun. Once it is back nobody calls for a period and a
-        time-out, and then come the calls that were not made before, a window's at once.
+        Redis is killed as soon as the second windows have begun. Once it is back nobody calls for a while, and then
+        come the calls that were not made before, a window's at once.
         """
         left = max(sum(at > self.away for at in app.calls) for app in platform.apps.values())
         return SILENT_FOR + PERIOD + (self.back - self.away) + SILENT_FOR + (left - 1) // CALLS * PERIOD

@@ -214,6 +214,31 @@ async def test_a_slot_whose_answer_came_too_late_is_asked_for_again(
     await other.close()
 
 
+@pytest.mark.parametrize("late", [0.6, 2.0], ids=["as late as a call may begin", "later, again and again"])
+async def test_the_slot_of_a_process_that_dies_is_held_as_long_as_a_call_that_began_late_may_count(
+    tmp_path: Path, late: float
+) -> None:
+    loop, timeout, period = asyncio.get_running_loop(), 5.0, 10.0
+    store = await opened(tmp_path)
+    dying, other = (flow_of(one, 1, period, timeout) for one in (store, await opened(tmp_path)))
+    replace = store.replace
+
+    async def slow(snapshot: Snapshot, document: str, *, keep: float) -> bool:
+        done = await replace(snapshot, document, keep=keep)
+        await asyncio.sleep(late)
+        return done
+
+    store.replace = slow  # type: ignore[method-assign]
+    permit = await dying.acquire()
+    assert loop.time() < permit.start_by
+    counted = permit.start_by + timeout  # its call begins at the last moment, and is counted at the last moment
+    await call(other, latency=0.0)
+    assert counted + period <= loop.time() < counted + period + 1
+    dying.release(permit, Ending.UNSENT)
+    await dying.close()
+    await other.close()
+
+
 @pytest.mark.parametrize("broken", [1, 3])
 async def test_what_is_reported_twice_counts_once(tmp_path: Path, broken: int) -> None:
     store = await opened(tmp_path)
@@ -321,7 +346,7 @@ async def test_that_nothing_is_sent_because_the_store_has_lost_its_data_is_told_
         assert loop.time() - start >= 15
         assert [record.levelname for record in caplog.records] == ["WARNING"] * (number + 1)
     assert "the store of flow control is new to this app, was started anew or has lost data" in caplog.text
-    assert "for 16 s, a period and a time-out, none is sent" in caplog.text
+    assert "for 16 s, until none of them counts any more, none is sent" in caplog.text
     await flow.close()
 
 

@@ -85,7 +85,7 @@ def test_calls_that_are_only_in_flight_leave_it_open_when_a_slot_comes_free() ->
         assert window.step(1000.0, limits(2), ask=Acquire(process="a", key=str(number))) == 0
     view = window.view(1000.0, limits(2))
     assert (view.in_use, view.next_slot) == (2, math.inf)
-    late = window.view(1000.0 + TIMEOUT, limits(2))  # by now they have ended, though nobody has said so
+    late = window.view(1000.0 + limits(2).in_flight, limits(2))  # by now they have ended, though nobody has said so
     assert late.next_slot == pytest.approx(limits(2).hold)
 
 
@@ -94,7 +94,7 @@ def test_a_loss_is_shown_as_it_is_kept_to() -> None:
     window.lose(1000.0)
     wait = window.step(1000.0, limits(3), ask=Acquire(process="a", key="1"))
     view = window.view(1000.0, limits(3))
-    assert wait == view.next_slot == view.unknown_for == pytest.approx(TIMEOUT + limits(3).hold)
+    assert wait == view.next_slot == view.unknown_for == pytest.approx(limits(3).in_flight + limits(3).hold)
 
 
 @pytest.mark.parametrize(("back", "held"), [(0.4, False), (5.0, True)])

@@ -38,6 +38,8 @@ from aionorth.stores.redis_clock import DELAYS
 T = TypeVar("T")
 
 PERIOD, TIMEOUT = 60.0, 30.0
+IN_FLIGHT = TIMEOUT * 9 / 8
+"""Seconds after which a call has been counted, from its permit: it may begin an eighth of a time-out later."""
 HOLD = PERIOD * (1 + CLOCK_TOLERANCE + 2 * CLOCK_ERROR)
 """Seconds after which a slot is free in every store; a machine's has it free a little sooner."""
 KEY = bytes(range(32))
@@ -300,7 +302,7 @@ def test_what_a_dead_process_held_comes_free_when_it_cannot_count_any_more(place
     async def story(_dead: User, b: User) -> None:
         for _ in range(3):
             await _dead.take()
-        await place.advance(TIMEOUT + HOLD - 5)
+        await place.advance(IN_FLIGHT + HOLD - 5)
         assert 0 < await b.wait() <= 5 + LAX  # no sooner
         await place.advance(5)
         await b.take()  # no later
@@ -344,7 +346,7 @@ def test_asking_again_with_the_same_key_takes_no_second_slot(place: Any) -> None
 def test_a_slot_that_is_asked_for_again_is_held_as_if_it_were_given_only_then(place: Any) -> None:
     async def story(a: User, b: User) -> None:
         await a.ask(key="same")
-        await place.advance(TIMEOUT + HOLD - 5)
+        await place.advance(IN_FLIGHT + HOLD - 5)
         answer, _ = await a.ask(key="same")  # the first answer was lost, and for long no other came through
         assert answer.wait == 0
         await place.advance(10)
@@ -608,8 +610,8 @@ def test_what_is_known_after_a_loss_is_shown_alike_everywhere(place: Any) -> Non
         await lose(place)
         response, _ = await a.ask()
         for seen in (response, await b.tell()):
-            assert seen.view.next_slot == seen.view.unknown_for == about(TIMEOUT + HOLD)
-        assert response.wait == about(TIMEOUT + HOLD)
+            assert seen.view.next_slot == seen.view.unknown_for == about(IN_FLIGHT + HOLD)
+        assert response.wait == about(IN_FLIGHT + HOLD)
 
     play(place, story, "a", "b")
 
@@ -668,9 +670,9 @@ def test_a_file_that_somebody_removes_may_have_held_every_slot(tmp_path: Path) -
         await a.take()
         for file in list(tmp_path.iterdir()):
             file.unlink()
-        assert await a.wait() == about(TIMEOUT + HOLD)
-        assert await b.wait() > TIMEOUT + HOLD - 1
-        await place.advance(TIMEOUT + HOLD)
+        assert await a.wait() == about(IN_FLIGHT + HOLD)
+        assert await b.wait() > IN_FLIGHT + HOLD - 1
+        await place.advance(IN_FLIGHT + HOLD)
         await a.take()
 
     play(place, story, "a", "b")
@@ -836,7 +838,7 @@ def test_when_somebody_removes_what_is_beside_the_file_no_slot_is_given(
         (tmp_path / f"app.sqlite3{suffix}").unlink()
         for user in (a, *others):
             try:
-                assert await user.wait() > TIMEOUT + HOLD - 1
+                assert await user.wait() > IN_FLIGHT + HOLD - 1
             except StoreError as exc:  # what is still open goes with none that are made now
                 assert_ends_the_run(exc, "remove it and the files beside it")
 
@@ -1047,8 +1049,8 @@ def test_a_file_of_the_version_before_is_begun_anew_as_one_that_was_lost(tmp_pat
         await (await place.open()).close()
 
     async def story(a: User) -> None:
-        assert await a.wait() == about(TIMEOUT + HOLD)
-        await place.advance(TIMEOUT + HOLD)
+        assert await a.wait() == about(IN_FLIGHT + HOLD)
+        await place.advance(IN_FLIGHT + HOLD)
         await a.take()
 
     asyncio.run(open_only())  # a process that makes no call must not use up what shows that something is lost
@@ -1128,9 +1130,9 @@ def test_what_a_redis_has_lost_may_all_have_been_taken_a_moment_before(redis_pla
         client = place.client()
         await client.flushall()
         await client.aclose()
-        assert await b.wait() == about(TIMEOUT + HOLD)
-        assert await a.wait() == about(TIMEOUT + HOLD)
-        await place.advance(TIMEOUT + HOLD)
+        assert await b.wait() == about(IN_FLIGHT + HOLD)
+        assert await a.wait() == about(IN_FLIGHT + HOLD)
+        await place.advance(IN_FLIGHT + HOLD)
         await b.take()
 
     play(place, story, "a", "b")
@@ -1149,9 +1151,9 @@ def test_a_redis_that_goes_on_from_an_older_copy_has_lost_what_came_after_it(red
         for key, content in copy.items():
             await client.restore(key, 3_600_000, content, replace=True)
         await client.aclose()
-        assert await b.wait() == about(TIMEOUT + HOLD)
+        assert await b.wait() == about(IN_FLIGHT + HOLD)
         await a.tell()
-        await place.advance(TIMEOUT + HOLD)
+        await place.advance(IN_FLIGHT + HOLD)
         await b.take()
         await a.take()
 
@@ -1218,8 +1220,8 @@ def test_whatever_a_redis_has_lost_a_fresh_process_fears_that_all_slots_are_take
                 await b.tell()
         answer, _ = await fresh[0].ask()
         assert answer.wait > 0
-        assert TIMEOUT + HOLD - 3 < answer.wait == answer.view.unknown_for <= TIMEOUT + HOLD
-        await place.advance(TIMEOUT + HOLD - 10)
+        assert IN_FLIGHT + HOLD - 3 < answer.wait == answer.view.unknown_for <= IN_FLIGHT + HOLD
+        await place.advance(IN_FLIGHT + HOLD - 10)
         for user in fresh + ([b] if living and after is not empty and after is not delete_state else []):
             assert 7 < await user.wait() <= 10
         await place.advance(10)
@@ -1253,9 +1255,9 @@ def test_a_call_that_may_take_longer_waits_longer_for_what_is_lost(redis_place: 
         patient.limits = Limits(limit=3, period=PERIOD, gap=0.0, timeout=200.0, pause=lambda _: 4.0)
         await empty(place)
         await a.wait()
-        await place.advance(TIMEOUT + HOLD)
+        await place.advance(IN_FLIGHT + HOLD)
         await a.take()
-        assert await patient.wait() == about(200 - TIMEOUT)
+        assert await patient.wait() == about(200 * 9 / 8 - IN_FLIGHT)
 
     play(place, story, "a", "patient")
 
@@ -1493,7 +1495,7 @@ def test_a_redis_that_has_evicted_the_entry_forgets_no_slot_and_holds_none_longe
         await client.delete("{test:app}:state")
         await client.aclose()
         assert await a.wait() > HOLD - LAX
-        await place.advance(TIMEOUT + HOLD + 2)
+        await place.advance(IN_FLIGHT + HOLD + 2)
         for _ in range(3):
             await a.take()  # b's turn is over
 
