@@ -28,7 +28,7 @@ from aionorth.errors import ArgumentError, StoreError, StoreUnavailableError, de
 from aionorth.fleet.runs import DamagedError, NoRunError, Part, PartState, PartStatus, RunStatus
 from aionorth.fleet.stored import PREFIX, part_status, reading, root_of, run_status, state_text
 from aionorth.purge.journal import lines
-from aionorth.stores.redis import PASSING
+from aionorth.stores.redis import PASSING, login_fault
 from aionorth.stores.redis_client import Connections, cancellable, connect
 from aionorth.stores.redis_url import wrong_with_url
 
@@ -106,7 +106,7 @@ return {{{DONE}, length}}
 
 def check_url(url: object) -> str:
     """Return the URL of one Redis server; raise `ArgumentError`, which shows nothing of it, for another one."""
-    wrong = wrong_with_url(url)
+    wrong = wrong_with_url(url, several=False)
     if not isinstance(url, str) or not url.lower().startswith(("redis://", "rediss://", "unix://")):
         wrong = "it must be that of one server: begin it with redis://, rediss:// (TLS) or unix://"
     if wrong:
@@ -336,7 +336,7 @@ async def reached() -> AsyncGenerator[None]:
     except asyncio.CancelledError as exc:
         raise detached(exc)  # noqa: B904 - redis-py's frames hold the password
     except (AuthenticationError, AuthorizationError) as exc:
-        raise StoreError(f"the fleet's Redis server refuses: {exc}") from detached(exc)
+        raise StoreError(f"the fleet's Redis server refuses: {login_fault(str(exc))}") from detached(exc)
     except ResponseError as exc:
         if isinstance(exc, (OutOfMemoryError, ReadOnlyError)) or PASSING.search(str(exc)):
             raise StoreUnavailableError(f"the fleet's Redis server cannot be used now: {exc}") from detached(exc)

@@ -137,6 +137,7 @@ class Plan(Generic[T]):
         rows = [(len(self.delete), f"to delete: {size}")]
         rows += [(len(self.along), f"to go along with {self._gateways()}")] if self.along else []
         rows += [(number, f"to stay: {reason}") for reason, number in self.reasons()]
+        rows += [(self.duplicates, "dropped: named more than once")] if self.duplicates else []
         rows += [(len(self.absent), "named, but not among what the platform listed")] if self.absent else []
         rows += [(len(self.excluded_absent), "excluded, but not there anyway")] if self.excluded_absent else []
         width = max(len(f"{number:,}") for number, _ in rows)

@@ -305,7 +305,7 @@ def _store_error(root: str, error: Exception) -> StoreError:
         OSError,
     )
     if isinstance(error, (exceptions.AuthenticationError, exceptions.AuthorizationError)):
-        remedy = "; check user and password in the URL"
+        said, remedy = login_fault(said), ""
     elif type(error).__name__ == "MasterNotFoundError":  # before redis-py 7.4 it has the Sentinels' password
         said, kind = "no Sentinel that can be reached names a primary of that service", StoreUnavailableError
         error.args = (said,)
@@ -322,6 +322,13 @@ def _store_error(root: str, error: Exception) -> StoreError:
     elif "WRONGTYPE" in text or "script" in text:
         return _damaged(root, said)
     return kind(f"{UNUSABLE}: {said}{remedy}")
+
+
+def login_fault(said: str) -> str:
+    """Return what to tell of a refused login to a server that `said` so."""
+    if "HELLO must be called" in said or "NOAUTH" in said or "Authentication required" in said:
+        return "it wants a password, and the URL has none: write it as in redis://user:password@host:6379/0"
+    return f"{said}; check user and password in the URL"
 
 
 def _damaged(root: str, reason: str) -> StoreError:

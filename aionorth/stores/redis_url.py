@@ -44,6 +44,12 @@ SENTINEL = "sentinel_"
 SENTINEL_OPTIONS = (f"{SENTINEL}username", f"{SENTINEL}password")
 """What may follow a question mark, too: user name and password for the Sentinels. They are not those of the servers."""
 
+LIKE_ONE = "redis://user:password@host:6379/0 or unix://user:password@/path"
+LIKE = (
+    "redis://user:password@host:6379/0, unix://user:password@/path, redis+cluster://user:password@host:6379,host:6379 "
+    "or redis+sentinel://user:password@host:26379,host:26379/service/0"
+)
+
 SCHEMES = ("unix://", *(f"redis{tls}{kind}://" for tls in ("", "s") for kind in ("", "+cluster", "+sentinel")))
 
 
@@ -83,8 +89,11 @@ def read_url(url: str) -> ServerUrl | None:
     return ServerUrl(kind, servers[0], tuple(sentinels), service)
 
 
-def wrong_with_url(url: object) -> str:
-    """Return why a URL cannot be used, without showing it; an empty text where it can be."""
+def wrong_with_url(url: object, *, several: bool = True) -> str:
+    """Return why a URL cannot be used, without showing it; an empty text where it can be.
+
+    It says how one of `several` servers is written, unless one server is wanted.
+    """
     if not isinstance(url, str) or not url.lower().startswith(SCHEMES):
         return (
             "give a URL that begins with redis://, rediss:// (TLS) or unix://, for a Redis Cluster with "
@@ -92,9 +101,8 @@ def wrong_with_url(url: object) -> str:
         )
     if (read := read_url(url)) is None:
         return (
-            "it cannot be read: check that it is like redis://user:password@host:6379/0, unix://user:password@/path, "
-            "redis+cluster://user:password@host:6379,host:6379 or redis+sentinel://user:password@host:26379,host:26379/"
-            f"service/0, and write {SEPARATORS} in user, password and options percent-encoded (# is %23, / %2F, ? %3F, "
+            f"it cannot be read: check that it is like {LIKE if several else LIKE_ONE}, with numbers for port and "
+            f"database, and write {SEPARATORS} in user, password and options percent-encoded (# is %23, / %2F, ? %3F, "
             "@ %40)"
         )
     if not {option.partition("=")[0] for option in read.server.partition("?")[2].split("&") if option} <= OPTIONS:

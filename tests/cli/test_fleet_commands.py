@@ -197,7 +197,7 @@ def test_ids_that_a_plan_and_profiles_have_are_counted(fleet: Shell, manifest: P
     )
     plan = kept(tmp_path / "plan.json", "s2", "s3")
     run = fleet("fleet", "submit", str(manifest), str(plan), "--yes")
-    assert "aionorth: 2 ids are named for more than one profile or plan: if these are of the same app, each" in run.err
+    assert "aionorth: 2 ids, s1 first, are named for more than one profile or plan: if these are of the " in run.err
     assert "6 subscriptions and 2 packages of at most 3 apps" in run.err
 
 

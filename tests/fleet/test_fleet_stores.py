@@ -377,6 +377,20 @@ def test_a_server_that_is_away_is_named_and_its_password_is_not(fleet_server: Re
     asyncio.run(main())
 
 
+def test_what_a_server_that_wants_a_password_wants_is_said(fleet_server: RedisServer) -> None:
+    async def main() -> None:
+        async with client(fleet_server.url) as redis:
+            await redis.config_set("requirepass", PASSWORD)
+        async with opened(fleet_server.url) as store:
+            with pytest.raises(StoreError, match="it wants a password, and the URL has none: write it as in redis://"):
+                await store.names()
+        with pytest.raises(StoreError, match="it wants a password, and the URL has none: write it as in redis://"):
+            await RedisStore(fleet_server.url).open("app")
+        fleet_server.stop()  # it forgets that
+
+    asyncio.run(main())
+
+
 def test_after_one_failure_all_connections_are_new_ones(fleet_server: RedisServer) -> None:
     async def main() -> None:
         async with opened(fleet_server.url) as store:

@@ -197,6 +197,7 @@ def test_ids_that_are_not_listed_are_told() -> None:
     )
     assert (gone(plan), plan.absent, plan.duplicates) == (["a"], ("x",), 1)
     assert "1 named, but not among what the platform listed" in str(plan)
+    assert "1 dropped: named more than once" in str(plan)
 
 
 def test_an_id_that_cannot_be_sent_stays_and_holds_up_nothing() -> None:

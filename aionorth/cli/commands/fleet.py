@@ -19,7 +19,7 @@ from aionorth.cli.fleet.view import MAX_PARTS, in_columns, kinds_of
 from aionorth.cli.output.messages import ExitCode, ProblemError, complain, put, remark, say, width_of
 from aionorth.cli.parser import GroupedCommand, GroupedCommands, command, option
 from aionorth.cli.runs.confirm import asked, can_ask
-from aionorth.common.text import many
+from aionorth.common.text import many, visible
 from aionorth.fleet.runs import Part
 from aionorth.fleet.store import check_name
 from aionorth.purge.plan import Plan
@@ -172,10 +172,10 @@ def submit(
     parts = read_parts(manifests, check_plan, cascade=not submission.no_cascade)
 
     if again := named_again(parts):
-        are = "is" if again == 1 else "are"
+        are = "is" if len(again) == 1 else "are"
         remark(
-            f"aionorth: {many(again, 'id')} {are} named for more than one profile or plan: if these are of the same "
-            "app, each is called twice, and not found the second time; name them once"
+            f"aionorth: {many(len(again), 'id')}, {visible(again[0])} first, {are} named for more than one profile or "
+            "plan: if these are of the same app, each is called twice, and not found the second time; name them once"
         )
     code, run = _submit(parts, submission)
     if run:
@@ -244,7 +244,8 @@ def _agreed(parts: list[Part]) -> bool:
     columns = width_of(sys.stderr)
     shown = "\n".join([what, in_columns(rows, None if columns == math.inf else int(columns)), *more])
     say(shown)
-    answer = asked(shown, "They will be deleted by the workers of the fleet.", str(total))
+    how = "They will be deleted by the workers of the fleet."
+    answer = asked(shown, how, str(total), otherwise="nothing was submitted")
     return answer.replace(",", "") == str(total)
 
 

@@ -91,15 +91,15 @@ def _open(path: str) -> TextIO:
     return open(path, encoding="utf-8-sig", newline="")  # noqa: PTH123 - as it is named
 
 
-def named_again(parts: Iterable[Part]) -> int:
-    """Return how many ids of a kind are in several parts, whose profiles and plans may be of the same app."""
+def named_again(parts: Iterable[Part]) -> list[str]:
+    """Return the ids of a kind that are in several parts, whose profiles and plans may be of the same app."""
     named: dict[Kind, set[str]] = {}
-    again: dict[Kind, set[str]] = {}
+    again: dict[Kind, dict[str, None]] = {}
     for one in parts:
         before = named.setdefault(one.kind, set())
-        again.setdefault(one.kind, set()).update(before.intersection(one.ids))
+        again.setdefault(one.kind, {}).update(dict.fromkeys(id_ for id_ in one.ids if id_ in before))
         before.update(one.ids)
-    return sum(map(len, again.values()))
+    return [id_ for of_kind in again.values() for id_ in of_kind]
 
 
 def _of_plan(path: str, check_plan: Callable[[str, Plan[Any]], object]) -> Part:

@@ -77,8 +77,11 @@ def confirmed(plan: Plan[Any], *, batch: bool) -> bool:
     return answer.replace(",", "") == str(plan.number)
 
 
-def asked(what: str, how: str, word: str) -> str:
-    """Ask on the terminal for `word`, and return what was typed. `what` is shown where messages do not go there."""
+def asked(what: str, how: str, word: str, *, otherwise: str = "nothing was deleted") -> str:
+    """Ask on the terminal for `word`, and return what was typed.
+
+    `what` is shown where messages do not go there, and `otherwise` where the question is interrupted.
+    """
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # asyncio wants it for itself
     try:
         # The terminal is there also where standard input has ids or messages go to a file.
@@ -95,7 +98,7 @@ def asked(what: str, how: str, word: str) -> str:
             try:
                 answer = keyboard.readline()
             except KeyboardInterrupt:
-                print("\naionorth: nothing was deleted", end="", file=screen)
+                print(f"\naionorth: {otherwise}", end="", file=screen)
                 raise
             finally:
                 if not answer.endswith("\n"):
