@@ -16,7 +16,7 @@ What could mislead:
 * A period is six times shorter than the platform's, so calls come six times as fast as in production.
 * One app makes fewer calls than many, and the CPU of a call is measured over these. So it makes more than its share.
 * The first burst needs most connections and memory, as each app may make 100 calls at once.
-* Nothing is deleted by the fleet for the first period and time-out: its server is new to the apps.
+* Nothing is deleted by the fleet for the first period and time-out, and a little longer: its server is new to the apps.
 """
 
 from __future__ import annotations

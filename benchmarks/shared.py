@@ -10,8 +10,8 @@ What could mislead:
 * Time is real and a period is 24 times shorter than the platform's, so the stores are used 24 times as often as in
   production, where their cost matters less.
 * Nine processes share a few processors. Their waiting for a processor is in the figures.
-* While a Redis server is new to an app nothing is sent for a period and a time-out, because the server may have lost
-  its data. Here its data say that it has known each app for a long time.
+* While a Redis server is new to an app nothing is sent for a period and more than a time-out, because the server may
+  have lost its data. Here its data say that it has known each app for a long time.
 * The rate is measured from the first deletion to the last, by the platform's log, so the start of the processes is not
   in it.
 """

@@ -181,9 +181,9 @@ class Caller:
         return live.token.access
 
     async def acquire(self, timeout: float) -> Permit:  # noqa: ASYNC109 - of what follows
-        """Wait until a call that takes up to `timeout` seconds may be sent; `release` ends the permit."""
+        """Wait until a call may be sent that begins within `timeout` seconds; `release` ends the permit."""
         self.check_loop()
-        self._flow.outlast(timeout)
+        self._flow.outlast(timeout + self._transport.timeout)
         call = _Call(auth=self._auth, priority=True, policy=self._policy, timeout=timeout)
         permit, _ = await self._acquire(call)
         return permit

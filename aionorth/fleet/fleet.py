@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from types import TracebackType
 from typing import Annotated, Self
 
+import attrs
 from taskiq import Context, SendTaskError, TaskiqDepends, TaskiqEvents, TaskiqState
 
 from aionorth.common.text import shown
@@ -131,18 +132,14 @@ class Fleet:
         """Return how far a run is.
 
         It goes by the last signs of life of workers. Where one has died and the run is cancelled, so that no other one
-        goes on, it goes by the journal.
+        goes on, it goes by the journal: that is read once, and its numbers are kept.
 
         Raises:
             ArgumentError: There is none of that name.
             StoreError: The server cannot be reached, or what it keeps of the run is damaged.
         """
         status = await self._store.status(run)
-        if not status.cancelled or not (lost := [one.number for one in status.parts if one.uncounted]):
-            return status
-        for number in lost:
-            await count(self._store, run, number)
-        return await self._store.status(run)
+        return await self._counted(status) if status.cancelled else status
 
     async def wait(self, run: str, *, every: float = 2.0) -> RunStatus:
         """Wait until a run is settled, looking ``every`` so many seconds, and return how it ended."""
@@ -161,7 +158,7 @@ class Fleet:
         Of a run whose submission was broken off, these are also the parts that wait, and of any run those whose worker
         shows no sign of life. Where not all of its parts are kept it raises `ArgumentError`.
         """
-        before = await self.status(run)
+        before = await self._counted(await self._store.status(run))
         if not before.whole:
             raise ArgumentError(f"{run}: {before.lack}")
         await self._store.set_sent(run, sent=False)  # where this is broken off, the next one goes on with it
@@ -197,15 +194,26 @@ class Fleet:
             JournalError: A journal is damaged.
             StoreError: As `status`.
         """
-        for one in (await self.status(run)).parts:
+        status = await self.status(run)
+        for one in status.parts:
+            at_work = one.state is PartState.AT_WORK
+            awaits_worker = status.whole and not one.state.settled and not at_work
             try:
-                history = await read_history(self._store, run, one.number, one.state)
+                history = await read_history(self._store, run, one.number)
             except JournalError as exc:
                 if on_damaged is None:
                     raise
                 on_damaged(one, exc)
             else:
-                yield one, history
+                yield one, attrs.evolve(history, at_work=at_work, awaits_worker=awaits_worker)
+
+    async def _counted(self, status: RunStatus) -> RunStatus:
+        """Return the status with the numbers of the journals of parts whose workers have died."""
+        if not (lost := [one.number for one in status.parts if one.uncounted]):
+            return status
+        for number in lost:
+            await count(self._store, status.run, number)
+        return await self._store.status(status.run)
 
     async def _send(self, run: str, number: int) -> None:
         task = self._broker.find_task(TASK)

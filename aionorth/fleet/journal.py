@@ -116,19 +116,20 @@ class JournalInRedis:
         self._last += more
 
 
-async def read_history(store: FleetStore, run: str, number: int, state: PartState = PartState.COMPLETE) -> History:
-    """Read the journal of a part in this state, also while a worker is at work on it."""
-    history = (await JournalInRedis(store, run, number, "").read()).history
-    at_work = state is PartState.AT_WORK
-    return attrs.evolve(history, at_work=at_work, awaits_worker=not state.settled and not at_work)
+async def read_history(store: FleetStore, run: str, number: int) -> History:
+    """Read the journal of a part, also while a worker is at work on it."""
+    return (await JournalInRedis(store, run, number, "").read()).history
 
 
 async def counted(store: FleetStore, run: str, status: PartStatus) -> PartStatus:
-    """Return the status of a part, whose worker has died, with the numbers of its journal."""
+    """Return the status of a part, whose worker has died, as its journal says: it may even be complete."""
     try:
-        entries = (await read_history(store, run, status.number)).entries.values()
+        history = await read_history(store, run, status.number)
     except JournalError:  # a report says so
         return status
+    entries = history.entries.values()
+    if history.gone == len(entries):
+        status = attrs.evolve(status, state=PartState.COMPLETE, cause="")
     return attrs.evolve(
         status,
         outcomes=Counter(entry.final_outcome() for entry in entries if entry.final_outcome() is not Outcome.SKIPPED),
@@ -138,10 +139,11 @@ async def counted(store: FleetStore, run: str, status: PartStatus) -> PartStatus
 
 
 async def count(store: FleetStore, run: str, number: int) -> None:
-    """Have the status of a part, whose worker has died, say what its journal does; a worker that has it does so."""
+    """Have the status of a part, whose worker has died, say what its journal says, unless a worker has it by now."""
     who = uuid.uuid4().hex
-    if not await store.take(run, number, who) or (status := await store.part(run, number)) is None:
+    if not await store.take(run, number, who):
         return
-    if status.state is PartState.AT_WORK:
-        status = attrs.evolve(await counted(store, run, status), state=PartState.LOST)
-    await store.beat(run, status, who, last=True)
+    status = await store.part(run, number)
+    if status is not None and status.state is PartState.AT_WORK:
+        status = await counted(store, run, attrs.evolve(status, state=PartState.LOST))
+        await store.beat(run, status, who, last=True)

@@ -138,18 +138,23 @@ class SharedWindow:  # more than 12 attributes: reports in transit need their ow
 
     async def acquire(self, *, early: bool = False) -> Permit | float:
         """See `WindowAccess.acquire`."""
-        acquire = Acquire(self._process, uuid.uuid4().hex, early, self._limits.start_within)
+        start_within = self._limits.start_within
+        acquire = Acquire(self._process, uuid.uuid4().hex, early)
         try:
             while True:
-                asked_at = self._now()
+                acquire, asked_at = acquire._replace(start_within=start_within), self._now()
                 response = await self._retry.until(partial(self._exchange, acquire))
                 if response.wait > 0:
                     return response.wait
-                start_by = asked_at + acquire.start_within
-                if (now := self._now()) < start_by:
-                    return Permit(response.episode, acquire.key, response.outage.held and not early, start_by)
+                now, probe = self._now(), response.outage.held and not early
+                if now < asked_at + start_within:
+                    start_by = min(asked_at + start_within, now + self._limits.start_within)
+                    return Permit(response.episode, acquire.key, probe, start_by)
                 # The process or the store was suspended, or the store is slow.
-                acquire = acquire._replace(start_within=min(2 * (now - asked_at), self._limits.timeout))
+                start_within = min(2 * (now - asked_at), self._limits.timeout)
+                if probe:  # or the next one would not be due before this one could have ended
+                    self.release(Permit(response.episode, acquire.key, probe), Ending.UNSENT, now, 0.0)
+                    acquire = acquire._replace(key=uuid.uuid4().hex)
         except asyncio.CancelledError:  # the slot may or may not have been given
             self.release(Permit(self._response.episode, acquire.key), Ending.UNSENT, self._now(), 0.0)
             raise
@@ -210,7 +215,7 @@ class SharedWindow:  # more than 12 attributes: reports in transit need their ow
         if response.view.unknown_for > 0 and not self._response.view.unknown_for:
             _log.warning(
                 "the store of flow control is new to this app, was started anew or has lost data: it cannot show which "
-                "calls were sent last, so for %d s, until none of them counts any more, none is sent",
+                "calls were sent last, and these may count still, so for %d s none is sent",
                 math.ceil(response.view.unknown_for),
                 extra=self._observers.facts(),
             )

@@ -60,8 +60,8 @@ class Permit(NamedTuple):
     probe: bool = False
     """Whether it is for a probe only: the platform did not answer the last calls."""
     start_by: float = math.inf
-    """When its call must have begun, on the event loop's clock. By how long the slot of one that is not released is
-    held, a later one could still be counted when the slot is another's."""
+    """When its call must have begun, on the event loop's clock. A slot that is never released is held for a call that
+    begins by then: a later one might still be counted when the slot is another's."""
 
 
 class Acquire(NamedTuple):
@@ -196,7 +196,7 @@ class Window:  # more than 15 methods: each is one rule, and a step applies them
         started_anew = now < self.at - 4 * limits.clock_error
         if started_anew:  # every call may have ended just now
             self.slots = self.slots.all_ended(now + limits.hold)
-            self.since = now if self._unknown_for(limits) else None
+            self.since = now if self.since == now or self._unknown_for(limits) else None
             self.turns, self.known = {}, {}
         if started_anew or now - self.at > forgotten_after(limits):
             self.not_before, self.fullest, self.late = 0.0, 0, 0

@@ -95,8 +95,8 @@ class RedisStore:
     with a key that only those can derive who know the app's secret.
 
     Where the server has nothing of an app, was started anew, or is another one since a failover, calls may have been
-    sent just before of which it knows nothing: then no call is sent until none of them counts any more, with a warning
-    that says so.
+    sent just before of which it knows nothing: then no call is sent for a period and an eighth more than a time-out,
+    with a warning that says so.
     """
 
     url: str = attrs.field(repr=False)

@@ -550,7 +550,8 @@ def test_all_that_is_said_of_a_run_that_is_not_all_kept_is_to_submit_it_anew(
     again = fleet("fleet", "submit", fleet.file(TWO), "--yes", "--name", "half")
     assert (again.code, again.err) == (2, "aionorth: there is a run half already: give it another name\n")
     assert f"  {LACK}\n" in fleet("fleet", "report", "half").out
-    assert fleet("fleet", "report", "half", "--json").json["whole"] is False
+    report = fleet("fleet", "report", "half", "--json").json
+    assert (report["whole"], report["pending"], report["skipped"]) == (False, 0, report["total"])
     page = tmp_path / "a.html"
     assert fleet("fleet", "report", "half", "--html", str(page)).err.endswith(f"\naionorth: half: {LACK}\n")
     assert f"Not finished: {LACK}." in page.read_text()

@@ -117,10 +117,8 @@ def test_a_run_that_is_cancelled_is_settled_though_the_worker_of_a_part_is_lost(
             assert (ended.state, ended.gone, ended.uncounted) == (PartState.CANCELLED, 1, True)
             await store.set_cancelled(RUN, cancelled=False)
             assert [one.number for one in await fleet.resume(RUN)] == [0]
+            assert await store.beat(RUN, at_work(), "a") is None  # it lives after all, and the part is not its own now
             assert (await store.status(RUN)).parts[0].state is PartState.WAITING
-            await store.set_cancelled(RUN, cancelled=True)
-            assert await store.beat(RUN, at_work(), "a") is True  # it lives after all, and hears of it
-            assert [one.state for one in (await store.status(RUN)).parts] == [PartState.AT_WORK]
 
     asyncio.run(main())
 
@@ -145,6 +143,28 @@ def test_what_the_journal_of_a_worker_that_died_says_is_what_a_cancelled_run_cam
             assert [one.gone for one in await fleet.resume(RUN)] == [2]
             ((status_of_part, history),) = [one async for one in fleet.histories(RUN)]
             assert (status_of_part.state, history.unfinished) == (PartState.WAITING, True)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("gone", [2, len(IDS)])
+def test_a_run_is_resumed_from_what_the_journal_of_a_worker_that_died_says(
+    fleet_server: RedisServer, gone: int
+) -> None:
+    async def main() -> None:
+        async with taken(fleet_server.url) as (store, medium, journal), Fleet(fleet_server.url) as fleet:
+            await store.set_sent(RUN)
+            journal.begin(*IDS)
+            for id_ in IDS[:gone]:
+                journal.end(UNTRIED.sent, DeleteResult(id=id_, outcome=Outcome.DELETED, attempts=1, elapsed=0.1))
+            await medium.permanent()
+            await store.beat(RUN, at_work(calls=1, outcomes=Counter({Outcome.DELETED: 1})), "me")  # its last one
+            await asyncio.sleep(LEASE * 1.1)
+            assert [one.gone for one in await fleet.resume(RUN)] == ([] if gone == len(IDS) else [gone])
+            await fleet.cancel(RUN)  # before a worker has come to it
+            status = await asyncio.wait_for(fleet.wait(RUN), 1)
+            assert (status.counts()["deleted"], status.counts()["unknown"]) == (gone, len(IDS) - gone)
+            assert status.ok == (gone == len(IDS)) == (status.parts[0].state is PartState.COMPLETE)
 
     asyncio.run(main())
 

@@ -18,6 +18,7 @@ from aionorth.auth.keeper import RENEW_AT, TokenKeeper
 from aionorth.common.waits import growing_waits
 from aionorth.errors import CredentialsError, InvalidTokenError, NorthConnectionError, StoreUnavailableError
 from aionorth.flow.limiter import Limiter
+from aionorth.flow.outage import HELD_AFTER
 from aionorth.flow.shared import FINAL_REPORT_TIMEOUT, SharedWindow
 from aionorth.flow.window import Ending
 from aionorth.simulator import Simulator
@@ -233,10 +234,34 @@ async def test_the_slot_of_a_process_that_dies_is_held_as_long_as_a_call_that_be
     assert loop.time() < permit.start_by
     counted = permit.start_by + timeout  # its call begins at the last moment, and is counted at the last moment
     await call(other, latency=0.0)
-    assert counted + period <= loop.time() < counted + period + 1
+    assert counted + period <= loop.time() < counted + period + 1 + late
     dying.release(permit, Ending.UNSENT)
     await dying.close()
     await other.close()
+
+
+async def test_in_an_outage_a_slow_store_loses_no_probe(tmp_path: Path) -> None:
+    loop = asyncio.get_running_loop()
+    store = await opened(tmp_path)
+    flow, replace = flow_of(store, calls=20), store.replace
+
+    async def slow(snapshot: Snapshot, document: str, *, keep: float) -> bool:
+        done = await replace(snapshot, document, keep=keep)
+        await asyncio.sleep(1.0)  # more than an eighth of the time-out
+        return done
+
+    for _ in range(HELD_AFTER):
+        flow.release(await flow.acquire(), Ending.UNCONFIRMED, unanswered="no reply")
+    await asyncio.sleep(0.1)
+    assert flow.held
+    store.replace = slow  # type: ignore[method-assign]
+    began = loop.time()
+    for _ in range(3):
+        permit = await flow.acquire()
+        assert permit.probe
+        flow.release(permit, Ending.UNCONFIRMED, unanswered="no reply")
+    assert loop.time() - began < 30
+    await flow.close()
 
 
 @pytest.mark.parametrize("broken", [1, 3])
@@ -346,7 +371,7 @@ async def test_that_nothing_is_sent_because_the_store_has_lost_its_data_is_told_
         assert loop.time() - start >= 15
         assert [record.levelname for record in caplog.records] == ["WARNING"] * (number + 1)
     assert "the store of flow control is new to this app, was started anew or has lost data" in caplog.text
-    assert "for 16 s, until none of them counts any more, none is sent" in caplog.text
+    assert "and these may count still, so for 16 s none is sent" in caplog.text
     await flow.close()
 
 

@@ -97,6 +97,13 @@ def test_a_loss_is_shown_as_it_is_kept_to() -> None:
     assert wait == view.next_slot == view.unknown_for == pytest.approx(limits(3).in_flight + limits(3).hold)
 
 
+def test_a_loss_is_feared_by_a_clock_that_is_far_behind_too() -> None:
+    window = Window(at=10_000.0)
+    window.lose(2_800.0)
+    wait = window.step(2_800.0, limits(3), ask=Acquire(process="a", key="1"))
+    assert wait == pytest.approx(limits(3).in_flight + limits(3).hold)
+
+
 @pytest.mark.parametrize(("back", "held"), [(0.4, False), (5.0, True)])
 def test_a_clock_that_goes_back_further_than_it_may_be_off_was_started_anew(back: float, held: bool) -> None:
     set_by_hand = attrs.evolve(limits(1), clock_error=0.12)

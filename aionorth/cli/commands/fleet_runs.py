@@ -48,7 +48,7 @@ Examples:
 
 \b
 Exit codes:
-  0    all ids are gone, or the run is at work still
+  0    all ids are gone, or the run goes on
   1    it has ended, and some are not known to be gone, or not all of it was kept;
        without RUN: one of those that are kept cannot be read
   2    something is missing or cannot be used: no such run, say

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -108,20 +109,21 @@ class Account:
 
     def to_dict(self, run: RunStatus) -> dict[str, Any]:
         """Return it as JSON-ready values; the ``results`` of each part have every id that is not known to be gone."""
-        total = self._total().to_dict()
+        summary = self._total()
+        total = summary.to_dict() | {"pending": summary.pending}
         del total["results"]
         lacking = {"ok": total["ok"] and not self.damaged, "not_known": ids_of(self.damaged)}
         about = {"run": run.run, "whole": run.whole, "settled": run.settled}
-        return {**about, **total, "pending": self._total().pending, **lacking, "parts": self._parts}
+        return {**about, **total, **lacking, "parts": self._parts}
 
     def in_lines(self, run: RunStatus) -> str:
         """Return it as text: what each part came to, and all of them."""
-        open_ = [] if run.settled else ["PENDING"]
-        rows = [["APP", "KIND", "STATE", *(one.value.replace("_", " ").upper() for one in Outcome), *open_, "IDS"]]
+        columns = {one.value.replace("_", " ").upper(): attrgetter(one.value) for one in Outcome}
+        if self._total().pending:
+            columns["PENDING"] = attrgetter("pending")
+        rows = [["APP", "KIND", "STATE", *columns, "IDS"]]
         for status, summary in zip(run.parts, self._summaries, strict=True):
-            numbers = [] if summary is None else [*map(summary.count, Outcome), summary.pending]
-            counts = [f"{number:,}" for number in numbers] or ["?"] * (len(Outcome) + 1)
-            counts = counts[: len(Outcome) + len(open_)]
+            counts = ["?" if summary is None else f"{count(summary):,}" for count in columns.values()]
             about = (status.part.app, status.part.kind.words, status.state.in_words)
             rows.append([*about, *counts, f"{status.part.total:,}"])
         more_about = filter(None, [run.lack, states_of(run), silences_of(self._silences), not_known(self.damaged)])

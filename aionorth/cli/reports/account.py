@@ -36,7 +36,7 @@ def is_pending(entry: Entry, history: History) -> bool:
 
 
 def fate(entry: Entry, history: History) -> Outcome:
-    """Return what has become of an id so far; one that is pending has not been attempted."""
+    """Return what has become of an id so far; one that is pending counts as one that was not attempted."""
     return Outcome.SKIPPED if is_pending(entry, history) else entry.final_outcome()
 
 

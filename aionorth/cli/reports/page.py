@@ -256,7 +256,7 @@ def missing(entries: Iterable[Entry]) -> Counter[Outcome]:
 def unplaced(missing: Mapping[Outcome, int], *, unfinished: bool) -> list[str]:
     """Say what the timeline does not show."""
     said = {
-        Outcome.SKIPPED: "not attempted yet" if unfinished else "never attempted",
+        Outcome.SKIPPED: "under way, or still to come" if unfinished else "never attempted",
         Outcome.UNKNOWN: "under way" if unfinished else "under way when a run was killed",
     }
     return [f"{count:,} {said.get(outcome, outcome.value)}" for outcome, count in missing.items()]
