@@ -244,8 +244,8 @@ class TokenEvictedError(InvalidTokenError):
     """The platform keeps forgetting a token that it has accepted before. Ends a bulk run."""
 
     remedy = Message(
-        f"Another client is logging in with this {_APP_ID}, and each login makes the token before it invalid. Stop the "
-        f"other client, share one token through a common {argument('store')}, or give each client an app of its own."
+        f"Another client seems to log in with this {_APP_ID}: each login makes the token before it invalid. Stop that "
+        f"client, share one token through a common {argument('store')}, or give each client an app of its own."
     )
     ends_run = True
 

@@ -93,7 +93,7 @@ async def test_a_token_refused_twice_ends_the_run() -> None:
 async def test_a_duel_over_the_token_ends_with_an_error_that_says_so() -> None:
     async with Simulator(calls=1000) as platform, session(platform) as north:
         run = north.delete_subscriptions(platform.add_subscriptions(300), workers=1)
-        with pytest.raises(aionorth.BulkAbortedError, match="Another client is logging in with this app_id"):
+        with pytest.raises(aionorth.BulkAbortedError, match="Another client seems to log in with this app_id"):
             async with run:
                 fetched = 0
                 async for _ in run:
