@@ -105,14 +105,19 @@ def test_workers_hear_that_a_run_is_cancelled_and_that_it_is_not_any_more(fleet_
     asyncio.run(main())
 
 
+async def cancelled_after_a_death(store: FleetStore, fleet: Fleet) -> None:
+    """Submit a run whose worker says that it has deleted one id, and then no more; cancel it."""
+    await fleet.submit([part()], name=RUN)
+    await store.take(RUN, 0, "a")
+    await store.beat(RUN, at_work(calls=1, outcomes=Counter({Outcome.DELETED: 1})), "a")
+    await asyncio.sleep(2 * store.lease)
+    await fleet.cancel(RUN)
+
+
 def test_a_run_that_is_cancelled_is_settled_though_the_worker_of_a_part_is_lost(fleet_server: RedisServer) -> None:
     async def main() -> None:
         async with opened(fleet_server.url, lease=0.01) as store, Fleet(fleet_server.url) as fleet:
-            await fleet.submit([part()], name=RUN)
-            await store.take(RUN, 0, "a")
-            await store.beat(RUN, at_work(calls=1, outcomes=Counter({Outcome.DELETED: 1})), "a")
-            await asyncio.sleep(0.02)
-            await fleet.cancel(RUN)
+            await cancelled_after_a_death(store, fleet)
             (ended,) = (await store.status(RUN)).parts
             assert (ended.state, ended.gone, ended.uncounted) == (PartState.CANCELLED, 1, True)
             await store.set_cancelled(RUN, cancelled=False)
@@ -172,11 +177,7 @@ def test_a_run_is_resumed_from_what_the_journal_of_a_worker_that_died_says(
 def test_the_journal_of_a_worker_that_died_may_be_damaged(fleet_server: RedisServer) -> None:
     async def main() -> None:
         async with opened(fleet_server.url, lease=0.01) as store, Fleet(fleet_server.url) as fleet:
-            await fleet.submit([part()], name=RUN)
-            await store.take(RUN, 0, "a")
-            await store.beat(RUN, at_work(calls=1, outcomes=Counter({Outcome.DELETED: 1})), "a")
-            await asyncio.sleep(0.02)
-            await fleet.cancel(RUN)
+            await cancelled_after_a_death(store, fleet)
             async with client(fleet_server.url) as redis:
                 await redis.delete(f"{ROOT}:journal:0")
             assert (await asyncio.wait_for(fleet.wait(RUN), 1)).counts()["deleted"] == 1
