@@ -7,6 +7,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from aionorth.bulk.record import UNTRIED
 from aionorth.errors import StoreError
 from aionorth.fleet.journal import JournalInRedis
 from aionorth.fleet.runs import Part, PartState, PartStatus
@@ -53,6 +54,14 @@ async def taken(url: str, who: str = "me") -> AsyncIterator[tuple[FleetStore, Jo
         journal = Journal.resumed(medium, await medium.read())
         await medium.permanent()
         yield store, medium, journal
+
+
+async def write_as_one_that_dies(medium: JournalInRedis, journal: Journal, begun: Sequence[str], gone: int) -> None:
+    """Write what a worker writes that has begun these ids and, when it dies, deleted so many of them."""
+    journal.begin(*begun)
+    for id_ in begun[:gone]:
+        journal.end(UNTRIED.sent.answered, UNTRIED.sent.answered.result(id_, 0.1))
+    await medium.permanent()
 
 
 async def lines_of(url: str, number: int = 0) -> list[str]:

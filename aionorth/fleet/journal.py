@@ -11,7 +11,6 @@ import attrs
 from aionorth.errors import JournalError, StoreUnavailableError
 from aionorth.fleet.runs import DamagedError, PartState, PartStatus
 from aionorth.fleet.store import DONE, OTHERS, RETRY, FleetStore
-from aionorth.models import Outcome
 from aionorth.purge.journal.history import History, Reader
 from aionorth.purge.journal.sync import Syncing
 
@@ -132,7 +131,7 @@ async def counted(store: FleetStore, run: str, status: PartStatus) -> PartStatus
         status = attrs.evolve(status, state=PartState.COMPLETE, cause="")
     return attrs.evolve(
         status,
-        outcomes=Counter(entry.final_outcome() for entry in entries if entry.final_outcome() is not Outcome.SKIPPED),
+        outcomes=Counter(entry.final_outcome() for entry in entries),
         calls=sum(entry.all_calls for entry in entries),
         refusals=sum(entry.refusals for entry in entries),
     )

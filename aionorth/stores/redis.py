@@ -305,7 +305,7 @@ def _store_error(root: str, error: Exception) -> StoreError:
         OSError,
     )
     if isinstance(error, (exceptions.AuthenticationError, exceptions.AuthorizationError)):
-        said, remedy = login_fault(said), ""
+        said = login_fault(said)
     elif type(error).__name__ == "MasterNotFoundError":  # before redis-py 7.4 it has the Sentinels' password
         said, kind = "no Sentinel that can be reached names a primary of that service", StoreUnavailableError
         error.args = (said,)

@@ -12,12 +12,11 @@ from typing import Any
 
 import attrs
 import pytest
-from fleets import IDS, LEASE, RUN, at_work, client, opened, part, taken
+from fleets import IDS, LEASE, RUN, at_work, client, opened, part, taken, write_as_one_that_dies
 from processes import RedisServer, redis_server
 from support import shown
 
-from aionorth import ArgumentError, DeleteResult, Outcome, StoreError
-from aionorth.bulk.record import UNTRIED
+from aionorth import ArgumentError, Outcome, StoreError
 from aionorth.errors import StoreUnavailableError
 from aionorth.fleet import Fleet, PartState
 from aionorth.fleet import store as fleet_store
@@ -132,10 +131,7 @@ def test_what_the_journal_of_a_worker_that_died_says_is_what_a_cancelled_run_cam
     async def main() -> None:
         async with taken(fleet_server.url) as (store, medium, journal), Fleet(fleet_server.url) as fleet:
             await store.set_sent(RUN)
-            journal.begin(*IDS[:3])
-            for id_ in IDS[:2]:
-                journal.end(UNTRIED.sent, DeleteResult(id=id_, outcome=Outcome.DELETED, attempts=1, elapsed=0.1))
-            await medium.permanent()
+            await write_as_one_that_dies(medium, journal, IDS[:3], gone=2)
             await store.beat(RUN, at_work(calls=1, outcomes=Counter({Outcome.DELETED: 1})), "me")  # its last one
             await asyncio.sleep(LEASE * 1.1)
             assert (await fleet.status(RUN)).counts()["deleted"] == 1  # another worker may go on with it
@@ -159,10 +155,7 @@ def test_a_run_is_resumed_from_what_the_journal_of_a_worker_that_died_says(
     async def main() -> None:
         async with taken(fleet_server.url) as (store, medium, journal), Fleet(fleet_server.url) as fleet:
             await store.set_sent(RUN)
-            journal.begin(*IDS)
-            for id_ in IDS[:gone]:
-                journal.end(UNTRIED.sent, DeleteResult(id=id_, outcome=Outcome.DELETED, attempts=1, elapsed=0.1))
-            await medium.permanent()
+            await write_as_one_that_dies(medium, journal, IDS, gone)
             await store.beat(RUN, at_work(calls=1, outcomes=Counter({Outcome.DELETED: 1})), "me")  # its last one
             await asyncio.sleep(LEASE * 1.1)
             assert [one.gone for one in await fleet.resume(RUN)] == ([] if gone == len(IDS) else [gone])

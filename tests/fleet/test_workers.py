@@ -14,12 +14,11 @@ from typing import Any
 
 import attrs
 import pytest
-from fleets import LEASE, RUN, client, part
+from fleets import LEASE, RUN, client, part, write_as_one_that_dies
 from processes import RedisServer, served_before
 from redis.asyncio import Redis
 
-from aionorth import ArgumentError, DeleteResult, FlowControl, NorthSession, Outcome, RedisStore, SubscriptionSelection
-from aionorth.bulk.record import UNTRIED
+from aionorth import ArgumentError, FlowControl, NorthSession, Outcome, RedisStore, SubscriptionSelection
 from aionorth.errors import StoreUnavailableError
 from aionorth.fleet import Fleet, Part, PartState, PartStatus, worker
 from aionorth.fleet.fleet import in_one_line
@@ -62,6 +61,13 @@ class Place:
             yield one
         finally:
             await one.close()
+
+    async def let_die(self, *, begun: int, gone: int) -> None:
+        """Let a worker take the part, begin so many ids, delete so many, and die."""
+        assert await self.store.take(RUN, 0, "dead")
+        medium = JournalInRedis(self.store, RUN, 0, "dead")
+        journal = Journal.resumed(medium, await medium.read())
+        await write_as_one_that_dies(medium, journal, self.ids[:begun], gone)
 
     async def status(self) -> PartStatus:
         (status,) = (await self.store.status(RUN)).parts
@@ -227,13 +233,7 @@ def test_a_worker_that_ends_hands_its_parts_back_at_once(play: Play) -> None:
 def test_what_a_dead_worker_had_in_flight_is_asked_for_again_and_nothing_else(play: Play) -> None:
     async def story(place: Place) -> None:
         await place.store.add([part(place.ids)], RUN)
-        assert await place.store.take(RUN, 0, "dead")
-        medium = JournalInRedis(place.store, RUN, 0, "dead")
-        journal = Journal.resumed(medium, await medium.read())
-        journal.begin(*place.ids[:4])
-        for id_ in place.ids[:2]:
-            journal.end(UNTRIED.sent.answered, UNTRIED.sent.answered.result(id_, 0.1))
-        await medium.permanent()
+        await place.let_die(begun=4, gone=2)
         async with NorthSession.from_profile("p", store=RedisStore(place.url)) as north:
             for id_ in place.ids[:3]:
                 await north.delete_subscription(id_)
@@ -578,12 +578,7 @@ def test_of_an_error_that_nobody_expects_its_name_is_told_and_where_it_was_raise
 def test_a_cancelled_part_of_a_worker_that_died_is_as_its_journal_says(play: Play) -> None:
     async def story(place: Place) -> None:
         await place.store.add([part(place.ids)], RUN)
-        assert await place.store.take(RUN, 0, "dead")
-        medium = JournalInRedis(place.store, RUN, 0, "dead")
-        journal = Journal.resumed(medium, await medium.read())
-        journal.begin(*place.ids[:3])
-        journal.end(UNTRIED.sent, DeleteResult(id=place.ids[0], outcome=Outcome.DELETED, attempts=1, elapsed=0.1))
-        await medium.permanent()
+        await place.let_die(begun=3, gone=1)
         await place.store.beat(RUN, attrs.evolve(await place.status(), state=PartState.AT_WORK), "dead", last=True)
         await place.store.set_cancelled(RUN, cancelled=True)
         async with place.worker() as one:

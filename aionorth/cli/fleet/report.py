@@ -118,8 +118,9 @@ class Account:
 
     def in_lines(self, run: RunStatus) -> str:
         """Return it as text: what each part came to, and all of them."""
+        total = self._total()
         columns = {one.value.replace("_", " ").upper(): attrgetter(one.value) for one in Outcome}
-        if self._total().pending:
+        if total.pending:
             columns["PENDING"] = attrgetter("pending")
         rows = [["APP", "KIND", "STATE", *columns, "IDS"]]
         for status, summary in zip(run.parts, self._summaries, strict=True):
@@ -130,4 +131,4 @@ class Account:
         head = [f"{run.run}: {kinds_of([one.part for one in run.parts])}", *(f"  {one}" for one in more_about)]
         more = len(self._reasons) - MAX_REASONS
         reasons = [*self._reasons[:MAX_REASONS], *([f"and {more:,} more; --html has them all"] if more > 0 else [])]
-        return "\n".join([*head, in_columns(rows, width()), str(self._total()), *reasons])
+        return "\n".join([*head, in_columns(rows, width()), str(total), *reasons])
